@@ -1,0 +1,112 @@
+"""The error tree.
+
+::
+
+    SweepError                    exit code 1: it failed
+    ├── UsageError                exit code 2: what was asked for cannot be
+    │   ├── GridError             … in grid.yaml, at a line and column
+    │   ├── TemplateError         … in a job-script template
+    │   └── NoSuch                … a sweep, trial or file that is not there
+    ├── StoreError                the sweep folder cannot be read or written
+    │   └── LockHeld              someone else is at work in it
+    └── SchedulerError            the scheduler and we did not come to terms
+        ├── SchedulerSilent       it did not answer: a doubt, never a verdict
+        ├── SchedulerBusy         it said: not now
+        └── SchedulerRefused      it said: no
+
+Every error says what went wrong with the value seen, and in ``hint`` what to do next.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SweepError(Exception):
+    """Something failed. ``str(error)`` is what and the value; ``hint`` is what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(SweepError):
+    """What was asked for cannot be done as it was asked."""
+
+    exit_code = 2
+
+
+class GridError(UsageError):
+    """A mistake in grid.yaml.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the value.
+    hint : str
+        What to write instead.
+    source : str
+        The file's name as the person gave it.
+    line, column : int
+        1-based place; 0 where there is none (an override on the command line, say).
+    """
+
+    def __init__(self, message: str, hint: str = "", *, source: str = "", line: int = 0, column: int = 0) -> None:
+        place = f"{source}:{line}:{column}: " if line else (f"{source}: " if source else "")
+        super().__init__(place + message, hint)
+        self.line = line
+        self.column = column
+
+
+class TemplateError(UsageError):
+    """A job-script template does not parse, or names what is not there."""
+
+
+class NoSuch(UsageError):  # noqa: N818 - reads as what it says
+    """A sweep, a trial or a file that is not there."""
+
+
+class StoreError(SweepError):
+    """The sweep folder cannot be read or written."""
+
+
+class LockHeld(StoreError):
+    """Another process is changing the sweep."""
+
+
+class SchedulerError(SweepError):
+    """The scheduler and we did not come to terms."""
+
+
+class SchedulerSilent(SchedulerError):
+    """The scheduler did not answer. What it would have said is unknown."""
+
+
+class SchedulerBusy(SchedulerError):
+    """The scheduler refuses for now; the same call may succeed later."""
+
+
+class SchedulerRefused(SchedulerError):
+    """The scheduler refuses for good; the same call will be refused again."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which of the known words was probably meant.
+
+    >>> nearest("learning_rat", ["learning_rate", "depth"])
+    "did you mean 'learning_rate'?"
+    >>> nearest("zzz", ["depth", "model"])
+    'there are: depth, model'
+    """
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f"there are: {shown}" if names else "there are none"
