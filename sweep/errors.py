@@ -57,7 +57,9 @@ class GridError(UsageError):
         1-based place; 0 where there is none (an override on the command line, say).
     """
 
-    def __init__(self, message: str, hint: str = "", *, source: str = "", line: int = 0, column: int = 0) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, source: str = "", line: int = 0, column: int = 0
+    ) -> None:
         place = f"{source}:{line}:{column}: " if line else (f"{source}: " if source else "")
         super().__init__(place + message, hint)
         self.line = line

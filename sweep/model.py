@@ -57,7 +57,7 @@ class Trial:
     number : int
         Its place in the plan, never given twice in one sweep.
     id : str
-        A hash of its parameters and replicate (12 hex digits): an edited grid renumbers nothing.
+        A hash of its parameters and replicate (16 hex digits): an edited grid renumbers nothing.
     argv : tuple of str
         The command, filled in: exactly what the program receives.
     retired : bool

@@ -1,0 +1,90 @@
+"""grid.yaml → drafts of trials (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweep.errors import GridError, nearest
+from sweep.grid import schema, source
+from sweep.grid.expand import MOST_TRIALS, Draft, expand
+from sweep.grid.schema import Grid
+from sweep.grid.source import Source
+
+__all__ = ["MOST_TRIALS", "Draft", "Grid", "Source", "expand", "read"]
+
+
+def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Source]:
+    """Read grid.yaml.
+
+    Parameters
+    ----------
+    text : str
+        The file's content.
+    name : str
+        Its name, for errors.
+    overrides : sequence of str
+        ``parameter=value``, ``parameter=[a, b]``, or ``key.of.the.grid=value``.
+
+    Returns
+    -------
+    Grid, Source
+        The checked grid, and the document with its places.
+
+    Raises
+    ------
+    GridError
+        What is wrong, where, and what to do.
+    """
+    document = source.parse(text, name)
+    for override in overrides:
+        _override(document.data, override)
+    return schema.check(document), document
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    """Set one value, in place: a parameter's, or by its dotted path any other."""
+    key, equals, written = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise GridError(f"--set {override!r} is not name=value", "for instance --set learning_rate=0.01")
+    value = source.value(written)
+    if _override_parameter(data, key, value):
+        return
+    *above, last = key.split(".")
+    fields: Mapping[str, Any] = schema.Grid.model_fields
+    if (above or [last])[0] not in fields:
+        names = [*_mapping(data, "parameters"), *(name for group in _groups(data) for name in group), *fields]
+        raise GridError(f"--set names {key!r}, which is neither a parameter nor a key", nearest(key, names))
+    for step in above:
+        inner = data.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise GridError(f"--set {override!r}: {step!r} has no keys", "see docs/grid.md for the form")
+        data = inner
+    data[last] = value
+
+
+def _override_parameter(data: dict[str, Any], key: str, value: Any) -> bool:
+    """Give a parameter other values. One that is zipped leaves its group: it is now what was said."""
+    axis = value if isinstance(value, list | dict) else [value]
+    parameters = _mapping(data, "parameters")
+    if key in parameters:
+        parameters[key] = axis
+        return True
+    for group in _groups(data):
+        if key in group:
+            del group[key]
+            data["zip"] = [group for group in data["zip"] if group]
+            data["parameters"] = {**parameters, key: axis}
+            return True
+    return False
+
+
+def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _groups(data: dict[str, Any]) -> list[dict[str, Any]]:
+    found = data.get("zip")
+    return [group for group in found if isinstance(group, dict)] if isinstance(found, list) else []

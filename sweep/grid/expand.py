@@ -1,0 +1,244 @@
+"""A checked grid → its trials. Pure: the same grid, the same trials, in the same order."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sweep.errors import GridError, nearest
+from sweep.grid import units
+from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
+from sweep.grid.schema import Grid
+from sweep.grid.source import Path, Source
+from sweep.model import Resources
+
+#: More trials than anyone means without saying so.
+MOST_TRIALS = 1_000_000
+
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A trial before the plan gives it a number."""
+
+    id: str
+    params: Params
+    replicate: int
+    seed: int
+    resources: Resources
+    argv: tuple[str, ...]
+
+
+def trial_id(params: Mapping[str, Any], replicate: int) -> str:
+    """Hash a trial's content, 16 hex digits: at a million trials, two collide once in 10^7 plans."""
+    content = json.dumps([params, replicate], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def trial_seed(base: int, replicate: int) -> int:
+    """Draw a replicate's seed in [0, 2^31).
+
+    All configurations share the seed of a replicate, so that they can be compared in pairs.
+    """
+    return int.from_bytes(hashlib.sha256(f"{base}/{replicate}".encode()).digest()[:4], "big") >> 1
+
+
+def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_TRIALS) -> list[Draft]:
+    """Write out the trials of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        The checked grid.
+    source : Source
+        Where it came from, for the places of errors.
+    env : mapping of str to str
+        The environment that ``{{ env.HOME }}`` reads.
+    most : int
+        Refuse to expand to more than this.
+
+    Raises
+    ------
+    GridError
+        An expression fails, two axes share a name, or there are no trials, or too many.
+    """
+    groups = _axes(grid, source)
+    known = frozenset(name for _, group in groups for name in group) | set(NAMES)
+    configurations: Iterable[Params] = (
+        _one_at_a_time(grid, groups, source)
+        if grid.design == "one_at_a_time"
+        else _product(grid, groups, most, source)
+    )
+    kept = _without_excluded(grid, configurations, known, source, env)
+    fill = _Filler(grid, source, known, env)
+    drafts = [fill(params, replicate) for params in kept for replicate in range(grid.replicates)]
+    if not drafts:
+        raise source.error(
+            ("exclude",), "the grid expands to no trial: all are excluded", "loosen an exclusion"
+        )
+    return drafts
+
+
+# --- which configurations ---------------------------------------------------------------------------------
+
+Group = list[Params]
+
+
+def _axes(grid: Grid, source: Source) -> list[tuple[Path, dict[str, list[Any]]]]:
+    """Collect the axes: one dict a group of parameters that vary together."""
+    groups: list[tuple[Path, dict[str, list[Any]]]] = [
+        (("parameters", name), {name: axis}) for name, axis in grid.parameters.items()
+    ]
+    for index, zipped in enumerate(grid.zip):
+        path: Path = ("zip", index)
+        lengths = {name: len(axis) for name, axis in zipped.items()}
+        if not zipped:
+            raise source.error(
+                path, "an empty group", "name the parameters that vary together, or take it out"
+            )
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+            raise source.error(path, f"zipped parameters need equally many values: {told}", "pair them up")
+        groups.append((path, zipped))
+    seen: set[str] = set()
+    for path, group in groups:
+        for name in group:
+            if name in seen:
+                raise source.error(
+                    (*path, name), f"the parameter {name!r} is there twice", "keep one of the two"
+                )
+            seen.add(name)
+    return groups
+
+
+def _steps(group: dict[str, list[Any]]) -> Group:
+    return [dict(zip(group, values, strict=True)) for values in zip(*group.values(), strict=True)]
+
+
+def _product(grid: Grid, groups: list[Any], most: int, source: Source) -> Iterator[Params]:
+    if grid.baseline is not None:
+        raise source.error(
+            ("baseline",), "a baseline without `design: one_at_a_time`", "add the design, or drop it"
+        )
+    steps = [_steps(group) for _, group in groups]
+    total = grid.replicates
+    for group in steps:
+        total *= len(group)
+    if total > most:
+        raise source.error(
+            ("parameters",), f"the grid expands to {total:,} trials", "add --yes if you mean it"
+        )
+    return (
+        {name: value for part in parts for name, value in part.items()} for parts in itertools.product(*steps)
+    )
+
+
+def _one_at_a_time(grid: Grid, groups: list[Any], source: Source) -> Iterator[Params]:
+    """Yield the baseline, then each other value of each group with the rest at the baseline."""
+    names = [name for _, group in groups for name in group]
+    baseline = grid.baseline
+    if baseline is None:
+        raise source.error(
+            ("design",), "one_at_a_time needs a baseline", "give every parameter's value in `baseline:`"
+        )
+    for name in baseline:
+        if name not in names:
+            raise source.error(("baseline", name), f"the baseline names {name!r}", nearest(name, names))
+    for name in names:
+        if name not in baseline:
+            raise source.error(("baseline",), f"the baseline has no value for {name!r}", "give one")
+    centre = {name: baseline[name] for name in names}
+    variants = [{**centre, **step} for _, group in groups for step in _steps(group)]
+    seen = set()
+    for params in [centre, *variants]:
+        key = json.dumps(params, sort_keys=True)
+        if key not in seen:
+            seen.add(key)
+            yield params
+
+
+def _without_excluded(
+    grid: Grid,
+    configurations: Iterable[Params],
+    known: frozenset[str],
+    source: Source,
+    env: Mapping[str, str],
+) -> Iterator[Params]:
+    rules = []
+    for index, rule in enumerate(grid.exclude):
+        path: Path = ("exclude", index)
+        with_names = known - {"replicate", "seed", "trial"}
+        rules.append((path, _placed(source, path, Expression, rule, with_names)))
+    for params in configurations:
+        context = {**params, "params": params, "sweep": grid.name, "env": env}
+        if not any(_placed(source, path, rule, context) for path, rule in rules):
+            yield params
+
+
+# --- what each trial is ------------------------------------------------------------------------------------
+
+
+class _Filler:
+    """Fills in the command and the resources of one trial after another."""
+
+    def __init__(self, grid: Grid, source: Source, known: frozenset[str], env: Mapping[str, str]) -> None:
+        self.grid, self.source, self.env = grid, source, env
+        self.command = _placed(source, ("command",), Command, grid.command, known)
+        self.amounts = {
+            name: _placed(source, ("resources", name), Template, text, known)
+            for name, text in grid.resources.model_dump().items()
+        }
+        self.parsed: dict[tuple[str, ...], Resources] = {}
+        self.seeds = [trial_seed(grid.seed, replicate) for replicate in range(grid.replicates)]
+
+    def __call__(self, params: Params, replicate: int) -> Draft:
+        identity, seed = trial_id(params, replicate), self.seeds[replicate]
+        context: Context = {
+            **params,
+            "params": params,
+            "replicate": replicate,
+            "seed": seed,
+            "trial": identity,
+            "sweep": self.grid.name,
+            "env": self.env,
+        }
+        argv = _placed(self.source, ("command",), self.command, context)
+        return Draft(identity, params, replicate, seed, self._resources(context), argv)
+
+    def _resources(self, context: Context) -> Resources:
+        texts = tuple(
+            _placed(self.source, ("resources", name), amount, context)
+            for name, amount in self.amounts.items()
+        )
+        if texts not in self.parsed:
+            spelled = dict(zip(self.amounts, texts, strict=True))
+            self.parsed[texts] = Resources(
+                walltime_s=self._amount("walltime", spelled, units.walltime_s),
+                memory_mib=self._amount("memory", spelled, units.memory_mib),
+                cpus=self._amount("cpus", spelled, lambda text: units.count(text, "cpus", 1)),
+                gpus=self._amount("gpus", spelled, lambda text: units.count(text, "gpus", 0)),
+            )
+        return self.parsed[texts]
+
+    def _amount(self, name: str, spelled: dict[str, str], parse: Callable[[str], int]) -> int:
+        try:
+            return parse(spelled[name])
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            raise self.source.error(("resources", name), message, hint) from None
+
+
+T = TypeVar("T")
+
+
+def _placed(source: Source, path: Path, make: Callable[..., T], *arguments: Any) -> T:
+    """Call `make`, and give an expression's error its place in the file."""
+    try:
+        return make(*arguments)
+    except ExpressionError as error:
+        raise source.error(path, str(error), error.hint) from None

@@ -1,0 +1,245 @@
+"""The one expression language: Jinja's, sandboxed, where an undefined name is an error.
+
+It fills in the command, the resources and the exclusions. A command is split into arguments first and
+filled in afterwards, so that nothing in a value can become another argument, let alone shell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+from jinja2 import meta
+from jinja2.sandbox import SandboxedEnvironment
+
+from sweep.errors import UsageError, nearest
+
+Context = Mapping[str, Any]
+
+#: Names that every expression may use beside the parameters.
+NAMES = ("params", "replicate", "seed", "trial", "sweep", "env")
+
+#: What no parameter may be called: the names above and the language's own words.
+RESERVED = frozenset(NAMES) | frozenset(
+    "and or not in is if else elif endif for endfor set true false none True False None self loop".split()
+)
+
+
+class ExpressionError(UsageError):
+    """An expression does not parse, names what is not there, or fails on the values it meets."""
+
+
+def text(value: Any) -> str:
+    """Spell a value as an argument: a text as it is, anything else as JSON spells it.
+
+    >>> text("a b"), text(0.00005), text(True), text([1, 2])
+    ('a b', '5e-05', 'true', '[1, 2]')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # StrictUndefined raises here
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        raise ExpressionError(f"a {type(value).__name__} cannot become an argument") from None
+
+
+def flags(params: Mapping[str, Any]) -> list[str]:
+    """Spell parameters as long options.
+
+    True is the bare option, False and null leave it out, a list gives several values. A value that
+    begins with a dash is joined with ``=``, or the program would take it for an option.
+
+    >>> flags({"learning_rate": 0.01, "blank": True, "augment": False, "weights": [1, 2], "shift": -3})
+    ['--learning-rate', '0.01', '--blank', '--weights', '1', '2', '--shift=-3']
+    """
+    if not isinstance(params, Mapping):
+        raise ExpressionError(f"flags takes named values, not a {type(params).__name__}")
+    out: list[str] = []
+    for name, value in params.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            out.append(option)
+        elif isinstance(value, list):
+            out += [option, *map(text, value)]
+        elif value is not None and value is not False:
+            spelled = text(value)
+            out += [f"{option}={spelled}"] if spelled.startswith("-") else [option, spelled]
+    return out
+
+
+def _environment() -> SandboxedEnvironment:
+    environment = SandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True
+    )
+    environment.globals = {"range": environment.globals["range"]}
+    environment.filters["flags"] = flags
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    return environment
+
+
+ENVIRONMENT = _environment()
+
+#: ``{{- x -}}``: the signs right inside the braces are Jinja's, not the expression's.
+_WHITESPACE_CONTROL = re.compile(r"\A[-+]|[-+]\Z")
+
+
+class Expression:
+    """A bare expression such as ``model == 'UNet'``; calling it gives the value itself.
+
+    Parameters
+    ----------
+    source : str
+        The expression, without ``{{ }}``.
+    known : collection of str
+        The names it may use.
+    """
+
+    def __init__(self, source: str, known: frozenset[str]) -> None:
+        self.source = source
+        _check_names("{{ " + source + " }}", source, known)
+        try:
+            self._evaluate = ENVIRONMENT.compile_expression(source, undefined_to_none=False)
+        except jinja2.TemplateSyntaxError as error:
+            raise ExpressionError(f"{source!r} does not parse: {error.message}", _SYNTAX_HINT) from None
+
+    def __call__(self, context: Context) -> Any:
+        value = _guarded(self.source, lambda: self._evaluate(**context))
+        if isinstance(value, jinja2.Undefined):
+            _guarded(self.source, lambda: str(value))
+        return value
+
+
+class Template:
+    """A text with expressions in it, such as ``{{ 2 * cpus }}GiB``; calling it gives the text."""
+
+    def __init__(self, source: str, known: frozenset[str]) -> None:
+        self.source = source
+        _check_names(source, source, known)
+        self._template = ENVIRONMENT.from_string(source)
+
+    def __call__(self, context: Context) -> str:
+        return _guarded(self.source, lambda: self._template.render(context))
+
+
+class Command:
+    """A command line: split first, filled in afterwards.
+
+    Parameters
+    ----------
+    command : str or list of str
+        A line in shell's quoting (nothing else of the shell's is interpreted), or its arguments.
+    known : collection of str
+        The names its expressions may use.
+    """
+
+    def __init__(self, command: str | list[str], known: frozenset[str]) -> None:
+        pieces = split(command) if isinstance(command, str) else command
+        if not pieces:
+            raise ExpressionError("the command is empty", "write the program and its arguments")
+        self._arguments = [_argument(piece, known) for piece in pieces]
+
+    def __call__(self, context: Context) -> tuple[str, ...]:
+        """Fill in the arguments for one trial.
+
+        Returns
+        -------
+        tuple of str
+            What the program receives as its argv.
+        """
+        argv = tuple(filled for argument in self._arguments for filled in argument(context))
+        for filled in argv:
+            if "\0" in filled:
+                raise ExpressionError(f"the argument {filled!r} has a NUL byte, which no program can receive")
+        if not argv or not argv[0]:
+            raise ExpressionError("the command's first word, the program, is filled in with nothing")
+        return argv
+
+
+def split(command: str) -> list[str]:
+    r"""Split a command line as a POSIX shell does, each ``{{ … }}`` one unbreakable piece.
+
+    >>> split("python -m t {{ params | flags }} --note 'a {{ \"b c\" }}'")
+    ['python', '-m', 't', '{{ params | flags }}', '--note', 'a {{ "b c" }}']
+    """
+    if "\0" in command:
+        raise ExpressionError("the command has a NUL byte", "no program can receive one")
+    kept: list[str] = []
+    masked = ""
+    for piece, is_expression in _pieces(command):
+        if is_expression:
+            masked += f"\0{len(kept)}\0"
+            kept.append(piece)
+        else:
+            masked += piece
+    try:
+        words = shlex.split(masked)
+    except ValueError as error:
+        raise ExpressionError(
+            f"the command does not split into arguments: {error}", "close the quote"
+        ) from None
+    return [_unmask(word, kept) for word in words]
+
+
+def _unmask(word: str, kept: list[str]) -> str:
+    parts = word.split("\0")
+    return "".join(kept[int(part)] if index % 2 else part for index, part in enumerate(parts))
+
+
+def _pieces(source: str) -> list[tuple[str, bool]]:
+    """Cut a text into (piece, is it an expression or statement)."""
+    try:
+        tokens = list(ENVIRONMENT.lex(source))
+    except jinja2.TemplateSyntaxError as error:
+        raise ExpressionError(f"{source!r} does not parse: {error.message}", _SYNTAX_HINT) from None
+    out: list[tuple[str, bool]] = []
+    for _, kind, piece in tokens:
+        inside = kind != "data"
+        if inside and out and out[-1][1] and not kind.endswith("_begin"):
+            out[-1] = (out[-1][0] + piece, True)
+        else:
+            out.append((piece, inside))
+    return out
+
+
+def _argument(piece: str, known: frozenset[str]) -> Callable[[Context], list[str]]:
+    parts = _pieces(piece)
+    if not any(is_expression for _, is_expression in parts):
+        return lambda context: [piece]  # noqa: ARG005 - the same whatever the trial
+    if len(parts) == 1 and piece.startswith("{{"):
+        expression = Expression(_WHITESPACE_CONTROL.sub("", piece[2:-2]), known)
+        return lambda context: _as_arguments(expression(context))
+    template = Template(piece, known)
+    return lambda context: [template(context)]
+
+
+def _as_arguments(value: Any) -> list[str]:
+    return [text(item) for item in value] if isinstance(value, list | tuple) else [text(value)]
+
+
+_SYNTAX_HINT = "expressions are Jinja's, such as {{ learning_rate }} or model == 'UNet'"
+
+
+def _check_names(template: str, shown: str, known: frozenset[str]) -> None:
+    try:
+        used = meta.find_undeclared_variables(ENVIRONMENT.parse(template))
+    except jinja2.TemplateSyntaxError as error:
+        raise ExpressionError(f"{shown!r} does not parse: {error.message}", _SYNTAX_HINT) from None
+    for name in sorted(used - known - set(ENVIRONMENT.globals)):
+        raise ExpressionError(f"{shown!r} names {name!r}, which is no parameter", nearest(name, known))
+
+
+def _guarded(source: str, evaluate: Callable[[], Any]) -> Any:
+    try:
+        return evaluate()
+    except ExpressionError:
+        raise
+    except jinja2.UndefinedError as error:
+        raise ExpressionError(f"{source!r}: {error.message}", "name only what is there") from None
+    except Exception as error:  # a person's expression may fail in any way Python knows
+        raise ExpressionError(f"{source!r} fails: {type(error).__name__}: {error}") from None

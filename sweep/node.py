@@ -1,0 +1,348 @@
+#!/usr/bin/env python3
+"""What runs on the compute node: one trial, claimed, run, and recorded.
+
+One file, standard library alone, Python 3.6 or newer: it is copied into the sweep's folder and run by
+whatever ``python3`` the node has. It knows no scheduler; the job script tells it which job and task it is.
+
+::
+
+    look up the task ─▶ claim the attempt ─▶ run the command ─▶ write the exit record ─▶ end as it ended
+                              │
+                              └ someone else's: leave, run nothing
+
+A claim is the attempt's record, created by a hard link, which fails where the name exists: one winner,
+also on NFS. The exit record replaces it by rename, so that no reader ever sees half of one.
+"""
+
+import argparse
+import ctypes
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+#: What a scheduler or a person may send a job; all of it is the command's business.
+FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+
+#: ``number attempt offset`` of one task, the offset being that of its line in trials.jsonl.
+TASK_LINE_BYTES = 31
+
+MIB = 1024 * 1024
+
+Record = Dict[str, Any]
+
+
+def read_task(folder: str, job: str, index: int) -> Tuple[int, Record]:
+    """Look up a task: its attempt's number and its trial, without reading all the others."""
+    with open(os.path.join(folder, "jobs", job + ".tasks"), "rb") as tasks:
+        tasks.seek(index * TASK_LINE_BYTES)
+        line = tasks.read(TASK_LINE_BYTES)
+    if len(line) != TASK_LINE_BYTES:
+        raise SystemExit("sweep: job %s has no task %d" % (job, index))
+    number, attempt, offset = (int(field) for field in line.split())
+    with open(os.path.join(folder, "trials.jsonl"), "rb") as trials:
+        trials.seek(offset)
+        trial = json.loads(trials.readline().decode("utf-8"))  # type: Record
+    if trial["number"] != number:
+        raise SystemExit("sweep: trials.jsonl was changed by hand; run `sweep plan` again")
+    return attempt, trial
+
+
+def trial_folder(folder: str, trial_id: str) -> str:
+    """Trials are sharded by the first two digits of their id: no folder of a hundred thousand entries."""
+    return os.path.join(folder, "trials", trial_id[:2], trial_id)
+
+
+def replace(path: str, record: Record) -> None:
+    """Write a whole file by rename, synced: a record that a crash may not take back."""
+    temporary = "%s.%s.%d.tmp" % (path, socket.gethostname(), os.getpid())
+    try:
+        _write(temporary, record)
+        os.rename(temporary, path)
+    except OSError:
+        _remove(temporary)
+        raise
+
+
+def _write(path: str, record: Record) -> None:
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(record, out)
+        out.write("\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def claim(path: str, record: Record) -> bool:
+    """Claim an attempt; False if it is someone else's or has ended.
+
+    A requeued task finds its own claim, with the job's id, name and task all the same, and takes it up.
+    """
+    temporary = "%s.%s.%d.tmp" % (path, socket.gethostname(), os.getpid())
+    _write(temporary, record)
+    try:
+        _link(temporary, path)
+        return True
+    except FileExistsError:
+        pass
+    finally:
+        _remove(temporary)
+    try:
+        with open(path, encoding="utf-8") as found:
+            other = json.load(found)
+    except (OSError, ValueError):
+        return False
+    same = all(other.get(key) == record[key] for key in ("job_id", "job_name", "index"))
+    if not same or other.get("ended") or not record["job_id"]:
+        return False
+    record["restarts"] = other.get("restarts", 0) + 1
+    replace(path, record)
+    return True
+
+
+def _link(source: str, path: str) -> None:
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES):
+            raise
+        # A file system without hard links; exclusive creation is as good on a single machine.
+        with open(source, "rb") as content:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(handle, "wb") as out:
+                out.write(content.read())
+
+
+class Command(object):
+    """The trial's command: started, watched, signalled, reaped."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.told = []  # type: List[str]
+        self.started = time.monotonic()
+        self.cpu_s = 0.0
+        self.memory_mib = 0.0
+        self.peak_memory_mib = 0.0
+
+    def install(self) -> None:
+        """Take over the signals that are to reach the command."""
+        for name in FORWARDED:
+            signal.signal(getattr(signal, name), self._forward)
+
+    def _forward(self, number: int, _frame: Any) -> None:
+        self.told.append(signal.Signals(number).name)
+        if self.pid:
+            self._signal(number)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except OSError:
+            pass
+
+    def start(self, argv: List[str], workdir: str, environment: Dict[str, str], log: int) -> None:
+        """Start it in a session of its own, so that one call reaches all of its processes."""
+        process = subprocess.Popen(
+            argv,
+            cwd=workdir,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        self.pid = process.pid
+        process.returncode = 0  # it is reaped by wait4, for its resource usage; Popen must not try
+        for name in self.told:
+            self._signal(getattr(signal, name))
+
+    def wait(self) -> int:
+        """Reap it. Its wait status; the usage is noted. What it left running is killed."""
+        _, status, usage = os.wait4(self.pid, 0)
+        self._signal(signal.SIGKILL)
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+        unit = 1 if sys.platform == "darwin" else 1024
+        self.peak_memory_mib = max(self.peak_memory_mib, usage.ru_maxrss * unit / MIB)
+        return int(status)
+
+    def sample(self) -> None:
+        """Note what the process tree uses just now (Linux; elsewhere only the end says)."""
+        ticks, pages = _tree_usage(self.pid)
+        self.cpu_s = max(self.cpu_s, ticks / os.sysconf("SC_CLK_TCK"))
+        self.memory_mib = pages * os.sysconf("SC_PAGE_SIZE") / MIB
+        self.peak_memory_mib = max(self.peak_memory_mib, self.memory_mib)
+
+    def usage(self) -> Record:
+        """Return what it has used so far."""
+        return {
+            "elapsed_s": round(time.monotonic() - self.started, 3),
+            "cpu_s": round(self.cpu_s, 3),
+            "memory_mib": round(self.memory_mib, 1),
+            "peak_memory_mib": round(self.peak_memory_mib, 1),
+        }
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill the command if this process is: no trial runs on unwatched."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (OSError, AttributeError):
+        pass
+
+
+def _tree_usage(pid: int) -> Tuple[int, int]:
+    """Sum (CPU ticks, resident pages) over a process and its descendants."""
+    ticks = pages = 0
+    todo = [pid]
+    while todo:
+        one = todo.pop()
+        try:
+            with open("/proc/%d/stat" % one, "rb") as stat:
+                fields = stat.read().rpartition(b")")[2].split()
+            with open("/proc/%d/task/%d/children" % (one, one), "rb") as children:
+                todo += [int(child) for child in children.read().split()]
+        except (OSError, ValueError):
+            continue
+        # utime, stime and those of reaped children; then the resident set. See proc(5), counted after comm.
+        ticks += sum(int(field) for field in fields[11:15])
+        pages += int(fields[21])
+    return ticks, pages
+
+
+def watch(command: Command, record: Record, path: str, heartbeat_s: float, ended: threading.Event) -> None:
+    """Sample the command's memory, often at first, and refresh its record each heartbeat."""
+    pause_s, last = 0.2, time.monotonic()
+    while not ended.wait(pause_s):
+        command.sample()
+        pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
+        if time.monotonic() - last >= heartbeat_s and not ended.is_set():
+            last = time.monotonic()
+            try:
+                replace(path, dict(record, heartbeat_at=time.time(), **command.usage()))
+            except OSError as error:
+                print("sweep: cannot write %s: %s" % (path, error), file=sys.stderr)
+
+
+def run(command: Command, argv: List[str], options: argparse.Namespace, record: Record, paths: Tuple[str, str],
+        environment: Dict[str, str]) -> Record:  # fmt: skip
+    """Run the command to its end. Returns what the exit record says of it."""
+    attempt_path, log_path = paths
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        command.start(argv, options.workdir, environment, log)
+    except (OSError, ValueError) as error:
+        told = "cannot start %r in %s: %s" % (argv[0], options.workdir, error)
+        os.write(log, ("sweep: %s\n" % told).encode("utf-8", "replace"))
+        return {"exit_code": 127 if isinstance(error, FileNotFoundError) else 126, "signal": None, "error": told}
+    finally:
+        os.close(log)
+    ended = threading.Event()
+    watcher = threading.Thread(
+        target=watch, args=(command, record, attempt_path, options.heartbeat_s, ended), daemon=True
+    )
+    watcher.start()
+    status = command.wait()
+    ended.set()
+    watcher.join()
+    if os.WIFSIGNALED(status):
+        return {"exit_code": None, "signal": os.WTERMSIG(status), "error": ""}
+    return {"exit_code": os.WEXITSTATUS(status), "signal": None, "error": ""}
+
+
+def trial_environment(trial: Record, attempt: int, own: str, result: str) -> Dict[str, str]:
+    """Add to this environment what the command is told of its trial."""
+    environment = dict(os.environ)
+    environment.update(
+        SWEEP_TRIAL=trial["id"],
+        SWEEP_NUMBER=str(trial["number"]),
+        SWEEP_ATTEMPT=str(attempt),
+        SWEEP_FOLDER=own,
+        SWEEP_RESULT=os.path.join(own, result),
+        SWEEP_SEED=str(trial["seed"]),
+        SWEEP_REPLICATE=str(trial["replicate"]),
+        SWEEP_CPUS=str(trial["resources"]["cpus"]),
+        SWEEP_PARAMS=json.dumps(trial["params"]),
+    )
+    return environment
+
+
+def record_end(path: str, record: Record) -> None:
+    """Write the exit record, patiently: a full disk may be emptied, a file server come back."""
+    for pause_s in (0.5, 2.0, 8.0, None):
+        try:
+            return replace(path, record)
+        except OSError as error:
+            print("sweep: cannot write %s: %s" % (path, error), file=sys.stderr)
+            if pause_s is not None:
+                time.sleep(pause_s)
+    return None
+
+
+def end_as(exit_code: Optional[int], number: Optional[int]) -> None:
+    """End this process as the command ended: with its exit code, or by its signal."""
+    if number is None:
+        sys.exit(exit_code)
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    sys.exit(128 + number)  # where the signal does not end a process
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Run one task of one job; see the top of this file."""
+    parser = argparse.ArgumentParser(description="Run one trial of a sweep.")
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--job-id", default="")
+    parser.add_argument("--job-name", default="")
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--result", required=True)
+    parser.add_argument("--heartbeat-s", type=float, default=60.0)
+    parser.add_argument("--environment-failed", nargs=2, metavar=("EXIT_CODE", "LINE"))
+    options = parser.parse_args(arguments)
+
+    command = Command()
+    command.install()
+    attempt, trial = read_task(options.folder, options.job, options.index)
+    own = trial_folder(options.folder, trial["id"])
+    os.makedirs(own, exist_ok=True)
+    attempt_path = os.path.join(own, "attempt-%d.json" % attempt)
+    record = {
+        "version": 1, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
+        "job": options.job, "job_id": options.job_id, "job_name": options.job_name, "index": options.index,
+        "host": socket.gethostname(), "pid": os.getpid(), "started_at": time.time(), "ended": False,
+    }  # type: Record  # fmt: skip
+    if not claim(attempt_path, record):
+        print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
+        return
+    _remove(os.path.join(own, options.result))  # an earlier attempt's result proves nothing about this one
+    if options.environment_failed:
+        code, line = options.environment_failed
+        told = "the environment line %r ended with exit code %s" % (line, code)
+        end = {"exit_code": int(code), "signal": None, "error": told}  # type: Record
+    else:
+        environment = trial_environment(trial, attempt, own, options.result)
+        end = run(command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment)
+    record.update(end, ended=True, ended_at=time.time(), told=command.told, **command.usage())
+    record_end(attempt_path, record)
+    end_as(end["exit_code"], end["signal"])
+
+
+if __name__ == "__main__":
+    main()

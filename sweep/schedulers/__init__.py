@@ -1,0 +1,15 @@
+"""The schedulers: one file each behind the seam of ``base.py``, and this registry."""
+
+from __future__ import annotations
+
+from sweep.schedulers.base import Call, Poll, Reply, Request, Scheduler, Talk
+from sweep.schedulers.local import Local
+from sweep.schedulers.pbs import Pbs
+from sweep.schedulers.slurm import Slurm
+from sweep.schedulers.torque import Torque
+
+__all__ = ["SCHEDULERS", "Call", "Poll", "Reply", "Request", "Scheduler", "Talk"]
+
+SCHEDULERS: dict[str, Scheduler] = {
+    scheduler.kind: scheduler for scheduler in (Local(), Slurm(), Pbs(), Torque())
+}

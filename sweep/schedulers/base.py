@@ -1,0 +1,139 @@
+"""The seam. A scheduler is commands to build and output to read; it starts no process and opens no file.
+
+Each method is a *talk*: a generator that yields a `Call`, is sent the `Reply`, and returns what it learned.
+So a scheduler may ask a second question in the light of the first answer and stays pure; ``shell.converse``
+holds the talk for real, a test holds it with captured output::
+
+    def version(self):
+        reply = yield Call(("sbatch", "--version"))
+        return reply.stdout.strip()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from sweep.errors import SchedulerSilent
+from sweep.model import JobState, TaskRef, Word
+
+
+@dataclass(frozen=True)
+class Call:
+    """One command to run, with what it may take."""
+
+    argv: tuple[str, ...]
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back.
+
+    Attributes
+    ----------
+    exit_code : int or None
+        None: the command could not be started, or was killed at its time-out; `failure` says which.
+    """
+
+    exit_code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    failure: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def said(self) -> str:
+        """What it said, in a few words: the first lines of stderr, else of stdout."""
+        if self.failure:
+            return self.failure
+        lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
+        return " / ".join(lines[:3])[:500]
+
+
+T = TypeVar("T")
+Talk = Generator[Call, Reply, T]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to submit.
+
+    Attributes
+    ----------
+    script : str
+        Absolute path of the job script.
+    job_name : str
+        The name to give it, with the token in it.
+    index : int or None
+        The task to run; None: the script's whole array.
+    output : str
+        Absolute path for what the scheduler itself writes about the job.
+    """
+
+    script: str
+    job_name: str
+    index: int | None
+    output: str
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The scheduler's answer about some tasks.
+
+    Attributes
+    ----------
+    words : mapping of TaskRef to Word
+        One for every task that was asked about and answered for; ABSENT if it was not named.
+        A task that the scheduler did not answer for is missing.
+    notes : tuple of str
+        What a person should know about this answer.
+    """
+
+    words: Mapping[TaskRef, Word] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Scheduler(Protocol):
+    """What a back end provides; ``docs/schedulers.md`` shows how to add one."""
+
+    kind: str
+    clients: tuple[str, ...]
+
+    def version(self) -> Talk[str]:
+        """Ask for name and version. SchedulerSilent if there is no answer."""
+        ...
+
+    def max_array_size(self) -> Talk[int]:
+        """Ask how many tasks an array may have; a cautious default where it does not say."""
+        ...
+
+    def submit(self, request: Request) -> Talk[str]:
+        """Submit a script; the job's id. SchedulerRefused, SchedulerBusy or SchedulerSilent otherwise."""
+        ...
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        """Ask for jobs by their names: name → id of those it knows. SchedulerSilent if no answer."""
+        ...
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        """Ask about tasks, in a constant number of calls. SchedulerSilent if there is no answer."""
+        ...
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Cancel whole jobs and single tasks. Ended and unknown ones are no error."""
+        ...
+
+
+def silent(call: Call, reply: Reply) -> SchedulerSilent:
+    """Make the error for a call that got no answer."""
+    return SchedulerSilent(
+        f"{call.argv[0]} did not answer: {reply.said or f'exit code {reply.exit_code}'}",
+        "nothing was changed; try again when the scheduler is back (`sweep doctor` tells)",
+    )
+
+
+def absent() -> Word:
+    """Make the word for a task that the scheduler was asked about and did not name."""
+    return Word(JobState.ABSENT, reason="the scheduler does not know this job")

@@ -1,0 +1,100 @@
+"""The batch system that comes with sweep, for one machine; see ``sweep/localbatch.py``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sweep.errors import SchedulerRefused
+from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+
+_COMMAND = (sys.executable, "-m", "sweep.localbatch")
+
+#: localbatch's own words; its docstring is the manual.
+STATES: dict[str, tuple[JobState, Outcome | None]] = {
+    "PENDING": (JobState.PENDING, None),
+    "RUNNING": (JobState.RUNNING, None),
+    "COMPLETED": (JobState.ENDED, Outcome.COMPLETED),
+    "FAILED": (JobState.ENDED, Outcome.FAILED),
+    "CANCELLED": (JobState.ENDED, Outcome.CANCELLED),
+    "TIMEOUT": (JobState.ENDED, Outcome.TIMEOUT),
+    "LAUNCH_FAILED": (JobState.ENDED, Outcome.LAUNCH),
+    "UNKNOWN": (JobState.ENDED, Outcome.UNKNOWN),  # its manager was killed: nobody saw how it ended
+}
+
+
+class Local:
+    """Talks to localbatch."""
+
+    kind = "local"
+    clients: tuple[str, ...] = ()
+
+    def version(self) -> Talk[str]:
+        """Ask what the machine has."""
+        call = Call((*_COMMAND, "info"))
+        reply = yield call
+        has = _lines(call, reply)[0]
+        return f"local: {has['cpus']} CPUs, {has['memory_mib']} MiB, {has['gpus']} GPUs"
+
+    def max_array_size(self) -> Talk[int]:
+        """Any; no call is made."""
+        yield from ()
+        return 1_000_000
+
+    def submit(self, request: Request) -> Talk[str]:
+        """Queue a script."""
+        task = () if request.index is None else ("--set", f"SWEEP_TASK={request.index}")
+        call = Call((*_COMMAND, "submit", "--name", request.job_name, "--output", request.output, *task, request.script))
+        reply = yield call
+        if reply.exit_code == 2:
+            raise SchedulerRefused(f"the local scheduler refused: {reply.said}", "change `resources` in the grid")
+        job_id = reply.stdout.strip()
+        if reply.exit_code != 0 or not job_id.isdigit():
+            raise silent(call, reply)
+        return job_id
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        """Look for jobs by name."""
+        call = Call((*_COMMAND, "status"))
+        reply = yield call
+        wanted = set(job_names)
+        return {line["name"]: line["id"] for line in _lines(call, reply) if line["name"] in wanted}
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        """Ask about tasks."""
+        call = Call((*_COMMAND, "status", *sorted({task.job_id for task in tasks})))
+        reply = yield call
+        told = {TaskRef(line["id"], line["index"]): _word(line) for line in _lines(call, reply)}
+        return Poll({task: told.get(task, absent()) for task in tasks})
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Cancel jobs and tasks."""
+        call = Call((*_COMMAND, "cancel", *jobs, *(f"{task.job_id}_{task.index}" for task in tasks)))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise silent(call, reply)
+
+
+def _lines(call: Call, reply: Reply) -> list[dict[str, Any]]:
+    if reply.exit_code != 0:
+        raise silent(call, reply)
+    try:
+        return [json.loads(line) for line in reply.stdout.splitlines()]
+    except ValueError:
+        raise silent(call, reply) from None
+
+
+def _word(line: dict[str, Any]) -> Word:
+    state, outcome = STATES[line["state"]]
+    return Word(
+        state,
+        outcome,
+        exit_code=line["exit_code"],
+        signal=line["signal"],
+        elapsed_s=line["elapsed_s"],
+        cpu_s=line["cpu_s"],
+        job_name=line["name"],
+    )

@@ -1,0 +1,186 @@
+"""OpenPBS and PBS Pro: qsub, qstat, qdel, qselect. Torque has a dialect and a file of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.schedulers import qstat
+from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+
+#: qstat(1B), "job_state", and the OpenPBS Reference Guide, "Job States" and "Job Array States".
+STATES: dict[str, JobState] = {
+    "Q": JobState.PENDING,
+    "H": JobState.PENDING,  # held, or waiting for another job
+    "W": JobState.PENDING,  # waiting for its time
+    "T": JobState.PENDING,  # in transit to another server
+    "M": JobState.PENDING,  # moved to another server
+    "B": JobState.RUNNING,  # an array that has begun
+    "R": JobState.RUNNING,
+    "S": JobState.RUNNING,  # suspended
+    "U": JobState.RUNNING,  # suspended while the workstation's user is at work
+    "E": JobState.RUNNING,  # exiting: its record may not be there yet
+    "X": JobState.ENDED,  # a subjob that has finished, while its array lives
+    "F": JobState.ENDED,
+}
+
+#: Exit_status below zero is PBS's own word on the job (OpenPBS job.h, JOB_EXEC_*).
+ENDS: dict[int, tuple[Outcome, str]] = {
+    -1: (Outcome.LAUNCH, "the node could not start it"),
+    -2: (Outcome.LAUNCH, "the node could not start it"),
+    -3: (Outcome.NODE_FAIL, "the node gave it back"),
+    -4: (Outcome.NODE_FAIL, "the node restarted"),
+    -5: (Outcome.NODE_FAIL, "the node restarted"),
+    -6: (Outcome.NODE_FAIL, "the node restarted"),
+    -11: (Outcome.NODE_FAIL, "it was given back to the queue"),
+    -24: (Outcome.FAILED, "used more CPUs than it asked for"),
+    -25: (Outcome.FAILED, "used more CPUs than it asked for"),
+    -26: (Outcome.OUT_OF_MEMORY, "exceeded its virtual memory"),
+    -27: (Outcome.OUT_OF_MEMORY, "exceeded its memory"),
+    -28: (Outcome.TIMEOUT, "exceeded its CPU time"),
+    -29: (Outcome.TIMEOUT, "exceeded its walltime"),
+}
+
+_SUBSTATE_TERMINATED = "91"
+#: pbs_error.h, modulo 256: what qsub exits with when a limit may ease, and when the server was not reached.
+_BUSY = frozenset({38, 39, 173, 198})
+_NO_SERVER = frozenset({160, 162, 255})
+_UNKNOWN_ID = 153
+_FINISHED = 35
+
+#: OpenPBS's own default (server attribute max_array_size).
+DEFAULT_MAX_ARRAY_SIZE = 10_000
+
+
+class Pbs:
+    """Talks to OpenPBS's commands."""
+
+    kind = "pbs"
+    clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
+
+    def version(self) -> Talk[str]:
+        """Ask for the version, and whether the server is up."""
+        call = Call(("qstat", "--version"))
+        reply = yield call
+        found = re.search(r"pbs_version\s*=\s*(\S+)", reply.stdout + reply.stderr)
+        if not found:
+            raise silent(call, reply)
+        up = Call(("qstat", "-B"))
+        reply = yield up
+        if reply.exit_code != 0:
+            raise silent(up, reply)
+        return f"OpenPBS {found[1]}"
+
+    def max_array_size(self) -> Talk[int]:
+        """Read the server's max_array_size."""
+        reply = yield Call(("qstat", "-B", "-f"))
+        found = re.search(r"^\s*max_array_size = (\d+)", reply.stdout, re.MULTILINE)
+        return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
+
+    def submit(self, request: Request) -> Talk[str]:
+        """Submit a script; what varies from call to call is given here, not in the script."""
+        # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
+        task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
+        call = Call(("qsub", "-N", request.job_name, *task, request.script))
+        reply = yield call
+        found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+        if reply.exit_code == 0 and found:
+            return found[0]
+        if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in _NO_SERVER:
+            raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
+        if reply.exit_code in _BUSY:
+            raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
+        raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        """Ask qselect for each name, with the history where the server keeps one."""
+        found = {}
+        for name in job_names:
+            call = Call(("qselect", "-x", "-N", name))
+            reply = yield call
+            if reply.exit_code != 0 or "not configured" in reply.stderr:
+                call = Call(("qselect", "-N", name))
+                reply = yield call
+            if reply.exit_code != 0:
+                raise silent(call, reply)
+            if reply.stdout.strip():
+                found[name] = reply.stdout.split()[0]
+        return found
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        """One call, by our own ids; up to two more where its JSON is broken or history is off.
+
+        Never server-wide: one odd job of anyone's breaks the JSON, and ``qstat -x -t`` may never end.
+        """
+        ids = tuple(sorted({task.job_id for task in tasks}))
+        history: tuple[str, ...] = ("-x",)
+        call = Call(("qstat", *history, "-t", "-f", "-F", "json", *ids))
+        reply = yield call
+        _check_answered(call, reply)
+        if "not configured to maintain job history" in reply.stderr:
+            history = ()
+        records = qstat.by_task(qstat.read_json(reply.stdout) or {}, tasks) if history else {}
+        if len(records) < len(tasks):
+            # Text is right where the JSON is not: it always parses, and names every id asked for.
+            call = Call(("qstat", *history, "-t", "-f", *ids))
+            reply = yield call
+            _check_answered(call, reply)
+            records = qstat.by_task(qstat.read_text(reply.stdout), tasks)
+        return Poll({task: _word(records[task], task) if task in records else absent() for task in tasks})
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Arrays, single jobs and subjobs in calls of their own: mixed, qdel of 23.06 aborts."""
+        arrays = tuple(job for job in jobs if "[]" in job)
+        singles = tuple(job for job in jobs if "[]" not in job)
+        subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
+        for ids in (singles, subjobs, arrays):
+            if ids:
+                call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
+                reply = yield call
+                if reply.exit_code not in (0, _FINISHED, _UNKNOWN_ID, 55):
+                    raise silent(call, reply)
+
+
+def _check_answered(call: Call, reply: Reply) -> None:
+    """A dead server and an empty queue print the same JSON; the exit code tells them apart."""
+    if reply.exit_code not in (0, _FINISHED, _UNKNOWN_ID):
+        raise silent(call, reply)
+
+
+def _word(record: qstat.Record, task: TaskRef) -> Word:
+    letter = record.get("job_state", "")
+    if letter not in STATES:
+        raise SchedulerError(f"unknown PBS job state {letter!r}", "add it to STATES in sweep/schedulers/pbs.py")
+    state = STATES[letter]
+    # A subjob without a record of its own is printed from its parent's, Exit_status and all.
+    own = task.index is None or "array_index" in record
+    status = qstat.whole(record.get("Exit_status")) if own and state is JobState.ENDED else None
+    outcome, reason, exit_code, signal = _end(status, record) if state is JobState.ENDED else (None, None, None, None)
+    return Word(
+        state,
+        outcome,
+        reason if reason is not None else record.get("comment", "") if state is JobState.PENDING else "",
+        exit_code,
+        signal,
+        elapsed_s=qstat.seconds(record.get("resources_used.walltime")),
+        # Of a job shorter than the node's poll, PBS says 0: that is not known, not none.
+        cpu_s=qstat.seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=qstat.mib(record.get("resources_used.mem")) or None,
+        job_name=record.get("Job_Name", ""),
+    )
+
+
+def _end(status: int | None, record: qstat.Record) -> tuple[Outcome, str, int | None, int | None]:
+    """How it ended: (outcome, reason, exit code, signal)."""
+    if status is None:
+        return Outcome.CANCELLED, "it was deleted before it started", None, None
+    if status < 0:
+        outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"PBS exit status {status}"))
+        return outcome, reason, None, None
+    if record.get("substate") == _SUBSTATE_TERMINATED:
+        return Outcome.CANCELLED, "it was deleted while it ran", None, status - 256 if status > 256 else None
+    if status > 256:
+        return Outcome.FAILED, "", None, status - 256
+    return (Outcome.FAILED if status else Outcome.COMPLETED), "", status, None

@@ -1,0 +1,100 @@
+"""Reading ``qstat -f``: what OpenPBS and Torque have in common, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweep.model import TaskRef
+
+#: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
+Record = dict[str, str]
+
+
+def read_text(text: str) -> dict[str, Record]:
+    """Read ``qstat -f``: full id → record. Long values are folded with a newline and a tab, anywhere."""
+    records: dict[str, Record] = {}
+    current: Record = {}
+    for line in text.replace("\n\t", "").splitlines():
+        if line.startswith("Job Id:"):
+            current = records[line.partition(":")[2].strip()] = {}
+        else:
+            name, equals, value = line.partition(" = ")
+            if equals:
+                current[name.strip()] = value
+    return records
+
+
+def read_json(text: str) -> dict[str, Record] | None:
+    """Read ``qstat -f -F json``; None if it does not parse, which one odd job of anyone's may cause."""
+    try:
+        document = json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
+    jobs = document.get("Jobs", {}) if isinstance(document, dict) else None
+    if not isinstance(jobs, dict):
+        return None
+    return {job: _flat(record) for job, record in jobs.items() if isinstance(record, dict)}
+
+
+def _flat(record: Mapping[str, Any]) -> Record:
+    """Spell nested attributes as the text form does. The JSON writer guesses types, so all is text again."""
+    out: Record = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            out.update({f"{name}.{inner}": str(one) for inner, one in value.items()})
+        else:
+            out[name] = str(value)
+    return out
+
+
+def ref(full_id: str) -> tuple[str, int | None]:
+    """Split ``19[3].vm`` into its number and index.
+
+    >>> ref("19[3].vm"), ref("11.vm"), ref("19[].vm:16001")
+    (('19', 3), ('11', None), ('19', None))
+    """
+    found = re.match(r"(\d+)(?:\[(\d*)\])?", full_id)
+    if not found:
+        return full_id, None
+    return found[1], int(found[2]) if found[2] else None
+
+
+def by_task(records: Mapping[str, Record], tasks: Sequence[TaskRef]) -> dict[TaskRef, Record]:
+    """Match records to the tasks asked about, whatever server name the ids carry."""
+    known = {ref(full_id): record for full_id, record in records.items()}
+    pairs = ((task, known.get((ref(task.job_id)[0], task.index))) for task in tasks)
+    return {task: record for task, record in pairs if record is not None}
+
+
+def seconds(text: str | None) -> float | None:
+    """Seconds of ``HH:MM:SS``, or of plain seconds.
+
+    >>> seconds("00:10:05"), seconds("43"), seconds(None)
+    (605.0, 43.0, None)
+    """
+    if not text or not re.fullmatch(r"\d+(:\d+)*", text):
+        return None
+    total = 0.0
+    for part in text.split(":"):
+        total = total * 60 + int(part)
+    return total
+
+
+def mib(text: str | None) -> float | None:
+    """MiB of ``167588kb``.
+
+    >>> mib("2048kb"), mib("1gb"), mib(None)
+    (2.0, 1024.0, None)
+    """
+    found = re.fullmatch(r"(\d+)(b|kb|mb|gb|tb)", text or "")
+    if not found:
+        return None
+    return int(found[1]) * {"b": 2**-20, "kb": 2**-10, "mb": 1.0, "gb": 2.0**10, "tb": 2.0**20}[found[2]]
+
+
+def whole(text: str | None) -> int | None:
+    """Read a whole number, or None."""
+    return int(text) if text and re.fullmatch(r"-?\d+", text) else None

@@ -1,0 +1,281 @@
+"""Slurm: sbatch, squeue, sacct, scancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+
+#: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING is still running to us: its record may not be
+#: there yet. What a newer Slurm adds is an error that names this file.
+STATES: dict[str, tuple[JobState, Outcome | None]] = {
+    "PENDING": (JobState.PENDING, None),
+    "CONFIGURING": (JobState.PENDING, None),  # has its nodes, which are booting
+    "REQUEUED": (JobState.PENDING, None),
+    "REQUEUE_HOLD": (JobState.PENDING, None),
+    "REQUEUE_FED": (JobState.PENDING, None),
+    "SPECIAL_EXIT": (JobState.PENDING, None),  # requeued and held, with a mark
+    "RESV_DEL_HOLD": (JobState.PENDING, None),
+    "RUNNING": (JobState.RUNNING, None),
+    "COMPLETING": (JobState.RUNNING, None),
+    "STAGE_OUT": (JobState.RUNNING, None),
+    "SIGNALING": (JobState.RUNNING, None),
+    "STOPPED": (JobState.RUNNING, None),
+    "SUSPENDED": (JobState.RUNNING, None),
+    "RESIZING": (JobState.RUNNING, None),
+    "COMPLETED": (JobState.ENDED, Outcome.COMPLETED),
+    "FAILED": (JobState.ENDED, Outcome.FAILED),
+    "CANCELLED": (JobState.ENDED, Outcome.CANCELLED),
+    "REVOKED": (JobState.ENDED, Outcome.CANCELLED),  # runs on another cluster of the federation
+    "DEADLINE": (JobState.ENDED, Outcome.TIMEOUT),
+    "TIMEOUT": (JobState.ENDED, Outcome.TIMEOUT),
+    "OUT_OF_MEMORY": (JobState.ENDED, Outcome.OUT_OF_MEMORY),
+    "NODE_FAIL": (JobState.ENDED, Outcome.NODE_FAIL),
+    "BOOT_FAIL": (JobState.ENDED, Outcome.NODE_FAIL),
+    "LAUNCH_FAILED": (JobState.ENDED, Outcome.LAUNCH),
+    "PREEMPTED": (JobState.ENDED, Outcome.PREEMPTED),
+}
+
+#: Slurm's own default (slurm.conf(5), MaxArraySize), for planning where no Slurm answers.
+DEFAULT_MAX_ARRAY_SIZE = 1001
+
+#: sbatch's words for "not now" and for "I don't know"; all else is "no".
+_BUSY = re.compile(
+    r"temporarily|job submit limit|MaxSubmitJobs?|Maximum number of jobs|QOSMaxSubmit|AssocMaxSubmit", re.IGNORECASE
+)
+_SILENT = re.compile(
+    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller", re.IGNORECASE
+)
+
+_SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
+_SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
+
+#: More ids than this in one command line, and all of the user's jobs are asked for instead.
+_MOST_IDS = 2000
+
+
+class Slurm:
+    """Talks to Slurm's commands."""
+
+    kind = "slurm"
+    clients: tuple[str, ...] = ("sbatch", "squeue", "scancel", "scontrol")
+
+    def version(self) -> Talk[str]:
+        """Ask for the version, and whether the controller is up."""
+        yield from _ping()
+        call = Call(("sbatch", "--version"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise silent(call, reply)
+        return reply.stdout.strip()
+
+    def max_array_size(self) -> Talk[int]:
+        """Read MaxArraySize: one more than the highest index."""
+        reply = yield Call(("scontrol", "show", "config"))
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", reply.stdout, re.MULTILINE)
+        return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
+
+    def submit(self, request: Request) -> Talk[str]:
+        """Submit with ``--parsable``; what varies from call to call is given here, not in the script."""
+        # ALL, or Slurm runs the job through a fresh login environment.
+        task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
+        # A % begins a pattern such as %A in the name of an output file.
+        output = request.output.replace("%", "%%")
+        call = Call(
+            ("sbatch", "--parsable", f"--job-name={request.job_name}", f"--output={output}", "--open-mode=append",
+             *task, request.script)
+        )  # fmt: skip
+        reply = yield call
+        # "36", or "36;cluster" in a federation.
+        found = re.search(r"^(\d+)(?:;\S+)?$", reply.stdout, re.MULTILINE)
+        if reply.exit_code == 0 and found:
+            return found[1]
+        raise _refusal(call, reply)
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        """Ask squeue for the names and, where there is one, the accounting."""
+        names = ",".join(job_names)
+        yield from _ping()
+        call = Call(("squeue", "-h", "-a", "-t", "all", f"--name={names}", "-o", "%F|%j"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise silent(call, reply)
+        accounting = Call(("sacct", "-n", "-P", "-X", "-S", "now-30days", f"--name={names}", "--format=JobID,JobName"))
+        ended = yield accounting
+        if ended.exit_code != 0 and not _no_accounting(ended):
+            raise silent(accounting, ended)
+        found = {}
+        for line in [*ended.stdout.splitlines(), *reply.stdout.splitlines()]:
+            job_id, _, name = line.partition("|")
+            if name in job_names:
+                found[name] = re.split(r"[_+.]", job_id)[0]
+        return found
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended."""
+        yield from _ping()
+        ids = sorted({task.job_id for task in tasks}, key=int)
+        few = len(ids) <= _MOST_IDS
+        which = f"--jobs={','.join(ids)}" if few else "--me"
+        call = Call(("squeue", "-h", "-a", "-r", "-t", "all", which, "-o", _SQUEUE_FORMAT))
+        living = yield call
+        # All ids unknown is an error to squeue, and an answer to us.
+        if living.exit_code != 0 and "Invalid job id" not in living.stderr:
+            raise silent(call, living)
+        told = read_squeue(living.stdout)
+        which = f"--jobs={','.join(ids)}" if few else "--starttime=now-30days"
+        ended = yield Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), timeout_s=120)
+        if ended.exit_code == 0:
+            told = merged(told, read_sacct(ended.stdout))
+        elif not _no_accounting(ended):
+            # It exists and is down: who is not in the queue may have ended, which only it could say.
+            known = {task: told[task] for task in tasks if task in told}
+            return Poll(known, (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",))
+        return Poll({task: told.get(task, absent()) for task in tasks})
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """One scancel for all; it is silent about ended and unknown jobs."""
+        call = Call(("scancel", *jobs, *(f"{task.job_id}_{task.index}" for task in tasks)))
+        reply = yield call
+        if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
+            raise silent(call, reply)
+
+
+def _ping() -> Talk[None]:
+    call = Call(("scontrol", "ping"), timeout_s=20)
+    reply = yield call
+    if " is UP" not in reply.stdout:
+        raise silent(call, reply)
+
+
+def _no_accounting(reply: Reply) -> bool:
+    """Whether this cluster keeps no accounting, as opposed to keeping one that is down."""
+    return "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure == "not found"
+
+
+def _refusal(call: Call, reply: Reply) -> SchedulerError:
+    if reply.exit_code is None or reply.exit_code == 0 or _SILENT.search(reply.stderr):
+        return SchedulerSilent(f"sbatch: {reply.said or 'no job id in its answer'}")
+    if _BUSY.search(reply.stderr):
+        return SchedulerBusy(f"sbatch will not take more now: {reply.said}")
+    return SchedulerRefused(f"sbatch refused {call.argv[-1]}: {reply.said}", "change the grid and plan again")
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def read_squeue(text: str) -> dict[TaskRef, Word]:
+    """Read ``squeue -h -r -o '%i|%T|%r|%M|%j'``."""
+    words = {}
+    for line in text.splitlines():
+        fields = line.split("|", 4)
+        if len(fields) == 5:
+            job, state, reason, elapsed, name = fields
+            words[_ref(job)] = _word(
+                state, reason="" if reason == "None" else reason, elapsed_s=_seconds(elapsed), name=name
+            )
+    return words
+
+
+def read_sacct(text: str) -> dict[TaskRef, Word]:
+    """Read ``sacct -n -P --format=JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName`` with its steps.
+
+    CPU time and exit code stand on the job's own row, peak memory on those of its steps (``12_3.batch``).
+    """
+    words: dict[TaskRef, Word] = {}
+    peaks: dict[TaskRef, float] = {}
+    for line in text.splitlines():
+        fields = line.split("|", 6)
+        if len(fields) < 7 or "[" in fields[0]:  # 9_[6-9%3]: pending, and squeue has named each
+            continue
+        job, state, exit_code, elapsed, cpu, peak, name = fields
+        ref = _ref(job.partition(".")[0])
+        if "." in job:
+            peaks[ref] = max(peaks.get(ref, 0.0), _mib(peak) or 0.0)
+        else:
+            code, _, number = exit_code.partition(":")
+            words[ref] = _word(
+                state,
+                exit_code=int(code) if code.isdigit() else None,
+                signal=int(number) if number.isdigit() and number != "0" else None,
+                elapsed_s=float(elapsed) if elapsed.isdigit() else None,
+                cpu_s=_seconds(cpu),
+                name=name,
+            )
+    return {ref: _with_peak(word, peaks.get(ref)) for ref, word in words.items()}
+
+
+def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[TaskRef, Word]:
+    """Take each task's word from the one who knows best: squeue for the living, sacct for the ended.
+
+    The accounting may lag behind, and after an id counter's restart tells of an older job of the same id,
+    so it never overrules what squeue says of a job that is still in the queue.
+    """
+    out = dict(ended)
+    for ref, word in living.items():
+        if word.state is not JobState.ENDED or ref not in ended or ended[ref].state is not JobState.ENDED:
+            out[ref] = word
+    return out
+
+
+def _word(
+    state: str,
+    *,
+    name: str,
+    reason: str = "",
+    exit_code: int | None = None,
+    signal: int | None = None,
+    elapsed_s: float | None = None,
+    cpu_s: float | None = None,
+) -> Word:
+    base = state.split()[0] if state else ""  # "CANCELLED by 1000"
+    if base not in STATES:
+        raise SchedulerError(f"unknown Slurm state {state!r}", "add it to STATES in sweep/schedulers/slurm.py")
+    job_state, outcome = STATES[base]
+    if outcome is Outcome.FAILED and (reason == "JobLaunchFailure" or (exit_code, signal) == (0, 53)):
+        outcome = Outcome.LAUNCH  # a bad folder or output path: 0:53, and no output anywhere
+    elif base == "CANCELLED" and " by " in state:
+        reason = f"cancelled by user {state.rpartition(' ')[2]}"
+    # Of a job that has not ended, the accounting says 0 s of CPU.
+    if job_state is not JobState.ENDED:
+        exit_code = signal = cpu_s = None
+    return Word(job_state, outcome, reason, exit_code, signal, elapsed_s, cpu_s, job_name=name)
+
+
+def _with_peak(word: Word, peak_mib: float | None) -> Word:
+    if not peak_mib:
+        return word
+    return replace(word, peak_memory_mib=peak_mib)
+
+
+def _ref(text: str) -> TaskRef:
+    job, _, index = text.partition("_")
+    return TaskRef(job, int(index) if index.isdigit() else None)
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of ``[D-]HH:MM:SS`` or ``MM:SS[.mmm]``.
+
+    >>> _seconds("1-02:00:03"), _seconds("00:01.678"), _seconds("INVALID")
+    (93603.0, 1.678, None)
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text)
+    if not found:
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+def _mib(text: str) -> float | None:
+    """MiB of ``94716K``, ``1.5G`` or plain bytes.
+
+    >>> _mib("94720K"), _mib(""), _mib("1048576")
+    (92.5, None, 1.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    return float(found[1]) * {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}[found[2]] if found else None
+

@@ -1,0 +1,155 @@
+"""Torque: qsub, qstat, qdel, qselect, in a dialect other than OpenPBS's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.schedulers import qstat
+from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+
+#: Torque's qstat(1B). C stays for keep_completed seconds (300 by default), then the job is unknown.
+STATES: dict[str, JobState] = {
+    "Q": JobState.PENDING,
+    "H": JobState.PENDING,  # held; also an array's task above the slot limit
+    "W": JobState.PENDING,  # waiting for its time
+    "T": JobState.PENDING,  # being moved
+    "R": JobState.RUNNING,
+    "S": JobState.RUNNING,  # suspended
+    "E": JobState.RUNNING,  # exiting: its record may not be there yet
+    "C": JobState.ENDED,
+}
+
+#: exit_status below zero is Torque's own word on the job (Torque Administrator Guide, "Job Exit Status").
+ENDS: dict[int, tuple[Outcome, str]] = {
+    -1: (Outcome.LAUNCH, "the node could not start it"),
+    -2: (Outcome.LAUNCH, "the node could not start it"),
+    -3: (Outcome.NODE_FAIL, "the node gave it back"),
+    -4: (Outcome.NODE_FAIL, "the node restarted"),
+    -5: (Outcome.NODE_FAIL, "the node restarted"),
+    -6: (Outcome.NODE_FAIL, "the node restarted"),
+    -7: (Outcome.NODE_FAIL, "the node restarted"),
+    -8: (Outcome.NODE_FAIL, "the node was lost"),
+    -9: (Outcome.LAUNCH, "the node could not start it"),
+    -10: (Outcome.OUT_OF_MEMORY, "exceeded its memory"),
+    -11: (Outcome.TIMEOUT, "exceeded its walltime"),
+    -12: (Outcome.TIMEOUT, "exceeded its CPU time"),
+}
+
+#: qsub exits with the PBS error modulo 256: caps that ease, and a server that was not reached.
+_BUSY = frozenset({200})
+_NO_SERVER = frozenset({111})
+_UNKNOWN_ID = 153
+
+#: Torque tells a user no array limit (max_job_array_size is the administrator's to see); most sites allow this.
+DEFAULT_MAX_ARRAY_SIZE = 1000
+
+
+class Torque:
+    """Talks to Torque's commands."""
+
+    kind = "torque"
+    clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
+
+    def version(self) -> Talk[str]:
+        """Ask for the version, and whether the server is up."""
+        call = Call(("qstat", "--version"))
+        reply = yield call
+        found = re.search(r"Version:\s*(\S+)", reply.stdout + reply.stderr)
+        if not found:
+            raise silent(call, reply)
+        up = Call(("qstat", "-q"))
+        reply = yield up
+        if reply.exit_code != 0:
+            raise silent(up, reply)
+        return f"Torque {found[1]}"
+
+    def max_array_size(self) -> Talk[int]:
+        """Torque does not say; no call is made."""
+        yield from ()
+        return DEFAULT_MAX_ARRAY_SIZE
+
+    def submit(self, request: Request) -> Talk[str]:
+        """Submit a script; what varies from call to call is given here, not in the script."""
+        task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
+        call = Call(("qsub", "-N", request.job_name, *task, request.script))
+        reply = yield call
+        found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+        if reply.exit_code == 0 and found:
+            return found[0]
+        if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in _NO_SERVER:
+            raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
+        if reply.exit_code in _BUSY:
+            raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
+        raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        """Ask qselect for each name."""
+        found = {}
+        for name in job_names:
+            call = Call(("qselect", "-N", name))
+            reply = yield call
+            if reply.exit_code != 0:
+                raise silent(call, reply)
+            if reply.stdout.strip():
+                found[name] = reply.stdout.split()[0]
+        return found
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        """One call by our own ids, with ``-t``: without it, an array's id lists the whole server."""
+        ids = tuple(sorted({task.job_id for task in tasks}))
+        call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
+        reply = yield call
+        if reply.exit_code not in (0, _UNKNOWN_ID):
+            raise silent(call, reply)
+        records = qstat.by_task(qstat.read_text(reply.stdout), tasks)
+        return Poll({task: _word(records[task]) if task in records else absent() for task in tasks})
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Arrays, single jobs and array tasks in calls of their own."""
+        arrays = tuple(job for job in jobs if "[]" in job)
+        singles = tuple(job for job in jobs if "[]" not in job)
+        subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
+        for ids in (singles, subjobs, arrays):
+            if ids:
+                call = Call(("qdel", *ids), timeout_s=120)
+                reply = yield call
+                if reply.exit_code not in (0, _UNKNOWN_ID, 170):  # unknown; already completed
+                    raise silent(call, reply)
+
+
+def _word(record: qstat.Record) -> Word:
+    letter = record.get("job_state", "")
+    if letter not in STATES:
+        raise SchedulerError(f"unknown Torque job state {letter!r}", "add it to STATES in sweep/schedulers/torque.py")
+    state = STATES[letter]
+    outcome, reason, exit_code, signal = (
+        _end(qstat.whole(record.get("exit_status"))) if state is JobState.ENDED else (None, "", None, None)
+    )
+    return Word(
+        state,
+        outcome,
+        reason,
+        exit_code,
+        signal,
+        elapsed_s=qstat.seconds(record.get("resources_used.walltime")),
+        cpu_s=qstat.seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=qstat.mib(record.get("resources_used.mem")) or None,
+        job_name=record.get("Job_Name", ""),
+    )
+
+
+def _end(status: int | None) -> tuple[Outcome, str, int | None, int | None]:
+    """How it ended: (outcome, reason, exit code, signal)."""
+    if status is None:
+        return Outcome.CANCELLED, "it was deleted before it started", None, None
+    if status < 0:
+        outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"Torque exit status {status}"))
+        return outcome, reason, None, None
+    if status > 256:
+        # Torque has no mark for qdel but the signal, which a job may also have got elsewhere.
+        number = status - 256
+        return (Outcome.CANCELLED if number == 15 else Outcome.FAILED), "", None, number
+    return (Outcome.FAILED if status else Outcome.COMPLETED), "", status, None
