@@ -57,9 +57,7 @@ class GridError(UsageError):
         1-based place; 0 where there is none (an override on the command line, say).
     """
 
-    def __init__(
-        self, message: str, hint: str = "", *, source: str = "", line: int = 0, column: int = 0
-    ) -> None:
+    def __init__(self, message: str, hint: str = "", *, source: str = "", line: int = 0, column: int = 0) -> None:
         place = f"{source}:{line}:{column}: " if line else (f"{source}: " if source else "")
         super().__init__(place + message, hint)
         self.line = line
@@ -70,7 +68,7 @@ class TemplateError(UsageError):
     """A job-script template does not parse, or names what is not there."""
 
 
-class NoSuch(UsageError):  # noqa: N818 - reads as what it says
+class NoSuch(UsageError):
     """A sweep, a trial or a file that is not there."""
 
 

@@ -151,7 +151,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--walltime-s", type=int, default=0)
     parser.add_argument("--output", default=os.devnull)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for the job's environment")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="for the job's environment"
+    )
     parser.add_argument("script")
     return parser
 
@@ -445,7 +447,7 @@ class Manager:
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
         try:
-            with open(request["output"], "ab") as output:
+            with Path(request["output"]).open("ab") as output:
                 process = subprocess.Popen(
                     ["bash", str(_path(self.root, job.id, "sh"))],
                     cwd=request["cwd"],
@@ -477,7 +479,9 @@ def _birth(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
-        found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
         return found.stdout.strip()
 
 

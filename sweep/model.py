@@ -170,6 +170,7 @@ class Attempt:
     signal: int | None = None
     elapsed_s: float | None = None
     cpu_s: float | None = None
+    memory_mib: float | None = None
     peak_memory_mib: float | None = None
     told: tuple[str, ...] = ()
     error: str = ""
@@ -177,7 +178,19 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of a trial. ``word`` None: the scheduler did not answer, or was not asked."""
+    """All that is known of a trial.
+
+    Attributes
+    ----------
+    word : Word or None
+        None: the scheduler did not answer, or was not asked.
+    result : dict or None
+        The result, if it is valid; else `result_problem` says why not.
+    gone_s : float
+        For how long the scheduler has been saying that the job ended, or is not there.
+    grace_s : float
+        How much later than that a record may still appear on this file system.
+    """
 
     submission: Submission | None = None
     attempt: Attempt | None = None
@@ -185,6 +198,8 @@ class Evidence:
     result: dict[str, Any] | None = None
     result_problem: str = ""
     cancel_asked: bool = False
+    gone_s: float = 0.0
+    grace_s: float = 60.0
     now: float = 0.0
 
 

@@ -238,8 +238,14 @@ def watch(command: Command, record: Record, path: str, heartbeat_s: float, ended
                 print("sweep: cannot write %s: %s" % (path, error), file=sys.stderr)
 
 
-def run(command: Command, argv: List[str], options: argparse.Namespace, record: Record, paths: Tuple[str, str],
-        environment: Dict[str, str]) -> Record:  # fmt: skip
+def run(
+    command: Command,
+    argv: List[str],
+    options: argparse.Namespace,
+    record: Record,
+    paths: Tuple[str, str],
+    environment: Dict[str, str]
+) -> Record:  # fmt: skip
     """Run the command to its end. Returns what the exit record says of it."""
     attempt_path, log_path = paths
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -248,7 +254,11 @@ def run(command: Command, argv: List[str], options: argparse.Namespace, record: 
     except (OSError, ValueError) as error:
         told = "cannot start %r in %s: %s" % (argv[0], options.workdir, error)
         os.write(log, ("sweep: %s\n" % told).encode("utf-8", "replace"))
-        return {"exit_code": 127 if isinstance(error, FileNotFoundError) else 126, "signal": None, "error": told}
+        return {
+            "exit_code": 127 if isinstance(error, FileNotFoundError) else 126,
+            "signal": None,
+            "error": told,
+        }
     finally:
         os.close(log)
     ended = threading.Event()
@@ -338,7 +348,9 @@ def main(arguments: Optional[List[str]] = None) -> None:
         end = {"exit_code": int(code), "signal": None, "error": told}  # type: Record
     else:
         environment = trial_environment(trial, attempt, own, options.result)
-        end = run(command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment)
+        end = run(
+            command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
+        )
     record.update(end, ended=True, ended_at=time.time(), told=command.told, **command.usage())
     record_end(attempt_path, record)
     end_as(end["exit_code"], end["signal"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -95,9 +96,7 @@ def _linspace(first: float, last: float, n: float) -> list[Any]:
 def _logspace(first: float, last: float, n: float) -> list[Any]:
     count = _check_count("logspace", n)
     if max(abs(first), abs(last)) > 300:
-        raise ValueError(
-            f"logspace takes exponents of ten, as numpy does, not {first} and {last}; see geomspace"
-        )
+        raise ValueError(f"logspace takes exponents of ten, as numpy does, not {first} and {last}; see geomspace")
     return [_round(10.0 ** (first + (last - first) * i / max(1, count - 1))) for i in range(count)]
 
 
@@ -119,4 +118,9 @@ def _check_count(kind: str, n: float) -> int:
     return int(n)
 
 
-_SHORT = {"range": _range, "linspace": _linspace, "logspace": _logspace, "geomspace": _geomspace}
+_SHORT: dict[str, Callable[..., list[Any]]] = {
+    "range": _range,
+    "linspace": _linspace,
+    "logspace": _logspace,
+    "geomspace": _geomspace,
+}

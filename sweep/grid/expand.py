@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sweep.errors import GridError, nearest
+from sweep.errors import nearest
 from sweep.grid import units
 from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
 from sweep.grid.schema import Grid
@@ -78,9 +78,7 @@ def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_
     fill = _Filler(grid, source, known, env)
     drafts = [fill(params, replicate) for params in kept for replicate in range(grid.replicates)]
     if not drafts:
-        raise source.error(
-            ("exclude",), "the grid expands to no trial: all are excluded", "loosen an exclusion"
-        )
+        raise source.error(("exclude",), "the grid expands to no trial: all are excluded", "loosen an exclusion")
     return drafts
 
 
@@ -98,9 +96,7 @@ def _axes(grid: Grid, source: Source) -> list[tuple[Path, dict[str, list[Any]]]]
         path: Path = ("zip", index)
         lengths = {name: len(axis) for name, axis in zipped.items()}
         if not zipped:
-            raise source.error(
-                path, "an empty group", "name the parameters that vary together, or take it out"
-            )
+            raise source.error(path, "an empty group", "name the parameters that vary together, or take it out")
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {n}" for name, n in lengths.items())
             raise source.error(path, f"zipped parameters need equally many values: {told}", "pair them up")
@@ -109,9 +105,7 @@ def _axes(grid: Grid, source: Source) -> list[tuple[Path, dict[str, list[Any]]]]
     for path, group in groups:
         for name in group:
             if name in seen:
-                raise source.error(
-                    (*path, name), f"the parameter {name!r} is there twice", "keep one of the two"
-                )
+                raise source.error((*path, name), f"the parameter {name!r} is there twice", "keep one of the two")
             seen.add(name)
     return groups
 
@@ -130,12 +124,8 @@ def _product(grid: Grid, groups: list[Any], most: int, source: Source) -> Iterat
     for group in steps:
         total *= len(group)
     if total > most:
-        raise source.error(
-            ("parameters",), f"the grid expands to {total:,} trials", "add --yes if you mean it"
-        )
-    return (
-        {name: value for part in parts for name, value in part.items()} for parts in itertools.product(*steps)
-    )
+        raise source.error(("parameters",), f"the grid expands to {total:,} trials", "add --yes if you mean it")
+    return ({name: value for part in parts for name, value in part.items()} for parts in itertools.product(*steps))
 
 
 def _one_at_a_time(grid: Grid, groups: list[Any], source: Source) -> Iterator[Params]:
@@ -212,8 +202,7 @@ class _Filler:
 
     def _resources(self, context: Context) -> Resources:
         texts = tuple(
-            _placed(self.source, ("resources", name), amount, context)
-            for name, amount in self.amounts.items()
+            _placed(self.source, ("resources", name), amount, context) for name, amount in self.amounts.items()
         )
         if texts not in self.parsed:
             spelled = dict(zip(self.amounts, texts, strict=True))

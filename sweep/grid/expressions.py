@@ -24,9 +24,11 @@ Context = Mapping[str, Any]
 NAMES = ("params", "replicate", "seed", "trial", "sweep", "env")
 
 #: What no parameter may be called: the names above and the language's own words.
-RESERVED = frozenset(NAMES) | frozenset(
-    "and or not in is if else elif endif for endfor set true false none True False None self loop".split()
-)
+RESERVED = frozenset(
+    {*NAMES, "self", "loop", "and", "or", "not", "in", "is", "if", "else", "elif", "endif", "for"}
+) | {
+    *("endfor", "set", "true", "false", "none", "True", "False", "None"),
+}
 
 
 class ExpressionError(UsageError):
@@ -74,9 +76,7 @@ def flags(params: Mapping[str, Any]) -> list[str]:
 
 
 def _environment() -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True
-    )
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True)
     environment.globals = {"range": environment.globals["range"]}
     environment.filters["flags"] = flags
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
@@ -109,6 +109,7 @@ class Expression:
             raise ExpressionError(f"{source!r} does not parse: {error.message}", _SYNTAX_HINT) from None
 
     def __call__(self, context: Context) -> Any:
+        """Evaluate it for one trial."""
         value = _guarded(self.source, lambda: self._evaluate(**context))
         if isinstance(value, jinja2.Undefined):
             _guarded(self.source, lambda: str(value))
@@ -124,7 +125,9 @@ class Template:
         self._template = ENVIRONMENT.from_string(source)
 
     def __call__(self, context: Context) -> str:
-        return _guarded(self.source, lambda: self._template.render(context))
+        """Fill it in for one trial."""
+        filled: str = _guarded(self.source, lambda: self._template.render(context))
+        return filled
 
 
 class Command:
@@ -180,9 +183,7 @@ def split(command: str) -> list[str]:
     try:
         words = shlex.split(masked)
     except ValueError as error:
-        raise ExpressionError(
-            f"the command does not split into arguments: {error}", "close the quote"
-        ) from None
+        raise ExpressionError(f"the command does not split into arguments: {error}", "close the quote") from None
     return [_unmask(word, kept) for word in words]
 
 

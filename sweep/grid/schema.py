@@ -39,9 +39,7 @@ _AXIS_SCHEMA = {
 
 def _one_line(text: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        raise ValueError(
-            f"{text!r} has a newline or control character in it; a script's directive is one line"
-        )
+        raise ValueError(f"{text!r} has a newline or control character in it; a script's directive is one line")
     return text
 
 
@@ -56,9 +54,7 @@ def _sweep_name(name: str) -> str:
 
 def _word(text: str) -> str:
     if not re.fullmatch(r"[\w.+@:/,=-]+", _one_line(text)):
-        raise ValueError(
-            f"{text!r} has a character that a scheduler's directive cannot carry; use one plain word"
-        )
+        raise ValueError(f"{text!r} has a character that a scheduler's directive cannot carry; use one plain word")
     return text
 
 
@@ -66,9 +62,7 @@ def _parameter(name: str) -> str:
     if name in RESERVED:
         raise ValueError(f"the parameter name {name!r} is reserved; call it something else")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(
-            f"the parameter name {name!r} cannot stand in an expression; use letters, digits and _"
-        )
+        raise ValueError(f"the parameter name {name!r} cannot stand in an expression; use letters, digits and _")
     return name
 
 
@@ -121,23 +115,15 @@ class SchedulerSpec(_Part):
     queue: Word | None = Field(None, description="queue (PBS, Torque) or partition (Slurm)")
     account: Word | None = None
     extra: list[OneLine] = Field([], description="further directives, as they stand")
-    python: OneLine = Field(
-        "python3", description="the interpreter that runs node.py on the node: 3.6 or newer"
-    )
+    python: OneLine = Field("python3", description="the interpreter that runs node.py on the node: 3.6 or newer")
 
 
 class SubmitSpec(_Part):
     """How the trials become jobs."""
 
-    placement: Literal["array", "each"] = Field(
-        "array", description="one array per group, or one job per trial"
-    )
-    max_queued: int | None = Field(
-        None, ge=1, description="of our tasks, at most so many in the queue at once"
-    )
-    throttle: int | None = Field(
-        None, ge=1, description="of an array's tasks, at most so many running at once"
-    )
+    placement: Literal["array", "each"] = Field("array", description="one array per group, or one job per trial")
+    max_queued: int | None = Field(None, ge=1, description="of our tasks, at most so many in the queue at once")
+    throttle: int | None = Field(None, ge=1, description="of an array's tasks, at most so many running at once")
     max_array_size: int | None = Field(None, ge=1, description="instead of what the scheduler says of itself")
 
 
@@ -151,9 +137,7 @@ class Grid(_Part):
     zip: list[Axes] = Field([], description="parameters that vary together")
     exclude: list[str] = Field([], description="expressions; a trial that fits one is left out")
     design: Literal["product", "one_at_a_time"] = "product"
-    baseline: dict[str, Any] | None = Field(
-        None, description="for one_at_a_time: a value for every parameter"
-    )
+    baseline: dict[str, Any] | None = Field(None, description="for one_at_a_time: a value for every parameter")
     replicates: int = Field(1, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, description="what every trial's own seed is drawn from")
     objective: ObjectiveSpec = ObjectiveSpec()
@@ -187,9 +171,7 @@ def check(source: Source) -> Grid:
         found = [_readable(source, one) for one in error.errors()]
     first = min(found, key=lambda problem: (problem.line, problem.column))
     if len(found) > 1:
-        first.hint += (
-            f"\n{len(found) - 1} more after that" if first.hint else f"{len(found) - 1} more after that"
-        )
+        first.hint += f"\n{len(found) - 1} more after that" if first.hint else f"{len(found) - 1} more after that"
     raise first
 
 
@@ -201,9 +183,7 @@ def _readable(source: Source, problem: Any) -> GridError:
         known = _PARTS.get(path[:-1], Grid).model_fields
         return source.error(path, f"unknown key {key!r}", nearest(key, known))
     if kind == "missing":
-        return source.error(
-            path, f"the key {key!r} is missing", "see docs/grid.md, or `sweep init` for a start"
-        )
+        return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or `sweep init` for a start")
     if kind == "value_error":
         message, _, hint = str(problem["ctx"]["error"]).partition("; ")
         return source.error(path, _about(path, message), hint)

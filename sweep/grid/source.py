@@ -87,6 +87,8 @@ def _syntax_error(error: MarkedYAMLError, name: str) -> GridError:
     hint = "mind the indentation, the colons and the closing brackets around this place"
     if "duplicate key" in problem:
         problem, hint = problem.split(" with value")[0], "keep one of the two"
+    elif "mapping values are not allowed" in problem:
+        hint = "a text with a colon and a space in it goes into quotes, or below `>-`"
     elif "\t" in str(getattr(mark, "buffer", "") or "") and "token" in problem:
         hint = "YAML is indented with spaces, never with tabs"
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -149,9 +151,7 @@ class _Reader:
                 raise self._error(path, f"{node} is no number to sweep over", "use null or a text for it")
             return float(node)
         shown = getattr(node, "value", node)
-        raise self._error(
-            path, f"{str(shown)!r} is a {type(node).__name__}", "put it in quotes if it is text"
-        )
+        raise self._error(path, f"{str(shown)!r} is a {type(node).__name__}", "put it in quotes if it is text")
 
     def _error(self, path: Path, message: str, hint: str) -> GridError:
         return Source(self.name, {}, self.places).error(path, message, hint)

@@ -10,6 +10,4 @@ from sweep.schedulers.torque import Torque
 
 __all__ = ["SCHEDULERS", "Call", "Poll", "Reply", "Request", "Scheduler", "Talk"]
 
-SCHEDULERS: dict[str, Scheduler] = {
-    scheduler.kind: scheduler for scheduler in (Local(), Slurm(), Pbs(), Torque())
-}
+SCHEDULERS: dict[str, Scheduler] = {scheduler.kind: scheduler for scheduler in (Local(), Slurm(), Pbs(), Torque())}

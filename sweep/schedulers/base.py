@@ -52,6 +52,9 @@ class Reply:
         return " / ".join(lines[:3])[:500]
 
 
+#: Attribute caches of file servers live up to a minute (nfs(5), acdirmax).
+SHARED_GRACE_S = 60.0
+
 T = TypeVar("T")
 Talk = Generator[Call, Reply, T]
 
@@ -96,10 +99,21 @@ class Poll:
 
 
 class Scheduler(Protocol):
-    """What a back end provides; ``docs/schedulers.md`` shows how to add one."""
+    """What a back end provides; ``docs/schedulers.md`` shows how to add one.
+
+    Attributes
+    ----------
+    kind : str
+        Its name in the grid.
+    clients : tuple of str
+        The commands it needs on PATH.
+    grace_s : float
+        How much later than its word a node's record may appear: what a shared file system may lag behind.
+    """
 
     kind: str
     clients: tuple[str, ...]
+    grace_s: float
 
     def version(self) -> Talk[str]:
         """Ask for name and version. SchedulerSilent if there is no answer."""

@@ -31,6 +31,7 @@ class Local:
 
     kind = "local"
     clients: tuple[str, ...] = ()
+    grace_s = 1.0
 
     def version(self) -> Talk[str]:
         """Ask what the machine has."""
@@ -47,7 +48,18 @@ class Local:
     def submit(self, request: Request) -> Talk[str]:
         """Queue a script."""
         task = () if request.index is None else ("--set", f"SWEEP_TASK={request.index}")
-        call = Call((*_COMMAND, "submit", "--name", request.job_name, "--output", request.output, *task, request.script))
+        call = Call(
+            (
+                *_COMMAND,
+                "submit",
+                "--name",
+                request.job_name,
+                "--output",
+                request.output,
+                *task,
+                request.script,
+            )
+        )
         reply = yield call
         if reply.exit_code == 2:
             raise SchedulerRefused(f"the local scheduler refused: {reply.said}", "change `resources` in the grid")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.errors import SchedulerError
 from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers import qstat
-from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.schedulers import pbslike
+from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Reply, Request, Talk, absent, silent
 
 #: qstat(1B), "job_state", and the OpenPBS Reference Guide, "Job States" and "Job Array States".
 STATES: dict[str, JobState] = {
@@ -49,6 +49,7 @@ _BUSY = frozenset({38, 39, 173, 198})
 _NO_SERVER = frozenset({160, 162, 255})
 _UNKNOWN_ID = 153
 _FINISHED = 35
+_HARMLESS = frozenset({_FINISHED, _UNKNOWN_ID, 55})  # 55: a subjob that has finished
 
 #: OpenPBS's own default (server attribute max_array_size).
 DEFAULT_MAX_ARRAY_SIZE = 10_000
@@ -59,6 +60,7 @@ class Pbs:
 
     kind = "pbs"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
+    grace_s = SHARED_GRACE_S
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
@@ -80,19 +82,8 @@ class Pbs:
         return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
 
     def submit(self, request: Request) -> Talk[str]:
-        """Submit a script; what varies from call to call is given here, not in the script."""
-        # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
-        task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-        call = Call(("qsub", "-N", request.job_name, *task, request.script))
-        reply = yield call
-        found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
-        if reply.exit_code == 0 and found:
-            return found[0]
-        if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in _NO_SERVER:
-            raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
-        if reply.exit_code in _BUSY:
-            raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
-        raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+        """Submit with qsub."""
+        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name, with the history where the server keeps one."""
@@ -121,26 +112,18 @@ class Pbs:
         _check_answered(call, reply)
         if "not configured to maintain job history" in reply.stderr:
             history = ()
-        records = qstat.by_task(qstat.read_json(reply.stdout) or {}, tasks) if history else {}
+        records = pbslike.by_task(pbslike.read_json(reply.stdout) or {}, tasks) if history else {}
         if len(records) < len(tasks):
             # Text is right where the JSON is not: it always parses, and names every id asked for.
             call = Call(("qstat", *history, "-t", "-f", *ids))
             reply = yield call
             _check_answered(call, reply)
-            records = qstat.by_task(qstat.read_text(reply.stdout), tasks)
+            records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
         return Poll({task: _word(records[task], task) if task in records else absent() for task in tasks})
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Arrays, single jobs and subjobs in calls of their own: mixed, qdel of 23.06 aborts."""
-        arrays = tuple(job for job in jobs if "[]" in job)
-        singles = tuple(job for job in jobs if "[]" not in job)
-        subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
-        for ids in (singles, subjobs, arrays):
-            if ids:
-                call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
-                reply = yield call
-                if reply.exit_code not in (0, _FINISHED, _UNKNOWN_ID, 55):
-                    raise silent(call, reply)
+        """Delete with qdel."""
+        yield from pbslike.cancel(jobs, tasks, _HARMLESS)
 
 
 def _check_answered(call: Call, reply: Reply) -> None:
@@ -149,30 +132,32 @@ def _check_answered(call: Call, reply: Reply) -> None:
         raise silent(call, reply)
 
 
-def _word(record: qstat.Record, task: TaskRef) -> Word:
+def _word(record: pbslike.Record, task: TaskRef) -> Word:
     letter = record.get("job_state", "")
     if letter not in STATES:
         raise SchedulerError(f"unknown PBS job state {letter!r}", "add it to STATES in sweep/schedulers/pbs.py")
     state = STATES[letter]
     # A subjob without a record of its own is printed from its parent's, Exit_status and all.
     own = task.index is None or "array_index" in record
-    status = qstat.whole(record.get("Exit_status")) if own and state is JobState.ENDED else None
-    outcome, reason, exit_code, signal = _end(status, record) if state is JobState.ENDED else (None, None, None, None)
+    status = pbslike.whole(record.get("Exit_status")) if own and state is JobState.ENDED else None
+    outcome, reason, exit_code, signal = (
+        _end(status, record) if state is JobState.ENDED else (None, None, None, None)
+    )
     return Word(
         state,
         outcome,
         reason if reason is not None else record.get("comment", "") if state is JobState.PENDING else "",
         exit_code,
         signal,
-        elapsed_s=qstat.seconds(record.get("resources_used.walltime")),
+        elapsed_s=pbslike.seconds(record.get("resources_used.walltime")),
         # Of a job shorter than the node's poll, PBS says 0: that is not known, not none.
-        cpu_s=qstat.seconds(record.get("resources_used.cput")) or None,
-        peak_memory_mib=qstat.mib(record.get("resources_used.mem")) or None,
+        cpu_s=pbslike.seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=pbslike.mib(record.get("resources_used.mem")) or None,
         job_name=record.get("Job_Name", ""),
     )
 
 
-def _end(status: int | None, record: qstat.Record) -> tuple[Outcome, str, int | None, int | None]:
+def _end(status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int | None, int | None]:
     """How it ended: (outcome, reason, exit code, signal)."""
     if status is None:
         return Outcome.CANCELLED, "it was deleted before it started", None, None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Reply, Request, Talk, absent, silent
 
 #: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING is still running to us: its record may not be
 #: there yet. What a newer Slurm adds is an error that names this file.
@@ -45,10 +45,12 @@ DEFAULT_MAX_ARRAY_SIZE = 1001
 
 #: sbatch's words for "not now" and for "I don't know"; all else is "no".
 _BUSY = re.compile(
-    r"temporarily|job submit limit|MaxSubmitJobs?|Maximum number of jobs|QOSMaxSubmit|AssocMaxSubmit", re.IGNORECASE
+    r"temporarily|job submit limit|MaxSubmitJobs?|Maximum number of jobs|QOSMaxSubmit|AssocMaxSubmit",
+    re.IGNORECASE,
 )
 _SILENT = re.compile(
-    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller", re.IGNORECASE
+    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller",
+    re.IGNORECASE,
 )
 
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
@@ -63,6 +65,7 @@ class Slurm:
 
     kind = "slurm"
     clients: tuple[str, ...] = ("sbatch", "squeue", "scancel", "scontrol")
+    grace_s = SHARED_GRACE_S
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the controller is up."""
@@ -104,7 +107,9 @@ class Slurm:
         reply = yield call
         if reply.exit_code != 0:
             raise silent(call, reply)
-        accounting = Call(("sacct", "-n", "-P", "-X", "-S", "now-30days", f"--name={names}", "--format=JobID,JobName"))
+        accounting = Call(
+            ("sacct", "-n", "-P", "-X", "-S", "now-30days", f"--name={names}", "--format=JobID,JobName")
+        )
         ended = yield accounting
         if ended.exit_code != 0 and not _no_accounting(ended):
             raise silent(accounting, ended)
@@ -215,11 +220,11 @@ def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[Task
     The accounting may lag behind, and after an id counter's restart tells of an older job of the same id,
     so it never overrules what squeue says of a job that is still in the queue.
     """
-    out = dict(ended)
-    for ref, word in living.items():
-        if word.state is not JobState.ENDED or ref not in ended or ended[ref].state is not JobState.ENDED:
-            out[ref] = word
-    return out
+    both_ended = {
+        ref for ref, word in ended.items() if word.state is JobState.ENDED and ref in living
+        and living[ref].state is JobState.ENDED
+    }  # fmt: skip
+    return ended | {ref: word for ref, word in living.items() if ref not in both_ended}
 
 
 def _word(
@@ -277,5 +282,8 @@ def _mib(text: str) -> float | None:
     (92.5, None, 1.0)
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
-    return float(found[1]) * {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}[found[2]] if found else None
-
+    return (
+        float(found[1]) * {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}[found[2]]
+        if found
+        else None
+    )

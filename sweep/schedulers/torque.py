@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.errors import SchedulerError
 from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers import qstat
-from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.schedulers import pbslike
+from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Request, Talk, absent, silent
 
 #: Torque's qstat(1B). C stays for keep_completed seconds (300 by default), then the job is unknown.
 STATES: dict[str, JobState] = {
@@ -42,6 +42,7 @@ ENDS: dict[int, tuple[Outcome, str]] = {
 _BUSY = frozenset({200})
 _NO_SERVER = frozenset({111})
 _UNKNOWN_ID = 153
+_HARMLESS = frozenset({_UNKNOWN_ID, 170})  # 170: completed
 
 #: Torque tells a user no array limit (max_job_array_size is the administrator's to see); most sites allow this.
 DEFAULT_MAX_ARRAY_SIZE = 1000
@@ -52,6 +53,7 @@ class Torque:
 
     kind = "torque"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
+    grace_s = SHARED_GRACE_S
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
@@ -72,18 +74,8 @@ class Torque:
         return DEFAULT_MAX_ARRAY_SIZE
 
     def submit(self, request: Request) -> Talk[str]:
-        """Submit a script; what varies from call to call is given here, not in the script."""
-        task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-        call = Call(("qsub", "-N", request.job_name, *task, request.script))
-        reply = yield call
-        found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
-        if reply.exit_code == 0 and found:
-            return found[0]
-        if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in _NO_SERVER:
-            raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
-        if reply.exit_code in _BUSY:
-            raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
-        raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+        """Submit with qsub."""
+        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name."""
@@ -104,29 +96,23 @@ class Torque:
         reply = yield call
         if reply.exit_code not in (0, _UNKNOWN_ID):
             raise silent(call, reply)
-        records = qstat.by_task(qstat.read_text(reply.stdout), tasks)
+        records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
         return Poll({task: _word(records[task]) if task in records else absent() for task in tasks})
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Arrays, single jobs and array tasks in calls of their own."""
-        arrays = tuple(job for job in jobs if "[]" in job)
-        singles = tuple(job for job in jobs if "[]" not in job)
-        subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
-        for ids in (singles, subjobs, arrays):
-            if ids:
-                call = Call(("qdel", *ids), timeout_s=120)
-                reply = yield call
-                if reply.exit_code not in (0, _UNKNOWN_ID, 170):  # unknown; already completed
-                    raise silent(call, reply)
+        """Delete with qdel."""
+        yield from pbslike.cancel(jobs, tasks, _HARMLESS)
 
 
-def _word(record: qstat.Record) -> Word:
+def _word(record: pbslike.Record) -> Word:
     letter = record.get("job_state", "")
     if letter not in STATES:
-        raise SchedulerError(f"unknown Torque job state {letter!r}", "add it to STATES in sweep/schedulers/torque.py")
+        raise SchedulerError(
+            f"unknown Torque job state {letter!r}", "add it to STATES in sweep/schedulers/torque.py"
+        )
     state = STATES[letter]
     outcome, reason, exit_code, signal = (
-        _end(qstat.whole(record.get("exit_status"))) if state is JobState.ENDED else (None, "", None, None)
+        _end(pbslike.whole(record.get("exit_status"))) if state is JobState.ENDED else (None, "", None, None)
     )
     return Word(
         state,
@@ -134,9 +120,9 @@ def _word(record: qstat.Record) -> Word:
         reason,
         exit_code,
         signal,
-        elapsed_s=qstat.seconds(record.get("resources_used.walltime")),
-        cpu_s=qstat.seconds(record.get("resources_used.cput")) or None,
-        peak_memory_mib=qstat.mib(record.get("resources_used.mem")) or None,
+        elapsed_s=pbslike.seconds(record.get("resources_used.walltime")),
+        cpu_s=pbslike.seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=pbslike.mib(record.get("resources_used.mem")) or None,
         job_name=record.get("Job_Name", ""),
     )
 

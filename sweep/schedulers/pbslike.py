@@ -1,16 +1,53 @@
-"""Reading ``qstat -f``: what OpenPBS and Torque have in common, as text or as JSON."""
+"""What OpenPBS and Torque have in common: qsub and qdel, and the form of ``qstat -f``."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.model import TaskRef
+from sweep.schedulers.base import Call, Request, Talk, silent
 
 #: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
 Record = dict[str, str]
+
+
+def submit(request: Request, busy: Collection[int], no_server: Collection[int]) -> Talk[str]:
+    """Submit a script with qsub; what varies from call to call is given here, not in the script.
+
+    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server".
+    """
+    # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
+    task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
+    call = Call(("qsub", "-N", request.job_name, *task, request.script))
+    reply = yield call
+    found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+    if reply.exit_code == 0 and found:
+        return found[0]
+    if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in no_server:
+        raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
+    if reply.exit_code in busy:
+        raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
+    raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+
+
+def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:
+    """Delete single jobs, subjobs and arrays in calls of their own: mixed, OpenPBS's qdel aborts.
+
+    `harmless` are the exit codes that mean "it has ended, or never was".
+    """
+    arrays = tuple(job for job in jobs if "[]" in job)
+    singles = tuple(job for job in jobs if "[]" not in job)
+    subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
+    for ids in (singles, subjobs, arrays):
+        if ids:
+            call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
+            reply = yield call
+            if reply.exit_code != 0 and reply.exit_code not in harmless:
+                raise silent(call, reply)
 
 
 def read_text(text: str) -> dict[str, Record]:

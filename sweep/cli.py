@@ -1,0 +1,357 @@
+"""The command line: parse, call a verb, print. It knows no scheduler and no file name.
+
+Heavy modules (pandas, pydantic, rich, ruamel) are imported by the commands that need them, so that
+``sweep --help`` starts as fast as a bare typer program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep import __version__
+from sweep.errors import SweepError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sweep.shell import Shell
+    from sweep.store import Store
+
+app = typer.Typer(
+    help="Plan, submit, follow and rank a sweep: grid.yaml → jobs → leaderboard.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _Options:
+    """What stands before the command's name."""
+
+    verbose = False
+    results = Path("results")
+
+
+Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; else the last planned.")]
+SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
+Trial = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
+Trials = Annotated[list[str] | None, typer.Argument(help="Trials, by number or id; else all it applies to.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"sweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each scheduler call.")] = False,
+    results: Annotated[Path, typer.Option(envvar="SWEEP_RESULTS", help="Where sweeps land.")] = Path("results"),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
+) -> None:
+    _Options.verbose, _Options.results = verbose, results
+
+
+# --- plan and send ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def plan(
+    grid: Annotated[Path, typer.Argument(help="The grid.")] = Path("grid.yaml"),
+    override: Annotated[list[str] | None, typer.Option("--set", help="name=value, instead of the grid's.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="A job-script template instead of the scheduler's.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept more than a million trials.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Expand a grid into trials and job scripts. Safe to repeat: what is known is kept."""
+    from sweep.verbs.plan import plan as verb
+
+    made = verb(
+        grid,
+        _Options.results,
+        _shell(),
+        overrides=override or [],
+        template=template,
+        yes=yes,
+        dry_run=dry_run,
+    )
+    _talk(made.notes)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.plan(made))
+
+
+@app.command()
+def submit(sweep: Sweep = None, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Hand to the scheduler what is planned and was not sent yet."""
+    from sweep.verbs.submit import submit as verb
+
+    store = _store(sweep)
+    made = verb(store, _shell(store), dry_run=dry_run)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.submit(made))
+
+
+@app.command()
+def retry(trials: Trials = None, sweep: SweepOption = None, as_json: Json = False) -> None:
+    """Plan another attempt of trials that failed, were cancelled or got lost; then submit."""
+    from sweep.verbs.retry import retry as verb
+
+    store = _store(sweep)
+    made = verb(store, _shell(store), trials or [])
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        print(f"{len(made.trials)} trials planned again" + ("; next: sweep submit" if made.trials else ""))
+
+
+@app.command()
+def cancel(trials: Trials = None, sweep: SweepOption = None, as_json: Json = False) -> None:
+    """Cancel trials that are queued or running: these, or all."""
+    from sweep.verbs.cancel import cancel as verb
+
+    store = _store(sweep)
+    made = verb(store, _shell(store), trials or [])
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.cancel(made))
+
+
+# --- look ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(
+    sweep: Sweep = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow until nothing is left to run.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between looks with --watch.")] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """Show where every trial stands, what runs, and what failed and why."""
+    from sweep.verbs.status import status as verb
+
+    store = _store(sweep)
+    if watch and not as_json:
+        from sweep.report.watch import watch as follow
+
+        follow(lambda: verb(store, _shell(store)), interval)
+        return
+    made = verb(store, _shell(store))
+    _talk(made.notes, made.stale)
+    if as_json:
+        _print_json(asdict(made))
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.status(made))
+
+
+@app.command()
+def report(
+    sweep: Sweep = None,
+    top: Annotated[int | None, typer.Option(min=1, help="So many rows; 10 on the terminal, else all.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
+) -> None:
+    """Collect the results into a leaderboard and select the best configuration."""
+    from sweep.verbs.report import report as verb
+
+    asked = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex}
+    forms = [name for name, wanted in asked.items() if wanted]
+    if len(forms) > 1:
+        raise UsageError(f"--{forms[0]} and --{forms[1]} cannot both go to stdout", "ask for one at a time")
+    store = _store(sweep)
+    made = verb(store, _shell(store))
+    _talk(made.notes, made.stale)
+    if forms:
+        from sweep.report.exports import export
+
+        sys.stdout.write(export(made.frame if top is None else made.frame.head(top), forms[0]))
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.leaderboard(made, top or 10))
+    _talk([f"wrote {path}" for path in (made.csv, made.html) if path])
+
+
+@app.command()
+def best(sweep: Sweep = None, as_json: Json = False) -> None:
+    """Print the best configuration and the command that repeats it; write best.yaml."""
+    from sweep.verbs import report as verbs
+
+    store = _store(sweep)
+    made = verbs.report(store, _shell(store), write=False)
+    _talk(made.notes, made.stale)
+    config = verbs.best_config(made, str((store.ledger()[0].planned or {})["workdir"]))
+    path = verbs.write_best(store, config)
+    if as_json:
+        _print_json(config)
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.best(config, made.objective.metric))
+    _talk([f"wrote {path}"])
+
+
+@app.command()
+def logs(
+    trial: Trial,
+    sweep: SweepOption = None,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many lines.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a trial wrote."""
+    from sweep.verbs.why import tail as verb
+
+    lines, path = verb(_store(sweep), trial, tail)
+    if as_json:
+        _print_json({"path": path, "lines": lines})
+    else:
+        for line in lines:
+            print(line)
+
+
+@app.command()
+def why(trial: Trial, sweep: SweepOption = None, as_json: Json = False) -> None:
+    """Say why a trial is in the state it is in, with all the evidence."""
+    from sweep.verbs.why import why as verb
+
+    store = _store(sweep)
+    told = verb(store, _shell(store), trial)
+    _talk([], told["stale"])
+    if as_json:
+        _print_json(told)
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.why(told))
+
+
+# --- begin --------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    grid: Annotated[Path, typer.Argument(help="The file to write.")] = Path("grid.yaml"),
+    kind: Annotated[str | None, typer.Option("--scheduler", help="local, slurm, pbs or torque.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a commented grid to start from, for the scheduler that answers here."""
+    from sweep.errors import nearest
+    from sweep.schedulers import SCHEDULERS
+    from sweep.verbs.init import init as verb
+
+    if kind is not None and kind not in SCHEDULERS:
+        raise UsageError(f"there is no scheduler {kind!r}", nearest(kind, SCHEDULERS))
+    kind = verb(grid, _shell(), kind)
+    if as_json:
+        _print_json({"grid": str(grid), "scheduler": kind})
+    else:
+        print(f"wrote {grid} for {kind}; next: edit it, then sweep plan {grid}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is here to work with, and what to do about what is missing."""
+    from sweep.verbs.doctor import doctor as verb
+
+    findings = verb(_Options.results, _shell())
+    if as_json:
+        _print_json([asdict(one) for one in findings])
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.doctor(findings))
+    if any(one.verdict == "bad" for one in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of grid.yaml, for editors."""
+    from sweep.grid import Grid
+
+    _print_json(Grid.model_json_schema())
+
+
+# --- printing -----------------------------------------------------------------------------------------------
+
+
+def _shell(store: Store | None = None) -> Shell:
+    from sweep.shell import Shell
+
+    def log(line: str) -> None:
+        if store:
+            store.log(line)
+        if _Options.verbose:
+            print(line, file=sys.stderr)
+
+    return Shell(log)
+
+
+def _store(sweep: str | None) -> Store:
+    from sweep.store import find
+
+    return find(_Options.results, sweep)
+
+
+def _print(renderable: RenderableType) -> None:
+    from sweep.report.terminal import console
+
+    console().print(renderable)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
+    print()
+
+
+def _talk(notes: Iterable[str], stale: str = "") -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if stale:
+        print(f"stale: {stale}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; exit code 0, 1 (it failed) or 2 (what was asked cannot be)."""
+    try:
+        app()
+    except SweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `sweep report | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,139 @@
+"""A job → its script, by a Jinja template (pure: the same job, the same text)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sweep.errors import TemplateError
+from sweep.grid import Grid
+from sweep.model import Job
+
+#: How often node.py refreshes a running trial's record. Local disks are cheap, file servers are shared.
+HEARTBEAT_S = {"local": 2.0}
+DEFAULT_HEARTBEAT_S = 60.0
+
+
+def templates_folder() -> Path:
+    """Where the templates are: inside the installed package, or at the top of a checkout."""
+    inside = Path(__file__).parent / "templates"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
+
+
+def environment(site: Path | None = None) -> jinja2.Environment:
+    """Make the templates' environment: undefined is an error, quoting by the filters ``sh`` and ``comment``.
+
+    Parameters
+    ----------
+    site : Path, optional
+        A site's own template; its folder is searched first.
+    """
+    folders = ([site.parent] if site else []) + [templates_folder()]
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=jinja2.select_autoescape(["html", "html.j2"]),
+    )
+    made.filters["sh"] = lambda value: shlex.quote(str(value))
+    made.filters["comment"] = lambda value: str(value).replace("\n", "?").replace("\r", "?")
+    return made
+
+
+class Renderer:
+    """Renders the scripts of one plan.
+
+    Parameters
+    ----------
+    grid : Grid
+        The grid planned.
+    paths : mapping of str to str
+        Absolute paths: ``folder``, ``node``, ``workdir``.
+    python : str
+        The interpreter for node.py.
+    site : Path, optional
+        A template to use instead of the scheduler's own.
+    """
+
+    def __init__(self, grid: Grid, paths: Mapping[str, str], python: str, site: Path | None = None) -> None:
+        self.grid, self.paths, self.python = grid, paths, python
+        name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
+        self.template = _guarded(name, environment(site).get_template, name)
+
+    def __call__(self, job: Job) -> str:
+        """Render one job.
+
+        Raises
+        ------
+        TemplateError
+            The template names what is not there, or fails.
+        """
+        text: str = _guarded(str(self.template.name), self.template.render, self._names(job))
+        if not text.startswith("#!"):
+            raise TemplateError(
+                f"{self.template.name} makes a script that begins with {text[:20]!r}",
+                "begin it with #!/bin/bash",
+            )
+        return text
+
+    def _names(self, job: Job) -> dict[str, Any]:
+        grid, folder = self.grid, Path(self.paths["folder"])
+        kind = grid.scheduler.kind
+        return {
+            "sweep": grid.name,
+            "job": job.name,
+            "size": len(job.tasks),
+            "array": array_range(grid, job),
+            "cpus": job.resources.cpus,
+            "gpus": job.resources.gpus,
+            "memory_mib": job.resources.memory_mib,
+            "walltime": job.resources.walltime,
+            "walltime_s": job.resources.walltime_s,
+            "queue": grid.scheduler.queue,
+            "account": grid.scheduler.account,
+            "extra": grid.scheduler.extra,
+            "environment": grid.environment,
+            "result": grid.objective.file,
+            "script": str(folder / "jobs" / f"{job.name}.sh"),
+            "log": str(folder / "jobs" / f"{job.name}.log"),
+            "python": self.python,
+            "heartbeat_s": HEARTBEAT_S.get(kind, DEFAULT_HEARTBEAT_S),
+            **self.paths,
+        }
+
+
+def is_array(grid: Grid, size: int) -> bool:
+    """Whether a job of this size goes out as an array: one trial never does (OpenPBS refuses such)."""
+    return grid.submit.placement == "array" and size > 1
+
+
+def array_range(grid: Grid, job: Job) -> str:
+    """Spell the array's indices, with the throttle; empty where the job is no array.
+
+    All four schedulers spell it alike: ``0-99%50``.
+    """
+    if not is_array(grid, len(job.tasks)):
+        return ""
+    throttle = f"%{grid.submit.throttle}" if grid.submit.throttle else ""
+    return f"0-{len(job.tasks) - 1}{throttle}"
+
+
+def _guarded(name: str, make: Any, *arguments: Any) -> Any:
+    try:
+        return make(*arguments)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(
+            f"{error.filename or name}:{error.lineno}: {error.message}", "mend the template"
+        ) from None
+    except jinja2.TemplateNotFound as error:
+        raise TemplateError(f"there is no template {str(error)!r}", "name one of templates/, or a file") from None
+    except jinja2.UndefinedError as error:
+        raise TemplateError(f"{name}: {error.message}", "docs/templates.md lists the names") from None
+    except (UnicodeDecodeError, TypeError, ValueError) as error:
+        raise TemplateError(f"{name} fails: {error}", "mend the template") from None

@@ -1,0 +1,233 @@
+"""The reports on a terminal. Data goes to stdout, talk to stderr; colour never carries meaning."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweep.report import words
+from sweep.report.table import Shown, shown
+from sweep.verbs.cancel import CancelReport
+from sweep.verbs.doctor import Finding
+from sweep.verbs.plan import PlanReport
+from sweep.verbs.report import Report
+from sweep.verbs.status import SHOWN, StatusReport
+from sweep.verbs.submit import SubmitReport
+
+#: In the order in which trials pass through them.
+STATES = ("planned", "submitting", "queued", "running", "done", "failed", "cancelled", "lost")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make the console; a pipe gets no colour and lines of any length."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not made.is_terminal:
+        made.width = 200
+    return made
+
+
+def plan(report: PlanReport) -> RenderableType:
+    """Show what was planned."""
+    would = "would be " if report.dry_run else ""
+    lines: list[RenderableType] = [
+        Text(f"{report.name}: {words.count(report.trials, 'trial')} {would}planned for {report.kind}", "bold"),
+        Text(f"{report.new} new, {report.kept} kept, {report.retired} retired"),
+    ]
+    axes = _table(["parameter", "values"], [False, False])
+    for name, values in report.axes.items():
+        spelled = ", ".join(words.cell(value) for value in values[:8]) + (", …" if len(values) > 8 else "")
+        axes.add_row(Text(name), Text(f"{len(values)}: {spelled}"))
+    groups = _table(["group", "trials", "walltime", "memory", "CPUs", "GPUs"], [False, *[True] * 5])
+    for index, group in enumerate(report.groups, 1):
+        memory = words.memory(group["memory_mib"])
+        walltime = words.duration(group["walltime_s"])
+        groups.add_row(f"g{index}", *map(str, (group["trials"], walltime, memory, group["cpus"], group["gpus"])))
+    lines += [axes, groups, Text(f"first: {words.shortened(shlex.join(report.sample), 400)}")]
+    how = "one job each" if report.placement == "each" else f"arrays of at most {report.max_array_size:,}"
+    lines.append(Text(f"{words.count(len(report.jobs), 'job script')} to submit ({how})"))
+    if not report.dry_run:
+        lines.append(Text(f"in {report.folder}\nnext: sweep submit"))
+    return Group(*lines)
+
+
+def submit(report: SubmitReport) -> RenderableType:
+    """Show what was sent, or would be."""
+    lines: list[RenderableType] = []
+    if report.dry_run:
+        lines = [Text(shlex.join(one["command"])) for one in report.sent]  # type: ignore[arg-type]
+        return Group(*lines, Text(f"# {words.count(report.trials_left, 'trial')} in {len(report.sent)} calls"))
+    if report.adopted:
+        lines.append(Text(f"{words.count(report.adopted, 'job')} of an interrupted submission found and taken up"))
+    for one in report.sent[:SHOWN]:
+        lines.append(Text(f"{one['job']}: {words.count(int(str(one['trials'])), 'trial')} as job {one['id']}"))
+    if len(report.sent) > SHOWN:
+        lines.append(Text(f"… and {len(report.sent) - SHOWN} jobs more"))
+    lines.append(Text(f"{words.count(report.trials_sent, 'trial')} submitted, {report.trials_left} left"))
+    if report.why_left:
+        lines.append(Text(f"{report.why_left}; a later `sweep submit` sends the rest"))
+    return Group(*lines)
+
+
+def status(report: StatusReport) -> RenderableType:
+    """Show where the trials stand."""
+    total = max(1, report.trials)
+    ended = sum(report.counts.get(state, 0) for state in ("done", "failed", "cancelled", "lost"))
+    counts = ", ".join(f"{report.counts[state]} {state}" for state in STATES if state in report.counts)
+    head = Table.grid(padding=(0, 1))
+    left = f", about {words.duration(report.time_left_s)} left" if report.time_left_s is not None else ""
+    head.add_row(ProgressBar(total, ended, width=30), Text(f"{ended} of {report.trials} ended{left}"))
+    lines: list[RenderableType] = [Text(report.name, "bold"), head, Text(counts or "no trials")]
+    if report.running:
+        lines.append(_running(report.running))
+    for reason, n in list(report.queued_because.items())[:5]:
+        lines.append(Text(f"queued, {n}: {reason}"))
+    if report.failures:
+        lines.append(_failures(report.failures))
+    if report.retired:
+        alive = f", {report.retired_alive} of them still queued or running" if report.retired_alive else ""
+        lines.append(Text(f"{words.count(report.retired, 'trial')} retired by a newer grid{alive}"))
+    return Group(*lines)
+
+
+def _running(rows: list[dict[str, Any]]) -> RenderableType:
+    table = _table(
+        ["running", "elapsed", "of", "CPU", "memory", "of", "on", "job"], [False, *[True] * 5, False, False]
+    )
+    for row in rows[:SHOWN]:
+        cpu = 100 * row["cpu_s"] / row["elapsed_s"] if row["cpu_s"] and row["elapsed_s"] else None
+        table.add_row(
+            str(row["trial"]),
+            words.duration(row["elapsed_s"]),
+            words.duration(row["walltime_s"]),
+            words.percent(cpu),
+            words.memory(row["memory_mib"]),
+            words.memory(row["asked_memory_mib"]),
+            Text(row["host"] or "–"),
+            row["job"] or "–",
+        )
+    if len(rows) > SHOWN:
+        table.add_row(f"… {len(rows) - SHOWN} more")
+    return table
+
+
+def _failures(rows: list[dict[str, Any]]) -> RenderableType:
+    table = _table(["ended badly", "trials", "why"], [False, True, False])
+    for row in rows[:SHOWN]:
+        some = ", ".join(map(str, row["trials"][:4])) + (", …" if row["count"] > 4 else "")
+        table.add_row(row["state"], str(row["count"]), Text(f"{row['reason']} (trial {some})"))
+    return table
+
+
+def leaderboard(report: Report, top: int) -> RenderableType:
+    """Show the best trials, the counts and the best configuration."""
+    metric = report.objective.metric
+    view = shown(report.frame, metric, top)
+    lines: list[RenderableType] = [
+        Text(f"{report.name}: by {metric}, {report.objective.goal}", "bold"),
+        _frame(view),
+    ]
+    if view.fixed:
+        lines.append(
+            Text("the same in all: " + ", ".join(f"{name}={value}" for name, value in view.fixed.items()))
+        )
+    counts = ", ".join(f"{n} {state}" for state, n in report.counts.items())
+    rest = f"; {words.count(report.retired, 'trial')} retired" if report.retired else ""
+    lines.append(
+        Text(f"{min(top, len(report.frame))} of {words.count(len(report.frame), 'trial')} ({counts}{rest})")
+    )
+    if report.best:
+        lines.append(Text(_best_line(report)))
+    else:
+        lines.append(Text(f"no trial has a {metric} yet"))
+    return Group(*lines)
+
+
+def _best_line(report: Report) -> str:
+    assert report.best
+    trial = report.best.entry.trial
+    params = ", ".join(f"{name}={words.cell(value)}" for name, value in trial.params.items())
+    several = f" (mean of {len(report.best.replicates)} replicates)" if len(report.best.replicates) > 1 else ""
+    tied = f"; as good: trial {', '.join(map(str, report.best.ties[:8]))}" if report.best.ties else ""
+    score = words.score(report.best.score)
+    return f"best: trial {trial.number}, {report.objective.metric} {score}{several}: {params}{tied}"
+
+
+def _frame(view: Shown) -> Table:
+    table = _table(view.heads, view.numeric)
+    for row in view.rows:
+        table.add_row(*(Text(words.shortened(value, 40)) for value in row))
+    return table
+
+
+def best(config: dict[str, Any], metric: str) -> RenderableType:
+    """Show the best configuration and the command that repeats it."""
+    table = _table(["parameter", "value"], [False, False])
+    for name, value in config["parameters"].items():
+        table.add_row(Text(name), Text(words.cell(value)))
+    tied = f"; as good: trial {', '.join(map(str, config['ties']))}" if config["ties"] else ""
+    return Group(
+        Text(
+            f"{config['sweep']}: trial {config['trial']}, {metric} {words.score(config[metric])}{tied}",
+            "bold",
+        ),
+        table,
+        Text("to repeat it:"),
+        Text(config["command"], no_wrap=True, overflow="ignore"),
+    )
+
+
+def cancel(report: CancelReport) -> RenderableType:
+    """Show what was cancelled."""
+    text = f"{words.count(len(report.trials), 'trial')} cancelled"
+    if report.planned:
+        text += f"; {report.planned} more only planned, and not sent until `sweep submit`"
+    return Text(text)
+
+
+def why(told: dict[str, Any]) -> RenderableType:
+    """Show a trial's state and the evidence for it."""
+    lines: list[RenderableType] = [
+        Text(f"trial {told['trial']} ({told['id']}) is {told['state']}: {told['reason']}", "bold"),
+    ]
+    table = _table(["evidence", ""], [False, False])
+    table.add_row("parameters", Text(", ".join(f"{name}={words.cell(v)}" for name, v in told["params"].items())))
+    table.add_row("command", Text(shlex.join(told["argv"])))
+    for name in ("submission", "scheduler", "attempt"):
+        said = told[name]
+        table.add_row(name, Text(_pairs(said) if said else "–"))
+    result = told["result"]
+    table.add_row(
+        "result", Text(words.shortened(_pairs(result) if isinstance(result, dict) else str(result), 400))
+    )
+    table.add_row("folder", Text(told["folder"]))
+    lines.append(table)
+    for name, title in (("log_tail", "the end of its log"), ("job_log_tail", "the end of its job's log")):
+        if told[name]:
+            lines += [Text(f"{title}:", "bold"), *(Text("  " + line) for line in told[name])]
+    return Group(*lines)
+
+
+def _pairs(said: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in said.items() if value not in (None, "", (), []))
+
+
+def doctor(findings: Iterable[Finding]) -> RenderableType:
+    """Show what was found and what to do about it."""
+    table = _table(["", "what", "found", "what to do"], [False] * 4)
+    for one in findings:
+        table.add_row(one.verdict, one.what, Text(one.found), Text(one.advice))
+    return table
+
+
+def _table(heads: list[str], numeric: list[bool]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head, right in zip(heads, numeric, strict=True):
+        table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
+    return table

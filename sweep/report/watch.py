@@ -1,0 +1,64 @@
+"""``status --watch``: redraw in place on a terminal; elsewhere a line whenever something changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from sweep.report import terminal
+from sweep.verbs.status import StatusReport
+
+#: Where nothing changes, looks become rarer, up to this many times the interval.
+SLOWEST = 6.0
+
+
+def watch(look: Callable[[], StatusReport], interval_s: float) -> None:
+    """Follow a sweep until nothing is left to run.
+
+    Parameters
+    ----------
+    look : callable
+        Returns the status as of now.
+    interval_s : float
+        Seconds between two looks; up to six times as many while nothing changes.
+    """
+    console = terminal.console()
+    if not console.is_terminal:
+        _lines(look, interval_s)
+        return
+    # The alternate screen would take the last state away with it; vertical_overflow keeps the redraw in place.
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        for made in _looks(look, interval_s):
+            live.update(_shown(made), refresh=True)
+
+
+def _shown(made: StatusReport) -> RenderableType:
+    talk = [*made.notes, *([f"stale: {made.stale}"] if made.stale else [])]
+    return Group(terminal.status(made), *(Text(line) for line in talk))
+
+
+def _lines(look: Callable[[], StatusReport], interval_s: float) -> None:
+    last = ""
+    for made in _looks(look, interval_s):
+        line = ", ".join(f"{n} {state}" for state, n in made.counts.items())
+        if made.stale:
+            line += f" (stale: {made.stale})"
+        if line != last:
+            print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+        last = line
+
+
+def _looks(look: Callable[[], StatusReport], interval_s: float) -> Iterator[StatusReport]:
+    pause_s, before = interval_s, None
+    while True:
+        made = look()
+        yield made
+        if not made.left:
+            return
+        pause_s = interval_s if made.counts != before else min(pause_s * 1.3, interval_s * SLOWEST)
+        before = made.counts
+        time.sleep(pause_s)

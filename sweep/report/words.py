@@ -1,0 +1,88 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def duration(seconds: float | None) -> str:
+    """Spell a duration.
+
+    >>> duration(3.21), duration(75), duration(3725), duration(93784), duration(None)
+    ('3.2 s', '1:15', '1:02:05', '1-02:03:04', '–')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    days, rest = divmod(whole, 86400)
+    hours, rest = divmod(rest, 3600)
+    clock = f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if whole >= 3600 else f"{rest // 60}:{rest % 60:02d}"
+    return f"{days}-{hours:02d}:{rest // 60:02d}:{rest % 60:02d}" if days else clock
+
+
+def memory(mib: float | None) -> str:
+    """Spell an amount of memory.
+
+    >>> memory(512.4), memory(2150.0), memory(None)
+    ('512 MiB', '2.1 GiB', '–')
+    """
+    if mib is None or not math.isfinite(mib):
+        return "–"
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def percent(value: float | None) -> str:
+    """Spell a percentage.
+
+    >>> percent(98.7), percent(None)
+    ('99 %', '–')
+    """
+    return "–" if value is None or not math.isfinite(value) else f"{value:.0f} %"
+
+
+def score(value: float | None) -> str:
+    """Spell a score with four digits behind the point, or as many as a small one needs.
+
+    >>> score(0.71), score(1.5e-7), score(None)
+    ('0.7100', '1.5e-07', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
+
+
+def cell(value: Any) -> str:
+    """Spell a parameter's value.
+
+    >>> cell(0.00005), cell(True), cell(None), cell("adam")
+    ('5e-05', 'true', '–', 'adam')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def count(number: int, noun: str) -> str:
+    """Count things.
+
+    >>> count(1, "trial"), count(8192, "trial")
+    ('1 trial', '8,192 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a text that is too long, in the middle.
+
+    >>> shortened("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= width:
+        return text
+    half = (width - 1) // 2
+    return f"{text[: width - 1 - half]}…{text[len(text) - half :]}"

@@ -1,0 +1,129 @@
+"""The one file that starts processes: scheduler commands, each with a time-out, counted and logged."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
+
+from sweep.errors import SchedulerSilent
+from sweep.schedulers.base import Call, Reply, Talk
+
+T = TypeVar("T")
+
+#: More output than any answer about our own jobs; a qstat that never ends was seen.
+MOST_OUTPUT_BYTES = 256 * 2**20
+
+
+def run(call: Call) -> Reply:
+    """Run one command to its end, its time-out, or its first byte too many.
+
+    Never raises for what the command does: that is in the reply.
+    """
+    if shutil.which(call.argv[0]) is None:
+        return Reply(None, failure="not found", stderr=f"{call.argv[0]} is not on PATH")
+    began = time.monotonic()
+    process = subprocess.Popen(
+        call.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # so that a time-out reaches the children too
+        env={**os.environ, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"},
+    )
+    output, failure = _read(process, began + call.timeout_s)
+    if failure:
+        _kill(process)
+    exit_code = process.wait()
+    # Job names and paths of others may be in any encoding; ours are compared, never guessed.
+    out, err = (text.decode("utf-8", "surrogateescape") for text in output)
+    return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began)
+
+
+def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], str]:
+    """Read both streams until they close: ([stdout, stderr], what went wrong)."""
+    streams: list[IO[bytes]] = [stream for stream in (process.stdout, process.stderr) if stream]
+    chunks: list[list[bytes]] = [[] for _ in streams]
+    total, failure = 0, ""
+    with selectors.DefaultSelector() as selector:
+        for number, stream in enumerate(streams):
+            selector.register(stream, selectors.EVENT_READ, number)
+        while selector.get_map() and not failure:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            for key, _ in ready:
+                piece = os.read(key.fd, 1 << 20)
+                total += len(piece)
+                chunks[key.data].append(piece)
+                if not piece:
+                    selector.unregister(key.fileobj)
+            if total > MOST_OUTPUT_BYTES:
+                failure = f"wrote more than {MOST_OUTPUT_BYTES} bytes"
+            elif not ready and time.monotonic() >= deadline:
+                failure = "timed out"
+    for stream in streams:
+        stream.close()
+    return [b"".join(pieces) for pieces in chunks], failure
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(1.0)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+class Shell:
+    """Holds talks with a scheduler for real.
+
+    Parameters
+    ----------
+    log : callable
+        Takes one line a call: argv, exit code, duration, first lines of what came back.
+
+    Attributes
+    ----------
+    calls : int
+        How many commands have been run.
+    """
+
+    def __init__(self, log: Callable[[str], None] = lambda _line: None) -> None:
+        self.log = log
+        self.calls = 0
+
+    def converse(self, talk: Talk[T]) -> T:
+        """Hold a talk to its end and return what it learned.
+
+        Raises
+        ------
+        SchedulerError
+            As the talk decides.
+        """
+        try:
+            call = next(talk)
+            while True:
+                call = talk.send(self._run(call))
+        except StopIteration as stop:
+            value: Any = stop.value
+            return value  # type: ignore[no-any-return]
+
+    def _run(self, call: Call) -> Reply:
+        self.calls += 1
+        try:
+            reply = run(call)
+        except OSError as error:  # no memory to fork, argument list too long
+            raise SchedulerSilent(f"{call.argv[0]} could not be started: {error}") from error
+        code = "-" if reply.exit_code is None else reply.exit_code
+        self.log(f"exit {code} in {reply.duration_s:.2f} s: {_shown(call)} → {reply.said}")
+        return reply
+
+
+def _shown(call: Call) -> str:
+    line = " ".join(call.argv)
+    return line if len(line) <= 400 else f"{line[:400]}… ({len(call.argv)} words)"

@@ -1,0 +1,367 @@
+"""The one file that knows the sweep folder: its paths, whole files by rename, the journal by append, the lock.
+
+::
+
+    results/<sweep>/
+      grid.yaml  grid.1.yaml …   as planned, byte for byte; earlier ones numbered
+      trials.jsonl               append-only: a trial a line; the newest line of a number counts
+      journal.jsonl              append-only, synced: planned, submitting, submitted, refused, cancelled, observed
+      poll.json                  the scheduler's latest word, to show while it is silent
+      sweep.log                  each scheduler call
+      node.py                    the runner, as of the plan
+      jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
+      trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
+      leaderboard.csv  report.html  best.yaml
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep import node
+from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
+from sweep.ledger import Ledger, add_up
+from sweep.model import Attempt, Job, Resources, Trial
+
+#: How long a command waits for another one that is changing the same sweep.
+LOCK_PATIENCE_S = 60.0
+
+#: A result larger than this is no result; it is not read.
+MOST_RESULT_BYTES = 16 * 2**20
+
+
+def results_folder() -> Path:
+    """Where sweeps land: ``$SWEEP_RESULTS``, else ``results`` here."""
+    return Path(os.environ.get("SWEEP_RESULTS", "results"))
+
+
+def create(results: Path, name: str) -> Store:
+    """Make a sweep's folder, or take up the one that is there.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    store = Store(results.absolute() / name)
+    try:
+        (store.path / "jobs").mkdir(parents=True, exist_ok=True)
+        (store.path / "trials").mkdir(exist_ok=True)
+        probe = store.path / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"the results folder {str(store.path)!r} cannot be written: {error.strerror}",
+            "go to a folder that is yours, or name one with --results",
+        ) from None
+    return store
+
+
+def find(results: Path, name: str | None) -> Store:
+    """Open a sweep by its name or its folder; without one, the current sweep: the last planned.
+
+    Raises
+    ------
+    NoSuch
+        There is none.
+    """
+    if name and (Path(name) / "trials.jsonl").is_file():
+        return Store(Path(name).absolute())
+    if not name:
+        try:
+            name = (results / ".current").read_text(encoding="utf-8").strip()
+        except OSError:
+            raise NoSuch(
+                f"there is no current sweep in {str(results)!r}",
+                "plan one with `sweep plan grid.yaml`, or name it",
+            ) from None
+    path = results.absolute() / name
+    if not (path / "trials.jsonl").is_file():
+        there = [one.parent.name for one in results.glob("*/trials.jsonl")]
+        raise NoSuch(f"there is no sweep {name!r} in {str(results)!r}", nearest(name, there))
+    return Store(path)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is on disk of the trials: each with the offset of its newest line."""
+
+    trials: dict[int, Trial]
+    offsets: dict[int, int]
+    torn: tuple[str, ...]
+
+    @property
+    def active(self) -> list[Trial]:
+        """The trials that the grid asks for, by number."""
+        return [trial for trial in self.trials.values() if not trial.retired]
+
+
+class Store:
+    """One sweep's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+
+    # --- whole files and appended lines -------------------------------------------------------------------
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a whole file by rename: a reader sees the old one or the new one."""
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        with _storing(path):
+            try:
+                with temporary.open("wb") as out:
+                    out.write(data)
+                    out.flush()
+                    os.fsync(out.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+        return path
+
+    def read(self, name: str) -> str:
+        """Read a file's text; NoSuch where there is none."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise NoSuch(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+
+    def append(self, name: str, lines: Iterable[str]) -> None:
+        """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone."""
+        path = self.path / name
+        data = "".join(line + "\n" for line in lines).encode()
+        with _storing(path), path.open("ab+") as out:
+            if out.tell():
+                out.seek(-1, os.SEEK_END)
+                if out.read(1) != b"\n":
+                    data = b"\n" + data
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+
+    def _lines(self, name: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Yield (offset, object) a line; None for one that does not parse."""
+        try:
+            data = (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+        offset = 0
+        for line in data.split(b"\n"):
+            if line.strip():
+                try:
+                    value = json.loads(line)
+                except ValueError:
+                    value = None
+                yield offset, value if isinstance(value, dict) else None
+            offset += len(line) + 1
+
+    # --- trials and journal -------------------------------------------------------------------------------
+
+    def trials(self) -> Planned:
+        """Read the trials."""
+        trials: dict[int, Trial] = {}
+        offsets: dict[int, int] = {}
+        torn = []
+        for offset, record in self._lines("trials.jsonl"):
+            if record is None:
+                torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
+                continue
+            trial = _trial(record)
+            trials[trial.number] = trial
+            offsets[trial.number] = offset
+        return Planned(trials, offsets, tuple(torn))
+
+    def add_trials(self, trials: Sequence[Trial]) -> None:
+        """Append trials, or newer lines of trials that are there."""
+        self.append("trials.jsonl", (json.dumps(asdict(trial)) for trial in trials))
+
+    def ledger(self) -> tuple[Ledger, tuple[str, ...]]:
+        """Add up the journal; with it, a line about each torn one."""
+        events, torn = [], []
+        for offset, event in self._lines("journal.jsonl"):
+            if event is None:
+                torn.append(f"journal.jsonl: the line at byte {offset} is torn and was passed over")
+            else:
+                events.append(event)
+        return add_up(events), tuple(torn)
+
+    def note(self, **event: Any) -> None:
+        """Append an event to the journal, synced."""
+        self.append("journal.jsonl", [json.dumps({"at": time.time(), **event})])
+
+    def log(self, line: str) -> None:
+        """Append a line to sweep.log; a disk that is full does not stop what is logged."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with (
+            contextlib.suppress(OSError),
+            (self.path / "sweep.log").open("a", errors="surrogateescape") as out,
+        ):
+            out.write(f"{stamp} {os.getpid()} {line}\n")
+
+    def keep_grid(self, text: bytes) -> None:
+        """Keep the grid as planned; an earlier one that differs gets a number."""
+        path = self.path / "grid.yaml"
+        with _storing(path):
+            if path.is_file() and path.read_bytes() != text:
+                number = 1
+                while (self.path / f"grid.{number}.yaml").exists():
+                    number += 1
+                path.rename(self.path / f"grid.{number}.yaml")
+        self.write("grid.yaml", text)
+
+    def make_current(self) -> None:
+        """Make this the sweep that commands mean where none is named."""
+        Store(self.path.parent).write(".current", self.name + "\n")
+
+    # --- jobs ---------------------------------------------------------------------------------------------
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The absolute paths that a job script needs."""
+        return {"folder": str(self.path), "node": str(self.path / "node.py")}
+
+    def script(self, job: str) -> Path:
+        """Where a job's script is."""
+        return self.path / "jobs" / f"{job}.sh"
+
+    def job_log(self, job: str) -> Path:
+        """Where a job's tasks write what belongs to no trial's log."""
+        return self.path / "jobs" / f"{job}.log"
+
+    def install_node(self) -> None:
+        """Copy the runner into the folder, so that a later upgrade changes no planned sweep."""
+        self.write("node.py", Path(node.__file__).read_bytes())
+
+    def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
+        """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
+        table = "".join(f"{number:010d} {attempt:04d} {offsets[number]:014d}\n" for number, attempt in job.tasks)
+        self.write(f"jobs/{job.name}.tasks", table)
+        self.write(f"jobs/{job.name}.sh", script)
+        with _storing(self.script(job.name)):
+            self.script(job.name).chmod(0o755)
+
+    def tasks(self, job: str) -> tuple[tuple[int, int], ...]:
+        """Read a job's tasks: (trial number, attempt) each."""
+        rows = (line.split() for line in self.read(f"jobs/{job}.tasks").splitlines())
+        return tuple((int(number), int(attempt)) for number, attempt, _ in rows)
+
+    def job_names(self) -> list[str]:
+        """Name all jobs there ever were and whose files remain, in order."""
+        return sorted(path.stem for path in (self.path / "jobs").glob("*.tasks"))
+
+    def remove_job(self, job: str) -> None:
+        """Remove the files of a job that was never sent."""
+        for kind in ("sh", "tasks"):
+            with _storing(self.path):
+                (self.path / "jobs" / f"{job}.{kind}").unlink(missing_ok=True)
+
+    # --- what the nodes left ------------------------------------------------------------------------------
+
+    def trial_folder(self, trial: Trial) -> Path:
+        """Where a trial's files are."""
+        return Path(node.trial_folder(str(self.path), trial.id))
+
+    def begun(self) -> set[str]:
+        """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
+        try:
+            shards = [entry.path for entry in os.scandir(self.path / "trials") if entry.is_dir()]
+            return {name for shard in shards for name in os.listdir(shard)}
+        except OSError as error:
+            raise StoreError(f"cannot list {str(self.path / 'trials')!r}: {error.strerror}") from None
+
+    def attempt(self, trial: Trial, number: int) -> Attempt | None:
+        """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
+        try:
+            record = json.loads((self.trial_folder(trial) / f"attempt-{number}.json").read_text())
+        except (OSError, ValueError):
+            return None
+        names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "told"}
+        return Attempt(number, told=tuple(record.get("told", ())), **{name: record[name] for name in names})
+
+    def result(self, trial: Trial, file: str) -> tuple[Any, str]:
+        """Read a trial's result: (value, problem); the problem is empty if it was read."""
+        path = self.trial_folder(trial) / file
+        try:
+            if path.stat().st_size > MOST_RESULT_BYTES:
+                return None, f"{file} is {path.stat().st_size:,} bytes long"
+            return json.loads(path.read_text(encoding="utf-8")), ""
+        except FileNotFoundError:
+            return None, f"there is no {file}"
+        except (ValueError, RecursionError) as error:
+            return None, f"{file} is not JSON: {str(error)[:120]}"
+        except OSError as error:
+            return None, f"{file} cannot be read: {error.strerror}"
+
+    def trial_log(self, trial: Trial) -> Path:
+        """Where a trial's output is."""
+        return self.trial_folder(trial) / "log.txt"
+
+    # --- the lock -----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+        """Be the only one to change the sweep. The operating system frees it when its holder dies.
+
+        Raises
+        ------
+        LockHeld
+            Someone else holds it, and still does after `patience_s`.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock")
+        with _storing(self.path / ".lock"):
+            try:
+                lock.acquire(timeout=patience_s, poll_interval=0.1)
+            except Timeout:
+                raise LockHeld(
+                    f"the sweep {self.name!r} is being changed by {self._holder()}",
+                    "wait for it to end, or end it; the lock goes with its process",
+                ) from None
+        try:
+            with contextlib.suppress(StoreError):
+                self.write(".holder", f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n")
+            yield
+        finally:
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            return (self.path / ".holder").read_text().strip()
+        except OSError:
+            return "another process"
+
+
+@contextlib.contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into ours."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise StoreError(
+            f"cannot write {str(path)!r}: {what}", "free space or quota, or mend the permissions; then repeat"
+        ) from error
+
+
+def _trial(record: dict[str, Any]) -> Trial:
+    try:
+        return Trial(**{**record, "resources": Resources(**record["resources"]), "argv": tuple(record["argv"])})
+    except (TypeError, KeyError) as error:
+        raise StoreError(
+            f"trials.jsonl holds a line that is no trial: {error}", "was it changed by hand?"
+        ) from None

@@ -1,0 +1,163 @@
+"""doctor: what is here for sweep to work with, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.errors import SchedulerError
+from sweep.schedulers import SCHEDULERS, Call
+from sweep.shell import Shell, run
+
+#: Clocks further apart than this make elapsed times and graces wrong.
+CLOCK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `verdict` is ``ok``, ``note`` or ``bad``."""
+
+    verdict: str
+    what: str
+    found: str
+    advice: str = ""
+
+
+def doctor(results: Path, shell: Shell) -> list[Finding]:
+    """Look at the schedulers, the results folder's file system, the clock and the nodes' Python."""
+    return [
+        Finding("ok", "sweep's Python", sys.version.split()[0]),
+        *_schedulers(shell),
+        *_file_system(results),
+        _node_python(),
+    ]
+
+
+def detect(shell: Shell) -> str:
+    """Say which scheduler answers here; ``local`` where none does."""
+    # The local one always answers, so it comes last; slurm first, as it ships a qsub of its own.
+    for kind in ("slurm", "pbs", "torque"):
+        scheduler = SCHEDULERS[kind]
+        if all(shutil.which(client) for client in scheduler.clients):
+            try:
+                shell.converse(scheduler.version())
+                return kind
+            except SchedulerError:
+                continue
+    return "local"
+
+
+def _schedulers(shell: Shell) -> Iterator[Finding]:
+    for kind, scheduler in SCHEDULERS.items():
+        missing = [client for client in scheduler.clients if not shutil.which(client)]
+        if len(missing) == len(scheduler.clients) and missing:
+            yield Finding("note", kind, "not here", "nothing, unless this should be a login node of one")
+        elif missing:
+            yield Finding(
+                "note", kind, f"on PATH but for {', '.join(missing)}", "load the scheduler's module, if it is"
+            )
+        else:
+            yield _answers(kind, shell)
+
+
+def _answers(kind: str, shell: Shell) -> Finding:
+    try:
+        version = shell.converse(SCHEDULERS[kind].version())
+        limit = shell.converse(SCHEDULERS[kind].max_array_size())
+    except SchedulerError as error:
+        return Finding("note" if kind != "slurm" else "bad", kind, str(error), "wait, or ask the cluster's staff")
+    return Finding("ok", kind, f"{version}; arrays of up to {limit:,}")
+
+
+def _file_system(results: Path) -> Iterator[Finding]:
+    folder = results if results.is_dir() else results.absolute().parent
+    probe = folder / f".sweep-doctor.{os.getpid()}"
+    try:
+        probe.mkdir()
+    except OSError as error:
+        yield Finding(
+            "bad", "results folder", f"{folder}: {error.strerror}", "choose one you may write: --results DIR"
+        )
+        return
+    try:
+        yield from _probes(folder, probe)
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+
+
+def _probes(folder: Path, probe: Path) -> Iterator[Finding]:
+    stat = os.statvfs(folder)
+    free = f"{stat.f_bavail * stat.f_frsize / 2**30:.1f} GiB and {stat.f_favail:,} files free"
+    yield Finding(
+        "ok" if stat.f_favail > 10_000 or not stat.f_files else "note", "results folder", f"{folder}: {free}"
+    )
+    yield _probe_rename(probe)
+    yield _probe_link(probe)
+    yield _probe_lock(probe)
+    written = probe / "clock"
+    written.touch()
+    apart = abs(written.stat().st_mtime - time.time())
+    good = apart < CLOCK_S
+    yield Finding(
+        "ok" if good else "bad", "clock", f"{apart:.1f} s from the file system's", "" if good else "set it"
+    )
+
+
+def _probe_rename(probe: Path) -> Finding:
+    try:
+        (probe / "new").write_text("new")
+        (probe / "old").write_text("old")
+        (probe / "new").replace(probe / "old")
+        good = (probe / "old").read_text() == "new"
+    except OSError as error:
+        return Finding("bad", "rename", str(error), "use another file system")
+    return Finding("ok" if good else "bad", "rename", "replaces a file at once" if good else "does not replace")
+
+
+def _probe_link(probe: Path) -> Finding:
+    try:
+        (probe / "claim").write_text("1")
+        os.link(probe / "claim", probe / "claimed")
+    except OSError as error:
+        return Finding("note", "hard links", str(error), "claims fall back to exclusive creation")
+    try:
+        os.link(probe / "claim", probe / "claimed")
+    except FileExistsError:
+        return Finding("ok", "claims", "a second one is refused")
+    return Finding("bad", "claims", "a name can be linked twice", "use another file system")
+
+
+def _probe_lock(probe: Path) -> Finding:
+    """Hold the lock here, and try to take it in another process."""
+    from filelock import FileLock
+
+    take = (
+        "import sys, filelock\n"
+        "try: filelock.FileLock(sys.argv[1]).acquire(timeout=0)\n"
+        "except filelock.Timeout: sys.exit(7)"
+    )
+    try:
+        with FileLock(probe / "lock", timeout=5):
+            other = run(Call((sys.executable, "-c", take, str(probe / "lock")), timeout_s=30))
+    except (OSError, NotImplementedError) as error:
+        return Finding("bad", "lock", str(error), "mount the file system with flock, or use another")
+    if other.exit_code == 7:
+        return Finding("ok", "lock", "keeps a second process out")
+    return Finding(
+        "bad", "lock", "does not keep a second process out", "mount with flock, or use another file system"
+    )
+
+
+def _node_python() -> Finding:
+    """Look at python3 here; the nodes usually have the same."""
+    reply = run(Call(("python3", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")))
+    version = reply.stdout.strip()
+    if reply.exit_code == 0 and tuple(map(int, version.split(".")[:2])) >= (3, 6):
+        return Finding("ok", "Python for the nodes", f"python3 is {version} here")
+    found = version or reply.said
+    return Finding("bad", "Python for the nodes", found, "name one of 3.6 or newer in scheduler: {python: …}")

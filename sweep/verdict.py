@@ -1,0 +1,273 @@
+"""Evidence → State, and why (pure). One table; the first row that fits decides.
+
+Two witnesses make a trial done: an exit record that says 0 *and* a valid result. Absent is not finished, and
+a scheduler that did not answer said nothing: where `word` is None, a trial stays where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import signal as signals
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, Verdict, Word
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination of evidence, the state it means, and the reason to give."""
+
+    when: Callable[[Evidence], bool]
+    state: State
+    why: Callable[[Evidence], str]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Decide a trial's state from what is known of it.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The journal's, the node's, the trial's and the scheduler's word.
+
+    Returns
+    -------
+    Verdict
+        The state, the reason in words, and the usage by the best witness: the exit record, which saw the
+        process tree, before the scheduler, which may have sampled or rounded.
+    """
+    row = next(row for row in TABLE if row.when(evidence))
+    attempt, word = evidence.attempt, evidence.word
+    return Verdict(
+        row.state,
+        row.why(evidence),
+        elapsed_s=_elapsed(evidence),
+        cpu_s=_best("cpu_s", attempt, word),
+        peak_memory_mib=_best("peak_memory_mib", attempt, word),
+        host=attempt.host if attempt else "",
+        metrics=evidence.result if row.state is State.DONE and evidence.result else {},
+    )
+
+
+def _elapsed(evidence: Evidence) -> float | None:
+    attempt = evidence.attempt
+    if attempt and not attempt.ended and attempt.started_at and not _ended(evidence) and evidence.now:
+        return max(0.0, evidence.now - attempt.started_at)
+    return _best("elapsed_s", attempt, evidence.word)
+
+
+def _best(name: str, attempt: Attempt | None, word: Word | None) -> float | None:
+    own: float | None = getattr(attempt, name, None)
+    return own if own is not None else getattr(word, name, None)
+
+
+# --- the conditions ---------------------------------------------------------------------------------------
+
+
+def _recorded(evidence: Evidence) -> bool:
+    return evidence.attempt is not None and evidence.attempt.ended
+
+
+def _claimed(evidence: Evidence) -> bool:
+    return evidence.attempt is not None and not evidence.attempt.ended
+
+
+def _exit_0(evidence: Evidence) -> bool:
+    return _recorded(evidence) and evidence.attempt is not None and evidence.attempt.exit_code == 0
+
+
+def _says(state: JobState) -> Callable[[Evidence], bool]:
+    return lambda evidence: evidence.word is not None and evidence.word.state is state
+
+
+_pending, _running, _ended, _absent = (_says(state) for state in JobState)
+
+
+def _outcome(*outcomes: Outcome) -> Callable[[Evidence], bool]:
+    return lambda evidence: evidence.word is not None and evidence.word.outcome in outcomes
+
+
+def _gone_for_long(evidence: Evidence) -> bool:
+    return evidence.gone_s > evidence.grace_s
+
+
+def _both(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
+    return lambda evidence: all(condition(evidence) for condition in conditions)
+
+
+def _not(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
+    return lambda evidence: not condition(evidence)
+
+
+def _told_to_stop(evidence: Evidence) -> bool:
+    """Whether the job was told to end before it did so with an error."""
+    attempt = evidence.attempt
+    told = bool(attempt and ({"SIGTERM", "SIGINT"} & set(attempt.told) or attempt.signal == signals.SIGKILL))
+    return told and (evidence.cancel_asked or _outcome(Outcome.CANCELLED)(evidence))
+
+
+# --- the reasons ------------------------------------------------------------------------------------------
+
+
+def _ended_how(evidence: Evidence) -> str:
+    attempt = evidence.attempt
+    if attempt is None or not attempt.ended:
+        return ""
+    if attempt.error:
+        return attempt.error
+    if attempt.signal is not None:
+        return f"killed by {_signal_name(attempt.signal)}"
+    return f"exit code {attempt.exit_code}"
+
+
+def _by_scheduler(evidence: Evidence) -> str:
+    word = evidence.word
+    assert word is not None
+    parts = [str(word.outcome)]
+    if word.reason and word.reason not in parts:
+        parts.append(word.reason)
+    if word.exit_code:
+        parts.append(f"exit code {word.exit_code}")
+    elif word.signal:
+        parts.append(f"killed by {_signal_name(word.signal)}")
+    return ": ".join(parts)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _where(evidence: Evidence) -> str:
+    if evidence.attempt and evidence.attempt.host:
+        return f"on {evidence.attempt.host}"
+    return ""
+
+
+def _job(evidence: Evidence) -> str:
+    return f"job {evidence.submission.job_id}" if evidence.submission and evidence.submission.job_id else "its job"
+
+
+def _waiting(evidence: Evidence) -> str:
+    reason = evidence.word.reason if evidence.word else ""
+    return f"waits in the queue{': ' + reason if reason else ''}"
+
+
+_KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PREEMPTED)
+
+#: Every combination of the evidence. The order matters: the node's record first, it was there.
+TABLE: tuple[Row, ...] = (
+    # -- the exit record is there
+    Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
+    Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}"),
+    Row(_told_to_stop, State.CANCELLED, lambda e: f"cancelled while it ran ({_ended_how(e)})"),
+    Row(_both(_recorded, _outcome(*_KILLED)), State.FAILED, lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})"),
+    Row(_recorded, State.FAILED, _ended_how),
+    # -- it is claimed, and has not said how it ended
+    Row(_both(_claimed, _running), State.RUNNING, lambda e: f"runs {_where(e)}"),
+    Row(_both(_claimed, _pending), State.QUEUED, lambda e: f"was requeued; {_waiting(e)}"),
+    Row(
+        _both(_claimed, lambda e: e.word is None),
+        State.RUNNING,
+        lambda e: f"began {_where(e)}; the scheduler has not said otherwise",
+    ),
+    # -- the scheduler says how it ended
+    Row(_both(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler),
+    Row(_both(_ended, _outcome(*_KILLED, Outcome.LAUNCH)), State.FAILED, _by_scheduler),
+    Row(
+        _both(_ended, _not(_gone_for_long)),
+        State.RUNNING,
+        lambda e: f"{_job(e)} has ended; its exit record is awaited",
+    ),
+    Row(
+        _both(_ended, _outcome(Outcome.FAILED), _not(_claimed)),
+        State.FAILED,
+        lambda e: f"its job ended before the trial began ({_by_scheduler(e)}); its log says more",
+    ),
+    Row(_both(_ended, _outcome(Outcome.FAILED)), State.FAILED, lambda e: f"{_by_scheduler(e)}; no exit record"),
+    Row(_ended, State.LOST, lambda e: f"{_job(e)} ended ({_by_scheduler(e)}) and left no exit record"),
+    # -- the scheduler answered and does not name it
+    Row(_both(_absent, lambda e: e.cancel_asked), State.CANCELLED, lambda _: "cancelled before it ran"),
+    Row(
+        _both(_absent, _not(_gone_for_long), _claimed),
+        State.RUNNING,
+        lambda e: f"{_job(e)} has left the queue; its exit record is awaited",
+    ),
+    Row(
+        _both(_absent, _not(_gone_for_long)),
+        State.QUEUED,
+        lambda e: f"{_job(e)} is not in the queue; its exit record is awaited",
+    ),
+    Row(
+        _absent,
+        State.LOST,
+        lambda e: (
+            f"{e.word.reason if e.word else ''}; {_job(e)} {'began' if e.attempt else 'was submitted'}, "
+            "and no exit record says how it ended"
+        ),
+    ),
+    # -- nothing has begun
+    Row(_running, State.RUNNING, lambda _: "its job runs; the trial is about to start"),
+    Row(_pending, State.QUEUED, _waiting),
+    Row(
+        lambda e: e.submission is not None and bool(e.submission.job_id),
+        State.QUEUED,
+        lambda e: f"submitted as {_job(e)}; the scheduler has not said more",
+    ),
+    Row(
+        lambda e: e.submission is not None and not e.submission.refused,
+        State.SUBMITTING,
+        lambda _: "a submission was begun and its outcome is not known; the next `sweep submit` asks",
+    ),
+    Row(
+        lambda e: e.submission is not None,
+        State.PLANNED,
+        lambda e: f"the scheduler refused it: {e.submission.refused if e.submission else ''}",
+    ),
+    Row(lambda _: True, State.PLANNED, lambda _: "not submitted yet"),
+)
+
+
+# --- results ----------------------------------------------------------------------------------------------
+
+
+def metric_of(result: dict[str, Any], metric: str) -> Any:
+    """Look a metric up; ``test.segMeasure`` reaches into an object. None if it is not there."""
+    if metric in result:
+        return result[metric]
+    found: Any = result
+    for step in metric.split("."):
+        if not isinstance(found, dict) or step not in found:
+            return None
+        found = found[step]
+    return found
+
+
+def result_problem(result: Any, objective: Objective) -> str:
+    """Say why a result does not count; empty if it does.
+
+    >>> result_problem({"segMeasure": 0.7}, Objective()), result_problem({"segMeasure": None}, Objective())
+    ('', 'segMeasure is null in segMeasure.json')
+    """
+    if not isinstance(result, dict):
+        return f"{objective.file} holds a {type(result).__name__}, not an object"
+    if result.get("complete") is False:
+        return f"{objective.file} says it is not complete"
+    value = metric_of(result, objective.metric)
+    if value is None:
+        there = ", ".join(sorted(result)[:8])
+        there_is_null = objective.metric in result
+        return (
+            f"{objective.metric} is null in {objective.file}"
+            if there_is_null
+            else f"{objective.file} has no {objective.metric} (it has: {there or 'nothing'})"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{objective.metric} is {str(value)[:40]!r} in {objective.file}, not a number"
+    if not math.isfinite(value):
+        return f"{objective.metric} is {value} in {objective.file}"
+    return ""
