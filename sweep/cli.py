@@ -218,6 +218,7 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
         from sweep.report import terminal
 
         _print(terminal.best(config, made.objective.metric))
+        print(config["command"])  # in one line, whatever the terminal's width: it is there to be copied
     _talk([f"wrote {path}"])
 
 

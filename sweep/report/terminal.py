@@ -29,7 +29,7 @@ def console(*, stderr: bool = False) -> Console:
     """Make the console; a pipe gets no colour and lines of any length."""
     made = Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not made.is_terminal:
-        made.width = 200
+        made.width = 10_000  # a pipe takes lines of any length
     return made
 
 
@@ -179,7 +179,6 @@ def best(config: dict[str, Any], metric: str) -> RenderableType:
         ),
         table,
         Text("to repeat it:"),
-        Text(config["command"], no_wrap=True, overflow="ignore"),
     )
 
 

@@ -209,7 +209,8 @@ def read_sacct(text: str) -> dict[TaskRef, Word]:
                 signal=int(number) if number.isdigit() and number != "0" else None,
                 elapsed_s=float(elapsed) if elapsed.isdigit() else None,
                 cpu_s=_seconds(cpu),
-                name=name,
+                # A row that the database has half of: its name is not known yet.
+                name="" if name == "allocation" else name,
             )
     return {ref: _with_peak(word, peaks.get(ref)) for ref, word in words.items()}
 

@@ -1,0 +1,25 @@
+"""What can be wrong.
+
+::
+
+    TrainerError      exit code 1: the training failed
+    └── InputError    exit code 2: the data or a parameter cannot be used as it is
+"""
+
+from __future__ import annotations
+
+
+class TrainerError(Exception):
+    """The training failed; ``hint`` is what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InputError(TrainerError):
+    """The data or a parameter cannot be used as it is."""
+
+    exit_code = 2

@@ -1,0 +1,99 @@
+"""Microscope-like images of nuclei with known masks, made from a seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage import io
+from skimage.draw import ellipse
+from skimage.filters import gaussian
+
+from trainer.errors import InputError
+
+
+def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> None:
+    """Write `count` images and masks, and a split of a quarter for testing. The same seed, the same bytes.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written, or the numbers make no set.
+    """
+    if count < 4 or min(rows, columns) < 32:
+        raise InputError(f"{count} images of {rows}×{columns}", "at least 4 of at least 32×32 make a set")
+    random = np.random.default_rng(seed)
+    try:
+        for kind in ("images", "masks"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        names = [f"synth_{number:03d}.png" for number in range(count)]
+        for name in names:
+            image, labels = make(random, rows, columns)
+            io.imsave(folder / "images" / name, image, check_contrast=False)
+            io.imsave(folder / "masks" / name, labels, check_contrast=False)
+        held = max(1, count // 4)
+        parts = {"train": names[held:], "test": names[:held]}
+        (folder / "split.json").write_text(json.dumps(parts, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {str(folder)!r}: {error.strerror}", "choose another folder") from None
+
+
+def make(random: np.random.Generator, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    """Make one image.
+
+    Nuclei are ellipses of uneven brightness, some dim, some touching; then blur, an illumination gradient,
+    a background, photon noise and read-out noise.
+
+    Returns
+    -------
+    ndarray of uint8, ndarray of uint16, shape (rows, columns)
+        The image, and its nuclei as labels 1..N.
+    """
+    labels = np.zeros((rows, columns), np.uint16)
+    light = np.zeros((rows, columns))
+    texture = gaussian(random.normal(size=(rows, columns)), 3.0)
+    wanted = max(2, round(rows * columns / 2600))
+    centres: list[tuple[float, float]] = []
+    for number in range(1, wanted + 1):
+        centre = _near(random, centres, rows, columns) if centres and random.random() < 0.35 else None
+        y, x = centre or (random.uniform(0, rows), random.uniform(0, columns))
+        axes = random.uniform(7, 13), random.uniform(9, 16)
+        at = ellipse(y, x, *axes, shape=labels.shape, rotation=random.uniform(-np.pi, np.pi))
+        free = labels[at] == 0
+        if not free.size or free.mean() < 0.75:
+            continue  # mostly hidden behind another
+        inside = at[0][free], at[1][free]
+        labels[inside] = number
+        brightness = random.uniform(0.12, 0.3) if random.random() < 0.3 else random.uniform(0.5, 1.0)
+        light[inside] = brightness * (1.0 + 2.0 * texture[inside])
+        centres.append((y, x))
+    return _exposed(random, light), _renumbered(labels)
+
+
+def _near(
+    random: np.random.Generator, centres: list[tuple[float, float]], rows: int, columns: int
+) -> tuple[float, float]:
+    """Pick a place beside a nucleus that is there, so that the two touch."""
+    y, x = centres[random.integers(len(centres))]
+    angle, distance = random.uniform(0, 2 * np.pi), random.uniform(16, 24)
+    return (
+        float(np.clip(y + distance * np.sin(angle), 0, rows - 1)),
+        float(np.clip(x + distance * np.cos(angle), 0, columns - 1)),
+    )
+
+
+def _exposed(random: np.random.Generator, light: NDArray[np.float64]) -> NDArray[np.uint8]:
+    rows, columns = light.shape
+    y, x = np.mgrid[0:rows, 0:columns] / max(rows, columns)
+    angle = random.uniform(0, 2 * np.pi)
+    gradient = 1.0 + 0.35 * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5))
+    sharp = gaussian(light, random.uniform(0.8, 1.8)) * gradient + 0.05 * gradient
+    photons = random.poisson(np.clip(sharp, 0, None) * 120.0) + random.normal(0.0, 2.0, light.shape)
+    return np.asarray(np.clip(photons * 1.4, 0, 255), dtype=np.uint8)
+
+
+def _renumbered(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    _, inverse = np.unique(np.append(labels.ravel(), 0), return_inverse=True)
+    return inverse[:-1].reshape(labels.shape).astype(np.uint16)
