@@ -50,11 +50,26 @@ def train(
     from trainer import train as training
 
     options = training.Options(
-        data=data, out=out, model=model, depth=depth, width=width, optimizer=optimizer, learning_rate=learning_rate,
-        dropout=dropout, batch_size=batch_size, epochs=epochs, augmentation=augmentation, division=division,
-        blank=bool(blank), flips=flips, contour_px=contour, weights=weights, validation=validation, seed=seed,
+        data=data,
+        out=out,
+        model=model,
+        depth=depth,
+        width=width,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        batch_size=batch_size,
+        epochs=epochs,
+        augmentation=augmentation,
+        division=division,
+        blank=bool(blank),
+        flips=flips,
+        contour_px=contour,
+        weights=weights,
+        validation=validation,
+        seed=seed,
         threads=threads,
-    )  # fmt: skip
+    )
     result = training.train(options)
     print(f"segMeasure {result['segMeasure']:.4f} (validation), {result['test']['segMeasure']:.4f} (test) → {out}")
 
