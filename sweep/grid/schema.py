@@ -66,6 +66,18 @@ def _parameter(name: str) -> str:
     return name
 
 
+def _result_file(name: str) -> str:
+    if (
+        not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name)
+        or name == "log.txt"
+        or name.startswith("attempt-")
+    ):
+        raise ValueError(
+            f"the result's file {name!r} cannot stand in a trial's folder; use a plain name such as result.json"
+        )
+    return name
+
+
 def _shell_line(line: str) -> str:
     if "\0" in line:
         raise ValueError(f"{line!r} has a NUL byte in it")
@@ -96,7 +108,9 @@ class ObjectiveSpec(_Part):
 
     metric: str = Field("segMeasure", description="a number in the result file; a.b reaches into an object")
     goal: Literal["maximize", "minimize"] = "maximize"
-    file: str = Field("segMeasure.json", description="the result file's name in the trial's folder")
+    file: Annotated[str, AfterValidator(_result_file)] = Field(
+        "segMeasure.json", description="the result file's name in the trial's folder"
+    )
 
 
 class ResourcesSpec(_Part):
@@ -195,6 +209,6 @@ def _readable(source: Source, problem: Any) -> GridError:
 
 def _about(path: Path, message: str) -> str:
     """Name the parameter that a message is about, where it does not say so itself."""
-    if path and path[0] in ("parameters", "zip") and str(path[-1]) not in message:
+    if path and path[0] in ("parameters", "zip") and not message.startswith("the parameter name"):
         return f"{path[-1]}: {message}"
     return message

@@ -102,20 +102,14 @@ class _Reader:
         self.name = name
         self.places: dict[Path, tuple[int, int]] = {(): (1, 1)}
         self.seen = 0
-        self.above: list[int] = []
 
     def plain(self, node: Any, path: Path) -> Any:
         self.seen += 1
         if self.seen > MOST_VALUES:
             raise self._error(path, f"more than {MOST_VALUES:,} values", "do aliases (*name) nest here?")
-        if isinstance(node, CommentedMap | CommentedSeq):
-            if id(node) in self.above:
-                raise self._error(path, "an alias that contains itself", "write the value out")
-            self.above.append(id(node))
-            inner = self._mapping(node, path) if isinstance(node, CommentedMap) else self._list(node, path)
-            self.above.pop()
-            return inner
-        return self._scalar(node, path)
+        if isinstance(node, CommentedMap):
+            return self._mapping(node, path)
+        return self._list(node, path) if isinstance(node, CommentedSeq) else self._scalar(node, path)
 
     def _mapping(self, node: CommentedMap, path: Path) -> dict[str, Any]:
         out: dict[str, Any] = {}

@@ -1,0 +1,187 @@
+"""What the tests share: an awkward folder to work in, the command line, a real Slurm where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CAPTURES = Path(__file__).parent / "captures"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A folder with a space, a quote, a dollar and an umlaut in its name, and the command line in it."""
+
+    path: Path
+    env: dict[str, str]
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def run(self, *argv: str, timeout_s: float = 120, env: dict[str, str] | None = None) -> Ran:
+        """Run any command here."""
+        done = subprocess.run(
+            argv,
+            cwd=self.path,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def sweep(self, *argv: str, code: int = 0, **options: Any) -> Ran:
+        """Run sweep and check its exit code."""
+        ran = self.run(sys.executable, "-m", "sweep", *argv, **options)
+        assert ran.code == code, f"sweep {argv} ended with {ran.code}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def follow(self, timeout_s: float = 120) -> None:
+        """Wait until nothing of the current sweep is left to run."""
+        self.sweep("status", "--watch", "--interval", "0.3", timeout_s=timeout_s)
+
+    def states(self) -> dict[str, int]:
+        """Count the trials by state."""
+        counts: dict[str, int] = self.sweep("status", "--json").json["counts"]
+        return counts
+
+
+AWKWARD = 'it\'s "a" $HOME föld`er'
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    folder = tmp_path / AWKWARD
+    folder.mkdir()
+    hidden = ("SWEEP_", "SLURM_JOB", "PBS_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    env |= {
+        "SWEEP_LOCAL_SPOOL": str(tmp_path / "spool"),
+        "SWEEP_LOCAL_CPUS": "4",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]]),
+        "COLUMNS": "120",
+    }
+    yield Sandbox(folder, env)
+    _end_of(tmp_path)
+
+
+def _end_of(folder: Path) -> None:
+    """Kill what a failed test may have left running in its folder."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder) in " ".join(process.info["cmdline"] or []):
+            with_children = [process, *process.children(recursive=True)]
+            for one in with_children:
+                try:
+                    one.kill()
+                except psutil.NoSuchProcess:
+                    continue
+
+
+# --- what may be absent -------------------------------------------------------------------------------------
+
+
+def _no_slurm() -> str:
+    if not shutil.which("sbatch"):
+        return "no Slurm here: sbatch is not on PATH"
+    if not Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")).is_file():
+        return "no Slurm here: SLURM_CONF names no file (tests/cluster/slurm.sh up starts one)"
+    ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60, check=False)
+    return "" if " is UP" in ping.stdout else f"Slurm's controller does not answer: {ping.stdout}{ping.stderr}"
+
+
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """A real Slurm; without one the test skips, or fails where SWEEP_REQUIRE_SLURM is set."""
+    reason = _no_slurm()
+    if reason and os.environ.get("SWEEP_REQUIRE_SLURM"):
+        pytest.fail(f"SWEEP_REQUIRE_SLURM is set, and there is {reason}")
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The real images; without them the test skips."""
+    for folder in (os.environ.get("SWEEP_REAL_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / "dsb512").is_dir():
+            return Path(folder)
+    pytest.skip("no real images: neither SWEEP_REAL_DATA nor ../shared/data has a dsb512")
+
+
+# --- grids ----------------------------------------------------------------------------------------------------
+
+#: A trial's command: square a number, say something, end as told. Standard library alone.
+COMMAND = """\
+import json, os, sys, time
+x, how = float(sys.argv[1]), sys.argv[2]
+print("x is", x, "seed", os.environ["SWEEP_SEED"], flush=True)
+if how == "sleep": time.sleep(x)
+if how == "kill": os.kill(os.getpid(), 9)
+if how != "no result": json.dump({"segMeasure": x * x}, open(os.environ["SWEEP_RESULT"], "w"))
+sys.exit(3 if how == "fail" else 0)
+"""
+
+
+@pytest.fixture
+def toy(sandbox: Sandbox) -> Callable[..., Path]:
+    """Write a grid of small trials; keywords replace or add its keys (as YAML text)."""
+    sandbox.write("trial.py", COMMAND)
+
+    def write(**keys: str) -> Path:
+        grid = {
+            "name": "toy",
+            "command": "[python3, trial.py, '{{ x }}', '{{ how }}']",
+            "parameters": "{x: [1, 2, 3], how: [ok]}",
+            "resources": "{walltime: 5min, memory: 100MiB}",
+        }
+        text = "".join(f"{key}: {value}\n" for key, value in (grid | keys).items())
+        return sandbox.write("grid.yaml", text)
+
+    return write
+
+
+def capture(path: str) -> tuple[str, str, int]:
+    """Read a capture of Slurm's: (stdout, stderr, exit code)."""
+    base = CAPTURES / "slurm" / path
+    parts = [base.with_name(base.name + kind) for kind in (".out", ".err", ".rc")]
+    out, err, code = (part.read_text() if part.exists() else "" for part in parts)
+    return out, err, int(code.strip() or 0)
+
+
+def pbs_capture(name: str) -> tuple[str, str, int]:
+    """Read a capture of OpenPBS's or Torque's: (stdout, stderr, exit code)."""
+    for line in (CAPTURES / "pbs" / "INDEX.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        if entry["file"] == name:
+            out = (CAPTURES / "pbs" / name).read_text(errors="surrogateescape")
+            return out, entry["stderr"], entry["rc"]
+    raise AssertionError(f"no capture {name}")

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweep.errors import GridError
+from sweep.grid import Draft, axes, expand, read
+from sweep.grid.expand import trial_id, trial_seed
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = "name: t\ncommand: prog {{ params | flags }}\n"
+
+
+def drafts(text: str, *overrides: str) -> list[Draft]:
+    grid, source = read(MINIMAL + text, "g.yaml", overrides)
+    return expand(grid, source, dict(os.environ))
+
+
+def params(text: str, *overrides: str) -> list[dict[str, object]]:
+    return [draft.params for draft in drafts(text, *overrides)]
+
+
+def test_the_product_in_the_order_written() -> None:
+    assert params("parameters: {a: [1, 2], b: [x, y]}") == [
+        {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
+    ]  # fmt: skip
+
+
+def test_zip_varies_together_and_exclude_leaves_out() -> None:
+    text = "parameters: {a: [1, 2]}\nzip: [{b: [3, 4], c: [5, 6]}]\nexclude: ['a == 2 and b > 3']"
+    assert params(text) == [{"a": 1, "b": 3, "c": 5}, {"a": 1, "b": 4, "c": 6}, {"a": 2, "b": 3, "c": 5}]
+
+
+def test_one_at_a_time_is_the_baseline_and_single_changes() -> None:
+    text = "design: one_at_a_time\nbaseline: {a: 1, b: x}\nparameters: {a: [1, 2, 3], b: [x, y]}"
+    assert params(text) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}, {"a": 3, "b": "x"}, {"a": 1, "b": "y"}]
+
+
+def test_no_parameters_is_one_trial() -> None:
+    assert params("") == [{}]
+
+
+def test_replicates_share_their_seeds_between_configurations() -> None:
+    made = drafts("parameters: {a: [1, 2]}\nreplicates: 3\nseed: 7")
+    assert [draft.replicate for draft in made] == [0, 1, 2, 0, 1, 2]
+    assert [draft.seed for draft in made[:3]] == [draft.seed for draft in made[3:]]
+    assert len({draft.seed for draft in made}) == 3
+    assert len({draft.id for draft in made}) == 6
+
+
+def test_the_id_is_of_the_content_alone() -> None:
+    before = {draft.params["a"]: draft.id for draft in drafts("parameters: {a: [1, 2]}")}
+    after = {draft.params["a"]: draft.id for draft in drafts("parameters: {a: [3, 2, 1]}\nresources: {cpus: 2}")}
+    assert after[1] == before[1]
+    assert after[2] == before[2]
+    # Frozen: an id that changed would orphan every result there is.
+    assert trial_id({"learning_rate": 0.01, "model": "UNet"}, 0) == "e6cc0ff9d5fa07cb"
+    assert trial_id({"model": "UNet", "learning_rate": 0.01}, 0) == "e6cc0ff9d5fa07cb"
+    assert trial_seed(0, 0) == 713683445
+
+
+def test_resources_are_expressions_of_the_parameters() -> None:
+    made = drafts(
+        "parameters: {model: [small, UNet], n: [2]}\n"
+        "resources: {walltime: \"{{ '12:00:00' if model == 'UNet' else '90min' }}\", memory: '{{ 2 * n }}GiB', cpus: '{{ n }}'}"
+    )
+    assert [(d.resources.walltime_s, d.resources.memory_mib, d.resources.cpus) for d in made] == [
+        (5400, 4096, 2), (43200, 4096, 2),
+    ]  # fmt: skip
+
+
+def test_short_axes() -> None:
+    assert axes.values({"range": [2, 4]}) == [2, 3, 4]
+    assert axes.values({"range": [10, 1, -4]}) == [10, 6, 2]
+    assert axes.values({"range": [0.1, 0.5, 0.1]}) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    np.testing.assert_allclose(axes.values({"linspace": [0, 1, 5]}), np.linspace(0, 1, 5))
+    np.testing.assert_allclose(axes.values({"logspace": [-5, -1, 9]}), np.logspace(-5, -1, 9))
+    np.testing.assert_allclose(axes.values({"geomspace": [3e-4, 2, 7]}), np.geomspace(3e-4, 2, 7))
+
+
+def test_set_overrides_parameters_zipped_ones_and_keys() -> None:
+    text = "parameters: {a: [1, 2]}\nzip: [{b: [3, 4], c: [5, 6]}]"
+    assert params(text, "a=9", "b=7") == [{"a": 9, "b": 7, "c": 5}, {"a": 9, "b": 7, "c": 6}]
+    assert params(text, "a={range: [1, 3]}", "exclude=['c == 5']")[0] == {"a": 1, "b": 4, "c": 6}
+    assert {d.resources.cpus for d in drafts(text, "resources.cpus=8")} == {8}
+
+
+def test_the_original_grid_has_8192_trials() -> None:
+    text = (ROOT / "examples" / "report-8192.yaml").read_text()
+    grid, source = read(text, "report-8192.yaml")
+    made = expand(grid, source, {})
+    assert len(made) == 8192
+    assert len({draft.id for draft in made}) == 8192
+    assert {draft.resources.walltime_s for draft in made} == {12 * 3600, 4 * 3600}
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_expands(example: Path) -> None:
+    grid, source = read(example.read_text(), example.name)
+    assert expand(grid, source, dict(os.environ))
+
+
+#: (what is written, what the error must say, its line)
+BAD = [
+    ("nmae: t", "unknown key 'nmae'", 3),
+    ("scheduler: {kind: slrum}", "kind is 'slrum'", 3),
+    ("scheduler: {knid: slurm}", "unknown key 'knid'", 3),
+    ("parameters: {a: []}", "a: no values", 3),
+    ("parameters: {a: [1, 2, 1.0]}", "a: the value 1.0 is there twice", 3),
+    ("parameters: {a: 3}", "3 is not a list of values", 3),
+    ("parameters: {a: {range: [3, 1]}}", "leads away", 3),
+    ("parameters: {a: {range: [1, 3, 0]}}", "step of 0", 3),
+    ("parameters: {a: {linspace: [1, 3]}}", "[first, last, how many]", 3),
+    ("parameters: {a: {spread: [1, 3]}}", "is no way to write values", 3),
+    ("parameters: {seed: [1]}", "'seed' is reserved", 3),
+    ("parameters: {not: [1]}", "'not' is reserved", 3),
+    ("parameters: {a-b: [1]}", "use letters, digits and _", 3),
+    ("parameters: {a: [1]}\nzip: [{a: [1]}]", "'a' is there twice", 4),
+    ("zip: [{a: [1, 2], b: [1]}]", "a has 2, b has 1", 3),
+    ("zip: [{}]", "an empty group", 3),
+    ("parameters: {lr: [1]}\nexclude: ['lt > 3']", "names 'lt'", 4),
+    ("parameters: {lr: [1]}\nexclude: ['lr >']", "does not parse", 4),
+    ("parameters: {lr: [1]}\nexclude: ['lr > \"x\"']", "TypeError", 4),
+    ("parameters: {lr: [1]}\nexclude: ['lr == 1']", "all are excluded", 4),
+    ("parameters: {lr: [1]}\nexclude: ['().__class__.__bases__']", "unsafe", 4),
+    ("resources: {walltime: 12}", "walltime '12' is not a duration", 3),
+    ("resources: {walltime: '12:00'}", "walltime '12:00' is not a duration", 3),
+    ("resources: {walltime: '00:00:00'}", "is zero", 3),
+    ("resources: {walltime: ''}", "is not a duration", 3),
+    ("resources: {memory: 8}", "memory '8' is not an amount of memory", 3),
+    ("resources: {memory: 0GiB}", "is zero", 3),
+    ("resources: {memory: -1GiB}", "is not an amount of memory", 3),
+    ("resources: {cpus: 0}", "cpus is 0", 3),
+    ("resources: {cpus: -2}", "cpus is -2", 3),
+    ("resources: {cpus: 1.5}", "'1.5' is not a whole number", 3),
+    ("resources: {gpus: '{{ x }}'}", "names 'x'", 3),
+    ('scheduler: {queue: "a\\nb"}', "newline", 3),
+    ('scheduler: {account: "a b"}', "one plain word", 3),
+    ('scheduler: {extra: ["--x\\n--y"]}', "newline", 3),
+    ('environment: ["a\\0b"]', "NUL", 3),
+    ("replicates: 0", "replicates is 0", 3),
+    ("submit: {placement: all}", "placement is 'all'", 3),
+    ("submit: {throttle: 0}", "throttle is 0", 3),
+    ("design: one_at_a_time", "needs a baseline", 3),
+    ("baseline: {}", "without `design: one_at_a_time`", 3),
+    ("design: one_at_a_time\nbaseline: {b: 1}\nparameters: {a: [1]}", "the baseline names 'b'", 4),
+    ("design: one_at_a_time\nbaseline: {}\nparameters: {a: [1]}", "no value for 'a'", 4),
+    ("objective: {goal: maximise}", "goal is 'maximise'", 3),
+    ("objective: {file: ../x.json}", "file '../x.json'", 3),
+    ("objective: {file: log.txt}", "file 'log.txt'", 3),
+    ("version: 2", "version is 2", 3),
+    ("parameters: {a: {range: [1, 1001]}, b: {range: [1, 1000]}}", "1,001,000 trials", 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said", "line"), BAD, ids=[text for text, _, _ in BAD])
+def test_bad_grids_say_what_where_and_what_to_do(text: str, said: str, line: int) -> None:
+    with pytest.raises(GridError) as caught:
+        drafts(text)
+    assert said in f"{caught.value} {caught.value.hint}"
+    assert caught.value.line == line
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: 'a\\nb'\ncommand: x", "cannot name a folder"),
+        ('name: "a\\nb"\ncommand: x', "cannot name a folder"),
+        ("name: ../up\ncommand: x", "cannot name a folder"),
+        ("command: x", "the key 'name' is missing"),
+        ("name: t\ncommand: ''", "the command is empty"),
+        ('name: t\ncommand: "say \'hello"', "does not split"),
+        ("name: t\ncommand: 'a {{ b'", "does not parse"),
+        ("name: t\ncommand: 'a {{ lr }}'\nparameters: {learning_rate: [1]}", "names 'lr'"),
+        ("name: t\ncommand: 'a {{ env.NO_SUCH_NAME }}'", "NO_SUCH_NAME"),
+        ("name: t\ncommand: '{{ x }}'\nparameters: {x: ['']}", "filled in with nothing"),
+        ('name: t\ncommand: "p {{ x }}"\nparameters: {x: ["a\\0b"]}', "NUL"),
+        ("name: t\ncommand: [a, 3]", "command is"),
+    ],
+)
+def test_bad_names_and_commands(text: str, said: str) -> None:
+    with pytest.raises(GridError) as caught:
+        grid, source = read(text, "g.yaml")
+        expand(grid, source, {})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["lr", "=3", "nmae=3", "lr.x.y=3", "a=[1, 1]", "a=[1"])
+def test_bad_overrides(override: str) -> None:
+    with pytest.raises(GridError):
+        drafts("parameters: {a: [1]}", override)
+
+
+def test_the_schema_is_json_and_names_every_key() -> None:
+    from sweep.grid import Grid
+
+    schema = json.loads(json.dumps(Grid.model_json_schema()))
+    assert set(schema["properties"]) == set(Grid.model_fields)
+    assert schema["additionalProperties"] is False

@@ -1,0 +1,125 @@
+"""Values reach the program's argv exactly as they are, whatever they are."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep.grid.expressions import Command, ExpressionError, flags, split
+
+NASTY = [
+    "'",
+    '"',
+    "$(touch /tmp/pwned)",
+    "`id`",
+    "a b",
+    "a\nb",
+    "-rf",
+    "--x=y",
+    "ü",
+    "\\",
+    "*",
+    "{{ x }}",
+    "%s",
+    "",
+    "~",
+    "!",
+]
+
+
+def fill(command: str | list[str], **values: Any) -> tuple[str, ...]:
+    known = frozenset(values) | {"params", "env"}
+    return Command(command, known)({**values, "params": values, "env": {"HOME": "/home/she"}})
+
+
+def test_arguments_are_filled_in_after_splitting() -> None:
+    assert fill("prog --name {{ x }} 'a {{ x }}' {{ x }}y", x="b c'd") == (
+        "prog",
+        "--name",
+        "b c'd",
+        "a b c'd",
+        "b c'dy",
+    )
+
+
+def test_a_list_is_the_arguments_themselves() -> None:
+    assert fill("p {{ xs }} end", xs=["a b", 1, 0.5]) == ("p", "a b", "1", "0.5", "end")
+    assert fill("p {{ ['--fast'] if fast else [] }} q", fast=False) == ("p", "q")
+
+
+def test_numbers_are_spelled_as_json_spells_them() -> None:
+    assert fill("p {{ a }} {{ b }} {{ c }} {{ -a }} x{{ b }}", a=0.1, b=True, c=None) == (
+        "p", "0.1", "true", "null", "-0.1", "xtrue",
+    )  # fmt: skip
+
+
+def test_the_environment_is_read() -> None:
+    assert fill("p {{ env.HOME }}/data") == ("p", "/home/she/data")
+
+
+def test_nothing_of_the_shell_is_interpreted() -> None:
+    assert fill("p a|b '>' $HOME *.py; true") == ("p", "a|b", ">", "$HOME", "*.py;", "true")
+
+
+def test_flags() -> None:
+    made = flags({"learning_rate": 5e-05, "blank": True, "off": False, "none": None, "w": [0.1, 1], "neg": -0.5})
+    assert made == ["--learning-rate", "5e-05", "--blank", "--w", "0.1", "1", "--neg=-0.5"]
+
+
+@pytest.mark.parametrize(
+    "command", ["p {{ x | nope }}", "p {{ x.y }}", "p {{ 1/0 }}", "p {% if x %} a {% endif %}"]
+)
+def test_bad_expressions(command: str) -> None:
+    with pytest.raises(ExpressionError):
+        fill(command, x="v")
+
+
+def test_the_sandbox_holds() -> None:
+    with pytest.raises(ExpressionError):
+        fill("p {{ x.__class__.__mro__[1].__subclasses__() }}", x="v")
+
+
+#: Any text a program can receive: no NUL, no lone surrogate.
+TEXTS = st.one_of(
+    st.sampled_from(NASTY), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_values_arrive_as_they_are_through_a_real_process(values: list[str]) -> None:
+    echo = [sys.executable, "-S", "-c", "import sys, json; print(json.dumps(sys.argv[1:]))"]
+    names = {f"v{i}": value for i, value in enumerate(values)}
+    argv = fill([*echo, *("{{ " + name + " }}" for name in names)], **names)
+    assert json.loads(subprocess.run(argv, capture_output=True, check=True).stdout) == values
+
+
+@given(TEXTS, TEXTS)
+@settings(max_examples=60, deadline=None)
+def test_values_arrive_as_they_are_through_a_real_shell(one: str, two: str) -> None:
+    """Who wants a shell writes one; the values are its arguments, never its text."""
+    line = 'bash -c \'printf "%s\\0" "$1" "$2"\' _ {{ one }} {{ two }}'
+    done = subprocess.run(fill(line, one=one, two=two), capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:2] == [one, two]
+    # What is shown to be copied is the same command.
+    shown = shlex.join(fill(line, one=one, two=two))
+    assert subprocess.run(["bash", "-c", shown], capture_output=True, check=True).stdout == done.stdout
+
+
+@given(st.text(st.characters(exclude_characters="\0{}%#", exclude_categories=["Cs"])))
+@settings(deadline=None)
+def test_without_expressions_it_splits_as_shlex_does(line: str) -> None:
+    try:
+        expected = shlex.split(line)
+    except ValueError:
+        with pytest.raises(ExpressionError):
+            split(line)
+    else:
+        assert split(line) == expected

@@ -1,0 +1,209 @@
+"""OpenPBS, on the real output of real ones (23.06.06 and its git head)."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.schedulers import Reply, Request, pbslike
+from sweep.schedulers.pbs import Pbs
+from tests.conftest import CAPTURES, pbs_capture
+from tests.schedulers.talk import hold, reply
+
+REQUEST = Request("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
+
+
+def poll(tasks: list[TaskRef], *names: str) -> tuple[dict[TaskRef, Word], list[tuple[str, ...]]]:
+    answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture(name)) for name in names])
+    return dict(answer.words), [call.argv for call in calls]
+
+
+def test_a_running_job() -> None:
+    words, calls = poll([TaskRef("11.vm")], "openpbs-qstat-f-json-single-running.json")
+    word = words[TaskRef("11.vm")]
+    assert (word.state, word.job_name, word.exit_code) == (JobState.RUNNING, "train1", None)
+    assert calls == [("qstat", "-x", "-t", "-f", "-F", "json", "11.vm")]
+
+
+def test_a_job_that_ended_with_3() -> None:
+    words, _ = poll([TaskRef("11.vm")], "openpbs-qstat-x-f-json-single-finished-exit3.json")
+    word = words[TaskRef("11.vm")]
+    assert (word.outcome, word.exit_code, word.elapsed_s, word.cpu_s) == (Outcome.FAILED, 3, 15, 5)
+    assert word.peak_memory_mib == pytest.approx(167588 / 1024)
+
+
+def test_every_outcome() -> None:
+    """One server's whole history, as text: its JSON of the same answers only for the first of several ids."""
+    text = (CAPTURES / "pbs" / "openpbs-qstat-x-f-json-all-outcomes.json").read_text()
+    ids = {"exit 0": "17", "walltime": "23", "trapped walltime": "24", "deleted running": "28", "segv": "29",
+           "kill -9": "30", "exec failed": "31", "exit 300": "32"}  # fmt: skip
+    tasks = [TaskRef(f"{number}.vm") for number in ids.values()]
+    answer, _ = hold(Pbs().poll(tasks), [Reply(0, text)])
+    ends = {name: answer.words[TaskRef(f"{number}.vm")] for name, number in ids.items()}
+    assert ends["walltime"].outcome is Outcome.TIMEOUT
+    assert ends["trapped walltime"].outcome is Outcome.TIMEOUT
+    assert ends["deleted running"].outcome is Outcome.CANCELLED
+    assert (ends["segv"].outcome, ends["segv"].exit_code) == (Outcome.FAILED, 139)
+    assert (ends["kill -9"].outcome, ends["kill -9"].exit_code) == (Outcome.FAILED, 137)
+    assert ends["exec failed"].exit_code == 254
+    assert ends["exit 300"].exit_code == 44
+    assert ends["exit 0"].outcome is Outcome.COMPLETED
+
+
+def test_out_of_memory() -> None:
+    words, _ = poll([TaskRef("136.vm")], "openpbs-qstat-x-f-json-mem-exceeded.json")
+    assert words[TaskRef("136.vm")].outcome is Outcome.OUT_OF_MEMORY
+
+
+def test_a_dependency_that_failed_never_ran() -> None:
+    words, _ = poll([TaskRef("15.vm")], "openpbs-qstat-x-f-json-depend-failed.json")
+    assert (words[TaskRef("15.vm")].outcome, words[TaskRef("15.vm")].exit_code) == (Outcome.CANCELLED, None)
+
+
+def test_subjobs_of_a_running_array_and_their_parents_exit_status() -> None:
+    """A queued subjob is printed with its parent's Exit_status 0: it has not ended."""
+    tasks = [TaskRef("528[].vm", index) for index in range(12)]
+    words, _ = poll(tasks, "openpbs-qstat-t-f-json-array-mixed.json")
+    states = [words[task].state for task in tasks]
+    assert set(states) == {JobState.ENDED, JobState.RUNNING, JobState.PENDING}
+    for task in tasks:
+        word = words[task]
+        assert (word.exit_code is None) == (word.state is not JobState.ENDED or word.outcome is Outcome.CANCELLED)
+
+
+def test_subjobs_deleted_before_they_started_have_no_exit_status_of_their_own() -> None:
+    tasks = [TaskRef("35[].vm", index) for index in range(6)]
+    words, _ = poll(tasks, "openpbs-qstat-t-x-f-json-array-deleted-final.json")
+    assert {words[task].outcome for task in tasks} == {Outcome.CANCELLED}
+    assert {words[task].exit_code for task in tasks} == {None}
+
+
+def test_json_that_names_only_the_first_id_is_asked_again_as_text() -> None:
+    """OpenPBS issue 2672: of several ids, the git head's JSON has the first."""
+    tasks = [TaskRef("11.vm"), TaskRef("16.vm")]
+    text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")[0]
+    both = Reply(0, text + "\n" + text.replace("Job Id: 11.vm", "Job Id: 16.vm"))
+    answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture("openpbs-qstat-json-two-ids.json")), both])
+    assert [answer.words[task].exit_code for task in tasks] == [3, 3]
+    assert [call.argv[:4] for call in calls] == [("qstat", "-x", "-t", "-f"), ("qstat", "-x", "-t", "-f")]
+
+
+def test_broken_json_is_asked_again_as_text() -> None:
+    broken = (CAPTURES / "pbs" / "json-traps-23.06.06" / "name-nan.json").read_text(errors="surrogateescape")
+    assert pbslike.read_json(broken) is None
+    text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")
+    answer, _ = hold(Pbs().poll([TaskRef("11.vm")]), [Reply(0, broken), reply(text)])
+    assert answer.words[TaskRef("11.vm")].exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CAPTURES / "pbs" / "json-traps-23.06.06").glob("*.json")), ids=lambda p: p.name
+)
+def test_no_trap_in_the_json_is_more_than_unreadable(path: object) -> None:
+    text = path.read_text(errors="surrogateescape")  # type: ignore[attr-defined]
+    records = pbslike.read_json(text)
+    if records is not None:
+        assert all(record.get("job_state", "Q") in "QHWRESFXBTMU" for record in records.values())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in sorted((CAPTURES / "pbs").glob("*qstat*-f*.txt"))
+        if path.read_text(errors="replace").startswith("Job Id")
+    ],
+    ids=lambda path: path.name,
+)
+def test_every_captured_text_listing_reads(path: object) -> None:
+    text = path.read_text(errors="surrogateescape")  # type: ignore[attr-defined]
+    records = pbslike.read_text(text)
+    assert len(records) == sum(line.startswith("Job Id:") for line in text.splitlines())
+    assert all(record.get("job_state") and record.get("Job_Name") for record in records.values())
+
+
+def test_without_history_it_is_asked_without_x() -> None:
+    nothing = reply(pbs_capture("openpbs-nohist-qstat-x-f-json.txt"))
+    running = pbs_capture("openpbs-qstat-f-single-running.txt")
+    answer, calls = hold(
+        Pbs().poll([TaskRef("11.vm"), TaskRef("4.vm")]),
+        [nothing, Reply(153, running[0], "qstat: Unknown Job Id 4.vm")],
+    )
+    assert answer.words[TaskRef("11.vm")].state is JobState.RUNNING
+    assert answer.words[TaskRef("4.vm")].state is JobState.ABSENT
+    assert calls[1].argv == ("qstat", "-t", "-f", "11.vm", "4.vm")
+
+
+def test_a_dead_server_and_an_empty_queue_print_the_same_json() -> None:
+    dead, empty = (
+        pbs_capture("openpbs-err-server-down-qstat-f-json.txt"),
+        pbs_capture("openpbs-qstat-f-json-empty.json"),
+    )
+    assert pbslike.read_json(dead[0]) == pbslike.read_json(empty[0]) == {}
+    with pytest.raises(SchedulerSilent):
+        hold(Pbs().poll([TaskRef("11.vm")]), [reply(dead)])
+    unknown = reply(pbs_capture("openpbs-err-qstat-unknown.txt"))
+    answer, _ = hold(
+        Pbs().poll([TaskRef("99999.vm")]), [reply(pbs_capture("openpbs-err-qstat-unknown-fjson.txt")), unknown]
+    )
+    assert answer.words[TaskRef("99999.vm")].state is JobState.ABSENT
+
+
+def test_submit() -> None:
+    assert hold(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-single.txt"))])[0] == "11.vm"
+    job_id, [call] = hold(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-array.txt"))])
+    assert job_id == "19[].vm"
+    assert call.argv == ("qsub", "-N", "toy.j0001.ab12", "/f/j0001.sh")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("openpbs-err-unknown-queue.txt", SchedulerRefused),
+        ("openpbs-err-bad-walltime.txt", SchedulerRefused),
+        ("openpbs-err-bad-resource.txt", SchedulerRefused),
+        ("openpbs-err-array-single.txt", SchedulerRefused),
+        ("openpbs-err-array-too-big.txt", SchedulerRefused),
+        ("openpbs-err-bad-name-space.txt", SchedulerRefused),
+        ("openpbs-err-queue-walltime-max.txt", SchedulerRefused),
+        ("openpbs-err-queue-acl.txt", SchedulerRefused),
+        ("openpbs-err-qsub-as-root.txt", SchedulerRefused),
+        ("openpbs-err-max_queued-user.txt", SchedulerBusy),
+        ("openpbs-err-max_queuable.txt", SchedulerBusy),
+        ("openpbs-err-max_queued-overall.txt", SchedulerBusy),
+        ("openpbs-err-queue-disabled.txt", SchedulerBusy),
+        ("openpbs-err-server-down-qsub.txt", SchedulerSilent),
+        ("openpbs-err-server-unknown-host-qsub.txt", SchedulerSilent),
+    ],
+)
+def test_what_qsub_refuses(name: str, error: type[SchedulerError]) -> None:
+    with pytest.raises(SchedulerError) as caught:
+        hold(Pbs().submit(REQUEST), [reply(pbs_capture(name))])
+    assert type(caught.value) is error
+
+
+def test_cancel_never_mixes_arrays_and_singles() -> None:
+    """Mixed, qdel of the git head aborts (captured: exit code -6) and deletes nothing."""
+    talk = Pbs().cancel(["19[].vm", "11.vm", "12.vm"], [TaskRef("35[].vm", 2)])
+    finished = reply(pbs_capture("openpbs-err-qdel-finished.txt"))
+    _, calls = hold(
+        talk, [finished, reply(pbs_capture("openpbs-err-qdel-subjob-of-finished-array.txt")), Reply(0)]
+    )
+    assert [call.argv for call in calls] == [("qdel", "11.vm", "12.vm"), ("qdel", "35[2].vm"), ("qdel", "19[].vm")]
+    with pytest.raises(SchedulerSilent):
+        hold(Pbs().cancel(["11.vm"], []), [reply(pbs_capture("openpbs-err-server-down-qdel.txt"))])
+
+
+def test_version_and_limit() -> None:
+    assert (
+        hold(Pbs().version(), [reply(pbs_capture("openpbs-qstat-version.txt")), Reply(0)])[0] == "OpenPBS 23.06.06"
+    )
+    assert hold(Pbs().max_array_size(), [Reply(0, "Server: vm\n    max_array_size = 50\n")])[0] == 50
+    with pytest.raises(SchedulerSilent):
+        hold(Pbs().version(), [reply(pbs_capture("torque-qstat-version.txt"))])
+
+
+def test_find_by_name() -> None:
+    found, _ = hold(Pbs().find(["sweep"]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
+    assert found == {"sweep": "19[].vm"}

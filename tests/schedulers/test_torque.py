@@ -1,0 +1,80 @@
+"""Torque, on the real output of a real one (6, git head)."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.model import JobState, Outcome, TaskRef
+from sweep.schedulers import Reply, Request
+from sweep.schedulers.torque import Torque
+from tests.conftest import pbs_capture
+from tests.schedulers.talk import hold, reply
+
+REQUEST = Request("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
+
+
+def test_every_outcome() -> None:
+    tasks = [TaskRef(f"{n}.vm:16001") for n in (1, 5, 6, 7, 8, 9)]
+    tasks += [TaskRef("2[].vm:16001", 1), TaskRef("4[].vm:16001", 0), TaskRef("77.vm:16001")]
+    answer, [call] = hold(Torque().poll(tasks), [reply(pbs_capture("torque-qstat-f-t-final.txt"))])
+    exit3, deleted, walltime, killed, exit300, ok, subjob, held, unknown = (answer.words[task] for task in tasks)
+    assert (exit3.outcome, exit3.exit_code) == (Outcome.FAILED, 3)
+    assert (deleted.outcome, deleted.exit_code) == (Outcome.CANCELLED, None)
+    assert walltime.outcome is Outcome.TIMEOUT
+    assert (killed.outcome, killed.signal) == (Outcome.CANCELLED, 15)
+    assert exit300.exit_code == 44
+    assert (ok.outcome, ok.exit_code) == (Outcome.COMPLETED, 0)
+    assert (subjob.exit_code, subjob.job_name) == (3, "sweep-1")
+    assert held.state is JobState.PENDING
+    assert unknown.state is JobState.ABSENT
+    assert call.argv[:3] == ("qstat", "-f", "-t")  # without -t, an array's id lists the whole server
+
+
+def test_an_unknown_id_is_an_answer_and_a_dead_server_is_none() -> None:
+    unknown = reply(pbs_capture("torque-err-qstat-f-unknown.txt"))
+    answer, _ = hold(Torque().poll([TaskRef("99999.vm")]), [unknown])
+    assert answer.words[TaskRef("99999.vm")].state is JobState.ABSENT
+    with pytest.raises(SchedulerSilent):
+        hold(Torque().poll([TaskRef("1.vm")]), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
+
+
+def test_submit() -> None:
+    assert hold(Torque().submit(REQUEST), [reply(pbs_capture("torque-qsub-single.txt"))])[0] == "1.vm:16001"
+    one = Request("/f/j0001.sh", "toy.j0001.ab12", 4, "/f/j0001.log")
+    job_id, [call] = hold(Torque().submit(one), [reply(pbs_capture("torque-qsub-array.txt"))])
+    assert job_id == "2[].vm:16001"
+    assert call.argv == ("qsub", "-N", "toy.j0001.ab12", "-v", "SWEEP_TASK=4", "/f/j0001.sh")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("torque-err-unknown-queue.txt", SchedulerRefused),
+        ("torque-err-bad-walltime.txt", SchedulerRefused),
+        ("torque-err-walltime-max.txt", SchedulerRefused),
+        ("torque-err-array-too-big.txt", SchedulerRefused),
+        ("torque-err-J.txt", SchedulerRefused),
+        ("torque-err-max_user_queuable.txt", SchedulerBusy),
+        ("torque-err-max_queuable.txt", SchedulerBusy),
+        ("torque-err-server-down-qsub.txt", SchedulerSilent),
+    ],
+)
+def test_what_qsub_refuses(name: str, error: type[SchedulerError]) -> None:
+    with pytest.raises(SchedulerError) as caught:
+        hold(Torque().submit(REQUEST), [reply(pbs_capture(name))])
+    assert type(caught.value) is error
+
+
+def test_cancel() -> None:
+    completed = reply(pbs_capture("torque-err-qdel-completed.txt"))
+    _, calls = hold(Torque().cancel(["1.vm", "2[].vm"], []), [completed, Reply(0)])
+    assert [call.argv for call in calls] == [("qdel", "1.vm"), ("qdel", "2[].vm")]
+
+
+def test_version() -> None:
+    assert (
+        hold(Torque().version(), [reply(pbs_capture("torque-qstat-version.txt")), Reply(0)])[0] == "Torque master"
+    )
+    with pytest.raises(SchedulerSilent):
+        hold(Torque().version(), [reply(pbs_capture("openpbs-qstat-version.txt"))])
