@@ -289,6 +289,8 @@ class Store:
             record = json.loads((self.trial_folder(trial) / f"attempt-{number}.json").read_text())
         except (OSError, ValueError):
             return None
+        if not isinstance(record, dict):
+            return None
         names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "told"}
         return Attempt(number, told=tuple(record.get("told", ())), **{name: record[name] for name in names})
 

@@ -239,8 +239,7 @@ def _write(
     old = store.ledger()[0]
     store.keep_grid(data)
     store.install_node()
-    if settled.lines or not (store.path / "trials.jsonl").exists():
-        store.add_trials(settled.lines)
+    store.add_trials(settled.lines)
     offsets = store.trials().offsets
     for job, script in zip(jobs, scripts, strict=True):
         store.write_job(job, script, offsets)

@@ -1,0 +1,24 @@
+#!/bin/bash
+#LOCAL --cpus=4
+#LOCAL --memory-mib=8192
+#LOCAL --walltime-s=43200
+#LOCAL --gpus=1
+#LOCAL --array=0-127%50
+#LOCAL --memory-mib=1
+
+# sweep small-unet, job j0007: 128 trials
+# By hand: bash '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+index="${SWEEP_LOCAL_TASK_ID:-${SWEEP_TASK:-0}}"
+job_id="${SWEEP_LOCAL_JOB_ID:-}"
+job_name="${SWEEP_LOCAL_JOB_NAME:-}"
+
+exec >>'/home/she/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+cd -- '/home/she/it'"'"'s here' || exit 1
+node=(python3 '/home/she/it'"'"'s here/results/small-unet/node.py' --folder '/home/she/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir '/home/she/it'"'"'s here'
+      --result segMeasure.json --heartbeat-s 2.0)
+module load tensorflow
+code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'
+source ~/envs/u-net/bin/activate
+code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'source ~/envs/u-net/bin/activate'
+exec "${node[@]}"

@@ -1,0 +1,27 @@
+#!/bin/bash
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=8192M
+#SBATCH --time=12:00:00
+#SBATCH --gres=gpu:1
+#SBATCH --partition=batch
+#SBATCH --account=lab-7
+#SBATCH --array=0-127%50
+#SBATCH --constraint=avx2
+
+# sweep small-unet, job j0007: 128 trials
+# By hand: sbatch '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+index="${SLURM_ARRAY_TASK_ID:-${SWEEP_TASK:-0}}"
+job_id="${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}"
+job_name="${SLURM_JOB_NAME:-}"
+
+exec >>'/home/she/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+cd -- '/home/she/it'"'"'s here' || exit 1
+node=(python3 '/home/she/it'"'"'s here/results/small-unet/node.py' --folder '/home/she/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir '/home/she/it'"'"'s here'
+      --result segMeasure.json --heartbeat-s 60.0)
+module load tensorflow
+code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'
+source ~/envs/u-net/bin/activate
+code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'source ~/envs/u-net/bin/activate'
+exec "${node[@]}"

@@ -1,0 +1,122 @@
+"""Who may import whom, and who may start processes or touch the sweep's folder: the drawing, kept."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+#: The layers, the lowest first; a module imports only from its own layer and those below.
+LAYERS = [
+    {"errors"},
+    {"model"},
+    {"grid", "render", "verdict", "ledger", "leaderboard", "schedulers"},
+    {"shell", "store", "node"},
+    {"verbs", "report"},
+    {"cli", "__main__"},
+]
+
+#: A program of its own on the far side of the seam, as slurmctld is.
+APART = {"localbatch", "__init__"}
+
+
+def imports(path: Path) -> set[str]:
+    """Name the modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+            found.add(node.module)
+    return found
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT / "sweep").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", files("sweep"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downwards(path: Path) -> None:
+    rank = {name: level for level, names in enumerate(LAYERS) for name in names}
+    mine = part(path)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("sweep.")}
+    if mine in APART:
+        assert not used
+        return
+    for name in used - {"__version__"}:
+        assert rank[name] <= rank[mine], f"{path.name} ({mine}) imports {name}"
+
+
+def test_trainer_and_sweep_never_import_each_other() -> None:
+    for path in files("trainer"):
+        assert not any(name.split(".")[0] == "sweep" for name in imports(path)), path
+    for path in files("sweep"):
+        assert not any(name.split(".")[0] == "trainer" for name in imports(path)), path
+
+
+def test_one_file_starts_processes() -> None:
+    starting = {part(path) for path in files("sweep") if "subprocess" in imports(path)}
+    assert starting == {"shell", "node", "localbatch"}  # the last two run elsewhere: they are what is started
+
+
+def test_schedulers_open_no_file_and_start_no_process() -> None:
+    banned = {"subprocess", "os", "pathlib", "shutil", "socket", "tempfile", "io"}
+    for path in files("sweep/schedulers"):
+        assert not banned & {name.split(".")[0] for name in imports(path)}, path
+        assert "open(" not in path.read_text(), path
+
+
+def test_only_the_store_knows_the_folders_file_names() -> None:
+    for path in files("sweep"):
+        if part(path) in ("store", "node"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        code = {
+            n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        }
+        for name in ("journal.jsonl", "trials.jsonl", "attempt-1.json", ".lock"):
+            assert name not in code, f"{path} names {name}"
+
+
+def test_files_and_functions_stay_short() -> None:
+    for path in files("sweep") + files("trainer"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 520, f"{path} is long"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 70, f"{path}: {node.name} is long"
+
+
+def test_node_py_is_python_3_6_and_standard_library_alone() -> None:
+    text = (ROOT / "sweep" / "node.py").read_text(encoding="utf-8")
+    ast.parse(text, feature_version=(3, 6))
+    assert {name.split(".")[0] for name in imports(ROOT / "sweep" / "node.py")} <= set(sys.stdlib_module_names)
+    for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
+        assert newer not in text, f"{newer} is not for Python 3.6"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['sweep', '--help']\nfrom sweep.cli import app\ntry: app()\nexcept SystemExit: pass\n"
+    code += "print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert not loaded & {
+        "pandas",
+        "numpy",
+        "tensorflow",
+        "pydantic",
+        "ruamel.yaml",
+        "jinja2",
+        "rich",
+        "skimage",
+    }

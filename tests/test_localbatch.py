@@ -1,0 +1,192 @@
+"""The local batch system, by its own three commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import Sandbox
+
+
+class Queue:
+    """A spool of its own, on a machine of four CPUs and 1000 MiB."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.sandbox.env["SWEEP_LOCAL_MEMORY_MIB"] = "1000"
+
+    def run(self, *argv: str, code: int = 0) -> str:
+        ran = self.sandbox.run(sys.executable, "-m", "sweep.localbatch", *argv)
+        assert ran.code == code, ran.err
+        return ran.out.strip() if code == 0 else ran.err
+
+    def submit(self, body: str, *options: str) -> str:
+        script = self.sandbox.write("job.sh", f"#!/bin/bash\n{body}\n")
+        return self.run("submit", *options, str(script))
+
+    def tasks(self, *ids: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run("status", *ids).splitlines()]
+
+    def states(self, *ids: str) -> list[str]:
+        return [task["state"] for task in self.tasks(*ids)]
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 20) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, self.tasks()
+            time.sleep(0.05)
+
+    def ended(self, *ids: str) -> bool:
+        return all(state not in ("PENDING", "RUNNING") for state in self.states(*ids))
+
+    def manager(self) -> psutil.Process | None:
+        for process in psutil.process_iter(["cmdline"]):
+            line = process.info["cmdline"] or []
+            if "manage" in line and str(self.sandbox.env["SWEEP_LOCAL_SPOOL"]) in line:
+                return process
+        return None
+
+
+@pytest.fixture
+def queue(sandbox: Sandbox) -> Queue:
+    return Queue(sandbox)
+
+
+def test_a_job_runs_where_and_as_it_was_submitted(queue: Queue) -> None:
+    body = 'echo "$PWD|$SWEEP_LOCAL_JOB_ID|$SWEEP_LOCAL_JOB_NAME|${SWEEP_LOCAL_TASK_ID-none}|$MINE" > out; exit 3'
+    assert queue.submit(body, "--name", "a b", "--set", "MINE=x y") == "1"
+    queue.until(queue.ended)
+    assert (queue.sandbox.path / "out").read_text() == f"{queue.sandbox.path}|1|a b|none|x y\n"
+    [task] = queue.tasks("1")
+    assert (task["state"], task["exit_code"], task["name"], task["index"]) == ("FAILED", 3, "a b", None)
+    assert task["elapsed_s"] >= 0
+    assert task["cpu_s"] is not None
+
+
+def test_directives_and_the_command_line(queue: Queue) -> None:
+    queue.submit(
+        "#LOCAL --array=0-3%2\n#LOCAL --cpus=1 --name=fromscript\ntouch ran.$SWEEP_LOCAL_TASK_ID",
+        "--name",
+        "given",
+    )
+    queue.until(queue.ended)
+    assert [(task["index"], task["name"], task["state"]) for task in queue.tasks()] == [
+        (index, "given", "COMPLETED") for index in range(4)
+    ]
+    assert len(list(queue.sandbox.path.glob("ran.*"))) == 4
+
+
+OVERLAP = """
+mkdir -p now; touch now/$SWEEP_LOCAL_TASK_ID
+ls now | wc -l > most.$SWEEP_LOCAL_TASK_ID; sleep 0.4; rm now/$SWEEP_LOCAL_TASK_ID"""
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        (["--array=0-7"], 4),
+        (["--array=0-5", "--cpus=2"], 2),
+        (["--array=0-3", "--memory-mib=600"], 1),
+        (["--array=0-4%3"], 3),
+    ],
+)
+def test_cpus_memory_and_throttle_are_kept(queue: Queue, options: list[str], most: int) -> None:
+    queue.submit(OVERLAP, *options)
+    queue.until(queue.ended)
+    seen = [int(path.read_text()) for path in queue.sandbox.path.glob("most.*")]
+    assert max(seen) <= most
+    assert max(seen) >= most - 1  # the last to start saw the others, but for one that may just have ended
+
+
+def test_what_never_fits_is_refused(queue: Queue) -> None:
+    script = str(queue.sandbox.write("job.sh", "true\n"))
+    assert "cpus=5; this machine has 4" in queue.run("submit", "--cpus", "5", script, code=2)
+    assert "memory_mib=2000" in queue.run("submit", "--memory-mib", "2000", script, code=2)
+    assert "cannot read" in queue.run("submit", "nothing.sh", code=2)
+    assert "is not FIRST-LAST" in queue.run("submit", "--array", "3-1", script, code=2)
+    assert queue.tasks() == []
+
+
+def test_walltime_ends_a_job(queue: Queue) -> None:
+    queue.submit("sleep 60", "--walltime-s", "1")
+    queue.until(queue.ended)
+    [task] = queue.tasks()
+    assert (task["state"], task["signal"]) == ("TIMEOUT", signal.SIGTERM)
+    assert 1 <= task["elapsed_s"] < 10
+
+
+def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
+    one = queue.submit("sleep 60", "--array=0-5%2")
+    queue.until(lambda: queue.states(one).count("RUNNING") == 2)
+    queue.run("cancel", f"{one}_0", f"{one}_5", "999")
+    queue.until(lambda: queue.states(one).count("CANCELLED") == 2)
+    assert queue.tasks(one)[5]["state"] == "CANCELLED"
+    assert not queue.ended(one)
+    queue.run("cancel", one)
+    queue.until(lambda: set(queue.states(one)) == {"CANCELLED"})
+    queue.run("cancel", one)  # safe to repeat
+    assert "is not a job id" in queue.run("cancel", "x", code=2)
+
+
+def test_it_outlives_the_terminal(queue: Queue) -> None:
+    """The submitting shell's whole process group goes away; the job does not."""
+    script = queue.sandbox.write("job.sh", "sleep 1; touch survived\n")
+    line = f"{sys.executable} -m sweep.localbatch submit '{script.name}'; kill -HUP 0"
+    queue.sandbox.run("setsid", "-w", "bash", "-c", line)
+    queue.until(lambda: (queue.sandbox.path / "survived").exists())
+
+
+def test_the_manager_ends_with_the_queue_and_there_is_one(queue: Queue) -> None:
+    for _ in range(4):
+        queue.submit("sleep 0.5")
+    line = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if "manage" in (p.info["cmdline"] or []) and queue.sandbox.env["SWEEP_LOCAL_SPOOL"] in p.info["cmdline"]
+    ]
+    assert 1 <= len(line) <= 5  # those that found the lock taken are ending
+    queue.until(queue.ended)
+    queue.until(lambda: queue.manager() is None)
+
+
+def test_a_killed_manager_is_replaced_and_its_tasks_taken_up(queue: Queue) -> None:
+    queue.submit("sleep 2; touch done.$SWEEP_LOCAL_TASK_ID", "--array=0-5")
+    queue.until(lambda: queue.states().count("RUNNING") == 4)
+    manager = queue.manager()
+    assert manager
+    manager.kill()
+    manager.wait(10)
+    assert queue.states().count("RUNNING") == 4  # this look has started another manager
+    queue.until(queue.ended)
+    assert len(list(queue.sandbox.path.glob("done.*"))) == 6
+    # How the first four ended, nobody saw: that is said, not guessed.
+    assert sorted(queue.states()) == ["COMPLETED"] * 2 + ["UNKNOWN"] * 4
+
+
+def test_the_spool_is_private(queue: Queue) -> None:
+    queue.submit("true")
+    spool = Path(queue.sandbox.env["SWEEP_LOCAL_SPOOL"])
+    assert (spool / "jobs" / "1.json").stat().st_mode & 0o077 == 0  # it holds the environment
+    queue.until(queue.ended)
+
+
+def test_old_jobs_are_forgotten(queue: Queue) -> None:
+    queue.submit("true")
+    queue.until(queue.ended)
+    queue.until(lambda: queue.manager() is None)
+    events = Path(queue.sandbox.env["SWEEP_LOCAL_SPOOL"]) / "jobs" / "1.events"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    lines[-1]["set"]["ended_at"] -= 8 * 86400
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    queue.submit("true")
+    queue.until(lambda: [task["id"] for task in queue.tasks()] == ["2"])
+    assert os.listdir(events.parent)

@@ -1,0 +1,261 @@
+"""node.py: claims, signals, records. It runs as on a node: a file of its own, by a bare python3."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sweep import node
+from sweep.model import Job, Resources, Trial
+from sweep.store import Store, create
+from tests.conftest import AWKWARD
+
+
+class Folder:
+    """A sweep's folder with one trial in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.store: Store = create(path, "toy")
+        self.work = path / AWKWARD
+        self.work.mkdir()
+
+    def plan(self, *argv: str) -> None:
+        resources = Resources(60, 100, 2)
+        filler = [Trial(n, f"{n:016x}", {}, 0, 0, resources, ("true",)) for n in range(5)]
+        self.trial = Trial(5, "ab34" * 4, {"x": "ü'\n"}, 2, 77, resources, argv)
+        self.store.install_node()
+        self.store.add_trials([*filler, self.trial])
+        self.store.write_job(Job("j0001", resources, ((1, 1), (5, 1))), "#!/bin/sh\n", self.store.trials().offsets)
+
+    def argv(self, **options: str) -> list[str]:
+        given = {"folder": str(self.store.path), "job": "j0001", "index": "1", "workdir": str(self.work)}
+        given |= {
+            "result": "segMeasure.json",
+            "job-id": "9",
+            "job-name": "toy.j0001.aa",
+            "heartbeat-s": "0.2",
+        } | options
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        return [sys.executable, "-I", "-S", str(self.store.path / "node.py"), *words]
+
+    def run(self, **options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.argv(**options), capture_output=True, text=True, timeout=60, check=False)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return json.loads((self.store.trial_folder(self.trial) / "attempt-1.json").read_text())  # type: ignore[no-any-return]
+
+    @property
+    def log(self) -> str:
+        return self.store.trial_log(self.trial).read_text()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+PYTHON = sys.executable
+
+
+def test_a_trial_is_run_recorded_and_told_of_itself(folder: Folder) -> None:
+    code = "import os, json; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('SWEEP')})); print(os.getcwd())"
+    folder.plan(PYTHON, "-c", code)
+    done = folder.run()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    told, cwd = folder.log.splitlines()
+    env = json.loads(told)
+    own = folder.store.trial_folder(folder.trial)
+    assert env["SWEEP_TRIAL"] == folder.trial.id
+    assert env["SWEEP_FOLDER"] == str(own)
+    assert env["SWEEP_RESULT"] == str(own / "segMeasure.json")
+    assert (env["SWEEP_SEED"], env["SWEEP_REPLICATE"], env["SWEEP_CPUS"]) == ("77", "2", "2")
+    assert json.loads(env["SWEEP_PARAMS"]) == {"x": "ü'\n"}
+    assert cwd == str(folder.work)
+    record = folder.record
+    assert (record["exit_code"], record["signal"], record["ended"]) == (0, None, True)
+    assert (record["job_id"], record["job_name"], record["index"], record["host"]) == (
+        "9",
+        "toy.j0001.aa",
+        1,
+        os.uname().nodename,
+    )
+    assert {path.name for path in own.iterdir()} == {"attempt-1.json", "log.txt"}
+
+
+def test_cpu_and_memory_of_the_whole_tree_are_measured(folder: Folder) -> None:
+    burn = "import time; b = bytearray(60_000_000); t = time.process_time()\nwhile time.process_time() - t < 0.7: pass"
+    folder.plan(
+        PYTHON,
+        "-c",
+        f"import subprocess, sys; [p.wait() for p in [subprocess.Popen([sys.executable, '-c', {burn!r}]) for _ in 'ab']]",
+    )
+    assert folder.run().returncode == 0
+    record = folder.record
+    assert 1.4 <= record["cpu_s"] < 4
+    assert record["elapsed_s"] >= 0.7
+    assert record["peak_memory_mib"] > 2 * 57  # two children of 57 MiB each, side by side
+
+
+def test_exit_codes_are_passed_on(folder: Folder) -> None:
+    folder.plan("sh", "-c", "echo said >&2; exit 7")
+    assert folder.run().returncode == 7
+    assert folder.record["exit_code"] == 7
+    assert folder.log == "said\n"
+
+
+def test_ending_by_a_signal_is_passed_on(folder: Folder) -> None:
+    folder.plan("sh", "-c", "kill -SEGV $$")
+    assert folder.run().returncode == -signal.SIGSEGV
+    assert (folder.record["exit_code"], folder.record["signal"]) == (None, signal.SIGSEGV)
+
+
+@pytest.mark.parametrize(("argv", "code"), [(("/no/such/program",), 127), (("/etc/passwd",), 126)])
+def test_a_command_that_cannot_start_says_so(folder: Folder, argv: tuple[str, ...], code: int) -> None:
+    folder.plan(*argv)
+    assert folder.run().returncode == code
+    assert "cannot start" in folder.record["error"]
+    assert "cannot start" in folder.log
+
+
+def test_a_missing_workdir_says_so(folder: Folder) -> None:
+    folder.plan("true")
+    assert folder.run(workdir="/no/such/folder").returncode != 0
+    assert "/no/such/folder" in folder.record["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_signals_reach_the_command_and_are_noted(folder: Folder, number: signal.Signals) -> None:
+    code = f"import signal, sys, time; signal.signal({int(number)}, lambda *_: sys.exit(75)); print('ready', flush=True); time.sleep(60)"
+    folder.plan(PYTHON, "-c", code)
+    process = subprocess.Popen(folder.argv())
+    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ready" in folder.log)
+    process.send_signal(number)
+    assert process.wait(20) == 75
+    assert folder.record["told"] == [number.name]
+    assert folder.record["exit_code"] == 75
+
+
+def test_a_running_trial_shows_its_use(folder: Folder) -> None:
+    folder.plan(PYTHON, "-c", "b = bytearray(50_000_000)\nwhile True: pass")
+    process = subprocess.Popen(folder.argv())
+    own = folder.store.trial_folder(folder.trial) / "attempt-1.json"
+    folder.until(lambda: own.exists() and folder.record.get("memory_mib", 0) > 48 and folder.record["cpu_s"] > 0.1)
+    assert folder.record["ended"] is False
+    process.terminate()
+    assert process.wait(20) == -signal.SIGTERM
+
+
+def test_killing_the_runner_kills_the_command(folder: Folder) -> None:
+    folder.plan(PYTHON, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    process = subprocess.Popen(folder.argv())
+    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and folder.log.strip().isdigit())
+    child = psutil.Process(int(folder.log))
+    process.kill()
+    process.wait()
+    child.wait(10)
+    assert folder.record["ended"] is False  # nobody could say how it ended; the claim stays
+
+
+def test_what_the_command_left_running_is_ended(folder: Folder) -> None:
+    folder.plan("sh", "-c", "sleep 300 & echo $!")
+    assert folder.run().returncode == 0
+    folder.until(
+        lambda: not psutil.pid_exists(int(folder.log)) or psutil.Process(int(folder.log)).status() == "zombie"
+    )
+
+
+def test_a_second_job_runs_nothing(folder: Folder) -> None:
+    folder.plan("sh", "-c", "echo ran")
+    assert folder.run().returncode == 0
+    other = folder.run(**{"job-id": "10"})
+    assert other.returncode == 0
+    assert "claimed by another job" in other.stdout
+    assert folder.log == "ran\n"
+    assert folder.record["job_id"] == "9"
+    # Nor does the same job run what it has run.
+    folder.run()
+    assert folder.log == "ran\n"
+
+
+def test_of_many_at_once_one_runs(folder: Folder) -> None:
+    folder.plan("sh", "-c", "echo ran; sleep 0.5")
+    processes = [subprocess.Popen(folder.argv(**{"job-id": str(n)}), stdout=subprocess.DEVNULL) for n in range(12)]
+    assert {process.wait(60) for process in processes} == {0}
+    assert folder.log == "ran\n"
+
+
+def test_a_requeued_task_takes_up_its_own_claim(folder: Folder) -> None:
+    folder.plan("sh", "-c", "echo ran")
+    own = folder.store.trial_folder(folder.trial)
+    own.mkdir(parents=True)
+    claim = {"job_id": "9", "job_name": "toy.j0001.aa", "index": 1, "ended": False}
+    (own / "attempt-1.json").write_text(json.dumps(claim))
+    folder.run(**{"job-name": "toy.j0001.bb"})  # the id counter began again: another job, the same number
+    assert not (own / "log.txt").exists()
+    folder.run()
+    assert folder.log == "ran\n"
+    assert folder.record["restarts"] == 1
+
+
+def test_an_old_result_does_not_pass_for_a_new_one(folder: Folder) -> None:
+    folder.plan("true")
+    own = folder.store.trial_folder(folder.trial)
+    own.mkdir(parents=True)
+    (own / "segMeasure.json").write_text('{"segMeasure": 1}')
+    folder.run()
+    assert not (own / "segMeasure.json").exists()
+
+
+def test_a_failed_environment_line_is_recorded(folder: Folder) -> None:
+    folder.plan("true")
+    done = subprocess.run([*folder.argv(), "--environment-failed", "127", "module load it's"], check=False)
+    assert done.returncode == 127
+    assert folder.record["error"] == 'the environment line "module load it\'s" ended with exit code 127'
+    assert folder.record["ended"] is True
+
+
+def test_a_task_that_is_not_there(folder: Folder) -> None:
+    folder.plan("true")
+    done = folder.run(index="2")
+    assert done.returncode == 1
+    assert "has no task 2" in done.stderr
+
+
+def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pauses: list[float] = []
+    real, failures = node.replace, [OSError(28, "No space left on device")] * 2
+
+    def replace(path: str, record: dict[str, Any]) -> None:
+        if failures:
+            raise failures.pop()
+        real(path, record)
+
+    monkeypatch.setattr(node, "replace", replace)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    node.record_end(str(tmp_path / "r.json"), {"exit_code": 0})
+    assert json.loads((tmp_path / "r.json").read_text()) == {"exit_code": 0}
+    assert pauses == [0.5, 2.0]
+
+
+def test_the_task_lines_are_as_wide_as_the_store_writes_them(folder: Folder) -> None:
+    folder.plan("true")
+    table = (folder.store.path / "jobs" / "j0001.tasks").read_bytes()
+    assert len(table) == 2 * node.TASK_LINE_BYTES
+    assert node.read_task(str(folder.store.path), "j0001", 1)[1]["id"] == folder.trial.id

@@ -1,0 +1,85 @@
+"""The job scripts, as golden files: read them, they are what a scheduler gets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import TemplateError
+from sweep.grid import read
+from sweep.model import Job, Resources
+from sweep.render import Renderer, array_range
+
+GOLDEN = Path(__file__).parent / "golden"
+GRID = """\
+name: small-unet
+command: python -m trainer train
+objective: {{file: segMeasure.json}}
+scheduler: {{kind: {kind}, queue: batch, account: lab-7, extra: ["{extra}"]}}
+environment: ["module load tensorflow", "source ~/envs/u-net/bin/activate"]
+submit: {{placement: {placement}, throttle: 50}}
+"""
+EXTRA = {"slurm": "--constraint=avx2", "pbs": "-m n", "torque": "-m n", "local": "--memory-mib=1"}
+PATHS = {
+    "folder": "/home/she/it's here/results/small-unet",
+    "node": "/home/she/it's here/results/small-unet/node.py",
+}
+JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple((number, 1) for number in range(128)))
+
+
+def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | None = None) -> str:
+    grid, _ = read(GRID.format(kind=kind, placement=placement, extra=EXTRA[kind]), "g.yaml")
+    return Renderer(grid, {**PATHS, "workdir": "/home/she/it's here"}, "python3", site)(job)
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "torque", "local"])
+def test_scripts_are_as_the_golden_ones(kind: str) -> None:
+    script, golden = render(kind), GOLDEN / f"{kind}.sh"
+    if os.environ.get("SWEEP_UPDATE_GOLDEN"):
+        golden.write_text(script)
+    assert script == golden.read_text(), (
+        f"the {kind} script changed; if it should have, run SWEEP_UPDATE_GOLDEN=1 pytest {__file__} and read the diff"
+    )
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "torque", "local"])
+def test_scripts_are_bash(kind: str) -> None:
+    assert subprocess.run(["bash", "-n"], input=render(kind), text=True, check=False).returncode == 0
+
+
+def test_each_and_single_trials_are_no_array() -> None:
+    single = Job("j0001", JOB.resources, ((0, 1),))
+    assert "--array" not in render("slurm", placement="each")
+    assert "-J" not in render("pbs", job=single)  # OpenPBS refuses an array of one
+    assert "--array=0-127%50" in render("slurm")
+    grid, _ = read(GRID.format(kind="pbs", placement="array", extra=""), "g.yaml")
+    assert array_range(grid, single) == ""
+
+
+def test_a_site_fills_in_one_block(tmp_path: Path) -> None:
+    site = tmp_path / "ours.sh.j2"
+    site.write_text('{% extends "slurm.sh.j2" %}{% block setup %}\nulimit -c 0\n{% endblock %}')
+    script = render("slurm", site=site)
+    assert "\nulimit -c 0\n" in script
+    assert "#SBATCH --array=0-127%50" in script
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("#!/bin/bash\n{{ no_such_name }}", "no_such_name"),
+        ("#!/bin/bash\n{% if %}", "ours.sh.j2:2"),
+        ("echo hi", "begins with"),
+        ('{% extends "nothing.j2" %}', "nothing.j2"),
+    ],
+)
+def test_bad_templates(tmp_path: Path, text: str, said: str) -> None:
+    site = tmp_path / "ours.sh.j2"
+    site.write_text(text)
+    with pytest.raises(TemplateError) as caught:
+        render("slurm", site=site)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2

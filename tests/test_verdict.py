@@ -1,0 +1,145 @@
+"""Evidence → State: the table, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, Submission, Word
+from sweep.verdict import TABLE, judge, metric_of, result_problem
+
+SENT = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7")
+GOOD = {"segMeasure": 0.7}
+CLAIMED = Attempt(1, host="n1", started_at=1000.0)
+TERM = ("SIGTERM",)
+
+
+def ended(exit_code: int | None = 0, signal: int | None = None, **more: Any) -> Attempt:
+    return Attempt(
+        1, host="n1", started_at=1000.0, ended=True, exit_code=exit_code, signal=signal, elapsed_s=5.0, **more
+    )
+
+
+def word(state: JobState, outcome: Outcome | None = None, **more: Any) -> Word:
+    return Word(state, outcome, **more)
+
+
+RUNNING, PENDING, ABSENT = (
+    word(JobState.RUNNING),
+    word(JobState.PENDING, reason="Priority"),
+    word(JobState.ABSENT, reason="unknown job"),
+)
+COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, LAUNCH = (
+    word(JobState.ENDED, outcome)
+    for outcome in (
+        Outcome.COMPLETED,
+        Outcome.FAILED,
+        Outcome.CANCELLED,
+        Outcome.TIMEOUT,
+        Outcome.NODE_FAIL,
+        Outcome.LAUNCH,
+    )
+)
+LONG = 1000.0
+
+CASES: list[tuple[dict[str, Any], State, str]] = [
+    ({}, State.PLANNED, "not submitted"),
+    ({"submission": Submission("t", "j", "n", None, 0.0)}, State.SUBMITTING, "outcome is not known"),
+    ({"submission": Submission("t", "j", "n", None, 0.0, refused="no such queue")}, State.PLANNED, "no such queue"),
+    ({"submission": SENT}, State.QUEUED, "submitted as job 7"),
+    ({"submission": SENT, "word": PENDING}, State.QUEUED, "Priority"),
+    ({"submission": SENT, "word": RUNNING}, State.RUNNING, "about to start"),
+    ({"submission": SENT, "word": RUNNING, "attempt": CLAIMED}, State.RUNNING, "runs on n1"),
+    ({"submission": SENT, "attempt": CLAIMED}, State.RUNNING, "has not said otherwise"),
+    ({"submission": SENT, "word": PENDING, "attempt": CLAIMED}, State.QUEUED, "requeued"),
+    # two witnesses
+    ({"submission": SENT, "word": COMPLETED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
+    ({"submission": SENT, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
+    ({"attempt": ended(), "result": GOOD}, State.DONE, "valid result"),  # run by hand
+    ({"submission": SENT, "word": COMPLETED, "attempt": ended(), "result_problem": "there is no segMeasure.json"}, State.FAILED, "exit code 0, but there is no segMeasure.json"),
+    ({"submission": SENT, "word": FAILED, "attempt": ended(3), "result": GOOD}, State.FAILED, "exit code 3"),
+    ({"submission": SENT, "word": FAILED, "attempt": ended(None, 9)}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": SENT, "word": FAILED, "attempt": ended(127, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
+    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM)}, State.FAILED, "walltime exceeded (killed by SIGTERM)"),
+    ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    # cancelled too late: it had ended well
+    ({"submission": SENT, "word": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    # the scheduler alone says how it ended
+    ({"submission": SENT, "word": CANCELLED}, State.CANCELLED, "cancelled"),
+    ({"submission": SENT, "word": TIMEOUT, "attempt": CLAIMED}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "word": NODE_FAIL, "attempt": CLAIMED}, State.FAILED, "node failure"),
+    ({"submission": SENT, "word": LAUNCH}, State.FAILED, "launch failure"),
+    ({"submission": SENT, "word": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "word": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
+    ({"submission": SENT, "word": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
+    ({"submission": SENT, "word": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "word": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
+    # absent is not finished
+    ({"submission": SENT, "word": ABSENT, "gone_s": 1.0}, State.QUEUED, "awaited"),
+    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "word": ABSENT, "gone_s": LONG}, State.LOST, "no exit record"),
+    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "gone_s": LONG}, State.LOST, "began"),
+    ({"submission": SENT, "word": ABSENT, "attempt": ended(), "result": GOOD, "gone_s": LONG}, State.DONE, "valid result"),
+    ({"submission": SENT, "word": ABSENT, "cancel_asked": True}, State.CANCELLED, "before it ran"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("evidence", "state", "reason"), CASES)
+def test_the_table(evidence: dict[str, Any], state: State, reason: str) -> None:
+    verdict = judge(Evidence(**evidence, now=1010.0))
+    assert verdict.state is state
+    assert reason in verdict.reason
+
+
+def test_every_row_is_reached_by_a_case() -> None:
+    reached = {
+        next(i for i, row in enumerate(TABLE) if row.when(Evidence(**evidence))) for evidence, _, _ in CASES
+    }
+    assert reached == set(range(len(TABLE)))
+
+
+def test_a_failed_query_never_ends_a_trial() -> None:
+    """Whatever is known of a trial that has not ended, silence leaves it unended."""
+    for evidence, _, _ in CASES:
+        attempt = evidence.get("attempt")
+        if not (attempt and attempt.ended):
+            silent = {**evidence, "word": None}
+            assert not judge(Evidence(**silent)).state.final
+            assert judge(Evidence(**silent)).state is not State.LOST
+
+
+def test_usage_is_the_nodes_before_the_schedulers() -> None:
+    told = word(JobState.ENDED, Outcome.COMPLETED, elapsed_s=7.0, cpu_s=3.0, peak_memory_mib=50.0)
+    verdict = judge(Evidence(submission=SENT, attempt=ended(cpu_s=2.5), word=told, result=GOOD))
+    assert (verdict.elapsed_s, verdict.cpu_s, verdict.peak_memory_mib) == (5.0, 2.5, 50.0)
+    running = judge(Evidence(submission=SENT, attempt=CLAIMED, word=RUNNING, now=1010.0))
+    assert running.elapsed_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"segMeasure": 0.5}, ""),
+        ({"segMeasure": 1}, ""),
+        ({"segMeasure": float("nan")}, "nan"),
+        ({"segMeasure": float("inf")}, "inf"),
+        ({"segMeasure": "0.5"}, "not a number"),
+        ({"segMeasure": True}, "not a number"),
+        ({"segMeasure": None}, "null"),
+        ({"SEG": 0.5}, "has no segMeasure (it has: SEG)"),
+        ({"segMeasure": 0.5, "complete": False}, "not complete"),
+        ([0.5], "holds a list"),
+        ({}, "it has: nothing"),
+    ],
+)
+def test_which_results_count(result: Any, said: str) -> None:
+    problem = result_problem(result, Objective())
+    assert said in problem if said else problem == ""
+
+
+def test_a_metric_may_be_inside() -> None:
+    assert metric_of({"test": {"segMeasure": 0.4}, "a.b": 1}, "test.segMeasure") == 0.4
+    assert metric_of({"a.b": 1}, "a.b") == 1
+    assert metric_of({"test": 3}, "test.segMeasure") is None
