@@ -59,8 +59,9 @@ def frame(entries: Sequence[Entry], objective: Objective) -> pd.DataFrame:
     ascending = objective.goal == "minimize"
     table[objective.metric] = score
     table["rank"] = score.rank(method="min", ascending=ascending).astype("Int64")
-    table = table.sort_values(["rank", "cpu_s", "trial"], na_position="last", kind="stable")
-    return table.reset_index(drop=True)
+    cost = table["cpu_s"].where(table["rank"].notna())  # it breaks ties, and orders nothing else
+    table = table.assign(cost=cost).sort_values(["rank", "cost", "trial"], na_position="last", kind="stable")
+    return table.drop(columns="cost").reset_index(drop=True)
 
 
 def _row(entry: Entry, names: list[str], replicated: bool, objective: Objective) -> dict[str, Any]:

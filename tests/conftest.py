@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         "SWEEP_LOCAL_SPOOL": str(tmp_path / "spool"),
         "SWEEP_LOCAL_CPUS": "4",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]]),
+        "SWEEP_GRACE_S": "5",
         "COLUMNS": "120",
     }
     yield Sandbox(folder, env)

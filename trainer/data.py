@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
-from skimage import io
 from skimage.measure import label
 from skimage.segmentation import find_boundaries
 
@@ -73,7 +73,8 @@ def _sample(folder: Path, name: str) -> Sample:
 
 def _read(path: Path) -> NDArray[np.generic]:
     try:
-        array = np.asarray(io.imread(path))
+        with path.open("rb") as file:
+            array = np.asarray(iio.imread(file, plugin="pillow"))
     except FileNotFoundError:
         raise InputError(f"there is no {str(path)!r}", "each image needs a mask of the same name") from None
     except (OSError, ValueError, SyntaxError) as error:

@@ -221,11 +221,15 @@ def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[Task
     The accounting may lag behind, and after an id counter's restart tells of an older job of the same id,
     so it never overrules what squeue says of a job that is still in the queue.
     """
-    both_ended = {
-        ref for ref, word in ended.items() if word.state is JobState.ENDED and ref in living
-        and living[ref].state is JobState.ENDED
-    }  # fmt: skip
-    return ended | {ref: word for ref, word in living.items() if ref not in both_ended}
+    out = dict(ended)
+    for ref, word in living.items():
+        known = ended.get(ref)
+        if known and known.state is word.state is JobState.ENDED:
+            # Of a job that has just ended, the database may not have the name yet.
+            out[ref] = replace(known, job_name=known.job_name or word.job_name, reason=known.reason or word.reason)
+        else:
+            out[ref] = word
+    return out
 
 
 def _word(

@@ -70,7 +70,7 @@ def _answers(kind: str, shell: Shell) -> Finding:
         version = shell.converse(SCHEDULERS[kind].version())
         limit = shell.converse(SCHEDULERS[kind].max_array_size())
     except SchedulerError as error:
-        return Finding("note" if kind != "slurm" else "bad", kind, str(error), "wait, or ask the cluster's staff")
+        return Finding("note", kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
     return Finding("ok", kind, f"{version}; arrays of up to {limit:,}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -228,7 +229,8 @@ class _Witness:
         self, store: Store, ledger: Ledger, has: Settings, words: Words, gone: dict[TaskRef, float]
     ) -> None:
         self.store, self.ledger = store, ledger
-        self.objective, self.grace_s = has.objective, has.scheduler.grace_s
+        self.objective = has.objective
+        self.grace_s = float(os.environ.get("SWEEP_GRACE_S") or has.scheduler.grace_s)
         self.words, self.gone = words, gone
         self.begun = store.begun()
         self.now = time.time()

@@ -1,0 +1,74 @@
+"""The same sweep on every scheduler: the local one, a real Slurm, and fakes of OpenPBS and Torque."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sandbox
+
+FAKE = Path(__file__).parents[1] / "fakes" / "pbs.py"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler that the sandbox's commands reach."""
+
+    kind: str
+    sandbox: Sandbox
+    knobs: Path | None = None
+
+    def calls(self) -> list[list[str]]:
+        """List the fake's calls so far."""
+        assert self.knobs
+        path = self.knobs / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def scheduler(self) -> str:
+        """The grid's `scheduler`, as YAML."""
+        return f"{{kind: {self.kind}}}"
+
+
+def fake(sandbox: Sandbox, folder: Path, kind: str) -> Cluster:
+    """Put a fake cluster on the sandbox's PATH."""
+    (folder / "bin").mkdir(parents=True)
+    for client in ("qsub", "qstat", "qdel", "qselect"):
+        wrapper = folder / "bin" / client
+        wrapper.symlink_to(FAKE)
+    FAKE.chmod(0o755)
+    sandbox.env.update(FAKE_PBS=str(folder), FAKE_PBS_DIALECT=kind)
+    sandbox.env["PATH"] = os.pathsep.join([str(folder / "bin"), sandbox.env["PATH"]])
+    return Cluster(kind, sandbox, folder)
+
+
+@pytest.fixture(params=["local", "pbs", "torque", "slurm"])
+def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Cluster]:
+    """Each scheduler in turn."""
+    kind = request.param
+    if kind == "slurm":
+        request.getfixturevalue("slurm")
+        yield Cluster(kind, sandbox)
+        _clean_slurm(sandbox)
+    else:
+        yield Cluster(kind, sandbox) if kind == "local" else fake(sandbox, tmp_path / "fake", kind)
+
+
+def _clean_slurm(sandbox: Sandbox) -> None:
+    for journal in sandbox.path.glob("results/*/journal.jsonl"):
+        events = [json.loads(line) for line in journal.read_text().splitlines()]
+        ids = [event["id"] for event in events if event["event"] == "submitted"]
+        if ids:
+            subprocess.run(["scancel", *ids], check=False, timeout=60)
+
+
+@pytest.fixture
+def make_fake(sandbox: Sandbox, tmp_path: Path) -> Callable[[str], Cluster]:
+    """Make a fake of one kind."""
+    return lambda kind: fake(sandbox, tmp_path / "fake", kind)

@@ -1,0 +1,302 @@
+"""The commands as a person uses them, on the local scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sandbox
+
+Toy = Callable[..., Path]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_planning_an_edited_grid_again_keeps_what_is_known(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1, 2, 3], how: [ok]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    toy(parameters="{x: [2, 3, 4], how: [ok]}")
+    plan = sandbox.sweep("plan", "--json").json
+    assert (plan["new"], plan["kept"], plan["retired"]) == (1, 2, 1)
+    status = sandbox.sweep("status", "--json").json
+    assert status["counts"] == {"planned": 1, "done": 2}
+    assert status["retired"] == 1
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 1
+    sandbox.follow()
+    # The retired one comes back: its result is still there, nothing is run again.
+    toy(parameters="{x: [1, 2, 3, 4], how: [ok]}")
+    plan = sandbox.sweep("plan", "--json").json
+    assert (plan["new"], plan["kept"], plan["retired"]) == (0, 4, 0)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 0
+    assert sandbox.states() == {"done": 4}
+    numbers = {row["x"]: row["trial"] for row in sandbox.sweep("report", "--json").json}
+    assert numbers == {1: 0, 2: 1, 3: 2, 4: 3}
+    assert (sandbox.path / "results/toy/grid.2.yaml").exists()
+
+
+def test_planning_again_before_submitting_replaces_the_scripts(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    sandbox.sweep("plan", "--set", "resources.cpus=2")
+    folder = sandbox.path / "results/toy/jobs"
+    assert files(folder) == ["j0002.sh", "j0002.tasks"]
+    assert "--cpus=2" in (folder / "j0002.sh").read_text()
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+
+
+def test_dry_runs_change_nothing(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    ran = sandbox.sweep("plan", "--dry-run")
+    assert "3 trials would be planned" in ran.out
+    assert not (sandbox.path / "results").exists()
+    sandbox.sweep("plan")
+    before = files(sandbox.path / "results")
+    shown = sandbox.sweep("submit", "--dry-run")
+    assert "sweep.localbatch submit --name toy.j0001.TOKEN" in shown.out
+    assert files(sandbox.path / "results") == before
+    assert sandbox.states() == {"planned": 3}
+
+
+def test_how_many_files_a_sweep_makes(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: {range: [1, 8192]}, how: [ok]}")
+    sandbox.sweep("plan")
+    assert len(files(sandbox.path / "results")) <= 10
+    sandbox.sweep("plan", "--set", "x=[1, 2]")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    trials = files(sandbox.path / "results/toy/trials")
+    assert len(trials) == 2 * 3
+    assert {Path(name).name for name in trials} == {"attempt-1.json", "log.txt", "segMeasure.json"}
+
+
+def test_a_script_runs_by_hand_and_counts(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    script = str(sandbox.path / "results/toy/jobs/j0001.sh")
+    assert sandbox.run("bash", script, env={"SWEEP_TASK": "1"}).code == 0
+    assert sandbox.states() == {"planned": 2, "done": 1}
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+    assert sandbox.sweep("logs", "1").out.count("x is") == 1  # submitted as well, and not run twice
+
+
+def test_reports(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1, 3, 2], how: [ok, fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    table = sandbox.sweep("report", "--top", "2")
+    assert "2 of 6 trials (3 done, 3 failed)" in table.out
+    assert "best: trial 2, segMeasure 9.0000: x=3, how=ok" in table.out
+    assert "wrote" in table.err
+    rows = sandbox.sweep("report", "--json").json
+    assert [row["trial"] for row in rows] == [2, 4, 0, 1, 3, 5]
+    assert sandbox.sweep("report", "--csv", "--top", "1").out.count("\n") == 2
+    assert sandbox.sweep("report", "--markdown").out.startswith("|")
+    assert r"\begin{tabular}" in sandbox.sweep("report", "--latex").out
+    page = (sandbox.path / "results/toy/report.html").read_text()
+    assert "9.0000" in page
+    assert "<script" not in page
+    config = sandbox.sweep("best", "--json").json
+    assert (config["parameters"], config["segMeasure"]) == ({"x": 3, "how": "ok"}, 9.0)
+    assert "x: 3" in (sandbox.path / "results/toy/best.yaml").read_text()
+    repeated = sandbox.run("bash", "-c", config["command"])
+    assert repeated.code == 0
+    assert json.loads((sandbox.path / "segMeasure.json").read_text()) == {"segMeasure": 9.0}
+
+
+def test_minimizing_and_a_metric_inside(sandbox: Sandbox, toy: Toy) -> None:
+    sandbox.write(
+        "t.py",
+        "import json, os, sys\njson.dump({'loss': {'val': abs(float(sys.argv[1]) - 2)}}, open(os.environ['SWEEP_RESULT'], 'w'))",
+    )
+    toy(
+        command="[python3, t.py, '{{ x }}']",
+        objective="{metric: loss.val, goal: minimize, file: r.json}",
+        parameters="{x: [1, 2, 5]}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.sweep("best", "--json").json["parameters"] == {"x": 2}
+
+
+def test_logs_and_why(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1], how: [fail]}")
+    sandbox.sweep("plan")
+    assert "has written no log yet" in sandbox.sweep("logs", "0", code=2).err
+    assert "not submitted yet" in sandbox.sweep("why", "0").out
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.sweep("logs", "0").out.startswith("x is 1.0 seed")
+    assert sandbox.sweep("logs", "0", "--tail", "0").out == ""
+    told = sandbox.sweep("why", "0")
+    assert "is failed: exit code 3" in told.out
+    trial_id = sandbox.sweep("why", "0", "--json").json["id"]
+    assert sandbox.sweep("why", trial_id[:6], "--json").json["trial"] == 0
+
+
+def test_several_sweeps_and_the_current_one(sandbox: Sandbox, toy: Toy) -> None:
+    assert "no current sweep" in sandbox.sweep("status", code=2).err
+    toy(name="one")
+    sandbox.sweep("plan")
+    toy(name="two")
+    sandbox.sweep("plan")
+    assert sandbox.sweep("status", "--json").json["name"] == "two"
+    assert sandbox.sweep("status", "one", "--json").json["name"] == "one"
+    assert sandbox.sweep("status", "results/one", "--json").json["name"] == "one"
+    assert "did you mean 'one'" in sandbox.sweep("status", "ome", code=2).err
+    other = {"SWEEP_RESULTS": str(sandbox.path / "elsewhere")}
+    sandbox.sweep("plan", env=other)
+    assert (sandbox.path / "elsewhere/two/trials.jsonl").exists()
+
+
+def test_workdir_and_a_template_of_ones_own(sandbox: Sandbox, toy: Toy) -> None:
+    (sandbox.path / "w d").mkdir()
+    sandbox.write(
+        "w d/trial.py",
+        (sandbox.path / "trial.py").read_text().replace('"x is"', '"from w d: x is"')
+        if (sandbox.path / "trial.py").exists()
+        else "",
+    )
+    toy(workdir="w d")
+    sandbox.write("w d/trial.py", (sandbox.path / "trial.py").read_text().replace('"x is"', '"elsewhere"'))
+    sandbox.write("ours.j2", '{% extends "local.sh.j2" %}{% block setup %}\nexport SITE=here\n{% endblock %}')
+    sandbox.sweep("plan", "--template", "ours.j2")
+    assert "export SITE=here" in (sandbox.path / "results/toy/jobs/j0001.sh").read_text()
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert "elsewhere" in sandbox.sweep("logs", "0").out
+
+
+def test_init_writes_a_grid_that_plans(sandbox: Sandbox) -> None:
+    for kind in ("local", "slurm", "pbs", "torque"):
+        sandbox.sweep("init", f"{kind}.yaml", "--scheduler", kind)
+        assert sandbox.sweep("plan", f"{kind}.yaml", "--dry-run", "--json").json["kind"] == kind
+    assert "is there already" in sandbox.sweep("init", "local.yaml", code=2).err
+    assert "did you mean 'slurm'" in sandbox.sweep("init", "x.yaml", "--scheduler", "slrum", code=2).err
+
+
+def test_doctor_finds_what_is_here(sandbox: Sandbox) -> None:
+    found = {one["what"]: one for one in sandbox.sweep("doctor", "--json").json}
+    for what in ("lock", "rename", "claims", "clock", "local", "Python for the nodes"):
+        assert found[what]["verdict"] == "ok", found[what]
+    assert list(sandbox.path.glob(".sweep-doctor*")) == []
+
+
+def test_schema_is_json(sandbox: Sandbox) -> None:
+    assert sandbox.sweep("schema").json["title"] == "Grid"
+
+
+BAD_GRIDS = {
+    "not YAML": "name: [",
+    "duplicate key": "name: a\nname: b\ncommand: x\n",
+    "unknown key": "name: toy\ncommand: x\nparametres: {a: [1]}\n",
+    "unknown scheduler": "name: toy\ncommand: x\nscheduler: {kind: sge}\n",
+    "empty axis": "name: toy\ncommand: x\nparameters: {a: []}\n",
+    "too many": "name: toy\ncommand: x\nparameters: {a: {range: [0, 1000]}, b: {range: [0, 1000]}}\n",
+    "workdir": "name: toy\ncommand: x\nworkdir: /no/such/folder\n",
+    "undefined": "name: toy\ncommand: x {{ y }}\n",
+}
+
+
+@pytest.mark.parametrize("what", BAD_GRIDS)
+def test_a_bad_grid_writes_nothing(sandbox: Sandbox, what: str) -> None:
+    sandbox.write("grid.yaml", BAD_GRIDS[what])
+    ran = sandbox.sweep("plan", code=2)
+    assert ran.err.startswith("error: grid.yaml:")
+    assert "hint: " in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out == ""
+    assert os.listdir(sandbox.path) == ["grid.yaml"] or files(sandbox.path) == ["grid.yaml"]
+
+
+def test_a_bad_edit_leaves_the_planned_sweep_as_it_was(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    names = [name for name in files(sandbox.path / "results") if name != "toy/.holder"]
+    before = {name: (sandbox.path / "results" / name).read_bytes() for name in names}
+    toy(parameters="{x: [1, 2, 3], how: []}")
+    sandbox.sweep("plan", code=2)
+    sandbox.write("bad.j2", "#!/bin/bash\n{{ nothing }}")
+    toy(parameters="{x: [9], how: [ok]}")
+    assert "nothing" in sandbox.sweep("plan", "--template", "bad.j2", code=2).err
+    assert {name: (sandbox.path / "results" / name).read_bytes() for name in before} == before
+
+
+def test_a_results_folder_that_cannot_be_written(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.write("results", "a file")
+    assert "cannot be written" in sandbox.sweep("plan", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["plan", "nothing.yaml"], "cannot read 'nothing.yaml'"),
+        (["plan", "--template", "no.j2"], "there is no template"),
+        (["plan", "--set", "xx=3"], "--set names 'xx'"),
+        (["status", "nothing"], "there is no sweep 'nothing'"),
+        (["report", "--top", "0"], "top"),
+        (["report", "--csv", "--json"], "cannot both"),
+        (["why", "99"], "there is no trial '99'"),
+        (["cancel", "0"], "there is nothing to cancel"),
+        (["retry", "0"], "only trials that failed"),
+        (["sbumit"], "No such command"),
+    ],
+)
+def test_what_cannot_be_is_exit_code_2(sandbox: Sandbox, toy: Toy, argv: list[str], said: str) -> None:
+    toy()
+    sandbox.sweep("plan")
+    ran = sandbox.sweep(*argv, code=2)
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_no_score_yet_is_exit_code_1_and_the_report_says_so(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    assert "has a segMeasure yet" in sandbox.sweep("best", code=1).err
+    assert "no trial has a segMeasure yet" in sandbox.sweep("report").out
+
+
+def test_a_pipe_that_closes_is_no_error(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: {range: [1, 3000]}, how: [ok]}")
+    sandbox.sweep("plan")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m sweep report --csv | head -1"],
+        cwd=sandbox.path, env=sandbox.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, toy: Toy) -> None:
+    """Her colleague's folder: whoever may read it can see the sweep."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    toy()
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    for path in [sandbox.path, *sandbox.path.parents]:
+        if path.is_relative_to("/tmp") and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o055)
+    code = "import os, sys; os.setuid(65534); sys.argv[0] = 'sweep'; from sweep.cli import main; main()"
+    ran = sandbox.run(sys.executable, "-c", code, "status", "--json")
+    if "ModuleNotFoundError" in ran.err or "Permission denied: '/root" in ran.err:
+        pytest.skip("this Python is not readable for others")
+    assert ran.json["counts"] == {"done": 3}

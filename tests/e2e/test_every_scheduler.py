@@ -1,0 +1,187 @@
+"""One contract that every scheduler keeps, end to end, through the command line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Sandbox
+from tests.e2e.conftest import Cluster
+
+Toy = Callable[..., Path]
+
+ALL_ENDS = "{x: [2], how: [ok, fail, kill, 'no result']}"
+
+
+def journal(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (sandbox.path / "results/toy/journal.jsonl").read_text().splitlines()]
+
+
+def accounted_for(sandbox: Sandbox) -> None:
+    """Check the sentence: every trial ran exactly once to a recorded end, or is said not to have run, and why."""
+    folder = sandbox.path / "results/toy"
+    planned = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    ids = {trial["number"]: trial["id"] for trial in planned}
+    for number, trial_id in ids.items():
+        told = sandbox.sweep("why", str(number), "--json").json
+        log = folder / "trials" / trial_id[:2] / trial_id / "log.txt"
+        ran = log.read_text().count("x is") if log.exists() else 0
+        assert told["reason"]
+        assert ran == (told["state"] in ("done", "failed")), told
+        assert told["state"] not in ("lost", "submitting"), told
+
+
+@pytest.mark.parametrize("placement", ["array", "each"])
+def test_a_sweep_from_plan_to_best(cluster: Cluster, toy: Toy, placement: str) -> None:
+    sandbox = cluster.sandbox
+    toy(
+        scheduler=cluster.scheduler,
+        parameters=ALL_ENDS,
+        submit=f"{{placement: {placement}}}",
+        zip='[{y: [3, 4], z: ["a b", "$(c)\'d"]}]',
+    )
+    assert sandbox.sweep("plan", "--json").json["trials"] == 8
+    sent = sandbox.sweep("submit", "--json").json
+    assert sent["trials_sent"] == 8
+    assert len(sent["sent"]) == (8 if placement == "each" else 1)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 0  # safe to repeat
+    sandbox.follow()
+    report = sandbox.sweep("status", "--json").json
+    assert report["counts"] == {"done": 2, "failed": 6}
+    reasons = Counter({row["reason"]: row["count"] for row in report["failures"]})
+    assert reasons == {"exit code 3": 2, "killed by SIGKILL": 2, "exit code 0, but there is no segMeasure.json": 2}
+    accounted_for(sandbox)
+    best = sandbox.sweep("best", "--json").json
+    assert best["parameters"]["how"] == "ok"
+    assert best["segMeasure"] == 4.0
+
+
+def test_running_trials_are_shown_and_cancelled_queued_ones_too(cluster: Cluster, toy: Toy) -> None:
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [60], how: [sleep]}", replicates="6", submit="{throttle: 2}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    counts: dict[str, int] = {}
+    for _ in range(60):
+        report = sandbox.sweep("status", "--json").json
+        counts = report["counts"]
+        if counts.get("running") == 2 and all(row["host"] for row in report["running"]):
+            break
+    assert counts == {"running": 2, "queued": 4}
+    running = [row["trial"] for row in report["running"]]
+    queued = next(number for number in range(6) if number not in running)
+    assert sandbox.sweep("cancel", str(running[0]), str(queued), "--json").json["trials"] == [running[0], queued]
+    sandbox.sweep("cancel", str(queued))  # safe to repeat
+    rest = sandbox.sweep("cancel", "--json").json["trials"]
+    assert not {running[0], queued} & set(rest)
+    sandbox.follow()
+    assert sandbox.states() == {"cancelled": 6}
+    why = sandbox.sweep("why", str(queued), "--json").json
+    assert why["state"] == "cancelled"
+
+
+def test_cancelled_ones_can_be_tried_again(cluster: Cluster, toy: Toy) -> None:
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [1, 2], how: [ok, fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 2, "failed": 2}
+    sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("sys.exit(3", "sys.exit(0"))
+    assert sandbox.sweep("retry", "--json").json["trials"] == [1, 3]
+    assert sandbox.states() == {"done": 2, "planned": 2}
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 4}
+    assert sandbox.sweep("retry", "--json").json["trials"] == []
+
+
+def test_a_failed_environment_line_is_the_reason(cluster: Cluster, toy: Toy) -> None:
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, environment='["export HERE=\'a b\'", "no_such_module load tensorflow"]')
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    [row] = sandbox.sweep("status", "--json").json["failures"]
+    assert row["count"] == 3
+    assert "'no_such_module load tensorflow' ended with exit code 127" in row["reason"]
+    assert "no_such_module: command not found" in sandbox.sweep("why", "0").out
+
+
+def test_the_scheduler_is_asked_a_constant_number_of_questions(cluster: Cluster, toy: Toy) -> None:
+    sandbox = cluster.sandbox
+    asked = []
+    for n in (2, 12):
+        toy(
+            name=f"toy{n}",
+            scheduler=cluster.scheduler,
+            parameters=f"{{x: {{range: [1, {n}]}}, how: [sleep]}}",
+            submit="{placement: each}",
+            resources="{walltime: 5min, memory: 10MiB}",
+        )
+        sandbox.sweep("plan")
+        sandbox.sweep("submit")
+        asked.append(sandbox.sweep("status", "--json").json["calls"])
+        sandbox.sweep("cancel")
+    assert asked[0] == asked[1] <= 3
+
+
+def test_a_job_from_elsewhere_of_the_same_number_is_not_ours(cluster: Cluster, toy: Toy) -> None:
+    """Ids begin again when a controller is rebuilt; the token in the name tells."""
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [1], how: [ok]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    path = sandbox.path / "results/toy/journal.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["event"] == "submitting":
+            line["job_name"] = "toy.j0001.other"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines if line["event"] != "observed"))
+    trial = next((sandbox.path / "results/toy/trials").glob("*/*"))
+    (trial / "attempt-1.json").unlink()
+    told = sandbox.sweep("why", "0", "--json").json
+    assert "is now another one" in told["scheduler"]["reason"]
+    assert told["state"] in ("queued", "lost")
+
+
+def test_a_crash_between_journal_and_scheduler_is_resolved_by_the_token(cluster: Cluster, toy: Toy) -> None:
+    """The call went through and its answer was lost: the job is found by its name, and nothing is sent twice."""
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    path = sandbox.path / "results/toy/journal.jsonl"
+    lines = [line for line in path.read_text().splitlines() if '"submitted"' not in line]
+    path.write_text("".join(line + "\n" for line in lines))
+    again = sandbox.sweep("submit", "--json").json
+    assert (again["adopted"], again["trials_sent"]) == (1, 0)
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+    accounted_for(sandbox)
+
+
+def test_a_crash_before_the_scheduler_was_called_sends_again(cluster: Cluster, toy: Toy) -> None:
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler)
+    sandbox.sweep("plan")
+    with (sandbox.path / "results/toy/journal.jsonl").open("a") as out:
+        event = {
+            "event": "submitting",
+            "at": 1.0,
+            "token": "dead",
+            "job": "j0001",
+            "index": None,
+            "job_name": "toy.j0001.dead",
+        }
+        out.write(json.dumps(event) + "\n")
+    again = sandbox.sweep("submit", "--json").json
+    assert (again["adopted"], again["trials_sent"]) == (0, 3)
+    sandbox.follow()
+    accounted_for(sandbox)

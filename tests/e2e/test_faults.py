@@ -1,0 +1,140 @@
+"""A scheduler that is down, limited, or answers oddly: on the fakes, whose knobs are files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Cluster
+
+Toy = Callable[..., Path]
+MakeFake = Callable[[str], Cluster]
+KINDS = pytest.mark.parametrize("kind", ["pbs", "torque"])
+
+
+def knob(cluster: Cluster, name: str, on: bool = True, text: str = "") -> None:
+    assert cluster.knobs
+    path = cluster.knobs / name
+    path.write_text(text) if on else path.unlink()
+
+
+@KINDS
+def test_a_scheduler_that_is_down_ends_nothing(make_fake: MakeFake, toy: Toy, kind: str) -> None:
+    cluster = make_fake(kind)
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [30], how: [sleep]}", replicates="3")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    for _ in range(50):
+        if sandbox.states().get("running") == 3:
+            break
+    knob(cluster, "down")
+    looked = sandbox.sweep("status", "--json")
+    assert looked.json["counts"] == {"running": 3}
+    assert "did not answer" in looked.err
+    assert sandbox.sweep("cancel", code=1).err.startswith("error: qdel did not answer")
+    knob(cluster, "down", on=False)
+    sandbox.sweep("cancel")
+    sandbox.follow()
+    assert sandbox.states() == {"cancelled": 3}
+
+
+@KINDS
+def test_a_submission_to_a_dead_server_is_a_doubt_and_then_sent(make_fake: MakeFake, toy: Toy, kind: str) -> None:
+    cluster = make_fake(kind)
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler)
+    sandbox.sweep("plan")
+    knob(cluster, "down")
+    assert "Connection refused" in sandbox.sweep("submit", code=1).err
+    assert sandbox.states() == {"submitting": 3}
+    assert "did not answer" in sandbox.sweep("submit", code=1).err  # it cannot be resolved, so nothing is sent
+    knob(cluster, "down", on=False)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+
+
+@KINDS
+def test_what_does_not_fit_stays_planned_and_is_sent_later(make_fake: MakeFake, toy: Toy, kind: str) -> None:
+    cluster = make_fake(kind)
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, submit="{placement: each}")
+    knob(cluster, "limit", text="2")
+    knob(cluster, "held")
+    sandbox.sweep("plan")
+    sent = sandbox.sweep("submit", "--json").json
+    assert (sent["trials_sent"], sent["trials_left"]) == (2, 1)
+    assert "will not take more now" in sent["why_left"]
+    assert sandbox.states() == {"planned": 1, "queued": 2}
+    knob(cluster, "held", on=False)
+    knob(cluster, "limit", text="10")
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 1
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+
+
+def test_max_queued_sends_in_waves(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: {range: [1, 7]}, how: [ok]}", submit="{max_queued: 3}")
+    plan = sandbox.sweep("plan", "--json").json
+    assert [job["trials"] for job in plan["jobs"]] == [3, 3, 1]
+    waves = []
+    for _ in range(4):
+        sent = sandbox.sweep("submit", "--json").json
+        waves.append(sent["trials_sent"])
+        sandbox.follow()
+    assert waves == [3, 3, 1, 0]
+    assert sandbox.states() == {"done": 7}
+
+
+def test_a_refusal_is_told_and_the_trials_stay_planned(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler="{kind: pbs, queue: nosuch}")
+    sandbox.sweep("plan")
+    assert "Unknown queue" in sandbox.sweep("submit", code=1).err
+    assert sandbox.states() == {"planned": 3}
+    toy(scheduler="{kind: pbs}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+
+
+@pytest.mark.parametrize("trouble", ["nohistory", "badjson"])
+def test_openpbs_without_history_and_with_broken_json(make_fake: MakeFake, toy: Toy, trouble: str) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    knob(cluster, trouble)
+    toy(scheduler=cluster.scheduler, parameters="{x: [1], how: [ok, fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 1, "failed": 1}
+
+
+def test_ended_trials_are_never_asked_about_again(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    before = len(cluster.calls())
+    assert sandbox.sweep("status", "--json").json["calls"] == 0
+    sandbox.sweep("report")
+    assert len(cluster.calls()) == before
+
+
+def test_no_client_at_all_says_so(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler)
+    assert cluster.knobs
+    sandbox.sweep("plan")
+    nowhere = {"PATH": str(sandbox.path)}
+    assert "qsub: not found" in sandbox.sweep("submit", code=1, env=nowhere).err

@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""A fake cluster behind two dialects: OpenPBS's and Torque's commands, which answer as the captures do.
+
+Run as qsub, qstat, qdel or qselect (links to it on PATH); ``$FAKE_PBS`` is its folder, ``$FAKE_PBS_DIALECT`` is
+``pbs`` or ``torque``. It really runs the jobs, on four slots. Knobs, each a file in its folder:
+``down`` (the server does not answer), ``nohistory`` (as OpenPBS's default), ``badjson`` (an odd job of someone
+else's), ``held`` (nothing starts), ``limit`` (a per-user cap, its content the number).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(os.environ["FAKE_PBS"])
+TORQUE = os.environ.get("FAKE_PBS_DIALECT") == "torque"
+SERVER = "vm:16001" if TORQUE else "vm"
+SLOTS = 4
+DONE = "C" if TORQUE else "F"
+
+
+def fail(code: int, message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def knob(name: str) -> bool:
+    return (ROOT / name).exists()
+
+
+class State:
+    """All jobs, locked while in hand: id → {name, tasks: {index or "": record}}."""
+
+    def __enter__(self) -> dict[str, Any]:
+        self.lock = (ROOT / "lock").open("w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        path = ROOT / "state.json"
+        self.jobs: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return self.jobs
+
+    def __exit__(self, *_: object) -> None:
+        temporary = ROOT / "state.tmp"
+        temporary.write_text(json.dumps(self.jobs))
+        temporary.replace(ROOT / "state.json")
+        self.lock.close()
+
+
+# --- qsub -----------------------------------------------------------------------------------------------------
+
+
+def qsub(argv: list[str]) -> None:
+    if knob("down"):
+        if TORQUE:
+            fail(
+                111,
+                "Cannot connect to specified server host 'vm:16001'.\nqsub: cannot connect to server vm (errno=111) Connection refused",
+            )
+        fail(162, "Connection refused\nqsub: cannot connect to server vm (errno=15010)")
+    script = Path(argv[-1])
+    if not script.is_file():
+        fail(1, "qsub: script file:: No such file or directory")
+    text = script.read_text()
+    words = [word for line in text.splitlines() if line.startswith("#PBS ") for word in shlex.split(line[5:])]
+    options = dict(pairs(words) + pairs(argv[:-1]))
+    name, array = options.get("-N", script.name), options.get("-t" if TORQUE else "-J")
+    if not re.fullmatch(r"[\w.+-]{1,236}", name):
+        fail(2, "qsub: illegal -N value")
+    if options.get("-q") == "nosuch":
+        fail(
+            172 if TORQUE else 170,
+            "qsub: submit error (Unknown queue MSG=requested queue not found)"
+            if TORQUE
+            else "qsub: Unknown queue",
+        )
+    indices = [""] if array is None else array_indices(array)
+    with State() as jobs:
+        living = sum(task["state"] != DONE for job in jobs.values() for task in job["tasks"].values())
+        if knob("limit") and living + len(indices) > int((ROOT / "limit").read_text()):
+            fail(
+                200 if TORQUE else 38,
+                "qsub: submit error (Maximum number of jobs already in queue MSG=…)"
+                if TORQUE
+                else "qsub: would exceed complex's per-user limit",
+            )
+        number = str(len(jobs) + 1)
+        environment = {
+            **os.environ,
+            **dict(pair.split("=", 1) for pair in options.get("-v", "").split(",") if pair),
+        }
+        jobs[number] = {
+            "name": name, "array": array is not None, "script": text, "environment": environment,
+            "at_once": int(array.partition("%")[2] or SLOTS) if array else SLOTS,
+            "tasks": {index: {"state": "Q"} for index in indices},
+        }  # fmt: skip
+    print(f"{number}{'[]' if array else ''}.{SERVER}")
+    if not knob("held"):
+        detach("run")
+
+
+def pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def array_indices(array: str) -> list[str]:
+    found = re.fullmatch(r"(\d+)-(\d+)(?:%\d+)?", array)
+    if not found or int(found[2]) < int(found[1]) or (not TORQUE and found[1] == found[2]):
+        fail(2, "qsub: illegal -J value\nusage: qsub [-a date_time] …")
+    if int(found[2]) >= 10_000:
+        fail(3, "qsub: Array job exceeds server or queue size limit")
+    return [str(index) for index in range(int(found[1]), int(found[2]) + 1)]
+
+
+# --- running --------------------------------------------------------------------------------------------------
+
+
+def detach(verb: str) -> None:
+    subprocess.Popen(
+        [sys.executable, __file__, verb], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def run() -> None:
+    """Start tasks on free slots until none waits; one such process a cluster."""
+    with (ROOT / "runner").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+        while True:
+            with State() as jobs:
+                reap(jobs, processes)
+                start(jobs, processes)
+                if not processes and not any(
+                    t["state"] == "Q" for job in jobs.values() for t in job["tasks"].values()
+                ):
+                    return
+            time.sleep(0.05)
+
+
+def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
+    for (number, index), process in list(processes.items()):
+        code = process.poll()
+        if code is not None:
+            del processes[number, index]
+            task = jobs[number]["tasks"][index]
+            status = 271 if task.get("deleted") else code if code >= 0 else (256 - code if TORQUE else 128 - code)
+            task.update(
+                state=DONE,
+                status=status,
+                substate=91 if task.get("deleted") else 92 if not code else 93,
+                walltime=time.time() - task["began"],
+            )
+
+
+def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
+    for number, job in jobs.items():
+        for index, task in job["tasks"].items():
+            mine = sum(key[0] == number for key in processes)
+            if task["state"] != "Q" or len(processes) >= SLOTS or mine >= job["at_once"]:
+                continue
+            environment = {
+                **job["environment"],
+                "PBS_JOBID": full(number, index),
+                "PBS_JOBNAME": shown(job, index),
+            }
+            if index:
+                environment["PBS_ARRAYID" if TORQUE else "PBS_ARRAY_INDEX"] = index
+            script = ROOT / f"{number}.sh"
+            if not script.exists():  # a running bash still reads it
+                script.write_text(job["script"])
+            # A job starts in the home folder, not where it was submitted.
+            process = subprocess.Popen(
+                ["bash", str(script)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+            processes[number, index] = process
+            task.update(state="R", pid=process.pid, began=time.time())
+
+
+def full(number: str, index: str) -> str:
+    return f"{number}[{index}].{SERVER}" if index else f"{number}.{SERVER}"
+
+
+def shown(job: dict[str, Any], index: str) -> str:
+    return f"{job['name']}-{index}" if index and TORQUE else str(job["name"])
+
+
+# --- qstat ----------------------------------------------------------------------------------------------------
+
+
+def qstat(argv: list[str]) -> None:
+    if "--version" in argv:
+        print(
+            "Version: master\nCommit: " if TORQUE else "pbs_version = 23.06.06",
+            file=sys.stderr if TORQUE else sys.stdout,
+        )
+        return
+    as_json = "-F" in argv
+    history = "-x" in argv
+    document: dict[str, Any] = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "vm"}
+    if knob("down"):
+        if as_json:
+            print(json.dumps(document, indent="\t"))
+        fail(111 if TORQUE else 255, "Connection refused\nqstat: cannot connect to server vm (errno=15010)")
+    if "-B" in argv or "-q" in argv:
+        print("Server: vm\n    max_array_size = 10000" if "-f" in argv else "vm  Active")
+        return
+    if history and not TORQUE and knob("nohistory"):
+        print(json.dumps(document, indent="\t"))
+        print("qstat: PBS is not configured to maintain job history ", file=sys.stderr)
+        return
+    ids = [word for word in argv if re.match(r"\d", word)]
+    records: dict[str, dict[str, str]] = {}
+    code = 0
+    with State() as jobs:
+        for one in ids:
+            found = list(listed(jobs, one, history or TORQUE))
+            records.update(found)
+            if not found:
+                code = 153
+                print(f"qstat: Unknown Job Id {'Error ' if TORQUE else ''}{one}", file=sys.stderr)
+    if as_json:
+        if records:
+            # The git head's writer: of several ids, the first.
+            first = dict(list(records.items())[:1]) if len(ids) > 1 else records
+            document["Jobs"] = {job: nested(record) for job, record in first.items()}
+        text = json.dumps(document, indent="\t")
+        print(text.replace('"Job_Name":', '"Job_Owner": nan, "Job_Name":') if knob("badjson") else text)
+    else:
+        print(
+            "\n".join(
+                f"Job Id: {job}\n" + "".join(folded(k, v) for k, v in record.items())
+                for job, record in records.items()
+            )
+        )
+    sys.exit(code)
+
+
+def listed(jobs: dict[str, Any], wanted: str, history: bool) -> Any:
+    found = re.match(r"(\d+)", wanted)
+    job = jobs.get(found[1]) if found else None
+    if not found or not job:
+        return
+    number = found[1]
+    ended = all(task["state"] == DONE for task in job["tasks"].values())
+    if ended and not history:
+        return
+    if job["array"] and not TORQUE:
+        yield (
+            f"{number}[].{SERVER}",
+            {"Job_Name": job["name"], "job_state": "F" if ended else "B", "Exit_status": "0", "array": "True"},
+        )
+    for index, task in job["tasks"].items():
+        state = "X" if task["state"] == "F" and index and not ended else task["state"]
+        record = {"Job_Name": shown(job, index), "job_state": state}
+        if index and task["state"] == "Q" and not TORQUE:
+            record["Exit_status"] = "0"  # the parent's: what a queued subjob is printed with
+        elif index and not TORQUE and "began" in task:
+            record["array_index"] = index
+        if "status" in task:
+            record["exit_status" if TORQUE else "Exit_status"] = str(task["status"])
+            record["resources_used.walltime"] = time.strftime("%H:%M:%S", time.gmtime(task["walltime"]))
+        if "substate" in task:
+            record["substate"] = str(task["substate"])
+        record["Variable_List"] = (
+            "PBS_O_HOME=/home/pbsuser,PBS_O_PATH=/opt/pbs/bin:/usr/bin:/bin:/usr/local/bin,PBS_O_SHELL=/bin/bash"
+        )
+        yield full(number, index), record
+
+
+def nested(record: dict[str, str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in record.items():
+        if "." in name:
+            outer, inner = name.split(".", 1)
+            out.setdefault(outer, {})[inner] = value
+        else:
+            out[name] = int(value) if value.isdigit() and name not in ("Job_Name",) else value  # types are guessed
+    return out
+
+
+def folded(name: str, value: str) -> str:
+    """Long lines are broken with a newline and a tab, anywhere."""
+    line = f"    {name} = {value}"
+    return "\n\t".join(line[start : start + 78] for start in range(0, len(line), 78)) + "\n"
+
+
+# --- qdel, qselect --------------------------------------------------------------------------------------------
+
+
+def qdel(ids: list[str]) -> None:
+    if knob("down"):
+        fail(111 if TORQUE else 162, "Connection refused\nCouldn't connect to cluster: vm")
+    if not TORQUE and len({"[]" in one for one in ids}) == 2:
+        print("double free or corruption (fasttop)", file=sys.stderr)
+        os.kill(os.getpid(), signal.SIGABRT)
+    code = 0
+    with State() as jobs:
+        for one in ids:
+            found = re.match(r"(\d+)(?:\[(\d*)\])?", one)
+            job = jobs.get(found[1]) if found else None
+            if not found or not job:
+                code = 153
+                print(f"qdel: Unknown Job Id {one}", file=sys.stderr)
+                continue
+            chosen = {found[2]: job["tasks"][found[2]]} if found[2] else job["tasks"]
+            if all(task["state"] == DONE for task in chosen.values()):
+                code = 170 if TORQUE else 35
+            for task in chosen.values():
+                if task["state"] == "Q":
+                    task.update(state=DONE, substate=91)
+                elif task["state"] == "R":
+                    task["deleted"] = True
+                    os.killpg(task["pid"], signal.SIGTERM)
+    sys.exit(code)
+
+
+def qselect(argv: list[str]) -> None:
+    if knob("down"):
+        fail(111 if TORQUE else 162, "Connection refused")
+    name = argv[argv.index("-N") + 1]
+    with State() as jobs:
+        for number, job in jobs.items():
+            if job["name"] == name:
+                print(f"{number}{'[]' if job['array'] else ''}.{SERVER}")
+
+
+VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect}
+
+if __name__ == "__main__":
+    called = Path(sys.argv[0]).name
+    if sys.argv[1:] == ["run"]:
+        run()
+    else:
+        with (ROOT / "calls").open("a") as calls:
+            calls.write(json.dumps([called, *sys.argv[1:]]) + "\n")
+        VERBS[called](sys.argv[1:])

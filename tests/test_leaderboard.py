@@ -1,0 +1,118 @@
+"""The ranking, on cases worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sweep.leaderboard import Entry, best, frame
+from sweep.model import Objective, Resources, State, Trial, Verdict
+from sweep.report.exports import export
+from sweep.report.table import shown
+
+MAXIMIZE, MINIMIZE = Objective("score"), Objective("score", "minimize")
+
+
+def entry(
+    number: int, score: Any, *, state: State = State.DONE, cpu_s: float = 10.0, replicate: int = 0, **params: Any
+) -> Entry:
+    trial = Trial(number, f"{number:016x}", params, replicate, 0, Resources(60, 100, 2), ("p",))
+    return Entry(trial, Verdict(state, "why", 10.0, cpu_s, 512.0), {"score": score})
+
+
+def test_the_best_come_first_and_nothing_is_dropped() -> None:
+    table = frame(
+        [entry(0, 0.5, x=1), entry(1, 0.9, x=2), entry(2, None, state=State.FAILED, x=3), entry(3, 0.7, x=4)],
+        MAXIMIZE,
+    )
+    assert table["trial"].tolist() == [1, 3, 0, 2]
+    assert table["rank"].tolist()[:3] == [1, 2, 3]
+    assert table["rank"].isna().tolist() == [False, False, False, True]
+    assert table["cpu_percent"].tolist() == [50.0] * 4  # 10 s of CPU in 10 s on 2 CPUs
+    assert table.columns.tolist() == [
+        "rank",
+        "trial",
+        "x",
+        "score",
+        "elapsed_s",
+        "cpu_s",
+        "cpu_percent",
+        "peak_memory_mib",
+        "state",
+        "reason",
+        "id",
+    ]
+    assert frame([entry(0, 0.5), entry(1, 0.4)], MINIMIZE)["trial"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), "0.99", True, [1]])
+def test_what_is_no_number_never_wins(bad: Any) -> None:
+    entries = [entry(0, bad, x=1), entry(1, 0.1, x=2)]
+    assert frame(entries, MAXIMIZE)["trial"].tolist() == [1, 0]
+    made = best(entries, MAXIMIZE)
+    assert made
+    assert made.entry.trial.number == 1
+
+
+def test_a_score_of_a_trial_that_is_not_done_does_not_count() -> None:
+    assert best([entry(0, 0.9, state=State.FAILED)], MAXIMIZE) is None
+
+
+def test_ties_share_a_rank_and_the_cheaper_is_taken() -> None:
+    entries = [entry(0, 0.9, cpu_s=30.0, x=1), entry(1, 0.9, cpu_s=20.0, x=2), entry(2, 0.8, x=3)]
+    assert frame(entries, MAXIMIZE)[["rank", "trial"]].to_numpy().tolist() == [[1, 1], [1, 0], [3, 2]]
+    made = best(entries, MAXIMIZE)
+    assert made
+    assert (made.entry.trial.number, made.ties) == (1, (0,))
+
+
+def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
+    entries = [
+        entry(0, 0.7, x=1), entry(1, 0.9, x=1, replicate=1),  # mean 0.8
+        entry(2, 0.75, x=2), entry(3, 0.75, x=2, replicate=1),  # mean 0.75
+        entry(4, 0.95, x=3), entry(5, None, state=State.FAILED, x=3, replicate=1),  # one of two
+    ]  # fmt: skip
+    made = best(entries, MAXIMIZE)
+    assert made
+    assert made.score == pytest.approx(0.8)
+    assert made.replicates == (0, 1)
+    assert made.entry.trial.number == 1
+    assert "replicate" in frame(entries, MAXIMIZE).columns
+
+
+def test_parameters_that_do_not_vary_are_named_once() -> None:
+    view = shown(frame([entry(0, 0.5, x=1, same="a"), entry(1, 0.6, x=2, same="a")], MAXIMIZE), "score")
+    assert view.fixed == {"same": "a"}
+    assert view.heads == ["rank", "trial", "x", "score", "elapsed", "CPU", "CPU %", "peak memory", "state"]
+    assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "done"]
+
+
+def test_exports() -> None:
+    nasty = "a|b\n<script>&_$%#"
+    table = frame([entry(0, 0.5, x=nasty), entry(1, None, state=State.FAILED, x="y")], MAXIMIZE)
+    rows = json.loads(export(table, "json"))
+    assert rows[0]["x"] == nasty
+    assert rows[1]["score"] is None
+    assert rows[1]["rank"] is None
+    import io
+
+    pd.testing.assert_frame_equal(
+        pd.read_csv(io.StringIO(export(table, "csv")))[["trial", "x"]], table[["trial", "x"]]
+    )
+    markdown = export(table, "markdown").splitlines()
+    assert len(markdown) == 4  # head, rule, two rows: no newline of a value's
+    assert "a\\|b" in markdown[2]
+    latex = export(table, "latex")
+    assert r"\toprule" in latex
+    assert r"\&\_\$\%\#" in latex
+
+
+def test_an_empty_frame_is_a_frame() -> None:
+    table = frame([], MAXIMIZE)
+    assert len(table) == 0
+    assert best([], MAXIMIZE) is None
+    for form in ("csv", "json", "markdown", "latex"):
+        assert isinstance(export(table, form), str)
