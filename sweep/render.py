@@ -134,6 +134,6 @@ def _guarded(name: str, make: Any, *arguments: Any) -> Any:
     except jinja2.TemplateNotFound as error:
         raise TemplateError(f"there is no template {str(error)!r}", "name one of templates/, or a file") from None
     except jinja2.UndefinedError as error:
-        raise TemplateError(f"{name}: {error.message}", "docs/templates.md lists the names") from None
+        raise TemplateError(f"{name}: {error.message}", "docs/schedulers.md lists the names") from None
     except (UnicodeDecodeError, TypeError, ValueError) as error:
         raise TemplateError(f"{name} fails: {error}", "mend the template") from None
