@@ -182,6 +182,7 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
 ) -> None:
     """Collect the results into a leaderboard and select the best configuration."""
+    from sweep.report.html import page
     from sweep.verbs.report import report as verb
 
     asked = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex}
@@ -189,7 +190,7 @@ def report(
     if len(forms) > 1:
         raise UsageError(f"--{forms[0]} and --{forms[1]} cannot both go to stdout", "ask for one at a time")
     store = _store(sweep)
-    made = verb(store, _shell(store))
+    made = verb(store, _shell(store), page=page)
     _talk(made.notes, made.stale)
     if forms:
         from sweep.report.exports import export
@@ -208,7 +209,7 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
     from sweep.verbs import report as verbs
 
     store = _store(sweep)
-    made = verbs.report(store, _shell(store), write=False)
+    made = verbs.report(store, _shell(store))
     _talk(made.notes, made.stale)
     config = verbs.best_config(made, str((store.ledger()[0].planned or {})["workdir"]))
     path = verbs.write_best(store, config)

@@ -17,7 +17,8 @@ LAYERS = [
     {"model"},
     {"grid", "render", "verdict", "ledger", "leaderboard", "schedulers"},
     {"shell", "store", "node"},
-    {"verbs", "report"},
+    {"verbs"},
+    {"report"},
     {"cli", "__main__"},
 ]
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
 
 from sweep.render import environment
 from sweep.report import words
 from sweep.report.table import shown
-
-if TYPE_CHECKING:
-    from sweep.verbs.report import Report
+from sweep.verbs.report import Report
 
 
 def page(report: Report) -> str:

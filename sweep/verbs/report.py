@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -36,8 +37,14 @@ class Report:
     html: Path | None = None
 
 
-def report(store: Store, shell: Shell, *, write: bool = True) -> Report:
-    """Rank all trials; with `write`, leave leaderboard.csv and report.html in the sweep's folder."""
+def report(store: Store, shell: Shell, *, page: Callable[[Report], str] | None = None) -> Report:
+    """Rank all trials.
+
+    Parameters
+    ----------
+    page : callable, optional
+        Renders a report; with it, leaderboard.csv and report.html are left in the sweep's folder.
+    """
     from sweep import leaderboard
 
     snapshot = observe(store, shell)
@@ -53,9 +60,7 @@ def report(store: Store, shell: Shell, *, write: bool = True) -> Report:
         stale=snapshot.stale,
         notes=snapshot.notes,
     )
-    if write:
-        from sweep.report.html import page
-
+    if page:
         made.csv = store.write("leaderboard.csv", made.frame.to_csv(index=False))
         made.html = store.write("report.html", page(made))
     return made
