@@ -157,10 +157,10 @@ def status(
     from sweep.verbs.status import status as verb
 
     store = _store(sweep)
-    if watch and not as_json:
+    if watch:
         from sweep.report.watch import watch as follow
 
-        follow(lambda: verb(store, _shell(store)), interval)
+        follow(lambda: verb(store, _shell(store)), interval, as_json=as_json)
         return
     made = verb(store, _shell(store))
     _talk(made.notes, made.stale)
@@ -200,7 +200,7 @@ def report(
         from sweep.report import terminal
 
         _print(terminal.leaderboard(made, top or 10))
-    _talk([f"wrote {path}" for path in (made.csv, made.html) if path])
+    _wrote(made.csv, made.html)
 
 
 @app.command()
@@ -220,7 +220,7 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
 
         _print(terminal.best(config, made.objective.metric))
         print(config["command"])  # in one line, whatever the terminal's width: it is there to be copied
-    _talk([f"wrote {path}"])
+    _wrote(path)
 
 
 @app.command()
@@ -334,6 +334,12 @@ def _print(renderable: RenderableType) -> None:
 def _print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
     print()
+
+
+def _wrote(*paths: Path | None) -> None:
+    for path in paths:
+        if path:
+            print(f"wrote {path}", file=sys.stderr)
 
 
 def _talk(notes: Iterable[str], stale: str = "") -> None:

@@ -225,13 +225,13 @@ def _tree_usage(pid: int) -> Tuple[int, int]:
 
 
 def watch(command: Command, record: Record, path: str, heartbeat_s: float, ended: threading.Event) -> None:
-    """Sample the command's memory, often at first, and refresh its record each heartbeat."""
-    pause_s, last = 0.2, time.monotonic()
+    """Sample the command's memory and refresh its record: often at first, then each heartbeat."""
+    pause_s, beat_s, last = 0.2, min(5.0, heartbeat_s), time.monotonic()
     while not ended.wait(pause_s):
         command.sample()
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
-        if time.monotonic() - last >= heartbeat_s and not ended.is_set():
-            last = time.monotonic()
+        if time.monotonic() - last >= beat_s and not ended.is_set():
+            beat_s, last = min(beat_s * 2, heartbeat_s), time.monotonic()
             try:
                 replace(path, dict(record, heartbeat_at=time.time(), **command.usage()))
             except OSError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,10 @@ from sweep.verbs.submit import SubmitReport
 
 #: In the order in which trials pass through them.
 STATES = ("planned", "submitting", "queued", "running", "done", "failed", "cancelled", "lost")
+
+
+#: An empty line.
+GAP = Text("")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,9 +53,11 @@ def plan(report: PlanReport) -> RenderableType:
         memory = words.memory(group["memory_mib"])
         walltime = words.duration(group["walltime_s"])
         groups.add_row(f"g{index}", *map(str, (group["trials"], walltime, memory, group["cpus"], group["gpus"])))
-    lines += [axes, groups, Text(f"first: {words.shortened(shlex.join(report.sample), 400)}")]
+    sample = words.shortened(shlex.join(report.sample).replace("\n", "⏎"), 300)
+    lines += [GAP, axes, GAP, groups, GAP, Text(f"the first runs: {sample}")]
     how = "one job each" if report.placement == "each" else f"arrays of at most {report.max_array_size:,}"
-    lines.append(Text(f"{words.count(len(report.jobs), 'job script')} to submit ({how})"))
+    limit = "" if report.kind == "local" else f" ({how})"
+    lines.append(Text(f"{words.count(len(report.jobs), 'job script')} to submit{limit}"))
     if not report.dry_run:
         lines.append(Text(f"in {report.folder}\nnext: sweep submit"))
     return Group(*lines)
@@ -80,20 +86,29 @@ def status(report: StatusReport) -> RenderableType:
     total = max(1, report.trials)
     ended = sum(report.counts.get(state, 0) for state in ("done", "failed", "cancelled", "lost"))
     counts = ", ".join(f"{report.counts[state]} {state}" for state in STATES if state in report.counts)
-    head = Table.grid(padding=(0, 1))
     left = f", about {words.duration(report.time_left_s)} left" if report.time_left_s is not None else ""
-    head.add_row(ProgressBar(total, ended, width=30), Text(f"{ended} of {report.trials} ended{left}"))
+    head = Text(f"{bar(ended / total)} {ended} of {report.trials} ended{left}")
     lines: list[RenderableType] = [Text(report.name, "bold"), head, Text(counts or "no trials")]
     if report.running:
-        lines.append(_running(report.running))
+        lines += [GAP, _running(report.running), GAP]
     for reason, n in list(report.queued_because.items())[:5]:
         lines.append(Text(f"queued, {n}: {reason}"))
     if report.failures:
-        lines.append(_failures(report.failures))
+        lines += [GAP, _failures(report.failures)]
     if report.retired:
         alive = f", {report.retired_alive} of them still queued or running" if report.retired_alive else ""
         lines.append(Text(f"{words.count(report.retired, 'trial')} retired by a newer grid{alive}"))
     return Group(*lines)
+
+
+def bar(share: float, width: int = 30) -> str:
+    """Draw a progress bar that needs no colour.
+
+    >>> bar(0.5, 6)
+    '███░░░'
+    """
+    full = min(width, int(share * width + 1e-9))
+    return "█" * full + "░" * (width - full)
 
 
 def _running(rows: list[dict[str, Any]]) -> RenderableType:
@@ -131,7 +146,9 @@ def leaderboard(report: Report, top: int) -> RenderableType:
     view = shown(report.frame, metric, top)
     lines: list[RenderableType] = [
         Text(f"{report.name}: by {metric}, {report.objective.goal}", "bold"),
+        GAP,
         _frame(view),
+        GAP,
     ]
     if view.fixed:
         lines.append(
@@ -198,9 +215,9 @@ def why(told: dict[str, Any]) -> RenderableType:
     table = _table(["evidence", ""], [False, False])
     table.add_row("parameters", Text(", ".join(f"{name}={words.cell(v)}" for name, v in told["params"].items())))
     table.add_row("command", Text(shlex.join(told["argv"])))
-    for name in ("submission", "scheduler", "attempt"):
-        said = told[name]
-        table.add_row(name, Text(_pairs(said) if said else "–"))
+    table.add_row("submitted", Text(_submission(told["submission"])))
+    table.add_row("scheduler", Text(_pairs(told["scheduler"] or {}) or "not asked, or it did not say"))
+    table.add_row("on the node", Text(_attempt(told["attempt"])))
     result = told["result"]
     table.add_row(
         "result", Text(words.shortened(_pairs(result) if isinstance(result, dict) else str(result), 400))
@@ -211,6 +228,30 @@ def why(told: dict[str, Any]) -> RenderableType:
         if told[name]:
             lines += [Text(f"{title}:", "bold"), *(Text("  " + line) for line in told[name])]
     return Group(*lines)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _submission(one: dict[str, Any] | None) -> str:
+    if not one:
+        return "not yet"
+    outcome = f"refused: {one['refused']}" if one["refused"] else f"job {one['job_id'] or 'not known'}"
+    return f"{_clock(one['at'])} as {one['job_name']}, {outcome}"
+
+
+def _attempt(one: dict[str, Any] | None) -> str:
+    if not one:
+        return "it has left no record"
+    parts = [f"attempt {one['number']}", one.get("host", ""), f"began {_clock(one.get('started_at', 0))}"]
+    parts += [f"{words.duration(one['elapsed_s'])} elapsed"] if "elapsed_s" in one else []
+    parts += [f"{words.duration(one['cpu_s'])} of CPU"] if "cpu_s" in one else []
+    parts += [f"peak memory {words.memory(one['peak_memory_mib'])}"] if "peak_memory_mib" in one else []
+    parts += [f"was sent {', '.join(one['told'])}"] if "told" in one else []
+    how = f"signal {one['signal']}" if "signal" in one else f"exit code {one.get('exit_code')}"
+    how = one.get("error") or how
+    return ", ".join([*filter(None, parts), how if one.get("ended") else "has not ended"])
 
 
 def _pairs(said: dict[str, Any]) -> str:

@@ -1,9 +1,14 @@
-"""``status --watch``: redraw in place on a terminal; elsewhere a line whenever something changed."""
+"""``status --watch``: redraw in place on a terminal; elsewhere a line whenever something changed.
+
+With ``--json``, a JSON document a line, at each look.
+"""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -16,7 +21,7 @@ from sweep.verbs.status import StatusReport
 SLOWEST = 6.0
 
 
-def watch(look: Callable[[], StatusReport], interval_s: float) -> None:
+def watch(look: Callable[[], StatusReport], interval_s: float, *, as_json: bool = False) -> None:
     """Follow a sweep until nothing is left to run.
 
     Parameters
@@ -26,6 +31,10 @@ def watch(look: Callable[[], StatusReport], interval_s: float) -> None:
     interval_s : float
         Seconds between two looks; up to six times as many while nothing changes.
     """
+    if as_json:
+        for made in _looks(look, interval_s):
+            print(json.dumps(asdict(made)), flush=True)
+        return
     console = terminal.console()
     if not console.is_terminal:
         _lines(look, interval_s)

@@ -134,6 +134,58 @@ def test_minimizing_and_a_metric_inside(sandbox: Sandbox, toy: Toy) -> None:
     assert sandbox.sweep("best", "--json").json["parameters"] == {"x": 2}
 
 
+HOSTILE = [
+    "it's",
+    '"',
+    "$(touch pwned)",
+    "`id`",
+    "a b",
+    "a\nb",
+    "-rf",
+    "--x=y",
+    "ü €",
+    "\\",
+    "*",
+    "{{ x }}",
+    "%s",
+    "",
+    "~",
+    "#",
+]
+
+
+def test_hostile_values_reach_the_program_as_they_are(sandbox: Sandbox) -> None:
+    """From the grid, through plan, script, queue and runner, to argv."""
+    code = "import json, os, sys; json.dump({'segMeasure': 1, 'argv': sys.argv[1:]}, open(os.environ['SWEEP_RESULT'], 'w'))"
+    grid = {
+        "name": "hostile",
+        "command": [sys.executable, "-c", code, "{{ value }}", "<{{ value }}>", "{{ params | flags }}"],
+        "parameters": {"value": HOSTILE},
+        "resources": {"memory": "50MiB"},
+        "environment": ["export NASTY='$(touch pwned)'\"it's\""],
+    }
+    sandbox.write("grid.yaml", json.dumps(grid))  # JSON is YAML
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": len(HOSTILE)}
+    for number, value in enumerate(HOSTILE):
+        told = sandbox.sweep("why", str(number), "--json").json["result"]["argv"]
+        flag = [f"--value={value}"] if value.startswith("-") else ["--value", value]
+        assert told == [value, f"<{value}>", *flag]
+    assert not list(sandbox.path.rglob("pwned"))
+    page = (sandbox.sweep("report"), (sandbox.path / "results/hostile/report.html").read_text())[1]
+    assert "$(touch pwned)" in page
+
+
+def test_watch_as_json_is_a_document_a_line(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    lines = sandbox.sweep("status", "--watch", "--interval", "0.3", "--json").out.splitlines()
+    assert json.loads(lines[-1])["counts"] == {"done": 3}
+
+
 def test_logs_and_why(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: [1], how: [fail]}")
     sandbox.sweep("plan")
