@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -140,7 +141,7 @@ def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
 def test_it_outlives_the_terminal(queue: Queue) -> None:
     """The submitting shell's whole process group goes away; the job does not."""
     script = queue.sandbox.write("job.sh", "sleep 1; touch survived\n")
-    line = f"{sys.executable} -m sweep.localbatch submit '{script.name}'; kill -HUP 0"
+    line = f"{shlex.quote(sys.executable)} -m sweep.localbatch submit '{script.name}'; kill -HUP 0"
     queue.sandbox.run("setsid", "-w", "bash", "-c", line)
     queue.until(lambda: (queue.sandbox.path / "survived").exists())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -329,7 +330,7 @@ def test_a_pipe_that_closes_is_no_error(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: {range: [1, 3000]}, how: [ok]}")
     sandbox.sweep("plan")
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {sys.executable} -m sweep report --csv | head -1"],
+        ["bash", "-c", f"set -o pipefail; {shlex.quote(sys.executable)} -m sweep report --csv | head -1"],
         cwd=sandbox.path, env=sandbox.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
