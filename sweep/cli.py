@@ -6,7 +6,9 @@ Heavy modules (pandas, pydantic, rich, ruamel) are imported by the commands that
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep import __version__
-from sweep.errors import SweepError, UsageError
+from sweep.errors import StoreError, SweepError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -212,15 +214,17 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
     made = verbs.report(store, _shell(store))
     _talk(made.notes, made.stale)
     config = verbs.best_config(made, str((store.ledger()[0].planned or {})["workdir"]))
-    path = verbs.write_best(store, config)
     if as_json:
         _print_json(config)
     else:
         from sweep.report import terminal
 
-        _print(terminal.best(config, made.objective.metric))
+        _print(terminal.best(config))
         print(config["command"])  # in one line, whatever the terminal's width: it is there to be copied
-    _wrote(path)
+    try:
+        _wrote(verbs.write_best(store, config))
+    except StoreError as error:  # a reader without the right to write has seen it all the same
+        _talk([str(error)])
 
 
 @app.command()
@@ -332,8 +336,17 @@ def _print(renderable: RenderableType) -> None:
 
 
 def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, default=str)
+    json.dump(_finite(value), sys.stdout, indent=1, ensure_ascii=False, default=str, allow_nan=False)
     print()
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say, NaN and infinities of a trial's result, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _wrote(*paths: Path | None) -> None:
@@ -351,6 +364,9 @@ def _talk(notes: Iterable[str], stale: str = "") -> None:
 
 def main() -> None:
     """Run the command line; exit code 0, 1 (it failed) or 2 (what was asked cannot be)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # half a character in a trial's result must not end a report
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except SweepError as error:
@@ -363,3 +379,6 @@ def main() -> None:
     except BrokenPipeError:  # `sweep report | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a full disk under stdout, a file that went away
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

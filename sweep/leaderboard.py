@@ -11,10 +11,14 @@ from typing import Any
 import pandas as pd
 
 from sweep.model import Objective, State, Trial, Verdict
-from sweep.verdict import metric_of
+from sweep.verdict import finite, metric_of
 
 #: The columns that are no parameter, in the order they stand behind the parameters.
 MEASURES = ("elapsed_s", "cpu_s", "cpu_percent", "peak_memory_mib", "state", "reason", "id")
+
+
+#: The leaderboard's own columns. A parameter so called is shown as ``param.NAME``, a metric as ``result.NAME``.
+OWN = ("rank", "trial", "replicate", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -44,33 +48,45 @@ def frame(entries: Sequence[Entry], objective: Objective) -> pd.DataFrame:
         - ``rank``: 1 is the best; equal scores share a rank; missing where there is no score;
         - ``trial``: its number;
         - a column a parameter (and ``replicate`` where there are several);
-        - the metric, under its own name;
+        - the metric, under its own name (see `OWN` for names that are taken);
         - ``elapsed_s`` and ``cpu_s`` in seconds, ``cpu_percent`` (CPU over elapsed and CPUs asked for, in %),
           ``peak_memory_mib`` in MiB, ``state``, ``reason``, ``id``.
 
         Of equal scores, the one that used less CPU time comes first.
     """
-    names = list(dict.fromkeys(name for entry in entries for name in entry.trial.params))
+    metric = metric_column(objective)
+    names = {
+        name: f"param.{name}" if name in (*OWN, metric) else name
+        for entry in entries
+        for name in entry.trial.params
+    }
     replicated = any(entry.trial.replicate for entry in entries)
     rows = [_row(entry, names, replicated, objective) for entry in entries]
-    columns = ["rank", "trial", *names, *(["replicate"] if replicated else []), objective.metric, *MEASURES]
-    table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-    score = pd.to_numeric(table[objective.metric], errors="coerce").astype(float)
+    columns = ["rank", "trial", *names.values(), *(["replicate"] if replicated else []), metric, *MEASURES]
+    table = pd.DataFrame(rows, columns=columns)
+    score = pd.to_numeric(table[metric], errors="coerce").astype(float)
     ascending = objective.goal == "minimize"
-    table[objective.metric] = score
+    table[metric] = score
     table["rank"] = score.rank(method="min", ascending=ascending).astype("Int64")
-    cost = table["cpu_s"].where(table["rank"].notna())  # it breaks ties, and orders nothing else
-    table = table.assign(cost=cost).sort_values(["rank", "cost", "trial"], na_position="last", kind="stable")
-    return table.drop(columns="cost").reset_index(drop=True)
+    # The CPU time breaks ties, and orders nothing else.
+    keys = pd.DataFrame({"rank": table["rank"], "cost": table["cpu_s"].where(table["rank"].notna())})
+    keys["trial"] = table["trial"]
+    order = keys.sort_values(["rank", "cost", "trial"], na_position="last", kind="stable").index
+    return table.loc[order].reset_index(drop=True)
 
 
-def _row(entry: Entry, names: list[str], replicated: bool, objective: Objective) -> dict[str, Any]:
+def metric_column(objective: Objective) -> str:
+    """Name the metric's column: its own name, unless that is one of the leaderboard's."""
+    return f"result.{objective.metric}" if objective.metric in OWN else objective.metric
+
+
+def _row(entry: Entry, names: dict[str, str], replicated: bool, objective: Objective) -> dict[str, Any]:
     trial, verdict = entry.trial, entry.verdict
     row: dict[str, Any] = {"trial": trial.number, "id": trial.id}
-    row.update({name: plain(trial.params.get(name)) for name in names})
+    row.update({column: plain(trial.params.get(name)) for name, column in names.items()})
     if replicated:
         row["replicate"] = trial.replicate
-    row[objective.metric] = score_of(entry, objective)
+    row[metric_column(objective)] = score_of(entry, objective)
     row.update(
         elapsed_s=verdict.elapsed_s,
         cpu_s=verdict.cpu_s,
@@ -85,7 +101,7 @@ def _row(entry: Entry, names: list[str], replicated: bool, objective: Objective)
 def score_of(entry: Entry, objective: Objective) -> float | None:
     """Return a trial's score; None unless it is done and the score is a finite number."""
     value = metric_of(entry.result, objective.metric) if entry.verdict.state is State.DONE else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not finite(value):
         return None
     return float(value)
 

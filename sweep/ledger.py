@@ -10,6 +10,9 @@ from sweep.model import State, Submission, Verdict
 
 Event = Mapping[str, Any]
 
+#: How the reasons begin that rest on the result, good or bad; verdict.py's table gives them.
+BY_RESULT = "exit code 0"
+
 
 @dataclass
 class Ledger:
@@ -59,6 +62,13 @@ def add_up(events: Iterable[Event]) -> Ledger:
 
 
 def _planned(ledger: Ledger, event: Event) -> None:
+    if ledger.planned and ledger.planned.get("objective") != event.get("objective"):
+        # What was judged by its result is judged again: the results are still there.
+        ledger.settled = {
+            number: (attempt, verdict)
+            for number, (attempt, verdict) in ledger.settled.items()
+            if not verdict.reason.startswith(BY_RESULT)
+        }
     ledger.planned = event
     ledger.jobs = list(event["jobs"])
 
@@ -82,6 +92,10 @@ def _submitted(ledger: Ledger, event: Event) -> None:
     _update(ledger, event["token"], job_id=event["id"])
 
 
+def _unanswered(ledger: Ledger, event: Event) -> None:
+    _update(ledger, event["token"], unanswered=True)
+
+
 def _refused(ledger: Ledger, event: Event) -> None:
     _update(ledger, event["token"], refused=event["reason"])
 
@@ -97,7 +111,9 @@ def _cancelled(ledger: Ledger, event: Event) -> None:
 
 def _observed(ledger: Ledger, event: Event) -> None:
     for number, attempt, state, *rest in event["trials"]:
-        ledger.settled[number] = (attempt, Verdict(State(state), *rest))
+        # Someone may have looked before a retry, and written after it.
+        if attempt >= ledger.attempts.get(number, 1):
+            ledger.settled[number] = (attempt, Verdict(State(state), *rest))
 
 
 def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
@@ -117,6 +133,7 @@ _READERS = {
     "retried": _retried,
     "submitting": _submitting,
     "submitted": _submitted,
+    "unanswered": _unanswered,
     "refused": _refused,
     "cancelled": _cancelled,
     "observed": _observed,

@@ -108,6 +108,8 @@ class Submission:
         What the scheduler answered; empty while that is not known.
     refused : str
         Why the scheduler would not have it; empty otherwise.
+    unanswered : bool
+        The call is over and brought no answer; so the job is there by now, or never will be.
     """
 
     token: str
@@ -117,6 +119,7 @@ class Submission:
     at: float
     job_id: str = ""
     refused: str = ""
+    unanswered: bool = False
 
 
 class JobState(StrEnum):
@@ -163,6 +166,7 @@ class Attempt:
 
     number: int
     job_id: str = ""
+    job_name: str = ""
     host: str = ""
     started_at: float | None = None
     ended: bool = False

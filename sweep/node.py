@@ -15,7 +15,6 @@ also on NFS. The exit record replaces it by rename, so that no reader ever sees 
 """
 
 import argparse
-import ctypes
 import errno
 import json
 import os
@@ -105,11 +104,34 @@ def claim(path: str, record: Record) -> bool:
     except (OSError, ValueError):
         return False
     same = all(other.get(key) == record[key] for key in ("job_id", "job_name", "index"))
-    if not same or other.get("ended") or not record["job_id"]:
+    if not same or not record["job_id"] or not _is_over(other):
         return False
     record["restarts"] = other.get("restarts", 0) + 1
     replace(path, record)
     return True
+
+
+def _is_over(other: Record) -> bool:
+    """Whether a claim of our own job can be taken up: it was interrupted, and nobody is still at it."""
+    if other.get("ended"):
+        return bool(other.get("told") or other.get("signal"))  # a requeue begins by sending SIGTERM
+    pid = other.get("pid")
+    return other.get("host") != socket.gethostname() or not pid or not _runs_node(pid)
+
+
+def _runs_node(pid: int) -> bool:
+    """Whether this process is there and is a runner, as far as this machine tells."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as line:
+            return b"node.py" in line.read()
+    except OSError:
+        return True
 
 
 def _link(source: str, path: str) -> None:
@@ -200,8 +222,10 @@ class Command(object):
 def _die_with_parent() -> None:
     """Ask Linux to kill the command if this process is: no trial runs on unwatched."""
     try:
+        import ctypes
+
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    except (OSError, AttributeError):
+    except (ImportError, OSError, AttributeError):
         pass
 
 

@@ -34,15 +34,28 @@ def run(call: Call) -> Reply:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,  # so that a time-out reaches the children too
-        env={**os.environ, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"},
+        env=_environment(),
     )
-    output, failure = _read(process, began + call.timeout_s)
+    try:
+        output, failure = _read(process, began + call.timeout_s)
+    except BaseException:  # Ctrl-C: nothing that was started may go on by itself
+        _kill(process)
+        raise
     if failure:
         _kill(process)
     exit_code = process.wait()
     # Job names and paths of others may be in any encoding; ours are compared, never guessed.
     out, err = (text.decode("utf-8", "surrogateescape") for text in output)
     return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began)
+
+
+#: What tells a task which one it is. A job that submits would hand it on to those it submits.
+_OF_A_TASK = ("SWEEP_TASK", "SWEEP_LOCAL_TASK_ID", "SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "PBS_ARRAYID")
+
+
+def _environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name not in _OF_A_TASK}
+    return {**own, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], str]:

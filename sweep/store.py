@@ -118,7 +118,7 @@ class Store:
         """Write a whole file by rename: a reader sees the old one or the new one."""
         path = self.path / name
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        data = _encoded(content) if isinstance(content, str) else content
         with _storing(path):
             try:
                 with temporary.open("wb") as out:
@@ -155,7 +155,7 @@ class Store:
         """Yield (offset, object) a line; None for one that does not parse."""
         try:
             data = (self.path / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StoreError(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
@@ -277,6 +277,8 @@ class Store:
 
     def begun(self) -> set[str]:
         """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
+        if not self.path.is_dir():
+            return set()
         try:
             shards = [entry.path for entry in os.scandir(self.path / "trials") if entry.is_dir()]
             return {name for shard in shards for name in os.listdir(shard)}
@@ -358,6 +360,14 @@ def _storing(path: Path) -> Iterator[None]:
         raise StoreError(
             f"cannot write {str(path)!r}: {what}", "free space or quota, or mend the permissions; then repeat"
         ) from error
+
+
+def _encoded(text: str) -> bytes:
+    """Encode as UTF-8: a path's undecodable bytes as they were, half characters of a result's spelled out."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def _trial(record: dict[str, Any]) -> Trial:

@@ -78,6 +78,12 @@ def _exit_0(evidence: Evidence) -> bool:
     return _recorded(evidence) and evidence.attempt is not None and evidence.attempt.exit_code == 0
 
 
+def _interrupted(evidence: Evidence) -> bool:
+    """Whether a signal ended it: it may have been requeued, and the scheduler will say so."""
+    attempt = evidence.attempt
+    return _recorded(evidence) and attempt is not None and bool(attempt.told or attempt.signal)
+
+
 def _says(state: JobState) -> Callable[[Evidence], bool]:
     return lambda evidence: evidence.word is not None and evidence.word.state is state
 
@@ -164,6 +170,16 @@ TABLE: tuple[Row, ...] = (
     # -- the exit record is there
     Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
     Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}"),
+    Row(
+        _both(_recorded, _pending),
+        State.QUEUED,
+        lambda e: f"was requeued ({_ended_how(e)}); {_waiting(e)}",
+    ),
+    Row(
+        _both(_interrupted, _running),
+        State.RUNNING,
+        lambda e: f"was told to stop ({_ended_how(e)}); the scheduler has not said how its job ended",
+    ),
     Row(_told_to_stop, State.CANCELLED, lambda e: f"cancelled while it ran ({_ended_how(e)})"),
     Row(_both(_recorded, _outcome(*_KILLED)), State.FAILED, lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})"),
     Row(_recorded, State.FAILED, _ended_how),
@@ -191,7 +207,11 @@ TABLE: tuple[Row, ...] = (
     Row(_both(_ended, _outcome(Outcome.FAILED)), State.FAILED, lambda e: f"{_by_scheduler(e)}; no exit record"),
     Row(_ended, State.LOST, lambda e: f"{_job(e)} ended ({_by_scheduler(e)}) and left no exit record"),
     # -- the scheduler answered and does not name it
-    Row(_both(_absent, lambda e: e.cancel_asked), State.CANCELLED, lambda _: "cancelled before it ran"),
+    Row(
+        _both(_absent, _not(_claimed), lambda e: e.cancel_asked),
+        State.CANCELLED,
+        lambda _: "cancelled before it ran",
+    ),
     Row(
         _both(_absent, _not(_gone_for_long), _claimed),
         State.RUNNING,
@@ -201,6 +221,11 @@ TABLE: tuple[Row, ...] = (
         _both(_absent, _not(_gone_for_long)),
         State.QUEUED,
         lambda e: f"{_job(e)} is not in the queue; its exit record is awaited",
+    ),
+    Row(
+        _both(_absent, lambda e: e.cancel_asked),
+        State.CANCELLED,
+        lambda _: "cancelled while it ran; it left no exit record",
     ),
     Row(
         _absent,
@@ -253,6 +278,11 @@ def result_problem(result: Any, objective: Objective) -> str:
     >>> result_problem({"segMeasure": 0.7}, Objective()), result_problem({"segMeasure": None}, Objective())
     ('', 'segMeasure is null in segMeasure.json')
     """
+    # What a result holds may be no text at all, half a character, say; what is said of it is.
+    return _problem(result, objective).encode("utf-8", "backslashreplace").decode()
+
+
+def _problem(result: Any, objective: Objective) -> str:
     if not isinstance(result, dict):
         return f"{objective.file} holds a {type(result).__name__}, not an object"
     if result.get("complete") is False:
@@ -268,6 +298,14 @@ def result_problem(result: Any, objective: Objective) -> str:
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{objective.metric} is {str(value)[:40]!r} in {objective.file}, not a number"
-    if not math.isfinite(value):
-        return f"{objective.metric} is {value} in {objective.file}"
+    if not finite(value):
+        return f"{objective.metric} is {str(value)[:40]} in {objective.file}"
     return ""
+
+
+def finite(value: float) -> bool:
+    """Whether a number is one to rank by: not NaN, not infinite, not larger than any float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -48,7 +48,7 @@ def test_the_best_come_first_and_nothing_is_dropped() -> None:
     assert frame([entry(0, 0.5), entry(1, 0.4)], MINIMIZE)["trial"].tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), "0.99", True, [1]])
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), "0.99", True, [1], 10**400])
 def test_what_is_no_number_never_wins(bad: Any) -> None:
     entries = [entry(0, bad, x=1), entry(1, 0.1, x=2)]
     assert frame(entries, MAXIMIZE)["trial"].tolist() == [1, 0]
@@ -88,6 +88,24 @@ def test_parameters_that_do_not_vary_are_named_once() -> None:
     assert view.fixed == {"same": "a"}
     assert view.heads == ["rank", "trial", "x", "score", "elapsed", "CPU", "CPU %", "peak memory", "state"]
     assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "done"]
+
+
+def test_names_that_are_the_leaderboards_own_get_a_prefix() -> None:
+    """LoRA has a rank, and a metric may be the elapsed time that the program measured itself."""
+    entries = [entry(0, 0.5, rank=8, cost=1), entry(1, 0.9, rank=4, cost=2)]
+    table = frame(entries, MAXIMIZE)
+    assert table["param.rank"].tolist() == [4, 8]
+    assert table["cost"].tolist() == [2, 1]
+    assert table["rank"].tolist() == [1, 2]
+    timed = [Entry(one.trial, one.verdict, {"elapsed_s": 3.0 - one.trial.number}) for one in entries]
+    table = frame(timed, Objective("elapsed_s", "minimize"))
+    assert table["result.elapsed_s"].tolist() == [2.0, 3.0]
+    assert table["elapsed_s"].tolist() == [10.0, 10.0]
+    lone = Entry(
+        Trial(0, "0" * 16, {"score": 7}, 0, 0, Resources(60, 100, 2), ("p",)), timed[0].verdict, {"score": 0.5}
+    )
+    table = frame([lone], MAXIMIZE)
+    assert (table["param.score"].tolist(), table["score"].tolist()) == ([7], [0.5])
 
 
 def test_exports() -> None:

@@ -64,10 +64,11 @@ def queue(sandbox: Sandbox) -> Queue:
 
 def test_a_job_runs_where_and_as_it_was_submitted(queue: Queue) -> None:
     body = 'echo "$PWD|$SWEEP_LOCAL_JOB_ID|$SWEEP_LOCAL_JOB_NAME|${SWEEP_LOCAL_TASK_ID-none}|$MINE" > out; exit 3'
-    assert queue.submit(body, "--name", "a b", "--set", "MINE=x y") == "1"
+    job = queue.submit(body, "--name", "a b", "--set", "MINE=x y")
+    assert job.startswith("1.")
     queue.until(queue.ended)
-    assert (queue.sandbox.path / "out").read_text() == f"{queue.sandbox.path}|1|a b|none|x y\n"
-    [task] = queue.tasks("1")
+    assert (queue.sandbox.path / "out").read_text() == f"{queue.sandbox.path}|{job}|a b|none|x y\n"
+    [task] = queue.tasks(job)
     assert (task["state"], task["exit_code"], task["name"], task["index"]) == ("FAILED", 3, "a b", None)
     assert task["elapsed_s"] >= 0
     assert task["cpu_s"] is not None
@@ -128,7 +129,8 @@ def test_walltime_ends_a_job(queue: Queue) -> None:
 def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
     one = queue.submit("sleep 60", "--array=0-5%2")
     queue.until(lambda: queue.states(one).count("RUNNING") == 2)
-    queue.run("cancel", f"{one}_0", f"{one}_5", "999")
+    unknown = "999" + one[one.index(".") :]
+    queue.run("cancel", f"{one}_0", f"{one}_5", unknown)
     queue.until(lambda: queue.states(one).count("CANCELLED") == 2)
     assert queue.tasks(one)[5]["state"] == "CANCELLED"
     assert not queue.ended(one)
@@ -136,6 +138,53 @@ def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
     queue.until(lambda: set(queue.states(one)) == {"CANCELLED"})
     queue.run("cancel", one)  # safe to repeat
     assert "is not a job id" in queue.run("cancel", "x", code=2)
+
+
+def test_another_hosts_or_users_queue_does_not_answer_for_ours(queue: Queue) -> None:
+    """The sweep's folder is shared, the queue is not: what it does not have, it must not call unknown."""
+    assert "is in the queue 'elsewhere-ab12'" in queue.run("status", "1.elsewhere-ab12", code=3)
+    queue.run("cancel", "1.elsewhere-ab12", code=3)
+
+
+def test_what_ignores_sigterm_is_killed_with_all_its_children(queue: Queue) -> None:
+    body = "trap '' TERM; setsid bash -c \"trap '' TERM; echo \\$\\$ > child; sleep 300\" & sleep 300; sleep 300"
+    job = queue.submit(body)
+    written = queue.sandbox.path / "child"
+    queue.until(lambda: written.exists() and written.read_text() != "")
+    child = psutil.Process(int(written.read_text()))
+    queue.run("cancel", job)
+    queue.until(lambda: queue.states(job) == ["CANCELLED"], timeout_s=30)
+    queue.until(lambda: not child.is_running() or child.status() == "zombie")
+
+
+def test_a_task_that_submits_does_not_hand_on_which_one_it_is(queue: Queue) -> None:
+    queue.sandbox.env["SWEEP_LOCAL_TASK_ID"] = "7"
+    queue.submit('echo "${SWEEP_LOCAL_TASK_ID-none}" > out')
+    queue.until(queue.ended)
+    assert (queue.sandbox.path / "out").read_text() == "none\n"
+
+
+def test_a_relative_spool_is_where_it_was_named(queue: Queue) -> None:
+    queue.sandbox.env["SWEEP_LOCAL_SPOOL"] = "./sp ool"
+    queue.submit("true")
+    queue.until(queue.ended)
+    assert queue.states() == ["COMPLETED"]
+
+
+def test_a_users_own_modules_do_not_stand_in_for_pythons(queue: Queue) -> None:
+    queue.sandbox.write("socket.py", "raise SystemExit('mine')")
+    queue.sandbox.write("sweep.py", "raise SystemExit('mine')")
+    script = str(queue.sandbox.write("job.sh", "true\n"))
+    ran = queue.sandbox.run(sys.executable, "-P", "-m", "sweep.localbatch", "submit", script)
+    assert ran.code == 0, ran.err
+
+
+def test_a_request_that_cannot_be_read_stops_nothing(queue: Queue) -> None:
+    queue.submit("true")
+    queue.until(queue.ended)
+    (Path(queue.sandbox.env["SWEEP_LOCAL_SPOOL"]) / "jobs" / "5.json").write_text("")
+    job = queue.submit("true")
+    queue.until(lambda: queue.states(job) == ["COMPLETED"])
 
 
 def test_it_outlives_the_terminal(queue: Queue) -> None:
@@ -189,5 +238,5 @@ def test_old_jobs_are_forgotten(queue: Queue) -> None:
     lines[-1]["set"]["ended_at"] -= 8 * 86400
     events.write_text("".join(json.dumps(line) + "\n" for line in lines))
     queue.submit("true")
-    queue.until(lambda: [task["id"] for task in queue.tasks()] == ["2"])
+    queue.until(lambda: [task["id"].partition(".")[0] for task in queue.tasks()] == ["2"])
     assert os.listdir(events.parent)

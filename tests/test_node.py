@@ -214,6 +214,32 @@ def test_a_requeued_task_takes_up_its_own_claim(folder: Folder) -> None:
     assert folder.record["restarts"] == 1
 
 
+def test_a_requeue_begins_with_a_signal_and_the_rerun_takes_the_claim_up(folder: Folder) -> None:
+    """Slurm's requeue, and its pre-emption: SIGTERM first, so the record says how it ended; then once more."""
+    code = "import os, signal, sys, time; print('ran', flush=True)\nif not os.path.exists('again'): open('again', 'w').close(); time.sleep(60)"
+    folder.plan(PYTHON, "-c", code)
+    process = subprocess.Popen(folder.argv())
+    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
+    folder.until(lambda: (folder.work / "again").exists())
+    process.terminate()
+    process.wait(20)
+    assert folder.record["ended"] is True
+    assert folder.run(**{"job-id": "10"}).returncode == 0  # another job leaves it alone
+    assert folder.log == "ran\n"
+    assert folder.run().returncode == 0
+    assert folder.log == "ran\nran\n"
+    assert (folder.record["restarts"], folder.record["exit_code"], folder.record["told"]) == (1, 0, [])
+
+
+def test_a_claim_whose_runner_lives_is_not_taken_up(folder: Folder) -> None:
+    folder.plan(PYTHON, "-c", "import time; print('ran', flush=True); time.sleep(2)")
+    first = subprocess.Popen(folder.argv())
+    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
+    assert "nothing run" in folder.run().stdout  # the same job id, name and task, started twice
+    assert first.wait(20) == 0
+    assert folder.log == "ran\n"
+
+
 def test_an_old_result_does_not_pass_for_a_new_one(folder: Folder) -> None:
     folder.plan("true")
     own = folder.store.trial_folder(folder.trial)

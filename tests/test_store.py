@@ -163,6 +163,30 @@ def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
     assert attempt is None or attempt.number == 1
 
 
+def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:
+    failed = Verdict(State.FAILED, "exit code 3")
+    retried = {"event": "retried", "trials": [[0, 2]], "jobs": ["j0002"]}
+    ledger = add_up([{"event": "planned", "jobs": []}, retried, observed([(0, 1, failed)])])
+    assert ledger.settled == {}
+    done = Verdict(State.DONE, "exit code 0 and a valid result")
+    assert add_up([retried, observed([(0, 2, done)])]).settled == {0: (2, done)}
+
+
+def test_another_objective_judges_the_results_again() -> None:
+    plans = [
+        {"event": "planned", "jobs": [], "objective": {"metric": metric}} for metric in ("typo", "typo", "acc")
+    ]
+    settled = observed(
+        [
+            (0, 1, Verdict(State.FAILED, "exit code 0, but r.json has no typo")),
+            (1, 1, Verdict(State.FAILED, "exit code 3")),
+            (2, 1, Verdict(State.CANCELLED, "cancelled")),
+        ]
+    )
+    assert set(add_up([plans[0], settled, plans[1]]).settled) == {0, 1, 2}
+    assert set(add_up([plans[0], settled, plans[2]]).settled) == {1, 2}
+
+
 def test_the_journal_adds_up() -> None:
     submitting = {"event": "submitting", "at": 1.0, "index": None}
     verdict = Verdict(State.DONE, "exit code 0 and a valid result", 5.0, 4.0, 100.0, "n1")

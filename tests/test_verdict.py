@@ -62,6 +62,10 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "word": FAILED, "attempt": ended(None, 9)}, State.FAILED, "killed by SIGKILL"),
     ({"submission": SENT, "word": FAILED, "attempt": ended(127, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
     ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM)}, State.FAILED, "walltime exceeded (killed by SIGTERM)"),
+    # a requeue begins with a signal, and the scheduler says what comes of it
+    ({"submission": SENT, "word": PENDING, "attempt": ended(None, 15, told=TERM)}, State.QUEUED, "was requeued (killed by SIGTERM)"),
+    ({"submission": SENT, "word": RUNNING, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "word": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
     # cancelled too late: it had ended well
@@ -83,6 +87,8 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "gone_s": LONG}, State.LOST, "began"),
     ({"submission": SENT, "word": ABSENT, "attempt": ended(), "result": GOOD, "gone_s": LONG}, State.DONE, "valid result"),
     ({"submission": SENT, "word": ABSENT, "cancel_asked": True}, State.CANCELLED, "before it ran"),
+    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": LONG}, State.CANCELLED, "while it ran"),
 ]  # fmt: skip
 
 
@@ -125,6 +131,7 @@ def test_usage_is_the_nodes_before_the_schedulers() -> None:
         ({"segMeasure": 1}, ""),
         ({"segMeasure": float("nan")}, "nan"),
         ({"segMeasure": float("inf")}, "inf"),
+        ({"segMeasure": 10**400}, "segMeasure is 1000"),
         ({"segMeasure": "0.5"}, "not a number"),
         ({"segMeasure": True}, "not a number"),
         ({"segMeasure": None}, "null"),

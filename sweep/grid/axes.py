@@ -54,11 +54,13 @@ def values(axis: Any) -> list[Any]:
     return axis
 
 
+def canonical(value: Any) -> Any:
+    """Give equal numbers one form: 1 and 1.0 are equal, 1 and true are not."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
 def _same(value: Any) -> str:
-    """Give equal values one key: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(canonical(value), sort_keys=True)
 
 
 def _short(axis: dict[str, Any]) -> list[Any]:

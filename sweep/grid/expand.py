@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sweep.errors import nearest
 from sweep.grid import units
+from sweep.grid.axes import canonical
 from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
 from sweep.grid.schema import Grid
 from sweep.grid.source import Path, Source
@@ -36,7 +37,8 @@ class Draft:
 
 def trial_id(params: Mapping[str, Any], replicate: int) -> str:
     """Hash a trial's content, 16 hex digits: at a million trials, two collide once in 10^7 plans."""
-    content = json.dumps([params, replicate], sort_keys=True, separators=(",", ":"))
+    same = {name: canonical(value) for name, value in params.items()}  # 1 and 1.0 are one value
+    content = json.dumps([same, replicate], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -146,7 +148,7 @@ def _one_at_a_time(grid: Grid, groups: list[Any], source: Source) -> Iterator[Pa
     variants = [{**centre, **step} for _, group in groups for step in _steps(group)]
     seen = set()
     for params in [centre, *variants]:
-        key = json.dumps(params, sort_keys=True)
+        key = trial_id(params, 0)
         if key not in seen:
             seen.add(key)
             yield params

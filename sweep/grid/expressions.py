@@ -68,7 +68,7 @@ def flags(params: Mapping[str, Any]) -> list[str]:
         if value is True:
             out.append(option)
         elif isinstance(value, list):
-            out += [option, *map(text, value)]
+            out += [option, *map(text, value)] if value else []
         elif value is not None and value is not False:
             spelled = text(value)
             out += [f"{option}={spelled}"] if spelled.startswith("-") else [option, spelled]
@@ -181,10 +181,20 @@ def split(command: str) -> list[str]:
         else:
             masked += piece
     try:
-        words = shlex.split(masked)
+        words = shlex.split(_joined(masked))
     except ValueError as error:
         raise ExpressionError(f"the command does not split into arguments: {error}", "close the quote") from None
     return [_unmask(word, kept) for word in words]
+
+
+#: A single-quoted part, a double-quoted part, an escaped character, any other.
+_SHELL_PIECE = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.|.""", re.DOTALL)
+
+
+def _joined(line: str) -> str:
+    """Join lines that end with a backslash, as a shell does outside of single quotes, and shlex does not."""
+    pieces = _SHELL_PIECE.findall(line)
+    return "".join(piece if piece.startswith("'") else piece.replace("\\\n", "") for piece in pieces)
 
 
 def _unmask(word: str, kept: list[str]) -> str:

@@ -106,7 +106,9 @@ class _Part(BaseModel):
 class ObjectiveSpec(_Part):
     """What makes one trial better than another."""
 
-    metric: str = Field("segMeasure", description="a number in the result file; a.b reaches into an object")
+    metric: str = Field(
+        "segMeasure", min_length=1, description="a number in the result file; a.b reaches into an object"
+    )
     goal: Literal["maximize", "minimize"] = "maximize"
     file: Annotated[str, AfterValidator(_result_file)] = Field(
         "segMeasure.json", description="the result file's name in the trial's folder"

@@ -77,7 +77,7 @@ def value(text: str) -> Any:
     """
     try:
         return _Reader("--set").plain(YAML(typ="rt").load(text), ())
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise GridError(f"{text!r} is not a YAML value: {str(error).splitlines()[0]}") from None
 
 
@@ -115,7 +115,7 @@ class _Reader:
         out: dict[str, Any] = {}
         for key in node:
             here = (*path, key)
-            if key in node.lc.data:
+            if key in (node.lc.data or {}):
                 line, column = node.lc.key(key)
                 self.places[here] = (line + 1, column + 1)
             if not isinstance(key, str):
@@ -136,6 +136,8 @@ class _Reader:
         if node is None or isinstance(node, bool):
             return node
         if isinstance(node, str) and not isinstance(node, TaggedScalar):
+            if any("\ud800" <= char <= "\udfff" for char in node):
+                raise self._error(path, f"{str(node)!r} holds half a character", "no program can receive one")
             return str(node)
         if isinstance(node, int):
             # ScalarBoolean, an anchored true, is an int as well.

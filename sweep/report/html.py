@@ -12,7 +12,7 @@ from sweep.verbs.report import Report
 
 def page(report: Report) -> str:
     """Render the page: winner, leaderboard, counts. No script, nothing fetched, everything escaped."""
-    table = shown(report.frame, report.objective.metric)
+    table = shown(report.frame, report.column)
     best = report.best
     template = environment().get_template("report.html.j2")
     return template.render(

@@ -91,6 +91,9 @@ def status(report: StatusReport) -> RenderableType:
     lines: list[RenderableType] = [Text(report.name, "bold"), head, Text(counts or "no trials")]
     if report.running:
         lines += [GAP, _running(report.running), GAP]
+    for reason, n in list(report.planned_because.items())[:5]:
+        if reason != "not submitted yet":
+            lines.append(Text(f"planned, {n}: {reason}"))
     for reason, n in list(report.queued_because.items())[:5]:
         lines.append(Text(f"queued, {n}: {reason}"))
     if report.failures:
@@ -116,12 +119,11 @@ def _running(rows: list[dict[str, Any]]) -> RenderableType:
         ["running", "elapsed", "of", "CPU", "memory", "of", "on", "job"], [False, *[True] * 5, False, False]
     )
     for row in rows[:SHOWN]:
-        cpu = 100 * row["cpu_s"] / row["elapsed_s"] if row["cpu_s"] and row["elapsed_s"] else None
         table.add_row(
             str(row["trial"]),
             words.duration(row["elapsed_s"]),
             words.duration(row["walltime_s"]),
-            words.percent(cpu),
+            words.percent(row["cpu_percent"]),
             words.memory(row["memory_mib"]),
             words.memory(row["asked_memory_mib"]),
             Text(row["host"] or "–"),
@@ -143,7 +145,7 @@ def _failures(rows: list[dict[str, Any]]) -> RenderableType:
 def leaderboard(report: Report, top: int) -> RenderableType:
     """Show the best trials, the counts and the best configuration."""
     metric = report.objective.metric
-    view = shown(report.frame, metric, top)
+    view = shown(report.frame, report.column, top)
     lines: list[RenderableType] = [
         Text(f"{report.name}: by {metric}, {report.objective.goal}", "bold"),
         GAP,
@@ -183,7 +185,7 @@ def _frame(view: Shown) -> Table:
     return table
 
 
-def best(config: dict[str, Any], metric: str) -> RenderableType:
+def best(config: dict[str, Any]) -> RenderableType:
     """Show the best configuration and the command that repeats it."""
     table = _table(["parameter", "value"], [False, False])
     for name, value in config["parameters"].items():
@@ -191,7 +193,7 @@ def best(config: dict[str, Any], metric: str) -> RenderableType:
     tied = f"; as good: trial {', '.join(map(str, config['ties']))}" if config["ties"] else ""
     return Group(
         Text(
-            f"{config['sweep']}: trial {config['trial']}, {metric} {words.score(config[metric])}{tied}",
+            f"{config['sweep']}: trial {config['trial']}, {config['metric']} {words.score(config['score'])}{tied}",
             "bold",
         ),
         table,

@@ -1,8 +1,9 @@
-"""The batch system that comes with sweep, for one machine; see ``sweep/localbatch.py``."""
+"""The batch system that comes with sweep, for one machine; see ``sweep/localbatch/``."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from sweep.errors import SchedulerRefused
 from sweep.model import JobState, Outcome, TaskRef, Word
 from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
 
-_COMMAND = (sys.executable, "-m", "sweep.localbatch")
+#: -P: no module of the user's own, in the folder where she is, stands in for one of Python's.
+_COMMAND = (sys.executable, "-P", "-m", "sweep.localbatch")
 
 #: localbatch's own words; its docstring is the manual.
 STATES: dict[str, tuple[JobState, Outcome | None]] = {
@@ -64,7 +66,7 @@ class Local:
         if reply.exit_code == 2:
             raise SchedulerRefused(f"the local scheduler refused: {reply.said}", "change `resources` in the grid")
         job_id = reply.stdout.strip()
-        if reply.exit_code != 0 or not job_id.isdigit():
+        if reply.exit_code != 0 or not re.fullmatch(r"\d+\.[\w-]+", job_id):
             raise silent(call, reply)
         return job_id
 

@@ -87,6 +87,15 @@ def _flat(record: Mapping[str, Any]) -> Record:
     return out
 
 
+def whole_job(full_id: str) -> str:
+    """Name the array that a subjob belongs to.
+
+    >>> whole_job("2[0].vm"), whole_job("11.vm")
+    ('2[].vm', '11.vm')
+    """
+    return re.sub(r"\[\d+\]", "[]", full_id, count=1)
+
+
 def ref(full_id: str) -> tuple[str, int | None]:
     """Split ``19[3].vm`` into its number and index.
 

@@ -56,8 +56,8 @@ _SILENT = re.compile(
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
 
-#: More ids than this in one command line, and all of the user's jobs are asked for instead.
-_MOST_IDS = 2000
+#: One argument of a command line holds 128 KiB, which is some 16,000 ids.
+_MOST_IDS = 10_000
 
 
 class Slurm:
@@ -124,22 +124,22 @@ class Slurm:
         """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended."""
         yield from _ping()
         ids = sorted({task.job_id for task in tasks}, key=int)
-        few = len(ids) <= _MOST_IDS
-        which = f"--jobs={','.join(ids)}" if few else "--me"
-        call = Call(("squeue", "-h", "-a", "-r", "-t", "all", which, "-o", _SQUEUE_FORMAT))
-        living = yield call
-        # All ids unknown is an error to squeue, and an answer to us.
-        if living.exit_code != 0 and "Invalid job id" not in living.stderr:
-            raise silent(call, living)
-        told = read_squeue(living.stdout)
-        which = f"--jobs={','.join(ids)}" if few else "--starttime=now-30days"
-        ended = yield Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), timeout_s=120)
-        if ended.exit_code == 0:
-            told = merged(told, read_sacct(ended.stdout))
-        elif not _no_accounting(ended):
-            # It exists and is down: who is not in the queue may have ended, which only it could say.
-            known = {task: told[task] for task in tasks if task in told}
-            return Poll(known, (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",))
+        told: dict[TaskRef, Word] = {}
+        notes: tuple[str, ...] = ()
+        for start in range(0, len(ids), _MOST_IDS):
+            which = f"--jobs={','.join(ids[start : start + _MOST_IDS])}"
+            call = Call(("squeue", "-h", "-a", "-r", "-t", "all", which, "-o", _SQUEUE_FORMAT))
+            living = yield call
+            # All ids unknown is an error to squeue, and an answer to us.
+            if living.exit_code != 0 and "Invalid job id" not in living.stderr:
+                raise silent(call, living)
+            ended = yield Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
+            if ended.exit_code != 0 and not _no_accounting(ended):
+                # It exists and is down: who is not in the queue may have ended, which only it could say.
+                notes = (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",)
+            told |= merged(read_squeue(living.stdout), read_sacct(ended.stdout if ended.exit_code == 0 else ""))
+        if notes:
+            return Poll({task: told[task] for task in tasks if task in told}, notes)
         return Poll({task: told.get(task, absent()) for task in tasks})
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
@@ -195,14 +195,15 @@ def read_sacct(text: str) -> dict[TaskRef, Word]:
     peaks: dict[TaskRef, float] = {}
     for line in text.splitlines():
         fields = line.split("|", 6)
-        if len(fields) < 7 or "[" in fields[0]:  # 9_[6-9%3]: pending, and squeue has named each
+        if len(fields) < 7:
             continue
         job, state, exit_code, elapsed, cpu, peak, name = fields
-        ref = _ref(job.partition(".")[0])
         if "." in job:
+            ref = _ref(job.partition(".")[0])
             peaks[ref] = max(peaks.get(ref, 0.0), _mib(peak) or 0.0)
-        else:
-            code, _, number = exit_code.partition(":")
+            continue
+        code, _, number = exit_code.partition(":")
+        for ref in _refs(job):
             words[ref] = _word(
                 state,
                 exit_code=int(code) if code.isdigit() else None,
@@ -260,6 +261,19 @@ def _with_peak(word: Word, peak_mib: float | None) -> Word:
     if not peak_mib:
         return word
     return replace(word, peak_memory_mib=peak_mib)
+
+
+def _refs(text: str) -> list[TaskRef]:
+    """Write out a row that stands for several tasks that never began.
+
+    >>> [str(ref) for ref in _refs("9_[6-7,9%3]")]
+    ['9[6]', '9[7]', '9[9]']
+    """
+    found = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", text)
+    if not found:
+        return [_ref(text)]
+    spans = (part.partition("-") for part in found[2].split(","))
+    return [TaskRef(found[1], i) for first, _, last in spans for i in range(int(first), int(last or first) + 1)]
 
 
 def _ref(text: str) -> TaskRef:

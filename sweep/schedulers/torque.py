@@ -86,7 +86,7 @@ class Torque:
             if reply.exit_code != 0:
                 raise silent(call, reply)
             if reply.stdout.strip():
-                found[name] = reply.stdout.split()[0]
+                found[name] = pbslike.whole_job(reply.stdout.split()[0])
         return found
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:

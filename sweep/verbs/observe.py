@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from sweep.errors import LockHeld, NoSuch, SchedulerSilent, StoreError
+from sweep.errors import LockHeld, NoSuch, SchedulerError, StoreError, UsageError
 from sweep.ledger import Ledger, observed
 from sweep.model import (
     Evidence,
@@ -165,7 +165,7 @@ def _words(
         return known, gone, "", ()
     try:
         poll = shell.converse(has.scheduler.poll(list(asked)))
-    except SchedulerSilent as error:
+    except SchedulerError as error:  # silent, or a word that we do not know yet: nothing is judged by it
         since = f"; shown as of {time.ctime(at)}" if at else ""
         return known, gone, f"{error}{since}", ()
     words = {task: _checked(word, asked[task]) for task, word in poll.words.items()}
@@ -230,7 +230,7 @@ class _Witness:
     ) -> None:
         self.store, self.ledger = store, ledger
         self.objective = has.objective
-        self.grace_s = float(os.environ.get("SWEEP_GRACE_S") or has.scheduler.grace_s)
+        self.grace_s = _grace_s(has)
         self.words, self.gone = words, gone
         self.begun = store.begun()
         self.now = time.time()
@@ -241,6 +241,8 @@ class _Witness:
         # Of a trial that waits in the queue there is nothing to read, unless it was requeued.
         number = sent.attempt if sent else self.ledger.attempts.get(trial.number, 1)
         attempt = self.store.attempt(trial, number) if trial.id in self.begun else None
+        if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
+            word = None  # another job of ours holds the claim; this one's word is not about it
         result, problem = None, ""
         if attempt and attempt.ended and attempt.exit_code == 0:
             value, problem = self.store.result(trial, self.objective.file)
@@ -258,6 +260,15 @@ class _Witness:
             now=self.now,
         )
         return Seen(trial, judge(evidence), number, sent, evidence)
+
+
+def _grace_s(has: Settings) -> float:
+    """Return how long a record may be late: the scheduler's own grace, or ``$SWEEP_GRACE_S``."""
+    given = os.environ.get("SWEEP_GRACE_S")
+    try:
+        return float(given) if given else has.scheduler.grace_s
+    except ValueError:
+        raise UsageError(f"SWEEP_GRACE_S is {given!r}, not a number of seconds", "unset it, or give one") from None
 
 
 def _settle(store: Store, ledger: Ledger, seen: list[Seen], *, fresh: bool) -> None:
@@ -286,7 +297,7 @@ def pick(planned: Planned, wanted: str) -> Trial:
     NoSuch
         There is none, or several begin so.
     """
-    if wanted.isdigit() and int(wanted) in planned.trials:
+    if wanted.isascii() and wanted.isdecimal() and int(wanted) in planned.trials:
         return planned.trials[int(wanted)]
     found = [trial for trial in planned.trials.values() if trial.id.startswith(wanted.lower())] if wanted else []
     if len(found) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from sweep import store as stores
 from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.grid import Draft, Grid, Source
 from sweep.ledger import Ledger
-from sweep.model import Job, Resources, Trial
+from sweep.model import Job, Resources, State, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.store import Planned, Store
-from sweep.verbs.observe import newest
+from sweep.verbs.observe import newest, observe
 
 
 @dataclass
@@ -106,11 +106,13 @@ def plan(
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
     limit, notes = _max_array_size(grid, shell)
-    store = Store(results.absolute() / grid.name) if dry_run else stores.create(results, grid.name)
+    store = Store(results.absolute() / grid.name)
     maker = JobMaker(grid, source, store, template, limit)
-    if dry_run:
-        settled, jobs, scripts = _work_out(store, drafts, maker)
-    else:
+    # Once without writing anything, so that what cannot be planned leaves nothing behind.
+    _check_kind(store, shell, grid, source)
+    settled, jobs, scripts = _work_out(store, drafts, maker)
+    if not dry_run:
+        stores.create(results, grid.name)
         with store.lock():
             settled, jobs, scripts = _work_out(store, drafts, maker)
             _write(store, settled, jobs, scripts, data, _event(grid, overrides, template, maker, settled, jobs))
@@ -134,6 +136,22 @@ def plan(
     )
 
 
+def _check_kind(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
+    """Refuse to plan for another scheduler while the old one has trials of ours: nobody would follow them."""
+    old = store.ledger()[0].planned
+    if old is None or old["kind"] == grid.scheduler.kind:
+        return
+    snapshot = observe(store, shell)
+    alive = [one for one in snapshot.seen if one.verdict.state in (State.SUBMITTING, State.QUEUED, State.RUNNING)]
+    if alive:
+        raise source.error(
+            ("scheduler",),
+            f"{len(alive)} trials are still queued or running on {old['kind']}, and the grid now says "
+            f"{grid.scheduler.kind}",
+            "wait for them, or `sweep cancel` them; or plan under another name",
+        )
+
+
 def _max_array_size(grid: Grid, shell: Shell) -> tuple[int, list[str]]:
     """Return how many tasks one array may have, and what to say about it."""
     given, kind = grid.submit.max_array_size, grid.scheduler.kind
@@ -151,16 +169,26 @@ def _max_array_size(grid: Grid, shell: Shell) -> tuple[int, list[str]]:
 def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
-    settled = settle(planned, drafts)
     sent = {number for number, one in newest(store, ledger).items() if not one.submission.refused}
+    settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = [trial for number, trial in settled.trials.items() if not trial.retired and number not in sent]
     tasks = [(trial, ledger.attempts.get(trial.number, 1)) for trial in unsent]
     jobs = maker.jobs(tasks, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
 
 
-def settle(planned: Planned, drafts: Iterable[Draft]) -> Settled:
-    """Match drafts to the trials of earlier plans, by their ids (pure)."""
+def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> set[int]:
+    """Return the trials that stay as they ran, or run; those that ended badly take what the grid now says."""
+    begun = store.begun()
+    ran = sent | {trial.number for trial in planned.trials.values() if trial.id in begun}
+    return {n for n in ran if n not in ledger.settled or ledger.settled[n][1].state is State.DONE}
+
+
+def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozenset()) -> Settled:
+    """Match drafts to the trials of earlier plans, by their ids (pure).
+
+    A trial in `as_ran` keeps its command, resources and seed: they are what its result came of.
+    """
     by_id = {trial.id: trial for trial in planned.trials.values()}
     number = max(planned.trials, default=-1) + 1
     lines, trials, asked, new = [], dict(planned.trials), set(), 0
@@ -176,6 +204,8 @@ def settle(planned: Planned, drafts: Iterable[Draft]) -> Settled:
             resources=draft.resources,
             argv=draft.argv,
         )
+        if known and known.number in as_ran:
+            trial = replace(known, retired=False)
         if not known:
             number, new = number + 1, new + 1
         if trial != known:

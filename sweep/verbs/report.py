@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import SweepError
+from sweep.errors import StoreError, SweepError
 from sweep.model import Objective, State
 from sweep.shell import Shell
 from sweep.store import Store
@@ -30,6 +30,7 @@ class Report:
     best: Best | None
     objective: Objective
     counts: dict[str, int]
+    column: str
     retired: int
     stale: str
     notes: tuple[str, ...]
@@ -56,13 +57,17 @@ def report(store: Store, shell: Shell, *, page: Callable[[Report], str] | None =
         best=leaderboard.best(entries, objective),
         objective=objective,
         counts={state.value: n for state in State if (n := len(snapshot.of(state)))},
+        column=leaderboard.metric_column(objective),
         retired=len(snapshot.seen) - len(snapshot.active),
         stale=snapshot.stale,
         notes=snapshot.notes,
     )
     if page:
-        made.csv = store.write("leaderboard.csv", made.frame.to_csv(index=False))
-        made.html = store.write("report.html", page(made))
+        try:
+            made.csv = store.write("leaderboard.csv", made.frame.to_csv(index=False))
+            made.html = store.write("report.html", page(made))
+        except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
+            made.notes += (str(error),)
     return made
 
 
@@ -99,7 +104,8 @@ def best_config(made: Report, workdir: str) -> dict[str, Any]:
         "trial": trial.number,
         "id": trial.id,
         "parameters": trial.params,
-        made.objective.metric: made.best.score,
+        "metric": made.objective.metric,
+        "score": made.best.score,
         "goal": made.objective.goal,
         "replicates": list(made.best.replicates),
         "ties": list(made.best.ties),
@@ -119,7 +125,7 @@ def _command(trial: Any, workdir: str, objective: Objective) -> str:
 
 
 def write_best(store: Store, config: dict[str, Any]) -> Path:
-    """Write best.yaml."""
+    """Write best.yaml. StoreError where that may not be."""
     from ruamel.yaml import YAML
 
     out = StringIO()

@@ -34,15 +34,15 @@ def retry(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> RetryReport
     UsageError
         A trial that was named has not ended, or is done.
     """
-    snapshot = observe(store, shell)
-    chosen = snapshot.of(*RETRIED)
-    if wanted:
-        planned = store.trials()
-        numbers = {pick(planned, text).number for text in wanted}
-        chosen = [_retryable(one) for one in snapshot.seen if one.trial.number in numbers]
-    if not chosen:
-        return RetryReport([], [])
-    with store.lock():
+    with store.lock():  # from the first look on: of two at once, the second sees what the first has planned
+        snapshot = observe(store, shell)
+        chosen = snapshot.of(*RETRIED)
+        if wanted:
+            planned = store.trials()
+            numbers = {pick(planned, text).number for text in wanted}
+            chosen = [_retryable(one) for one in snapshot.seen if one.trial.number in numbers]
+        if not chosen:
+            return RetryReport([], [])
         ledger = store.ledger()[0]
         maker = _maker(store, ledger)
         tasks = [(one.trial, one.attempt + 1) for one in chosen]
@@ -67,7 +67,7 @@ def _retryable(one: Seen) -> Seen:
 def _maker(store: Store, ledger: Ledger) -> JobMaker:
     event = ledger.planned or {}
     grid, source, _ = read_grid(
-        store.path / "grid.yaml", [*event["set"], f"workdir={json.dumps(event['workdir'])}"]
+        store.path / "grid.yaml", [*event["set"], f"workdir={json.dumps(event['workdir'], ensure_ascii=False)}"]
     )
     template = Path(event["template"]) if event["template"] else None
     return JobMaker(grid, source, store, template, event["max_array_size"])

@@ -24,6 +24,7 @@ class StatusReport:
     counts: dict[str, int]
     running: list[dict[str, Any]]
     failures: list[dict[str, Any]]
+    planned_because: dict[str, int]
     queued_because: dict[str, int]
     time_left_s: float | None
     retired: int
@@ -50,6 +51,7 @@ def status(store: Store, shell: Shell) -> StatusReport:
         counts={state: count for state, count in counts.items() if count},
         running=[_running(one) for one in snapshot.of(State.RUNNING)],
         failures=_failures(snapshot),
+        planned_because=_tally([one.verdict.reason for one in snapshot.of(State.PLANNED)]),
         queued_because=_tally([one.verdict.reason for one in snapshot.of(State.QUEUED)]),
         time_left_s=time_left_s(snapshot),
         retired=len(retired),
@@ -62,12 +64,15 @@ def status(store: Store, shell: Shell) -> StatusReport:
 
 def _running(one: Seen) -> dict[str, Any]:
     verdict, attempt = one.verdict, one.evidence.attempt if one.evidence else None
+    # Of the record's own moment: its CPU time is as old as its last heartbeat.
+    percent = 100 * attempt.cpu_s / attempt.elapsed_s if attempt and attempt.cpu_s and attempt.elapsed_s else None
     return {
         "trial": one.trial.number,
         "id": one.trial.id,
         "params": one.trial.params,
         "elapsed_s": verdict.elapsed_s,
         "cpu_s": verdict.cpu_s,
+        "cpu_percent": percent,
         "memory_mib": (attempt.memory_mib if attempt else None) or verdict.peak_memory_mib,
         "walltime_s": one.trial.resources.walltime_s,
         "asked_memory_mib": one.trial.resources.memory_mib,

@@ -9,16 +9,20 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sweep.errors import SchedulerBusy, SchedulerRefused
+from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.ledger import Ledger
 from sweep.model import State
 from sweep.schedulers import Request, Scheduler
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import Settings, observe, settings
+
+#: A submit command that outlives a killed `sweep submit` has given up by then: its time-out, and some.
+IN_FLIGHT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,13 @@ def _resolve_doubts(store: Store, shell: Shell, scheduler: Scheduler, ledger: Le
         return 0
     found = shell.converse(scheduler.find([one.job_name for one in doubts]))
     for one in doubts:
+        left_s = one.at + IN_FLIGHT_S - time.time()
+        if one.job_name not in found and not one.unanswered and left_s > 0:
+            raise SchedulerSilent(
+                f"a submission that was killed {IN_FLIGHT_S - left_s:.0f} s ago may still be on its way",
+                f"repeat `sweep submit` in {left_s:.0f} s: then the scheduler knows it, or never will",
+            )
+    for one in doubts:
         if one.job_name in found:
             store.note(event="submitted", token=one.token, id=found[one.job_name], adopted=True)
         else:
@@ -104,18 +115,27 @@ def _send_all(store: Store, shell: Shell, has: Settings, report: SubmitReport, r
     ledger = store.ledger()[0]
     waiting = list(units(store, ledger, has))
     report.trials_left = sum(unit.trials for unit in waiting)
+    refusal: SchedulerRefused | None = None
+    refused_job = ""
     for unit in waiting:
+        if unit.job == refused_job:
+            continue  # its script is what was refused; the other groups have their own
         if room is not None and unit.trials > room:
             report.why_left = f"max_queued is {has.max_queued}, and there is room for {room} more"
-            return
+            break
         try:
             _send(store, shell, has.scheduler, unit, report)
         except SchedulerBusy as error:
             report.why_left = str(error)
-            return
+            break
+        except SchedulerRefused as error:
+            refusal, refused_job = refusal or error, unit.job
+            continue
         report.trials_left -= unit.trials
         if room is not None:
             room -= unit.trials
+    if refusal:
+        raise refusal
 
 
 def _send(store: Store, shell: Shell, scheduler: Scheduler, unit: Unit, report: SubmitReport) -> None:
@@ -126,6 +146,9 @@ def _send(store: Store, shell: Shell, scheduler: Scheduler, unit: Unit, report: 
         job_id = shell.converse(scheduler.submit(request))
     except (SchedulerBusy, SchedulerRefused) as error:
         store.note(event="refused", token=token, reason=str(error))
+        raise
+    except BaseException:  # no answer, or Ctrl-C: the client has ended, or was ended by shell.py
+        store.note(event="unanswered", token=token)
         raise
     store.note(event="submitted", token=token, id=job_id)
     report.sent.append({"job": unit.job, "index": unit.index, "trials": unit.trials, "id": job_id})

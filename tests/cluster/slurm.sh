@@ -19,9 +19,11 @@ export SLURM_CONF=$LAB/etc/slurm.conf
 PATH=$PATH:/usr/sbin:/sbin
 
 install() {
-    if command -v slurmctld slurmd sbatch munged >/dev/null && { [ "$DBD" = 0 ] || command -v slurmdbd mariadbd >/dev/null; }; then
-        return
-    fi
+    local program missing=""
+    for program in slurmctld slurmd sbatch munged slurmdbd mariadbd; do
+        command -v "$program" >/dev/null || missing+=" $program"
+    done
+    [ -n "$missing" ] || return 0
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
     apt-get install -y -q --no-install-recommends slurmctld slurmd slurm-client munge slurmdbd mariadb-server

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,111 @@ def test_planning_an_edited_grid_again_keeps_what_is_known(sandbox: Sandbox, toy
     numbers = {row["x"]: row["trial"] for row in sandbox.sweep("report", "--json").json}
     assert numbers == {1: 0, 2: 1, 3: 2, 4: 3}
     assert (sandbox.path / "results/toy/grid.2.yaml").exists()
+
+
+def test_what_ran_stays_as_it_ran_and_what_failed_takes_the_new_command(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1, 2], how: [ok, fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    toy(parameters="{x: [1, 2], how: [ok, fail]}", command="[python3, trial.py, '{{ x }}', ok, NEW]", seed="7")
+    sandbox.sweep("plan")
+    argv = {n: sandbox.sweep("why", str(n), "--json").json["argv"] for n in range(4)}
+    assert [argv[n][-1] for n in range(4)] == ["ok", "NEW", "ok", "NEW"]
+    sandbox.sweep("retry")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 4}
+    assert sandbox.sweep("best", "--json").json["argv"][-1] in ("ok", "NEW")
+
+
+def test_a_corrected_objective_needs_no_new_run(sandbox: Sandbox, toy: Toy) -> None:
+    toy(objective="{metric: segmeasure}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"failed": 3}
+    assert "has no segmeasure (it has: segMeasure)" in sandbox.sweep("why", "0").out
+    toy(objective="{metric: segMeasure}")
+    sandbox.sweep("plan")
+    assert sandbox.states() == {"done": 3}
+
+
+def test_another_scheduler_is_refused_while_trials_run(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [60], how: [sleep]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    toy(parameters="{x: [60], how: [sleep]}", scheduler="{kind: torque}")
+    assert "1 trials are still queued or running on local" in sandbox.sweep("plan", code=2).err
+    sandbox.sweep("cancel")
+    sandbox.follow()
+    sandbox.sweep("plan")
+
+
+def test_retry_twice_at_once_plans_one_attempt(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1], how: [fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    command = [sys.executable, "-m", "sweep", "retry", "--json"]
+    both = [subprocess.Popen(command, cwd=sandbox.path, env=sandbox.env, stdout=subprocess.PIPE) for _ in "ab"]
+    planned = [json.loads(process.communicate()[0])["trials"] for process in both]
+    assert sorted(planned) == [[], [0]]
+
+
+def test_a_submission_killed_in_the_middle_is_waited_for(sandbox: Sandbox, toy: Toy) -> None:
+    """The client may outlive the killed command: what it sends may arrive after we asked."""
+    toy()
+    sandbox.sweep("plan")
+    event = {
+        "event": "submitting",
+        "at": time.time() - 5,
+        "token": "dead",
+        "job": "j0001",
+        "index": None,
+        "job_name": "toy.j0001.dead",
+    }
+    journal = sandbox.path / "results/toy/journal.jsonl"
+    with journal.open("a") as out:
+        out.write(json.dumps(event) + "\n")
+    ran = sandbox.sweep("submit", code=1)
+    assert "may still be on its way" in ran.err
+    assert "repeat `sweep submit` in 8" in ran.err
+    with journal.open("a") as out:
+        out.write(json.dumps({"event": "unanswered", "at": time.time(), "token": "dead"}) + "\n")
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+
+
+def test_one_group_that_is_refused_does_not_hold_up_the_others(sandbox: Sandbox, toy: Toy) -> None:
+    toy(resources="{memory: \"{{ '900000GiB' if x == 2 else '50MiB' }}\"}")
+    sandbox.sweep("plan")
+    assert "this machine has" in sandbox.sweep("submit", code=1).err
+    sandbox.follow()
+    assert sandbox.states() == {"planned": 1, "done": 2}
+    assert "planned, 1: the scheduler refused it" in sandbox.sweep("status").out
+
+
+def test_odd_results_break_no_report(sandbox: Sandbox, toy: Toy) -> None:
+    odd = [
+        '{"segMeasure": 1' + "0" * 400 + "}",
+        '{"\\ud800": 1}',
+        '{"segMeasure": 0.5, "loss": NaN}',
+        "[" * 5000,
+        '{"segMeasure": 1e999}',
+    ]
+    sandbox.write(
+        "t.py", f"import os, sys\nopen(os.environ['SWEEP_RESULT'], 'w').write({odd!r}[int(sys.argv[1])])"
+    )
+    toy(command="[python3, t.py, '{{ x }}']", parameters="{x: {range: [0, 4]}}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 1, "failed": 4}
+    for form in ((), ("--json",), ("--csv",), ("--markdown",), ("--latex",)):
+        assert sandbox.sweep("report", *form).out
+    for number in range(5):
+        json.loads(sandbox.sweep("why", str(number), "--json").out, parse_constant=pytest.fail)
+        sandbox.sweep("why", str(number))
 
 
 def test_planning_again_before_submitting_replaces_the_scripts(sandbox: Sandbox, toy: Toy) -> None:
@@ -112,7 +218,7 @@ def test_reports(sandbox: Sandbox, toy: Toy) -> None:
     assert "9.0000" in page
     assert "<script" not in page
     config = sandbox.sweep("best", "--json").json
-    assert (config["parameters"], config["segMeasure"]) == ({"x": 3, "how": "ok"}, 9.0)
+    assert (config["parameters"], config["score"]) == ({"x": 3, "how": "ok"}, 9.0)
     assert "x: 3" in (sandbox.path / "results/toy/best.yaml").read_text()
     repeated = sandbox.run("bash", "-c", config["command"])
     assert repeated.code == 0
@@ -274,7 +380,14 @@ def test_a_bad_grid_writes_nothing(sandbox: Sandbox, what: str) -> None:
     assert "hint: " in ran.err
     assert "Traceback" not in ran.err
     assert ran.out == ""
-    assert os.listdir(sandbox.path) == ["grid.yaml"] or files(sandbox.path) == ["grid.yaml"]
+    assert os.listdir(sandbox.path) == ["grid.yaml"]
+
+
+def test_a_bad_template_writes_nothing(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.write("bad.j2", "#!/bin/bash\n{{ nothing }}")
+    assert "nothing" in sandbox.sweep("plan", "--template", "bad.j2", code=2).err
+    assert not (sandbox.path / "results").exists()
 
 
 def test_a_bad_edit_leaves_the_planned_sweep_as_it_was(sandbox: Sandbox, toy: Toy) -> None:

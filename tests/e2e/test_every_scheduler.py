@@ -58,7 +58,7 @@ def test_a_sweep_from_plan_to_best(cluster: Cluster, toy: Toy, placement: str) -
     accounted_for(sandbox)
     best = sandbox.sweep("best", "--json").json
     assert best["parameters"]["how"] == "ok"
-    assert best["segMeasure"] == 4.0
+    assert best["score"] == 4.0
 
 
 def test_running_trials_are_shown_and_cancelled_queued_ones_too(cluster: Cluster, toy: Toy) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sweep.grid.expressions import Command, ExpressionError, flags, split
@@ -47,6 +47,11 @@ def test_arguments_are_filled_in_after_splitting() -> None:
         "a b c'd",
         "b c'dy",
     )
+
+
+def test_lines_are_joined_as_a_shell_joins_them() -> None:
+    assert fill("p \\\n  --x {{ x }} \\\n  --y", x=1) == ("p", "--x", "1", "--y")
+    assert fill("p 'a\\\nb' \"a\\\nb\" a\\\\\n", x=1) == ("p", "a\\\nb", "ab", "a\\")
 
 
 def test_a_list_is_the_arguments_themselves() -> None:
@@ -118,6 +123,7 @@ def test_values_arrive_as_they_are_through_a_real_shell(one: str, two: str) -> N
 def test_without_expressions_it_splits_as_shlex_does(line: str) -> None:
     try:
         expected = shlex.split(line)
+        assume("\\\n" not in line)  # which a shell joins, and shlex does not
     except ValueError:
         with pytest.raises(ExpressionError):
             split(line)

@@ -57,6 +57,14 @@ def test_sacct_gives_exit_codes_cpu_and_the_steps_peak_memory() -> None:
     assert (running.state, running.exit_code, running.cpu_s) == (JobState.RUNNING, None, None)
 
 
+def test_an_array_cancelled_while_it_waited_is_one_row() -> None:
+    """Seen on a real one: ``4_[0-2]|CANCELLED by 0``; squeue forgets it after MinJobAge."""
+    words = read_sacct("4_[0-2,7%3]|CANCELLED by 0|0:0|0|00:00:00||toy\n9_[6-9%3]|PENDING|0:0|0|00:00:00||arr\n")
+    assert {ref.index for ref in words if ref.job_id == "4"} == {0, 1, 2, 7}
+    assert words[TaskRef("4", 7)].outcome is Outcome.CANCELLED
+    assert words[TaskRef("9", 9)].state is JobState.PENDING
+
+
 def test_the_living_are_squeues_the_ended_sacct() -> None:
     words = merged(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
     assert words[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
