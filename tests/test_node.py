@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -278,6 +279,27 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     node.record_end(str(tmp_path / "r.json"), {"exit_code": 0})
     assert json.loads((tmp_path / "r.json").read_text()) == {"exit_code": 0}
     assert pauses == [0.5, 2.0]
+
+
+def _old_python() -> str | None:
+    """Find the oldest python3 on PATH that node.py promises to run on, and that is older than ours."""
+    for minor in range(6, sys.version_info.minor):
+        found = shutil.which(f"python3.{minor}")
+        if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return found
+    return None
+
+
+def test_it_runs_on_an_old_python(folder: Folder) -> None:
+    old = _old_python()
+    if old is None:
+        pytest.skip("no python3.6 to python3.10 on PATH")
+    folder.plan("sh", "-c", "printf %s \"$SWEEP_PARAMS\"; sleep 0.4; exit 3")
+    done = subprocess.run([old, *folder.argv()[1:]], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert json.loads(folder.log) == {"x": "ü'\n"}
+    assert folder.record["exit_code"] == 3
+    assert folder.record["peak_memory_mib"] > 0
 
 
 def test_the_task_lines_are_as_wide_as_the_store_writes_them(folder: Folder) -> None:
