@@ -140,7 +140,9 @@ def train(options: Options) -> dict[str, Any]:
 def _start_tensorflow(threads: int) -> int:
     """Import TensorFlow, on as many threads as there are CPUs for this job."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    threads = threads or int(os.environ.get("SWEEP_CPUS", 0)) or len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone says which CPUs are ours
+    mine = len(affinity(0)) if affinity else os.cpu_count() or 1
+    threads = threads or int(os.environ.get("SWEEP_CPUS", 0)) or mine
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
