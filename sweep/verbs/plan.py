@@ -38,8 +38,8 @@ class PlanReport:
     groups: list[dict[str, Any]]
     jobs: list[dict[str, Any]]
     max_array_size: int
-    dry_run: bool
-    sample: list[str]
+    dry_run: bool = False
+    sample: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -117,12 +117,17 @@ def plan(
             settled, jobs, scripts = _work_out(store, drafts, maker)
             _write(store, settled, jobs, scripts, data, _event(grid, overrides, template, maker, settled, jobs))
         store.make_current()
+    made = _reported(grid, store, settled, jobs, limit)
+    return replace(made, dry_run=dry_run, sample=list(drafts[0].argv), notes=notes)
+
+
+def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit: int) -> PlanReport:
     return PlanReport(
         name=grid.name,
         folder=str(store.path),
         kind=grid.scheduler.kind,
         placement=grid.submit.placement,
-        trials=len(drafts),
+        trials=settled.new + settled.kept,
         new=settled.new,
         kept=settled.kept,
         retired=settled.retired,
@@ -130,9 +135,6 @@ def plan(
         groups=_groups(settled.trials.values()),
         jobs=[{"job": job.name, "trials": len(job.tasks), "script": str(store.script(job.name))} for job in jobs],
         max_array_size=limit,
-        dry_run=dry_run,
-        sample=list(drafts[0].argv),
-        notes=notes,
     )
 
 
