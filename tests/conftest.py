@@ -16,6 +16,9 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+#: A program, not a module to be imported for its examples.
+collect_ignore = ["fakes"]
 CAPTURES = Path(__file__).parent / "captures"
 
 
