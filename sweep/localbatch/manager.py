@@ -21,6 +21,8 @@ KILL_WAIT_S = 10.0
 #: How soon a new job or a cancellation is seen.
 TICK_S = 0.1
 FORGET_AFTER_S = 7 * 86400.0
+#: A change this old has no other one beside it with the same time.
+SETTLED_NS = 1_000_000_000
 
 
 def ensure_manager(root: Path) -> None:
@@ -86,7 +88,8 @@ class Manager:
             if changed_ns != self.changed_ns:
                 self._look()
                 self._cancel()
-                self.changed_ns = changed_ns
+                # The clock behind a folder's time is coarse: a change just seen may hide another one.
+                self.changed_ns = changed_ns if time.time_ns() - changed_ns > SETTLED_NS else 0
             self._enforce()
             self._start()
             self.jobs = {job_id: job for job_id, job in self.jobs.items() if not job.ended}
