@@ -127,7 +127,11 @@ def retry(trials: Trials = None, sweep: SweepOption = None, as_json: Json = Fals
     if as_json:
         _print_json(asdict(made))
     else:
-        print(f"{len(made.trials)} trials planned again" + ("; next: sweep submit" if made.trials else ""))
+        from sweep.report.words import count
+
+        print(
+            count(len(made.trials), "trial") + " planned again" + ("; next: sweep submit" if made.trials else "")
+        )
 
 
 @app.command()
@@ -182,6 +186,7 @@ def report(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
+    retired: Annotated[bool, typer.Option("--retired", help="With those that a newer grid dropped.")] = False,
 ) -> None:
     """Collect the results into a leaderboard and select the best configuration."""
     from sweep.report.html import page
@@ -192,7 +197,7 @@ def report(
     if len(forms) > 1:
         raise UsageError(f"--{forms[0]} and --{forms[1]} cannot both go to stdout", "ask for one at a time")
     store = _store(sweep)
-    made = verb(store, _shell(store), page=page)
+    made = verb(store, _shell(store), page=page, retired=retired)
     _talk(made.notes, made.stale)
     if forms:
         from sweep.report.exports import export
@@ -213,7 +218,7 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
     store = _store(sweep)
     made = verbs.report(store, _shell(store))
     _talk(made.notes, made.stale)
-    config = verbs.best_config(made, str((store.ledger()[0].planned or {})["workdir"]))
+    config = verbs.best_config(made, store.ledger()[0].planned or {})
     if as_json:
         _print_json(config)
     else:

@@ -273,6 +273,9 @@ def run(
     """Run the command to its end. Returns what the exit record says of it."""
     attempt_path, log_path = paths
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    if record["attempt"] > 1:
+        line = "--- attempt %d, %s, job %s ---\n" % (record["attempt"], time.strftime("%F %T"), record["job_id"])
+        os.write(log, line.encode("utf-8", "replace"))
     try:
         command.start(argv, options.workdir, environment, log)
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -138,5 +139,5 @@ class Shell:
 
 
 def _shown(call: Call) -> str:
-    line = " ".join(call.argv)
+    line = shlex.join(call.argv)
     return line if len(line) <= 400 else f"{line[:400]}… ({len(call.argv)} words)"

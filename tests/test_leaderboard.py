@@ -126,6 +126,11 @@ def test_exports() -> None:
     latex = export(table, "latex")
     assert r"\toprule" in latex
     assert r"\&\_\$\%\#" in latex
+    assert r"elapsed\_s" in latex
+    tiny = frame([entry(0, 0.5, lr=5e-05)], MAXIMIZE)
+    assert "5e-05" in export(tiny, "markdown")
+    assert "5e-05" in export(tiny, "latex")
+    assert "nan" not in export(table, "markdown") + export(table, "latex")
 
 
 def test_an_empty_frame_is_a_frame() -> None:

@@ -95,6 +95,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()
+    except ModuleNotFoundError as error:
+        print(f"error: the trainer needs {error.name}, which is not installed", file=sys.stderr)
+        print("hint: pip install '.[trainer]', or '.[trainer-cpu]' without CUDA", file=sys.stderr)
+        sys.exit(2)
     except TrainerError as error:
         print(f"error: {error}", file=sys.stderr)
         if error.hint:

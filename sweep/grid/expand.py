@@ -132,18 +132,8 @@ def _product(grid: Grid, groups: list[Any], most: int, source: Source) -> Iterat
 
 def _one_at_a_time(grid: Grid, groups: list[Any], source: Source) -> Iterator[Params]:
     """Yield the baseline, then each other value of each group with the rest at the baseline."""
+    baseline = _baseline(grid, groups, source)
     names = [name for _, group in groups for name in group]
-    baseline = grid.baseline
-    if baseline is None:
-        raise source.error(
-            ("design",), "one_at_a_time needs a baseline", "give every parameter's value in `baseline:`"
-        )
-    for name in baseline:
-        if name not in names:
-            raise source.error(("baseline", name), f"the baseline names {name!r}", nearest(name, names))
-    for name in names:
-        if name not in baseline:
-            raise source.error(("baseline",), f"the baseline has no value for {name!r}", "give one")
     centre = {name: baseline[name] for name in names}
     variants = [{**centre, **step} for _, group in groups for step in _steps(group)]
     seen = set()
@@ -152,6 +142,26 @@ def _one_at_a_time(grid: Grid, groups: list[Any], source: Source) -> Iterator[Pa
         if key not in seen:
             seen.add(key)
             yield params
+
+
+def _baseline(grid: Grid, groups: list[Any], source: Source) -> Params:
+    """Check that the baseline has one of each parameter's values, and nothing else."""
+    axes = {name: values for _, group in groups for name, values in group.items()}
+    baseline = grid.baseline
+    if baseline is None:
+        raise source.error(
+            ("design",), "one_at_a_time needs a baseline", "give every parameter's value in `baseline:`"
+        )
+    for name in baseline:
+        if name not in axes:
+            raise source.error(("baseline", name), f"the baseline names {name!r}", nearest(name, axes))
+    for name, values in axes.items():
+        if name not in baseline:
+            raise source.error(("baseline",), f"the baseline has no value for {name!r}", "give one")
+        if canonical(baseline[name]) not in map(canonical, values):
+            what = f"the baseline's {name} is {baseline[name]!r}, which is not among its values"
+            raise source.error(("baseline", name), what, "add it to them, if it is no slip")
+    return baseline
 
 
 def _without_excluded(

@@ -60,7 +60,10 @@ def _word(text: str) -> str:
 
 def _parameter(name: str) -> str:
     if name in RESERVED:
-        raise ValueError(f"the parameter name {name!r} is reserved; call it something else")
+        hint = (
+            "write `replicates: 3`, and {{ seed }} in the command" if name == "seed" else "call it something else"
+        )
+        raise ValueError(f"the parameter name {name!r} is reserved; {hint}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"the parameter name {name!r} cannot stand in an expression; use letters, digits and _")
     return name

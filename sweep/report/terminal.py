@@ -58,8 +58,14 @@ def plan(report: PlanReport) -> RenderableType:
     how = "one job each" if report.placement == "each" else f"arrays of at most {report.max_array_size:,}"
     limit = "" if report.kind == "local" else f" ({how})"
     lines.append(Text(f"{words.count(len(report.jobs), 'job script')} to submit{limit}"))
+    if report.retired_done:
+        old = words.count(report.retired_done, "retired trial")
+        lines.append(Text(f"{old} with a result: sweep report --retired shows them"))
+    if report.ended_badly:
+        lines.append(Text(f"{report.ended_badly} of them ended badly before: sweep retry plans these again"))
     if not report.dry_run:
-        lines.append(Text(f"in {report.folder}\nnext: sweep submit"))
+        then = "submit" if report.jobs else "retry" if report.ended_badly else "status"
+        lines.append(Text(f"in {report.folder}\nnext: sweep {then}"))
     return Group(*lines)
 
 
@@ -191,6 +197,8 @@ def best(config: dict[str, Any]) -> RenderableType:
     for name, value in config["parameters"].items():
         table.add_row(Text(name), Text(words.cell(value)))
     tied = f"; as good: trial {', '.join(map(str, config['ties']))}" if config["ties"] else ""
+    if len(config["replicates"]) > 1:
+        tied = f" (mean of {len(config['replicates'])} replicates){tied}"
     return Group(
         Text(
             f"{config['sweep']}: trial {config['trial']}, {config['metric']} {words.score(config['score'])}{tied}",

@@ -31,7 +31,7 @@ def submit(request: Request, busy: Collection[int], no_server: Collection[int]) 
         raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
     if reply.exit_code in busy:
         raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
-    raise SchedulerRefused(f"qsub refused {request.script}: {reply.said}", "change the grid and plan again")
+    raise SchedulerRefused(f"qsub refused: {reply.said}", "change the grid and plan again")
 
 
 def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:

@@ -49,7 +49,7 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 _SILENT = re.compile(
-    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller",
+    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller|fetch_config",
     re.IGNORECASE,
 )
 
@@ -97,7 +97,7 @@ class Slurm:
         found = re.search(r"^(\d+)(?:;\S+)?$", reply.stdout, re.MULTILINE)
         if reply.exit_code == 0 and found:
             return found[1]
-        raise _refusal(call, reply)
+        raise _refusal(reply)
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask squeue for the names and, where there is one, the accounting."""
@@ -162,12 +162,12 @@ def _no_accounting(reply: Reply) -> bool:
     return "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure == "not found"
 
 
-def _refusal(call: Call, reply: Reply) -> SchedulerError:
+def _refusal(reply: Reply) -> SchedulerError:
     if reply.exit_code is None or reply.exit_code == 0 or _SILENT.search(reply.stderr):
         return SchedulerSilent(f"sbatch: {reply.said or 'no job id in its answer'}")
     if _BUSY.search(reply.stderr):
         return SchedulerBusy(f"sbatch will not take more now: {reply.said}")
-    return SchedulerRefused(f"sbatch refused {call.argv[-1]}: {reply.said}", "change the grid and plan again")
+    return SchedulerRefused(f"sbatch refused: {reply.said}", "change the grid and plan again")
 
 
 # --- reading ----------------------------------------------------------------------------------------------

@@ -299,7 +299,9 @@ def pick(planned: Planned, wanted: str) -> Trial:
     """
     if wanted.isascii() and wanted.isdecimal() and int(wanted) in planned.trials:
         return planned.trials[int(wanted)]
-    found = [trial for trial in planned.trials.values() if trial.id.startswith(wanted.lower())] if wanted else []
+    # A short number is a number, and a mistyped one must not mean another trial.
+    is_id = bool(wanted) and not (wanted.isdecimal() and len(wanted) < 6)
+    found = [trial for trial in planned.trials.values() if is_id and trial.id.startswith(wanted.lower())]
     if len(found) == 1:
         return found[0]
     if found:

@@ -14,12 +14,16 @@ from sweep import render
 from sweep import store as stores
 from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.grid import Draft, Grid, Source
+from sweep.grid.expressions import split
 from sweep.ledger import Ledger
 from sweep.model import Job, Resources, State, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.store import Planned, Store
 from sweep.verbs.observe import newest, observe
+
+#: What people write for a shell, who then find it among their program's arguments.
+SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"))
 
 
 @dataclass
@@ -38,6 +42,8 @@ class PlanReport:
     groups: list[dict[str, Any]]
     jobs: list[dict[str, Any]]
     max_array_size: int
+    ended_badly: int = 0
+    retired_done: int = 0
     dry_run: bool = False
     sample: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -109,7 +115,9 @@ def plan(
     store = Store(results.absolute() / grid.name)
     maker = JobMaker(grid, source, store, template, limit)
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
-    _check_kind(store, shell, grid, source)
+    if not dry_run:
+        _look(store, shell, grid, source)
+    notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
     settled, jobs, scripts = _work_out(store, drafts, maker)
     if not dry_run:
         stores.create(results, grid.name)
@@ -118,7 +126,17 @@ def plan(
             _write(store, settled, jobs, scripts, data, _event(grid, overrides, template, maker, settled, jobs))
         store.make_current()
     made = _reported(grid, store, settled, jobs, limit)
-    return replace(made, dry_run=dry_run, sample=list(drafts[0].argv), notes=notes)
+    ledger = store.ledger()[0]
+    ended = {number: verdict.state for number, (_, verdict) in ledger.settled.items()}
+    active = {number: state for number, state in ended.items() if not settled.trials[number].retired}
+    return replace(
+        made,
+        ended_badly=sum(state is not State.DONE for state in active.values()),
+        retired_done=sum(state is State.DONE for number, state in ended.items() if number not in active),
+        dry_run=dry_run,
+        sample=list(drafts[0].argv),
+        notes=notes,
+    )
 
 
 def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit: int) -> PlanReport:
@@ -138,12 +156,18 @@ def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit
     )
 
 
-def _check_kind(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
-    """Refuse to plan for another scheduler while the old one has trials of ours: nobody would follow them."""
-    old = store.ledger()[0].planned
-    if old is None or old["kind"] == grid.scheduler.kind:
+def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
+    """See what became of what was sent, so that what ended badly takes the new command.
+
+    Refuse to plan for another scheduler while the old one has trials of ours: nobody would follow them.
+    """
+    ledger = store.ledger()[0]
+    old = ledger.planned
+    if old is None or not ledger.submissions:
         return
     snapshot = observe(store, shell)
+    if old["kind"] == grid.scheduler.kind:
+        return
     alive = [one for one in snapshot.seen if one.verdict.state in (State.SUBMITTING, State.QUEUED, State.RUNNING)]
     if alive:
         raise source.error(
@@ -152,6 +176,24 @@ def _check_kind(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
             f"{grid.scheduler.kind}",
             "wait for them, or `sweep cancel` them; or plan under another name",
         )
+
+
+def _forgotten(store: Store, overrides: Sequence[str], template: Path | None) -> list[str]:
+    """Say what the last plan was told on the command line, and this one is not."""
+    old = store.ledger()[0].planned
+    if old is None:
+        return []
+    told = [f"--set {one}" for one in old["set"] if one not in overrides]
+    if old["template"] and template is None:
+        told.append(f"--template {old['template']}")
+    return [f"the last plan had {one}; this one has not" for one in told]
+
+
+def _shell_words(grid: Grid) -> list[str]:
+    """Say which arguments look like shell: none stands between the command and the program."""
+    words = split(grid.command) if isinstance(grid.command, str) else []
+    odd = [word for word in words if word in SHELL_WORDS or word.startswith(("~/", "$"))]
+    return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
 def _max_array_size(grid: Grid, shell: Shell) -> tuple[int, list[str]]:
@@ -303,6 +345,7 @@ def _event(
         "max_array_size": maker.limit,
         "objective": grid.objective.model_dump(),
         "kind": grid.scheduler.kind,
+        "environment": grid.environment,
         "submit": grid.submit.model_dump(),
     }
 

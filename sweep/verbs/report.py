@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from sweep.errors import StoreError, SweepError
 from sweep.model import Objective, State
 from sweep.shell import Shell
 from sweep.store import Store
-from sweep.verbs.observe import Snapshot, observe
+from sweep.verbs.observe import Seen, Snapshot, observe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,19 +39,23 @@ class Report:
     html: Path | None = None
 
 
-def report(store: Store, shell: Shell, *, page: Callable[[Report], str] | None = None) -> Report:
+def report(
+    store: Store, shell: Shell, *, page: Callable[[Report], str] | None = None, retired: bool = False
+) -> Report:
     """Rank all trials.
 
     Parameters
     ----------
     page : callable, optional
         Renders a report; with it, leaderboard.csv and report.html are left in the sweep's folder.
+    retired : bool
+        Rank those that the grid no longer asks for as well.
     """
     from sweep import leaderboard
 
     snapshot = observe(store, shell)
     objective = snapshot.settings.objective
-    entries = _entries(store, snapshot)
+    entries = _entries(store, snapshot, snapshot.seen if retired else snapshot.active)
     made = Report(
         name=store.name,
         frame=leaderboard.frame(entries, objective),
@@ -71,11 +76,11 @@ def report(store: Store, shell: Shell, *, page: Callable[[Report], str] | None =
     return made
 
 
-def _entries(store: Store, snapshot: Snapshot) -> list[Any]:
+def _entries(store: Store, snapshot: Snapshot, chosen: list[Seen]) -> list[Any]:
     from sweep.leaderboard import Entry
 
     entries = []
-    for one in snapshot.active:
+    for one in chosen:
         result = one.verdict.metrics
         if one.verdict.state is State.DONE and not result:
             value, _ = store.result(one.trial, snapshot.settings.objective.file)
@@ -84,7 +89,7 @@ def _entries(store: Store, snapshot: Snapshot) -> list[Any]:
     return entries
 
 
-def best_config(made: Report, workdir: str) -> dict[str, Any]:
+def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
     """Describe the best configuration and the command that repeats it.
 
     Raises
@@ -114,14 +119,22 @@ def best_config(made: Report, workdir: str) -> dict[str, Any]:
         "elapsed_s": verdict.elapsed_s,
         "peak_memory_mib": verdict.peak_memory_mib,
         "argv": list(trial.argv),
-        "command": _command(trial, workdir, made.objective),
+        "command": _command(trial, planned, made.objective),
     }
 
 
-def _command(trial: Any, workdir: str, objective: Objective) -> str:
-    """Write the command as a shell takes it, with what the trial was told of itself."""
-    told = f"SWEEP_SEED={trial.seed} SWEEP_REPLICATE={trial.replicate} SWEEP_RESULT={shlex.quote(objective.file)}"
-    return f"cd {shlex.quote(workdir)} && {told} {shlex.join(trial.argv)}"
+def _command(trial: Any, planned: Mapping[str, Any], objective: Objective) -> str:
+    """Write the command as a shell takes it, with the grid's environment and what the trial was told of itself."""
+    told = {
+        "SWEEP_SEED": trial.seed,
+        "SWEEP_REPLICATE": trial.replicate,
+        "SWEEP_CPUS": trial.resources.cpus,
+        "SWEEP_PARAMS": json.dumps(trial.params),
+        "SWEEP_RESULT": objective.file,
+    }
+    variables = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in told.items())
+    before = [f"cd {shlex.quote(planned['workdir'])}", *planned.get("environment", ())]
+    return " && ".join([*before, f"{variables} {shlex.join(trial.argv)}"])
 
 
 def write_best(store: Store, config: dict[str, Any]) -> Path:

@@ -35,10 +35,16 @@ def why(store: Store, shell: Shell, wanted: str) -> dict[str, Any]:
         "scheduler": _said(asdict(one.evidence.word)) if one.evidence and one.evidence.word else None,
         "attempt": _said(asdict(attempt)) if attempt else None,
         "result": problem or value,
-        "log_tail": tail(store, wanted, TAIL_LINES)[0] if store.trial_log(trial).is_file() else [],
+        "log_tail": _this_attempt(tail(store, wanted, TAIL_LINES)[0]) if store.trial_log(trial).is_file() else [],
         "job_log_tail": _job_log(store, one.sent.submission.job) if one.sent else [],
         "stale": snapshot.stale,
     }
+
+
+def _this_attempt(lines: list[str]) -> list[str]:
+    """Leave out what earlier attempts wrote; node.py draws a line before each but the first."""
+    starts = [index for index, line in enumerate(lines) if line.startswith("--- attempt ")]
+    return lines[starts[-1] :] if starts else lines
 
 
 def tail(store: Store, wanted: str, lines: int | None) -> tuple[list[str], str]:

@@ -47,6 +47,55 @@ def test_planning_an_edited_grid_again_keeps_what_is_known(sandbox: Sandbox, toy
     assert (sandbox.path / "results/toy/grid.2.yaml").exists()
 
 
+def test_a_mended_grid_is_what_is_tried_again_without_a_look_in_between(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1, 2], how: [fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    own = sandbox.path / "results/toy/trials"
+    deadline = time.monotonic() + 30
+    while sum('"ended": true' in path.read_text() for path in own.rglob("attempt-1.json")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    toy(parameters="{x: [1, 2], how: [fail]}", command="[python3, trial.py, '{{ x }}', ok]")
+    told = sandbox.sweep("plan").out
+    assert "2 of them ended badly before: sweep retry plans these again" in told
+    assert "next: sweep retry" in told
+    sandbox.sweep("retry")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 2}
+
+
+def test_what_a_plan_no_longer_has_is_said(sandbox: Sandbox, toy: Toy) -> None:
+    toy(command="[python3, trial.py, '{{ x }}', '{{ how }}', '>', ~/log]")
+    first = sandbox.sweep("plan", "--set", "x=[1, 2]").err
+    assert first == ""
+    again = sandbox.sweep("plan").err
+    assert "the last plan had --set x=[1, 2]; this one has not" in again
+    toy(command="python3 trial.py {{ x }} {{ how }} > ~/log")
+    noted = sandbox.sweep("plan").err
+    assert "the command has '>', and no shell to interpret it" in noted
+    assert "'~/log'" in noted
+
+
+def test_retired_trials_with_results_can_still_be_seen(sandbox: Sandbox, toy: Toy) -> None:
+    toy()
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    toy(zip="[{width: [8]}]")
+    assert "3 retired trials with a result: sweep report --retired" in sandbox.sweep("plan").out
+    assert len(sandbox.sweep("report", "--json").json) == 3
+    assert len(sandbox.sweep("report", "--retired", "--json").json) == 6
+
+
+def test_a_mistyped_number_means_no_other_trial(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: {range: [1, 300]}, how: [ok]}")
+    sandbox.sweep("plan")
+    for number in (300, 999, 4711):
+        assert "there is no trial" in sandbox.sweep("why", str(number), code=2).err
+
+
 def test_what_ran_stays_as_it_ran_and_what_failed_takes_the_new_command(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: [1, 2], how: [ok, fail]}")
     sandbox.sweep("plan")
@@ -61,6 +110,7 @@ def test_what_ran_stays_as_it_ran_and_what_failed_takes_the_new_command(sandbox:
     sandbox.follow()
     assert sandbox.states() == {"done": 4}
     assert sandbox.sweep("best", "--json").json["argv"][-1] in ("ok", "NEW")
+    assert "--- attempt 2, " in sandbox.sweep("logs", "1").out
 
 
 def test_a_corrected_objective_needs_no_new_run(sandbox: Sandbox, toy: Toy) -> None:
@@ -221,6 +271,7 @@ def test_reports(sandbox: Sandbox, toy: Toy) -> None:
     config = sandbox.sweep("best", "--json").json
     assert (config["parameters"], config["score"]) == ({"x": 3, "how": "ok"}, 9.0)
     assert "x: 3" in (sandbox.path / "results/toy/best.yaml").read_text()
+    assert "SWEEP_PARAMS=" in config["command"]
     repeated = sandbox.run("bash", "-c", config["command"])
     assert repeated.code == 0
     assert json.loads((sandbox.path / "segMeasure.json").read_text()) == {"segMeasure": 9.0}

@@ -149,6 +149,7 @@ BAD = [
     ("baseline: {}", "without `design: one_at_a_time`", 3),
     ("design: one_at_a_time\nbaseline: {b: 1}\nparameters: {a: [1]}", "the baseline names 'b'", 4),
     ("design: one_at_a_time\nbaseline: {}\nparameters: {a: [1]}", "no value for 'a'", 4),
+    ("design: one_at_a_time\nbaseline: {a: 3}\nparameters: {a: [1, 2]}", "a is 3, which is not among its values", 4),
     ("objective: {goal: maximise}", "goal is 'maximise'", 3),
     ("objective: {file: ../x.json}", "file '../x.json'", 3),
     ("objective: {file: log.txt}", "file 'log.txt'", 3),
