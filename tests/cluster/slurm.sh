@@ -155,8 +155,12 @@ alive() { # a stopped daemon may stay a zombie for a while
 
 down() {
     [ -d "$LAB" ] || return 0
-    [ ! -s "$SLURM_CONF" ] || timeout 10 scancel --user="$ME" 2>/dev/null || true
     local pids pid end=$((SECONDS + 20))
+    if [ -s "$SLURM_CONF" ] && timeout 10 scancel --user="$ME" 2>/dev/null; then
+        # The steps end by themselves while their daemons live, and would stay behind otherwise.
+        while [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.3; done
+    fi
+    end=$((SECONDS + 20))
     pids=$(cat "$LAB"/run/slurmd.*.pid "$LAB"/run/{slurmctld,slurmdbd,mariadb,munged}.pid 2>/dev/null || true)
     for pid in $pids; do kill "$pid" 2>/dev/null || true; done
     for pid in $pids; do
