@@ -5,7 +5,7 @@
     results/<sweep>/
       grid.yaml  grid.1.yaml …   as planned, byte for byte; earlier ones numbered
       trials.jsonl               append-only: a trial a line; the newest line of a number counts
-      journal.jsonl              append-only, synced: planned, submitting, submitted, refused, cancelled, observed
+      journal.jsonl              append-only, synced: planned, submitting, submitted, unanswered, refused …
       poll.json                  the scheduler's latest word, to show while it is silent
       sweep.log                  each scheduler call
       node.py                    the runner, as of the plan
@@ -36,11 +36,6 @@ LOCK_PATIENCE_S = 60.0
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
-
-
-def results_folder() -> Path:
-    """Where sweeps land: ``$SWEEP_RESULTS``, else ``results`` here."""
-    return Path(os.environ.get("SWEEP_RESULTS", "results"))
 
 
 def create(results: Path, name: str) -> Store:

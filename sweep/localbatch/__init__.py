@@ -7,7 +7,7 @@ to any other scheduler. Standard library alone; it imports nothing of the rest.
 ::
 
     submit ──▶ spool/jobs/7.json ──▶ manager (one process a spool, ends with the queue) ──▶ bash 7.sh
-    cancel ──▶ spool/jobs/7.cancel ──▶    │
+    cancel ──▶ spool/jobs/7.*.cancel ──▶  │
     status ◀── spool/jobs/7.events  ◀─────┘   appended: start, end
 
 The manager holds the spool's lock while it lives. If it is killed, its tasks run on; the next command starts
