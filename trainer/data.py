@@ -1,29 +1,39 @@
-"""A folder of images and masks → normalised images, classes, splits."""
+"""A folder of images and masks → samples: normalised images, nuclei as labels, classes."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.measure import label
-from skimage.segmentation import find_boundaries
+from skimage.segmentation import watershed
 
 from trainer.errors import InputError
+from trainer.images import listed, read_grey, read_labels
 
 BACKGROUND, NUCLEUS, CONTOUR = 0, 1, 2
 CLASSES = ("background", "nucleus", "contour")
 
+#: How masks may be written; auto looks at all of a set's.
+MASK_FORMS = ("auto", "instances", "binary", "classes")
+
+#: Labels are kept and written in 16 bit.
+MOST_OBJECTS = 65_535
+
+#: Smaller images hold no nucleus with its surroundings.
+LEAST_SIDE_PX = 16
+
 Image = NDArray[np.float32]
-Labels = NDArray[np.int32]
+Labels = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its name, its normalised grey values and its nuclei as labels 1..N (0 is background)."""
+    """One image: its name, its normalised grey values and its nuclei as labels (0 is background)."""
 
     name: str
     image: Image
@@ -31,57 +41,136 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Split:
-    """The samples by their use."""
+class Entry:
+    """The two files of one image, not yet read. Its name is the image's file name."""
 
-    train: list[Sample]
-    validation: list[Sample]
-    test: list[Sample]
+    name: str
+    image: Path
+    mask: Path
 
 
-def read_set(folder: Path) -> dict[str, Sample]:
-    """Read ``images/*.png`` and ``masks/`` of the same names.
+def entries(folder: Path) -> dict[str, Entry]:
+    """Pair ``images/`` with ``masks/`` by their names without suffix.
+
+    Returns
+    -------
+    dict of str to Entry
+        By stem, sorted.
 
     Raises
     ------
     InputError
-        A folder or file is missing, unreadable, of the wrong form, or sizes differ; the file is named.
+        A folder is missing or empty, or a file has no partner; it is named.
     """
-    names = sorted(path.name for path in (folder / "images").glob("*.png"))
-    if not names:
-        raise InputError(f"there are no images in {str(folder / 'images')!r}", "PNG files are expected there")
-    extra = {path.name for path in (folder / "masks").glob("*.png")} - set(names)
-    if extra:
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(folder)!r}", "it should have images/ and masks/ in it")
+    images, masks = listed(folder / "images"), listed(folder / "masks")
+    if not images:
         raise InputError(
-            f"the mask {sorted(extra)[0]!r} in {str(folder / 'masks')!r} has no image", "remove or add"
+            f"there are no images in {str(folder / 'images')!r}", "PNG or TIFF files are expected there"
         )
-    return {name: _sample(folder, name) for name in names}
+    lonely = [str(images[stem]) for stem in images if stem not in masks]
+    if lonely:
+        raise InputError(f"the image {lonely[0]!r} has no mask", "each needs one of the same name in masks/")
+    lonely = [str(masks[stem]) for stem in masks if stem not in images]
+    if lonely:
+        raise InputError(f"the mask {lonely[0]!r} has no image", "remove it, or add the image")
+    return {stem: Entry(images[stem].name, images[stem], masks[stem]) for stem in images}
 
 
-def _sample(folder: Path, name: str) -> Sample:
-    image = _read(folder / "images" / name)
-    labels = _read(folder / "masks" / name)
-    if labels.shape != image.shape:
+def fingerprint(paths: list[Path]) -> str:
+    """Hash the names and bytes of files: 16 hex digits that change with any of them."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"cannot read {str(path)!r}: {error.strerror}", "is it there, and yours to read?"
+            ) from None
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def read_samples(found: dict[str, Entry], form: str = "auto") -> dict[str, Sample]:
+    """Read and normalise images, and read their masks as labels.
+
+    Parameters
+    ----------
+    found : dict of str to Entry
+    form : {'auto', 'instances', 'binary', 'classes'}
+        How the masks are written. ``auto`` decides for all of them together: binary if none has more than one
+        value beside 0; classes if 0, 1 and 2 are all their values and 1 hardly ever borders 0.
+
+    Raises
+    ------
+    InputError
+        A file is unreadable, of the wrong form, too small, or the sizes of a pair differ; the file is named.
+    """
+    masks = {stem: read_labels(entry.mask) for stem, entry in found.items()}
+    form = mask_form(list(masks.values())) if form == "auto" else form
+    return {stem: _sample(entry, masks[stem], form) for stem, entry in found.items()}
+
+
+def _sample(entry: Entry, mask: NDArray[np.integer], form: str) -> Sample:
+    image = read_grey(entry.image)
+    if mask.shape != image.shape:
         raise InputError(
-            f"{name}: the image is {image.shape} and its mask {labels.shape}", "they need the same size"
+            f"{str(entry.image)!r} is {_size(image)} and its mask {_size(mask)}", "they need the same size"
         )
-    if labels.dtype == bool or len(np.unique(labels)) <= 2:
-        # A binary mask: touching nuclei cannot be told apart, connected ones can.
-        labels = label(labels.astype(bool))
-    return Sample(name, normalised(image), labels.astype(np.int32))
+    if min(image.shape) < LEAST_SIDE_PX:
+        raise InputError(
+            f"{str(entry.image)!r} is {_size(image)}", f"at least {LEAST_SIDE_PX} pixels a side are needed"
+        )
+    return Sample(entry.name, normalised(image), as_labels(mask, form, str(entry.mask)))
 
 
-def _read(path: Path) -> NDArray[np.generic]:
-    try:
-        with path.open("rb") as file:
-            array = np.asarray(iio.imread(file, plugin="pillow"))
-    except FileNotFoundError:
-        raise InputError(f"there is no {str(path)!r}", "each image needs a mask of the same name") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{str(path)!r} cannot be read as an image: {error}", "is it whole?") from None
-    if array.ndim != 2:
-        raise InputError(f"{str(path)!r} has the shape {array.shape}, not grayscale", "convert it to one channel")
-    return array
+def _size(array: NDArray[np.generic]) -> str:
+    return "×".join(str(side) for side in array.shape)
+
+
+def mask_form(masks: list[NDArray[np.integer]]) -> str:
+    """Say how a set's masks are written: ``binary``, ``classes`` or ``instances``."""
+    values = [np.unique(mask) for mask in masks]
+    if all(np.count_nonzero(one) <= 1 for one in values):
+        return "binary"
+    if not set(np.concatenate(values).tolist()) <= {BACKGROUND, NUCLEUS, CONTOUR}:
+        return "instances"
+    # A nucleus borders its contour in a three-class image, and the background in a label image.
+    bare = around = 0
+    for mask in masks:
+        nucleus = mask == NUCLEUS
+        rim = ndimage.binary_dilation(nucleus) & ~nucleus
+        bare += int((mask[rim] == BACKGROUND).sum())
+        around += int(rim.sum())
+    return "classes" if around and bare < 0.1 * around else "instances"
+
+
+def as_labels(mask: NDArray[np.integer], form: str, path: str) -> Labels:
+    """Turn a mask of a form into labels 1..N; 0 is background.
+
+    A binary mask is taken apart into its connected components, a three-class one into its nuclei, each grown
+    back into the contour around it.
+
+    Raises
+    ------
+    InputError
+        A value is negative or there are more labels than 16 bit hold.
+    """
+    if mask.size and int(mask.min()) < 0:
+        raise InputError(f"{path!r} has the label {int(mask.min())}", "labels are 0 for background, then 1 and up")
+    if form == "binary":
+        mask = label(mask > 0, connectivity=1)
+    elif form == "classes":
+        cores = label(mask == NUCLEUS, connectivity=1)
+        distance = ndimage.distance_transform_edt(cores == 0)
+        mask = watershed(distance, cores, mask=mask > 0) if cores.any() else np.zeros(mask.shape, np.int32)
+    if mask.size and int(mask.max()) > MOST_OBJECTS:
+        raise InputError(
+            f"{path!r} has the label {int(mask.max())}",
+            f"at most {MOST_OBJECTS:,} objects an image: number them from 1, or cut the image into parts",
+        )
+    return mask.astype(np.uint16)
 
 
 def normalised(image: NDArray[np.generic]) -> Image:
@@ -105,11 +194,11 @@ def normalised(image: NDArray[np.generic]) -> Image:
     return np.sqrt(stretched).astype(np.float32)
 
 
-def classes_of(labels: Labels, contour_px: int) -> NDArray[np.uint8]:
+def classes_of(labels: NDArray[np.integer], contour_px: int) -> NDArray[np.uint8]:
     """Encode nuclei as three classes.
 
     The contour lies inside the object, `contour_px` wide: grown back from its core, an object loses
-    less than 2 % of its SEG.
+    less than 2 % of its SEG. The image's own edge is no contour.
 
     Returns
     -------
@@ -119,58 +208,13 @@ def classes_of(labels: Labels, contour_px: int) -> NDArray[np.uint8]:
     classes = (labels > 0).astype(np.uint8)
     core = labels.copy()
     for _ in range(contour_px):
-        edge = find_boundaries(core, mode="inner", background=0) & (core > 0)
+        edge = np.zeros(core.shape, bool)
+        down, right = core[1:] != core[:-1], core[:, 1:] != core[:, :-1]
+        edge[1:] |= down
+        edge[:-1] |= down
+        edge[:, 1:] |= right
+        edge[:, :-1] |= right
+        edge &= core > 0
         classes[edge] = CONTOUR
         core[edge] = 0
     return classes
-
-
-def split(folder: Path, samples: dict[str, Sample], seed: int, validation: float) -> Split:
-    """Split a set into training, validation and test images.
-
-    ``split.json`` beside the images (``{"train": […], "test": […]}``) decides what is for testing; without it,
-    a quarter is drawn. The validation images are drawn from the training images. All by `seed`.
-
-    Raises
-    ------
-    InputError
-        split.json names what is not there, or too few images are left to train.
-    """
-    random = np.random.default_rng(seed)
-    names = list(samples)
-    given = folder / "split.json"
-    if given.is_file():
-        train, test = _given(given, names)
-    else:
-        order = [names[i] for i in random.permutation(len(names))]
-        held = max(1, round(len(names) / 4))
-        train, test = sorted(order[held:]), sorted(order[:held])
-    held = max(1, round(len(train) * validation))
-    if len(train) - held < 1:
-        raise InputError(f"{len(names)} images are too few to train, validate and test", "at least 3 are needed")
-    order = [train[i] for i in random.permutation(len(train))]
-    return Split(
-        train=[samples[name] for name in sorted(order[held:])],
-        validation=[samples[name] for name in sorted(order[:held])],
-        test=[samples[name] for name in test],
-    )
-
-
-def _given(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        parts = [[str(name) for name in document[part]] for part in ("train", "test")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(path)!r} is no split: {error}", '{"train": [names], "test": [names]}') from None
-    train, test = ([_known(name, names, path) for name in part] for part in parts)
-    both = sorted(set(train) & set(test))
-    if both:
-        raise InputError(f"{str(path)!r} has {both[0]!r} in both parts", "a test image must never be trained on")
-    return train, test
-
-
-def _known(name: str, names: list[str], path: Path) -> str:
-    for candidate in (name, f"{name}.png"):
-        if candidate in names:
-            return candidate
-    raise InputError(f"{str(path)!r} names {name!r}, which is not among the images", "mend the split")

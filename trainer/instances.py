@@ -1,42 +1,154 @@
-"""Class probabilities → instances."""
+"""Class probabilities → instances; and which thresholds to do it by, chosen on validation images."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import label
+from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
-from trainer.data import BACKGROUND, NUCLEUS
+from trainer.data import BACKGROUND, CONTOUR, NUCLEUS
 
-#: Smaller cores are noise.
-LEAST_CORE_PX = 12
+Probabilities = NDArray[np.float32]
 
 
-def instances(probabilities: NDArray[np.float32], least_core_px: int = LEAST_CORE_PX) -> NDArray[np.int32]:
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become objects.
+
+    Attributes
+    ----------
+    undo_weights : bool
+        Divide the probabilities by the loss's class weights first. A network trained with a background weight
+        of 0.01 is a hundred times too ready to see foreground; this takes it back.
+    foreground : float
+        A pixel whose probability of nucleus and contour together is above it belongs to an object.
+    core : float
+        So does its core, where nucleus / (nucleus + contour) is above this.
+    least_core_px : int
+        Smaller cores are dropped.
+    split_px : float
+        A core is split where it has a waist: between two maxima of the distance to its edge (smoothed by 1 px)
+        that stand out by more than this. Nuclei that touch often leave no contour between them. 0: never.
+    reach_px : int
+        A core is grown back no farther than this; 0 is as far as the foreground goes.
+    """
+
+    undo_weights: bool = False
+    foreground: float = 0.5
+    core: float = 0.5
+    least_core_px: int = 12
+    split_px: float = 0.0
+    reach_px: int = 0
+
+
+def instances(
+    probabilities: Probabilities, decision: Decision, weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> NDArray[np.int32]:
     """Make label images of predicted classes.
 
     The cores are the components of the class nucleus; each is grown back into the contour around it by a
-    watershed on the distance from the cores, as far as the foreground goes.
+    watershed on the distance from the cores.
 
     Parameters
     ----------
     probabilities : ndarray of float32, shape (rows, columns, 3)
         Of background, nucleus, contour.
-    least_core_px : int
-        Cores of fewer pixels are dropped.
+    decision : Decision
+    weights : tuple of float
+        The loss's class weights, to be undone if the decision says so.
 
     Returns
     -------
     ndarray of int32, shape (rows, columns)
         Labels; 0 is background.
     """
-    classes = probabilities.argmax(axis=-1)
-    cores = label(classes == NUCLEUS, connectivity=1)
-    small = np.flatnonzero(np.bincount(cores.ravel()) < least_core_px)
-    cores[np.isin(cores, small)] = 0
+    if decision.undo_weights:
+        probabilities = _undone(probabilities, weights)
+    inside = probabilities[..., NUCLEUS] + probabilities[..., CONTOUR]
+    foreground = inside > decision.foreground * (inside + probabilities[..., BACKGROUND])
+    cores = label(foreground & (probabilities[..., NUCLEUS] > decision.core * inside), connectivity=1)
+    small = np.bincount(cores.ravel()) < decision.least_core_px
+    small[0] = False
+    cores[small[cores]] = 0
     if not cores.any():
-        return np.zeros(classes.shape, np.int32)
+        return np.zeros(cores.shape, np.int32)
+    if decision.split_px:
+        cores = _split(cores, decision.split_px)
     distance = ndimage.distance_transform_edt(cores == 0)
-    return np.asarray(watershed(distance, cores, mask=classes != BACKGROUND), dtype=np.int32)
+    mask = foreground & (distance <= decision.reach_px) if decision.reach_px else foreground
+    return np.asarray(watershed(distance, cores, mask=mask | (cores > 0)), dtype=np.int32)
+
+
+def _split(cores: NDArray[np.int64], height_px: float) -> NDArray[np.int64]:
+    """Split cores at their waists by a watershed on the distance from their edge."""
+    inside = cores > 0
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.0) * inside
+    seeds = label(h_maxima(distance, height_px))
+    return np.asarray(watershed(-distance, seeds, mask=inside))
+
+
+def _undone(probabilities: Probabilities, weights: tuple[float, float, float]) -> Probabilities:
+    # A class of weight 0 was never asked for: there is nothing to take back.
+    divisor = np.array([weight or 1.0 for weight in weights], np.float32)
+    return probabilities / divisor
+
+
+#: What is tried, one after the other, each with the best of those before it.
+_STEPS: list[tuple[str, tuple[Any, ...]]] = [
+    ("split_px", (0.0, 0.5, 1.0, 2.0)),
+    ("foreground", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    ("core", (0.3, 0.4, 0.5, 0.6, 0.7)),
+    ("foreground", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    ("split_px", (0.0, 0.5, 1.0, 2.0)),
+    ("least_core_px", (0, 4, 12, 30, 60)),
+    ("reach_px", (0, 3, 5)),
+]
+
+
+def choose(
+    scored: Callable[[Decision], float], undo: Iterable[bool], *, thresholds: bool
+) -> tuple[Decision, float]:
+    """Choose the decision that scores best, by coordinate search.
+
+    Parameters
+    ----------
+    scored : callable
+        Decision → score on the validation images.
+    undo : iterable of bool
+        Which of undoing the weights and not are allowed.
+    thresholds : bool
+        Search the thresholds too; else only between the two.
+
+    Returns
+    -------
+    Decision, float
+        And its score. Among equals the one nearer to the defaults, which come first.
+    """
+    starts = [(start, scored(start)) for start in (Decision(undo_weights=undone) for undone in undo)]
+    start, score = max(starts, key=lambda one: one[1])
+    return _searched(scored, start, score, _STEPS) if thresholds else (start, score)
+
+
+def _searched(
+    scored: Callable[[Decision], float],
+    start: Decision,
+    score: float,
+    steps: list[tuple[str, tuple[Any, ...]]],
+) -> tuple[Decision, float]:
+    best, best_score = start, score
+    for name, values in steps:
+        for value in values:
+            tried = replace(best, **{name: value})
+            if getattr(best, name) == value:
+                continue
+            score = scored(tried)
+            if score > best_score:
+                best, best_score = tried, score
+    return best, best_score

@@ -1,4 +1,7 @@
-"""The networks. Fully convolutional: any size goes in, three logits a pixel come out."""
+"""The networks, as data: a list of layers from which the network, its table and its drawing are made.
+
+Fully convolutional: any size goes in, three logits a pixel come out.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from trainer.errors import InputError
 
 #: A side of a patch, after all its poolings, is at least so many pixels; fewer see nothing but padding.
 LEAST_PX = 4
+
+#: Channels of the fully connected layers that smallUNet applies at every pixel.
+DENSE = (64, 32, 16)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Shape:
 
 
 #: The report's four models with their defaults. simpleConv has no pooling; UNet is Ronneberger et al.,
-#: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, with padded convolutions.
+#: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, with padded convolutions and
+#: batch normalisation. The small ones are that with levels removed.
 MODELS = {
     "simpleConv": Shape(depth=0, width=16, dense=False),
     "smallUNet": Shape(depth=2, width=16, dense=True),
@@ -84,6 +91,74 @@ def check_patch(shape: Shape, rows: int, columns: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Attributes
+    ----------
+    kind : {'conv', 'pool', 'dropout', 'up', 'join', 'dense'}
+        ``conv`` is a 3×3 convolution, batch normalisation and ReLU; ``up`` a 2×2 transposed convolution of
+        stride 2; ``join`` appends what left the encoder at this level; ``dense`` acts at every pixel.
+    level : int
+        Poolings above it.
+    inputs, channels : int
+        Channels that go in and come out.
+    """
+
+    kind: str
+    level: int
+    inputs: int
+    channels: int
+
+    @property
+    def parameters(self) -> int:
+        """Count the weights, those of batch normalisation that are not trained among them."""
+        if self.kind == "conv":
+            return 9 * self.inputs * self.channels + 4 * self.channels
+        if self.kind in ("up", "dense"):
+            return (4 if self.kind == "up" else 1) * self.inputs * self.channels + self.channels
+        return 0
+
+    def flops(self, rows: int, columns: int) -> int:
+        """Count floating-point operations of one forward pass; a multiplication and an addition are two.
+
+        Convolutions and dense layers alone: the rest is memory traffic. A training step costs some three times
+        as much.
+        """
+        pixels = (rows >> self.level) * (columns >> self.level)
+        per_pixel = {"conv": 9, "dense": 1, "up": 1}.get(self.kind, 0)
+        return 2 * per_pixel * self.inputs * self.channels * pixels
+
+
+def layers_of(shape: Shape) -> list[Layer]:
+    """List a network's layers from its input to its logits."""
+    made: list[Layer] = []
+    channels = 1
+
+    def add(kind: str, level: int, out: int) -> None:
+        nonlocal channels
+        made.append(Layer(kind, level, channels, out))
+        channels = out
+
+    def block(level: int) -> None:
+        for _ in range(2):
+            add("conv", level, shape.width << level)
+
+    for level in range(shape.depth):
+        block(level)
+        add("pool", level + 1, channels)
+    block(shape.depth)
+    add("dropout", shape.depth, channels)
+    for level in reversed(range(shape.depth)):
+        add("up", level, shape.width << level)
+        add("join", level, channels + (shape.width << level))
+        block(level)
+    for out in (*(DENSE if shape.dense else ()), 3):
+        add("dense", 0, out)
+    return made
+
+
 def build(shape: Shape, dropout: float, seed: int) -> Any:
     """Build the network, its weights drawn from `seed`.
 
@@ -97,27 +172,25 @@ def build(shape: Shape, dropout: float, seed: int) -> Any:
     from keras import layers
 
     keras.utils.set_random_seed(seed)
-
-    def block(x: Any, channels: int) -> Any:
-        for _ in range(2):
-            x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-            x = layers.BatchNormalization()(x)
-            x = layers.ReLU()(x)
-        return x
-
     x = inputs = keras.Input((None, None, 1))
-    skipped = []
-    for level in range(shape.depth):
-        x = block(x, shape.width << level)
-        skipped.append(x)
-        x = layers.MaxPooling2D()(x)
-    x = block(x, shape.width << shape.depth)
-    x = layers.Dropout(dropout, seed=seed)(x)
-    for level in reversed(range(shape.depth)):
-        x = layers.Conv2DTranspose(shape.width << level, 2, strides=2, kernel_initializer="he_normal")(x)
-        x = layers.Concatenate()([skipped[level], x])
-        x = block(x, shape.width << level)
-    if shape.dense:
-        for channels in (64, 32, 16):
-            x = layers.Dense(channels, activation="relu", kernel_initializer="he_normal")(x)
-    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+    plan = layers_of(shape)
+    left: list[Any] = []
+    for number, layer in enumerate(plan):
+        if layer.kind == "conv":
+            x = layers.Conv2D(layer.channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            # Statistics that follow within some twenty steps: small sets make few of them.
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        elif layer.kind == "pool":
+            left.append(x)
+            x = layers.MaxPooling2D()(x)
+        elif layer.kind == "dropout":
+            x = layers.Dropout(dropout, seed=seed)(x)
+        elif layer.kind == "up":
+            x = layers.Conv2DTranspose(layer.channels, 2, strides=2, kernel_initializer="he_normal")(x)
+        elif layer.kind == "join":
+            x = layers.Concatenate()([left.pop(), x])
+        elif number == len(plan) - 1:
+            x = layers.Dense(layer.channels, name="logits")(x)
+        else:
+            x = layers.Dense(layer.channels, activation="relu", kernel_initializer="he_normal")(x)
+    return keras.Model(inputs, x)

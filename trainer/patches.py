@@ -1,133 +1,156 @@
-"""Training images → patches: augmented, divided, filtered. The same seed gives the same arrays."""
+"""Prepared pictures → patches → batches. Cutting is indexing: nothing is copied but the batch at hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize, rotate
 
-from trainer.data import Image, Labels, Sample, classes_of
+from trainer import augment, data
 from trainer.errors import InputError
+from trainer.prepare import Picture
+
+Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+
+#: What may be done to a patch each time it is trained on.
+ON_THE_FLY = ("none", "flips", "full")
 
 
 @dataclass(frozen=True)
 class Patches:
-    """What is trained on: `images` float32 (n, rows, columns), `classes` uint8 of the same shape."""
+    """What is trained on.
 
-    images: NDArray[np.float32]
-    classes: NDArray[np.uint8]
+    Attributes
+    ----------
+    pictures : list of Picture
+    at : list of (int, int, int)
+        Of each patch: its picture's number, its first row and first column.
+    rows, columns : int
+        Of a patch, in pixels.
+    contour_px : int
+        Width of the contour class, for patches that are drawn anew.
+    """
+
+    pictures: list[Picture]
+    at: list[tuple[int, int, int]]
+    rows: int
+    columns: int
+    contour_px: int
+
+    def patch(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Cut one patch and its classes; beyond the picture's edge both are mirrored."""
+        picture, y, x = self.at[number]
+        one = self.pictures[picture]
+        window = (slice(y, y + self.rows), slice(x, x + self.columns))
+        return self._filled(one.image[window]), self._filled(one.classes[window])
+
+    def _filled(self, part: NDArray[Any]) -> NDArray[Any]:
+        missing = ((0, self.rows - part.shape[0]), (0, self.columns - part.shape[1]))
+        return np.pad(part, missing, mode="symmetric") if any(after for _, after in missing) else part
 
 
-def make_patches(
-    samples: list[Sample], *, augmentation: int, division: int, blank: bool, contour_px: int, seed: int
-) -> Patches:
-    """Cut the training images into patches.
+def cut(pictures: list[Picture], division: int, *, blank: bool, contour_px: int) -> Patches:
+    """Cut pictures into patches.
+
+    The first picture is cut into division × division; that sets the patch's size, and pictures of other sizes
+    are cut into as many of these as cover them. What does not divide is mirrored at the far edges.
 
     Parameters
     ----------
-    samples : list of Sample
-        Training images; sizes may differ if the patches' do not.
-    augmentation : int
-        Images in all: the originals and, above their number, ones made from them by rotation, zoom and
-        mirroring; 0 is the originals alone.
+    pictures : list of Picture
+        At least one; none smaller than a patch.
     division : int
-        Each image is cut into division × division patches; what does not divide is padded by reflection.
+        1 is the whole image.
     blank : bool
-        Add an image of background only. Without it, patches with no nucleus are left out.
+        Keep patches with no nucleus in them.
     contour_px : int
-        Width of the contour class, in pixels.
-    seed : int
-        Draws the made images.
+        Width of the contour class.
 
     Raises
     ------
     InputError
-        The numbers do not fit the images.
+        The division does not fit, or no patch is left.
     """
-    if augmentation and augmentation < len(samples):
+    whole = pictures[0].image.shape
+    if not 1 <= division <= min(whole):
         raise InputError(
-            f"augmentation is {augmentation}, and there are {len(samples)} training images already",
-            "it is the number of images in all: give at least as many, or 0 for the originals alone",
+            f"--division is {division}; an image of {whole[0]}×{whole[1]} can be cut into 1 to {min(whole)}",
+            "it is the number of patches along a side",
         )
-    pairs = [(sample.image, sample.labels) for sample in samples]
-    random = np.random.default_rng([seed, 1])
-    for _ in range(max(0, augmentation - len(pairs))):
-        pairs.append(_varied(*pairs[random.integers(len(samples))], random))
-    if blank:
-        shape = pairs[0][0].shape
-        pairs.append((np.zeros(shape, np.float32), np.zeros(shape, np.int32)))
-    cut = [
-        (patch, classes)
-        for image, labels in pairs
-        for patch, classes in zip(
-            divided(image, division), divided(classes_of(labels, contour_px), division), strict=True
-        )
-        if blank or classes.any()
+    rows, columns = (-(-side // division) for side in whole)
+    for one in pictures:
+        if one.image.shape[0] < rows or one.image.shape[1] < columns:
+            raise InputError(
+                f"{one.name!r} is {one.image.shape[0]}×{one.image.shape[1]}, "
+                f"less than a patch of {rows}×{columns}",
+                "raise --division, or leave the image out",
+            )
+    at = [
+        (number, y, x)
+        for number, one in enumerate(pictures)
+        for y in range(0, one.image.shape[0], rows)
+        for x in range(0, one.image.shape[1], columns)
+        if blank or one.labels[y : y + rows, x : x + columns].any()
     ]
-    if not cut:
-        raise InputError("no patch has a nucleus in it", "are the masks empty?")
-    sizes = sorted({patch.shape for patch, _ in cut})
-    if len(sizes) > 1:
-        raise InputError(
-            f"the images make patches of different sizes: {sizes[0]} and {sizes[-1]}", "crop them alike"
-        )
-    return Patches(np.stack([patch for patch, _ in cut]), np.stack([classes for _, classes in cut]))
-
-
-def divided(image: NDArray[np.generic], division: int) -> list[NDArray[np.generic]]:
-    """Cut an image into division × division patches, row by row.
-
-    >>> [patch.shape for patch in divided(np.zeros((5, 8)), 2)]
-    [(3, 4), (3, 4), (3, 4), (3, 4)]
-    """
-    rows, columns = image.shape
-    if not 1 <= division <= min(rows, columns):
-        raise InputError(
-            f"division is {division}; an image of {rows}×{columns} can be cut into 1 to {min(rows, columns)}"
-        )
-    height, width = -(-rows // division), -(-columns // division)
-    padded = np.pad(image, ((0, height * division - rows), (0, width * division - columns)), mode="symmetric")
-    return [
-        padded[y : y + height, x : x + width]
-        for y in range(0, height * division, height)
-        for x in range(0, width * division, width)
-    ]
-
-
-def _varied(image: Image, labels: Labels, random: np.random.Generator) -> tuple[Image, Labels]:
-    """Rotate, zoom in and mirror an image. Labels are never interpolated into new ones."""
-    angle, zoom, mirrored = random.uniform(-180, 180), random.uniform(1.0, 1.5), random.random() < 0.5
-    rows, columns = image.shape
-    height, width = round(rows / zoom), round(columns / zoom)
-    y, x = random.integers(rows - height + 1), random.integers(columns - width + 1)
-
-    def vary(array: NDArray[np.generic], order: int) -> NDArray[np.generic]:
-        turned = rotate(array, angle, order=order, mode="symmetric", preserve_range=True)
-        part = turned[y : y + height, x : x + width]
-        part = resize(part, (rows, columns), order=order, preserve_range=True, anti_aliasing=False)
-        return np.ascontiguousarray(part[:, ::-1] if mirrored else part)
-
-    return vary(image, 1).astype(np.float32), vary(labels.astype(np.float64), 0).astype(np.int32)
+    return Patches(pictures, at, rows, columns, contour_px)
 
 
 def batches(
-    patches: Patches, size: int, random: np.random.Generator, *, flips: bool
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Yield one epoch of batches in a random order, each patch mirrored at random if `flips`.
+    patches: Patches, size: int, random: np.random.Generator, *, on_the_fly: str, multiple: int, skip: int = 0
+) -> Iterator[Batch]:
+    """Yield one epoch of batches in a random order.
 
     The last batch is filled up with patches of the beginning, so that all have one shape and one trace does.
+
+    Parameters
+    ----------
+    patches : Patches
+    size : int
+        Patches a batch.
+    random : Generator
+        Draws the order, and a seed for each batch, so that batches can be skipped without being made.
+    on_the_fly : {'none', 'flips', 'full'}
+        ``flips`` mirrors; ``full`` draws the patch anew (see `augment.drawn`).
+    multiple : int
+        Sides are filled up by mirroring to a multiple of it, which the poolings need.
+    skip : int
+        Batches that were trained on before an interruption.
+
+    Yields
+    ------
+    ndarray of float32, ndarray of uint8, shape (size, rows, columns)
     """
-    order = random.permutation(len(patches.images))
+    order = random.permutation(len(patches.at))
     order = np.resize(order, -(-len(order) // size) * size)
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
-        images, classes = patches.images[chosen], patches.classes[chosen]
-        if flips:
-            for axis in (1, 2):
-                turn = random.random(size) < 0.5
-                images[turn] = np.flip(images[turn], axis)
-                classes[turn] = np.flip(classes[turn], axis)
-        yield images, classes
+    seeds = random.integers(2**63, size=len(order) // size)
+    pad = ((0, 0), (0, -patches.rows % multiple), (0, -patches.columns % multiple))
+    for batch in range(skip, len(seeds)):
+        chosen = order[batch * size : (batch + 1) * size]
+        images, classes = _gathered(patches, chosen, np.random.default_rng(seeds[batch]), on_the_fly)
+        yield np.pad(images, pad, mode="symmetric"), np.pad(classes, pad, mode="symmetric")
+
+
+def _gathered(patches: Patches, chosen: NDArray[np.int64], random: np.random.Generator, on_the_fly: str) -> Batch:
+    images = np.empty((len(chosen), patches.rows, patches.columns), np.float32)
+    classes = np.empty(images.shape, np.uint8)
+    for place, number in enumerate(chosen):
+        if on_the_fly == "full":
+            images[place], classes[place] = _drawn(patches, int(number), random)
+        else:
+            images[place], classes[place] = patches.patch(int(number))
+    if on_the_fly == "flips":
+        for axis in (1, 2):
+            turn = random.random(len(chosen)) < 0.5
+            images[turn] = np.flip(images[turn], axis)
+            classes[turn] = np.flip(classes[turn], axis)
+    return images, classes
+
+
+def _drawn(patches: Patches, number: int, random: np.random.Generator) -> Batch:
+    picture, y, x = patches.at[number]
+    one = patches.pictures[picture]
+    image, labels = augment.drawn(one.image, one.labels, (y, x), (patches.rows, patches.columns), random)
+    return image, data.classes_of(labels, patches.contour_px)

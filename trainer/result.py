@@ -1,4 +1,4 @@
-"""The result: one JSON, written by rename."""
+"""The result: one JSON, written by rename after each epoch. Its schema is docs/segmeasure.schema.json."""
 
 from __future__ import annotations
 
@@ -7,10 +7,106 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from trainer.errors import InputError, TrainerError
 
+VERSION = 1
 
-def write_result(path: Path, result: dict[str, Any]) -> None:
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Scores(_Strict):
+    """Scores of some images together."""
+
+    segMeasure: float = Field(ge=0, le=1, description="SEG: mean Jaccard index over all reference objects")  # noqa: N815
+    f1: float = Field(ge=0, le=1, description="2TP/(2TP+FP+FN) at IoU 0.5")
+    ap50: float = Field(ge=0, le=1, description="TP/(TP+FP+FN) at IoU 0.5")
+    objects: int = Field(ge=1, description="reference objects")
+    images: dict[str, float | None] = Field(description="SEG of each image; null where it has no reference object")
+
+
+class Epoch(_Strict):
+    """One epoch."""
+
+    epoch: int = Field(ge=1)
+    loss: float = Field(description="weighted cross-entropy, mean over the epoch's pixels, nats")
+    segMeasure: float = Field(ge=0, le=1, description="of the objective's images, at the default thresholds")  # noqa: N815
+    f1: float
+    ap50: float
+    learning_rate: float
+    seconds: float = Field(description="of the training steps")
+    images_per_s: float = Field(description="patches a second, as whole images of the first one's size")
+
+
+class Data(_Strict):
+    """What it was trained on."""
+
+    fingerprint: str = Field(description="SHA-256 of the files' names and bytes, 16 hex digits")
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+    images: int = Field(description="training images, made ones and the blank one included")
+    patches: int
+    patch_px: tuple[int, int] = Field(description="rows, columns")
+    class_fractions: dict[str, float] = Field(description="share of the training pixels")
+
+
+class Network(_Strict):
+    """The network."""
+
+    model: str
+    depth: int
+    width: int
+    parameters: int
+    flops_a_patch: int = Field(description="of one forward pass; a multiplication and an addition are two")
+
+
+class Result(_Strict):
+    """What one training leaves; sweep reads ``segMeasure``.
+
+    While it is not complete, ``segMeasure`` is the last epoch's, and what comes at the end is null.
+    """
+
+    version: int = VERSION
+    complete: bool
+    failed: str | None = Field(None, description="why it ended without a score")
+    segMeasure: float | None = Field(ge=0, le=1, description="of the objective's images")  # noqa: N815
+    f1: float | None = None
+    ap50: float | None = None
+    objective_on: str = Field(
+        description="'validation', or 'test': the report's own protocol, no unseen images left"
+    )
+    validation: Scores | None = None
+    test: Scores | None = Field(None, description="never seen by any choice; null where the set keeps none")
+    decision: dict[str, bool | int | float] | None = Field(
+        None, description="thresholds, chosen on the objective's images"
+    )
+    parameters: dict[str, Any] = Field(description="all options as used")
+    seed: int
+    folds: int
+    fold: int
+    epochs_done: int
+    kept_epoch: int | None = Field(None, description="whose weights were scored")
+    history: list[Epoch]
+    network: Network
+    data: Data
+    seconds: dict[str, float] = Field(description="wall time by phase, over all runs of an interrupted training")
+    resumed: int = Field(0, description="times it was taken up after an interruption")
+    images_per_s: float | None = Field(None, description="over all steps")
+    peak_memory_bytes: int
+    threads: int
+    cpus: int
+    host: str
+    versions: dict[str, str]
+    git_commit: str | None
+    git_dirty: bool | None
+    warnings: list[str] = []
+
+
+def write_result(path: Path, result: Result) -> None:
     """Write the result whole or not at all.
 
     Raises
@@ -21,7 +117,7 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
         It cannot be written.
     """
     try:
-        text = json.dumps(result, indent=1, allow_nan=False)
+        text = json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False)
     except ValueError:
         raise TrainerError("the result holds a number that is not finite", "the training diverged") from None
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -32,3 +128,8 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {str(path)!r}: {error.strerror}", "choose another --out") from None
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the result."""
+    return Result.model_json_schema()

@@ -1,18 +1,94 @@
-"""SEG, the segmentation accuracy of the Cell Tracking Challenge."""
+"""SEG, the segmentation accuracy of the Cell Tracking Challenge; F1 and AP at IoU 0.5 beside it.
+
+SEG does not punish objects that are not there; the other two do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from trainer.errors import InputError
 
-Labels = NDArray[np.integer]
+AnyLabels = NDArray[np.integer]
+
+#: Ids up to here are used as they are; others are numbered first, which means sorting the pixels.
+_DENSE_IDS = 1 << 20
 
 
-def object_scores(reference: Labels, result: Labels) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Overlaps:
+    """How the objects of two label images lie over each other.
+
+    Attributes
+    ----------
+    truth, found : ndarray of int, shape (pairs,)
+        Row and column of each pair that shares pixels, background left out.
+    both_px : ndarray of int, shape (pairs,)
+        Pixels that the pair shares.
+    truth_px, found_px : ndarray of int
+        Size of each object, by row and by column; 0 where there is no such object.
+    """
+
+    truth: NDArray[np.int64]
+    found: NDArray[np.int64]
+    both_px: NDArray[np.int64]
+    truth_px: NDArray[np.int64]
+    found_px: NDArray[np.int64]
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Jaccard index of each pair."""
+        union = self.truth_px[self.truth] + self.found_px[self.found] - self.both_px
+        return np.asarray(self.both_px / union, dtype=np.float64)
+
+
+def overlaps(reference: AnyLabels, result: AnyLabels) -> Overlaps:
+    """Count shared pixels. Any integer labels; objects need not be connected, nor ids follow each other.
+
+    Raises
+    ------
+    InputError
+        The images differ in size.
+    """
+    if reference.shape != result.shape:
+        raise InputError(f"the label images differ in size: {reference.shape} and {result.shape}")
+    rows, columns = _numbered(reference), _numbered(result)
+    shape = (int(rows.max(initial=0)) + 1, int(columns.max(initial=0)) + 1)
+    table = sparse.coo_array((np.ones(rows.size, np.int64), (rows, columns)), shape=shape)
+    table.sum_duplicates()
+    truth_px = np.bincount(rows, minlength=shape[0])
+    found_px = np.bincount(columns, minlength=shape[1])
+    truth_px[0] = found_px[0] = 0
+    objects = (table.row > 0) & (table.col > 0)
+    return Overlaps(
+        table.row[objects].astype(np.int64),
+        table.col[objects].astype(np.int64),
+        table.data[objects],
+        truth_px,
+        found_px,
+    )
+
+
+def _numbered(labels: AnyLabels) -> NDArray[np.int64]:
+    """Flatten labels to numbers from 0, which stays the background, in the order of the ids."""
+    flat = labels.ravel()
+    if flat.size and int(flat.min()) >= 0 and int(flat.max()) < _DENSE_IDS:
+        return flat.astype(np.int64)
+    ids, numbers = np.unique(np.append(flat, flat.dtype.type(0)), return_inverse=True)
+    place = np.empty(len(ids), np.int64)
+    background = int(np.flatnonzero(ids == 0)[0])
+    place[np.arange(len(ids)) != background] = np.arange(1, len(ids))
+    place[background] = 0
+    return np.asarray(place[numbers[:-1]])
+
+
+def object_scores(reference: AnyLabels, result: AnyLabels) -> NDArray[np.float64]:
     """Score each reference object of one image.
 
     A result object *S* matches a reference object *R* if it covers more than half of it,
@@ -39,44 +115,71 @@ def object_scores(reference: Labels, result: Labels) -> NDArray[np.float64]:
     >>> object_scores(np.array([[1, 1, 1, 1, 2]]), np.array([[7, 7, 7, 0, 0]])).tolist()
     [0.75, 0.0]
     """
-    if reference.shape != result.shape:
-        raise InputError(f"the label images differ in size: {reference.shape} and {result.shape}")
-    ids, truth = np.unique(reference, return_inverse=True)
-    found_ids, found = np.unique(result, return_inverse=True)
-    overlap = np.bincount(
-        truth.ravel() * len(found_ids) + found.ravel(), minlength=len(ids) * len(found_ids)
-    ).reshape(len(ids), len(found_ids))
-    truth_px, found_px = overlap.sum(axis=1), overlap.sum(axis=0)
-    union = truth_px[:, None] + found_px[None, :] - overlap
-    matched = (2 * overlap > truth_px[:, None]) & (found_ids != 0)[None, :]
-    scores = np.where(matched, overlap / union, 0.0).max(axis=1)
-    return np.asarray(scores[ids != 0], dtype=np.float64)
+    return _seg(overlaps(reference, result))
 
 
-def seg_measure(pairs: Mapping[str, tuple[Labels, Labels]]) -> dict[str, object]:
-    """SEG over several images: the mean over all reference objects of all images.
+def _seg(pairs: Overlaps) -> NDArray[np.float64]:
+    scores = np.zeros(len(pairs.truth_px))
+    matched = 2 * pairs.both_px > pairs.truth_px[pairs.truth]
+    scores[pairs.truth[matched]] = pairs.iou[matched]
+    return scores[pairs.truth_px > 0]
+
+
+def detections(pairs: Overlaps) -> NDArray[np.int64]:
+    """Count true positives, false positives and false negatives at IoU 0.5.
+
+    A pair is a true positive where its Jaccard index is above 0.5, which no object shares with two others.
+
+    Returns
+    -------
+    ndarray of int, shape (3,)
+    """
+    hits = int((pairs.iou > 0.5).sum())
+    truth, found = np.count_nonzero(pairs.truth_px), np.count_nonzero(pairs.found_px)
+    return np.array([hits, found - hits, truth - hits])
+
+
+def score(images: Mapping[str, tuple[AnyLabels, AnyLabels]]) -> dict[str, Any]:
+    """Score several images together.
 
     Parameters
     ----------
-    pairs : mapping of str to (reference, result)
+    images : mapping of str to (reference, result)
         Label images by name.
 
     Returns
     -------
     dict
-        ``segMeasure`` in [0, 1]; ``objects``, their number; ``images``, SEG of each image that has any.
+        ``segMeasure`` in [0, 1], the mean over all reference objects of all images; ``f1`` = 2TP/(2TP+FP+FN) and
+        ``ap50`` = TP/(TP+FP+FN) at IoU 0.5, over all images together; ``objects``, their number; ``images``, SEG
+        of each, None for one that has no reference object.
 
     Raises
     ------
     InputError
         There is no reference object at all: then SEG is not defined.
+
+    References
+    ----------
+    Maška et al., Bioinformatics 30(11), 2014 (SEG); Caicedo et al., Nature Methods 16, 2019 (AP and F1).
     """
-    scores = {name: object_scores(*pair) for name, pair in pairs.items()}
+    pairs = {name: _overlaps_of(name, *pair) for name, pair in images.items()}
+    scores = {name: _seg(one) for name, one in pairs.items()}
     everything = np.concatenate([*scores.values(), np.zeros(0)])
     if not everything.size:
         raise InputError("no reference object in any image; SEG is not defined", "use images with nuclei in them")
+    hits, false, missed = sum((detections(one) for one in pairs.values()), np.zeros(3, np.int64)).tolist()
     return {
         "segMeasure": float(everything.mean()),
+        "f1": 2 * hits / (2 * hits + false + missed),
+        "ap50": hits / (hits + false + missed),
         "objects": int(everything.size),
-        "images": {name: float(values.mean()) for name, values in scores.items() if values.size},
+        "images": {name: float(one.mean()) if one.size else None for name, one in scores.items()},
     }
+
+
+def _overlaps_of(name: str, reference: AnyLabels, result: AnyLabels) -> Overlaps:
+    try:
+        return overlaps(reference, result)
+    except InputError as error:
+        raise InputError(f"{name}: {error}", "both need the same size") from None

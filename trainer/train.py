@@ -2,252 +2,298 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trainer import data, models
+from trainer import checkpoint, instances, modelfile, models, surroundings
+from trainer.cache import Cache
+from trainer.clock import Clock
+from trainer.data import CLASSES
 from trainer.errors import InputError, TrainerError
-from trainer.instances import instances
-from trainer.patches import Patches, batches, make_patches
-from trainer.result import write_result
-from trainer.score import seg_measure
+from trainer.fit import Fit
+from trainer.instances import Decision
+from trainer.interrupt import Sigterm
+from trainer.options import UNDO, Options, check
+from trainer.patches import Patches, cut
+from trainer.predict import probabilities
+from trainer.prepare import Picture, Prepared, prepare
+from trainer.result import Data, Epoch, Network, Result, Scores, write_result
+from trainer.score import score
+
+#: A class that makes less of the loss than this is as good as not there.
+STARVED = 0.02
 
 
-@dataclass(frozen=True)
-class Options:
-    """What one training is to do; the command line's options, one for one."""
+@dataclass
+class Setting:
+    """A training as it stands before its first step."""
 
-    data: Path
-    out: Path
-    model: str = "smallUNet"
-    depth: int | None = None
-    width: int | None = None
-    optimizer: str = "adam"
-    learning_rate: float = 0.001
-    dropout: float = 0.3
-    batch_size: int = 16
-    epochs: int = 30
-    augmentation: int = 0
-    division: int = 4
-    blank: bool = False
-    flips: bool = True
-    contour_px: int = 2
-    weights: tuple[float, float, float] = (0.3, 1.0, 1.5)
-    validation: float = 0.2
-    seed: int = 0
-    threads: int = 0
+    options: Options
+    prepared: Prepared
+    patches: Patches
+    shape: models.Shape
+    warnings: list[str] = field(default_factory=list)
 
-
-OPTIMIZERS = ("adam", "sgd")
+    def said(self) -> str:
+        """Tell in a few lines what would be trained."""
+        prepared, patches, shape = self.prepared, self.patches, self.shape
+        parameters = sum(layer.parameters for layer in models.layers_of(shape))
+        lines = [
+            f"{len(prepared.originals)} training images ({len(prepared.train)} with made ones), "
+            f"{len(prepared.validation)} for the objective, {len(prepared.test)} for testing",
+            f"{len(patches.at)} patches of {patches.rows}×{patches.columns}, "
+            f"{-(-len(patches.at) // self.options.batch_size)} steps an epoch",
+            f"{self.options.model}: depth {shape.depth}, width {shape.width}, {parameters:,} parameters",
+            *(f"warning: {one}" for one in self.warnings),
+        ]
+        return "\n".join(lines)
 
 
-def check(options: Options) -> None:
-    """Refuse what cannot be trained.
+def ready(options: Options, cache: Cache) -> Setting:
+    """Check everything that can be checked without TensorFlow, and prepare the data.
 
     Raises
     ------
     InputError
-        Which option, its value, and what it should be.
+        The data or an option cannot be used.
     """
-    rules: list[tuple[bool, str, Any, str]] = [
-        (options.optimizer in OPTIMIZERS, "optimizer", options.optimizer, " or ".join(OPTIMIZERS)),
-        (0 < options.learning_rate < math.inf, "learning-rate", options.learning_rate, "above 0"),
-        (0 <= options.dropout < 1, "dropout", options.dropout, "in [0, 1)"),
-        (options.batch_size >= 1, "batch-size", options.batch_size, "1 or more"),
-        (options.epochs >= 1, "epochs", options.epochs, "1 or more"),
-        (options.augmentation >= 0, "augmentation", options.augmentation, "0 or more"),
-        (options.contour_px in (1, 2), "contour", options.contour_px, "1 or 2 pixels"),
-        (0 < options.validation < 1, "validation", options.validation, "between 0 and 1"),
-        (
-            all(0 <= weight < math.inf for weight in options.weights) and any(options.weights),
-            "weights",
-            options.weights,
-            "three numbers, none negative, not all 0",
-        ),
+    check(options)
+    _writable(options.out)
+    prepared = prepare(options.data, options.extra_data, options.rule, options.recipe, options.seed, cache)
+    patches = cut(prepared.train, options.division, blank=options.blank, contour_px=options.contour)
+    models.check_patch(options.shape, patches.rows, patches.columns)
+    if options.batch_size > len(patches.at):
+        raise InputError(
+            f"--batch-size is {options.batch_size}, and there are {len(patches.at)} patches",
+            "lower it, or raise --division or --augmentation",
+        )
+    if not any(one.labels.any() for one in prepared.validation):
+        names = ", ".join(one.name for one in prepared.validation)
+        raise InputError(
+            f"there is no nucleus in the images to validate on: {names}", "choose others, or another seed"
+        )
+    return Setting(options, prepared, patches, options.shape, starved(prepared.class_fractions(), options.weights))
+
+
+def _writable(out: Path) -> None:
+    """Find out before the training, not behind it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {str(out.parent)!r}: {error.strerror}", "choose another --out") from None
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"cannot write in {str(out.parent)!r}: no permission", "choose another --out")
+
+
+def starved(fractions: dict[str, float], weights: tuple[float, float, float]) -> list[str]:
+    """Say which classes the weights leave next to nothing of the loss, by the data's own class fractions."""
+    parts = {name: fractions[name] * weight for name, weight in zip(CLASSES, weights, strict=True)}
+    whole = sum(parts.values())
+    if not whole:
+        return ["the weights leave no loss at all: the classes they keep do not occur"]
+    return [
+        f"the weights leave the class {name} {part / whole:.1%} of the loss "
+        f"({fractions[name]:.1%} of the pixels): it will hardly be learnt"
+        for name, part in parts.items()
+        if part < STARVED * whole and fractions[name]
     ]
-    for good, name, value, expected in rules:
-        if not good:
-            raise InputError(f"--{name} is {value}", f"it should be {expected}")
-    models.shape_of(options.model, options.depth, options.width)
 
 
-def train(options: Options) -> dict[str, Any]:
-    """Train, predict, score, and write the result.
+def train(options: Options, cache: Cache) -> Result:
+    """Train, predict, score, and write the result; after each epoch too, not yet complete.
 
     Returns
     -------
-    dict
-        The result as written.
+    Result
+        As written.
 
     Raises
     ------
     InputError
         The data or an option cannot be used.
     TrainerError
-        The training diverged.
+        The training diverged; the result says so.
+    Interrupted
+        SIGTERM came; the same call goes on where it ended.
     """
-    check(options)
-    clock = _Clock()
-    parts = data.split(options.data, data.read_set(options.data), options.seed, options.validation)
-    patches = make_patches(
-        parts.train,
-        augmentation=options.augmentation,
-        division=options.division,
-        blank=options.blank,
-        contour_px=options.contour_px,
-        seed=options.seed,
-    )
-    shape = models.shape_of(options.model, options.depth, options.width)
-    models.check_patch(shape, *patches.images.shape[1:])
+    sigterm, clock = Sigterm(), Clock()
+    setting = ready(options, cache)
+    for warning in setting.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     clock.lap("prepare")
-    threads = _start_tensorflow(options.threads)
+    threads = surroundings.start_tensorflow(options.threads)
     clock.lap("import")
-    network = models.build(shape, options.dropout, options.seed)
-    history = _fit(network, shape, patches, options, clock)
-    scores = {
-        name: seg_measure(
-            {one.name: (one.labels, instances(predict(network, shape, one.image))) for one in samples}
-        )
-        for name, samples in (("validation", parts.validation), ("test", parts.test))
-    }
+    network = models.build(setting.shape, options.dropout, options.seed)
+    clock.lap("build")
+    identity = options.identity(setting.prepared.fingerprint, threads)
+    fit = Fit(network, setting.patches, options, identity, clock)
+    report = _Report(setting, threads, int(network.count_params()), fit)
+    depth = setting.shape.depth
+
+    def validate() -> dict[str, float]:
+        scores = _chosen(network, depth, setting, thresholds=False)[1]
+        return {name: scores[name] for name in ("segMeasure", "f1", "ap50")}
+
+    def told(history: list[dict[str, Any]]) -> None:
+        report.write(history=history)
+        cache.touch(setting.prepared.key)
+
+    try:
+        fit.run(validate, told, sigterm)
+    except TrainerError as error:
+        report.write(failed=str(error))
+        raise
+    decision, validation = _chosen(network, depth, setting, thresholds=True)
+    test = _scored(network, depth, setting.prepared.test, decision, options)
     clock.lap("predict and score")
-    result = {
-        "version": 1,
-        "complete": True,
-        "segMeasure": scores["validation"]["segMeasure"],
-        "validation": scores["validation"],
-        "test": scores["test"],
-        "parameters": {**asdict(options), "data": str(options.data), "out": str(options.out), **asdict(shape)},
-        "train_images": [one.name for one in parts.train],
-        "patches": len(patches.images),
-        "patch_px": list(patches.images.shape[1:]),
-        "network_parameters": int(network.count_params()),
-        "threads": threads,
-        "history": history,
-        "seconds": clock.laps,
-    }
-    write_result(options.out, result)
-    return result
+    made = report.write(decision=decision, validation=validation, test=test)
+    if options.save_model:
+        modelfile.save(options.save_model, network, _about(options, setting, decision, validation))
+    checkpoint.path_for(options.out).unlink(missing_ok=True)
+    return made
 
 
-def _start_tensorflow(threads: int) -> int:
-    """Import TensorFlow, on as many threads as there are CPUs for this job."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone says which CPUs are ours
-    mine = len(affinity(0)) if affinity else os.cpu_count() or 1
-    threads = threads or int(os.environ.get("SWEEP_CPUS", 0)) or mine
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    return threads
-
-
-def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
-    """Weighted categorical cross-entropy, the mean over pixels of ``−w_c log P(c)`` at the true class *c*.
-
-    Parameters
-    ----------
-    logits : tensor, shape (batch, rows, columns, 3)
-    classes : tensor of int, shape (batch, rows, columns)
-    weights : tuple of float
-        Of background, nucleus, contour.
-
-    Returns
-    -------
-    scalar tensor
-    """
-    import tensorflow as tf
-
-    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(classes, tf.int32), logits)
-    return tf.reduce_mean(tf.gather(tf.constant(weights, tf.float32), tf.cast(classes, tf.int32)) * entropy)
+def _about(options: Options, setting: Setting, decision: Decision, scores: dict[str, Any]) -> modelfile.About:
+    return modelfile.About(
+        version=modelfile.VERSION,
+        model=options.model,
+        shape=setting.shape,
+        contour_px=options.contour,
+        weights=options.weights,
+        decision=decision,
+        normalisation=modelfile.NORMALISATION,
+        versions=surroundings.versions(),
+        trained_on=setting.prepared.fingerprint,
+        segMeasure=scores["segMeasure"],
+    )
 
 
-def _fit(
-    network: Any, shape: models.Shape, patches: Patches, options: Options, clock: _Clock
-) -> list[dict[str, float]]:
-    """Train for all epochs; a line an epoch on stdout."""
-    import keras
-    import tensorflow as tf
+def _chosen(network: Any, depth: int, setting: Setting, *, thresholds: bool) -> tuple[Decision, dict[str, Any]]:
+    """Choose how to decide by the objective's images, and score them so."""
+    weights = setting.options.weights
+    pictures = setting.prepared.validation
+    predicted = [probabilities(network, depth, one.image) for one in pictures]
 
-    make = {"adam": keras.optimizers.Adam, "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9)}
-    optimizer = make[options.optimizer](options.learning_rate)
-    optimizer.build(network.trainable_variables)
-
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(images: Any, classes: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = weighted_cross_entropy(network(images[..., None], training=True), classes, options.weights)
-        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
-        return loss
-
-    patches = _multiples(patches, 1 << shape.depth)
-    size = min(options.batch_size, len(patches.images))
-    history = []
-    for epoch in range(options.epochs):
-        began = time.monotonic()
-        # Drawn from (seed, epoch), so that an epoch is the same whatever went before.
-        random = np.random.default_rng([options.seed, 2, epoch])
-        losses = [
-            float(step(tf.constant(images), tf.constant(classes)))
-            for images, classes in batches(patches, size, random, flips=options.flips)
-        ]
-        if epoch == 0:
-            clock.lap("first epoch")
-        loss = float(np.mean(losses))
-        if not math.isfinite(loss):
-            raise TrainerError(f"the loss is {loss} in epoch {epoch + 1}: it diverged", "lower --learning-rate")
-        took = time.monotonic() - began
-        history.append({"epoch": epoch + 1, "loss": loss, "seconds": round(took, 3)})
-        left = took * (options.epochs - epoch - 1)
-        rate = len(losses) * size / took
-        print(
-            f"epoch {epoch + 1}/{options.epochs}  loss {loss:.4f}  {rate:.0f} patches/s  {left:.0f} s left",
-            flush=True,
+    def scores(decision: Decision) -> dict[str, Any]:
+        return score(
+            {
+                one.name: (one.labels, instances.instances(chances, decision, weights))
+                for one, chances in zip(pictures, predicted, strict=True)
+            }
         )
-    clock.lap("other epochs")
-    return history
+
+    undo = UNDO[setting.options.undo_weights] if len(set(weights)) > 1 else (False,)
+    decision, _ = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
+    return decision, scores(decision)
 
 
-def _multiples(patches: Patches, multiple: int) -> Patches:
-    """Pad patches by reflection to sides that the poolings can halve."""
-    rows, columns = patches.images.shape[1:]
-    pad = ((0, 0), (0, -rows % multiple), (0, -columns % multiple))
-    return Patches(np.pad(patches.images, pad, mode="symmetric"), np.pad(patches.classes, pad, mode="symmetric"))
+def _scored(
+    network: Any, depth: int, pictures: list[Picture], decision: Decision, options: Options
+) -> dict[str, Any] | None:
+    """Score images that no choice has seen; None where they have no object to score."""
+    if not any(one.labels.any() for one in pictures):
+        return None
+    return score(
+        {
+            one.name: (
+                one.labels,
+                instances.instances(probabilities(network, depth, one.image), decision, options.weights),
+            )
+            for one in pictures
+        }
+    )
 
 
-def predict(network: Any, shape: models.Shape, image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Predict a whole image of any size.
+class _Report:
+    """Writes the result, as far as it has come."""
 
-    Returns
-    -------
-    ndarray of float32, shape (rows, columns, 3)
-        Probabilities of background, nucleus, contour.
-    """
-    import tensorflow as tf
+    def __init__(self, setting: Setting, threads: int, parameters: int, fit: Fit) -> None:
+        self.setting, self.fit, self.threads = setting, fit, threads
+        self.commit, self.dirty = surroundings.git()
+        self.versions = surroundings.versions()
+        self.network = Network(
+            model=setting.options.model,
+            depth=setting.shape.depth,
+            width=setting.shape.width,
+            parameters=parameters,
+            flops_a_patch=sum(
+                one.flops(setting.patches.rows, setting.patches.columns) for one in models.layers_of(setting.shape)
+            ),
+        )
+        prepared = setting.prepared
+        self.data = Data(
+            fingerprint=prepared.fingerprint,
+            train=prepared.originals,
+            validation=[one.name for one in prepared.validation],
+            test=[one.name for one in prepared.test],
+            images=len(prepared.train),
+            patches=len(setting.patches.at),
+            patch_px=(setting.patches.rows, setting.patches.columns),
+            class_fractions=prepared.class_fractions(),
+        )
 
-    rows, columns = image.shape
-    multiple = 1 << shape.depth
-    padded = np.pad(image, ((0, -rows % multiple), (0, -columns % multiple)), mode="symmetric")
-    logits = network(padded[None, ..., None], training=False)
-    return np.asarray(tf.nn.softmax(logits)[0, :rows, :columns])
+    def write(
+        self,
+        *,
+        history: list[dict[str, Any]] | None = None,
+        failed: str | None = None,
+        decision: Decision | None = None,
+        validation: dict[str, Any] | None = None,
+        test: dict[str, Any] | None = None,
+    ) -> Result:
+        """Write what is known now: after an epoch, at a failure, or at the end."""
+        options, progress = self.setting.options, self.fit.progress
+        history = progress.history if history is None else history
+        latest = validation or (history[-1] if history else {})
+        seconds = dict(self.fit.clock.laps)
+        steps_s = sum(one["seconds"] for one in history)
+        images = sum(one["seconds"] * one["images_per_s"] for one in history)
+        made = Result(
+            complete=validation is not None,
+            failed=failed,
+            segMeasure=latest.get("segMeasure"),
+            f1=latest.get("f1"),
+            ap50=latest.get("ap50"),
+            objective_on=options.validate_on,
+            validation=Scores(**validation) if validation else None,
+            test=Scores(**test) if test else None,
+            decision=asdict(decision) if decision else None,
+            parameters=_spelt_out(options, self.setting.shape),
+            seed=options.seed,
+            folds=options.folds,
+            fold=options.fold,
+            epochs_done=progress.epoch,
+            kept_epoch=(progress.best_epoch if options.keep == "best" else progress.epoch) if validation else None,
+            history=[Epoch(**one) for one in history],
+            network=self.network,
+            data=self.data,
+            seconds=seconds,
+            resumed=progress.resumed,
+            images_per_s=round(images / steps_s, 3) if steps_s else None,
+            peak_memory_bytes=surroundings.peak_memory_bytes(),
+            threads=self.threads,
+            cpus=surroundings.cpus(),
+            host=os.uname().nodename,
+            versions=self.versions,
+            git_commit=self.commit,
+            git_dirty=self.dirty,
+            warnings=self.setting.warnings,
+        )
+        write_result(options.out, made)
+        return made
 
 
-class _Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self.last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name] = round(now - self.last, 3)
-        self.last = now
+def _spelt_out(options: Options, shape: models.Shape) -> dict[str, Any]:
+    """All options as used, the model's own depth and width in place of none."""
+    made = {**asdict(options), "depth": shape.depth, "width": shape.width}
+    return {
+        name: str(value)
+        if isinstance(value, Path)
+        else [str(one) for one in value]
+        if name == "extra_data"
+        else value
+        for name, value in made.items()
+    }

@@ -1,8 +1,7 @@
-"""Reading, encoding, splitting, cutting, and back to instances."""
+"""Reading images and masks of every form, normalising, encoding, and back to instances."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
 from skimage import io
 
 from trainer import data, synth
 from trainer.errors import InputError
-from trainer.instances import instances
-from trainer.patches import batches, divided, make_patches
+from trainer.images import MOST_PX, read_grey, write_png
+from trainer.instances import Decision, instances
 from trainer.score import object_scores
 
 
-@pytest.fixture
-def nuclei(tmp_path: Path) -> Path:
-    synth.write_set(tmp_path / "set", count=5, rows=96, columns=120, seed=3)
-    return tmp_path / "set"
+def read(folder: Path, form: str = "auto") -> dict[str, data.Sample]:
+    return data.read_samples(data.entries(folder), form)
+
+
+def encoded(labels: NDArray[Any], contour_px: int) -> NDArray[np.float32]:
+    """Encode labels as a network that is right would answer."""
+    return np.eye(3, dtype=np.float32)[data.classes_of(labels, contour_px)]
 
 
 def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
@@ -35,9 +39,8 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
 
 def test_synthetic_nuclei_touch_and_some_are_dim(tmp_path: Path) -> None:
     synth.write_set(tmp_path / "s", 4, 256, 256, 0)
-    samples = data.read_set(tmp_path / "s").values()
     touching = dim = 0
-    for sample in samples:
+    for sample in read(tmp_path / "s").values():
         ids = np.unique(sample.labels)
         assert ids.tolist() == list(range(len(ids)))
         left, right = sample.labels[:, :-1], sample.labels[:, 1:]
@@ -48,25 +51,35 @@ def test_synthetic_nuclei_touch_and_some_are_dim(tmp_path: Path) -> None:
     assert dim >= 3
 
 
+def test_the_contour_is_inside_and_as_wide_as_asked() -> None:
+    labels = np.zeros((9, 12), np.uint16)
+    labels[1:8, 1:8] = 1
+    labels[1:8, 8:11] = 2
+    one = data.classes_of(labels, 1)
+    assert "".join(map(str, one[4])) == "021111122120"  # they touch: a contour on either side
+    assert ((one > 0) == (labels > 0)).all()
+    assert "".join(map(str, data.classes_of(labels, 2)[4])) == "022111222220"
+    whole = np.ones((5, 5), np.uint16)
+    assert (data.classes_of(whole, 2) == 1).all()  # the image's own edge is no contour
+
+
 def test_encoding_and_growing_back_loses_next_to_nothing(tmp_path: Path) -> None:
     synth.write_set(tmp_path / "s", 4, 200, 200, 0)
     for contour_px in (1, 2):
-        scores = []
-        for sample in data.read_set(tmp_path / "s").values():
-            classes = data.classes_of(sample.labels, contour_px)
-            assert set(np.unique(classes)) == {data.BACKGROUND, data.NUCLEUS, data.CONTOUR}
-            assert ((classes > 0) == (sample.labels > 0)).all()  # the contour is inside the object
-            back = instances(np.eye(3, dtype=np.float32)[classes])
-            scores.append(object_scores(sample.labels, back))
+        scores = [
+            object_scores(one.labels, instances(encoded(one.labels, contour_px), Decision()))
+            for one in read(tmp_path / "s").values()
+        ]
         assert np.concatenate(scores).mean() > 0.95
 
 
-def test_real_masks_survive_the_encoding(real_data: Path) -> None:
-    scores = []
-    for sample in data.read_set(real_data / "dsb512").values():
-        back = instances(np.eye(3, dtype=np.float32)[data.classes_of(sample.labels, 2)])
-        scores.append(object_scores(sample.labels, back))
-    assert np.concatenate(scores).mean() > 0.97
+@pytest.mark.parametrize(("name", "contour_px"), [("dsb512", 1), ("dsb512", 2), ("u2os520", 1), ("u2os520", 2)])
+def test_real_masks_survive_the_encoding(real_data: Path, name: str, contour_px: int) -> None:
+    scores = [
+        object_scores(one.labels, instances(encoded(one.labels, contour_px), Decision(least_core_px=0)))
+        for one in read(real_data / name).values()
+    ]
+    assert np.concatenate(scores).mean() > 0.98  # "under 2 %"
 
 
 def test_normalising_is_per_image_whatever_the_bit_depth() -> None:
@@ -79,75 +92,98 @@ def test_normalising_is_per_image_whatever_the_bit_depth() -> None:
     assert not data.normalised(np.full((9, 9), 5)).any()
 
 
-def test_splits_are_disjoint_given_and_drawn_by_seed(nuclei: Path) -> None:
-    samples = data.read_set(nuclei)
-    made = data.split(nuclei, samples, seed=1, validation=0.25)
-    names = [[one.name for one in part] for part in (made.train, made.validation, made.test)]
-    assert sorted(names[0] + names[1] + names[2]) == sorted(samples)
-    assert names[2] == json.loads((nuclei / "split.json").read_text())["test"]
-    assert [one.name for one in data.split(nuclei, samples, 1, 0.25).train] == names[0]
-    (nuclei / "split.json").unlink()
-    drawn = data.split(nuclei, samples, seed=1, validation=0.25)
-    assert {len(drawn.train), len(drawn.validation), len(drawn.test)} == {3, 1}
+def as_classes(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    return data.classes_of(labels, 2)
 
 
-def test_dividing_and_putting_back(nuclei: Path) -> None:
-    image = np.arange(60).reshape(6, 10)
-    patches = divided(image, 2)
-    assert [patch.shape for patch in patches] == [(3, 5)] * 4
-    np.testing.assert_array_equal(np.block([patches[:2], patches[2:]]), image)
-    assert len(divided(np.zeros((7, 9)), 4)) == 16
-    with pytest.raises(InputError, match="division is 7"):
-        divided(image, 7)
+@pytest.mark.parametrize(
+    ("form", "write", "least"),
+    [
+        ("instances", lambda labels: labels, 1.0),
+        ("instances", lambda labels: np.where(labels > 0, labels * 7 + 300, 0).astype(np.uint16), 1.0),
+        ("classes", as_classes, 0.9),
+        ("binary", lambda labels: ((as_classes(labels) == 1) * 255).astype(np.uint8), 0.3),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_masks_of_every_form(
+    nuclei: Path, form: str, write: Callable[[NDArray[Any]], NDArray[Any]], least: float, suffix: str
+) -> None:
+    truth = read(nuclei)
+    for stem, sample in truth.items():
+        image = io.imread(nuclei / "images" / f"{stem}.png").astype(np.uint16) * 150  # a camera's 16 bit
+        for kind in ("images", "masks"):
+            (nuclei / kind / f"{stem}.png").unlink()
+        for kind, array in (("images", image), ("masks", write(sample.labels))):
+            path = nuclei / kind / f"{stem}{suffix}"
+            tifffile.imwrite(path, array) if suffix == ".tif" else write_png(path, array)
+    assert data.mask_form([io.imread(path) for path in (nuclei / "masks").iterdir()]) == form
+    for stem, sample in read(nuclei).items():
+        np.testing.assert_allclose(sample.image, truth[stem].image, atol=1e-6)
+        assert object_scores(truth[stem].labels, sample.labels).mean() >= least
 
 
-def test_patches_augmentation_and_blank(nuclei: Path) -> None:
-    train = data.split(nuclei, data.read_set(nuclei), 0, 0.25).train
-    options = {"division": 2, "contour_px": 1, "seed": 5}
-    plain = make_patches(train, augmentation=0, blank=False, **options)
-    assert plain.images.shape[1:] == (48, 60)
-    assert plain.classes.any(axis=(1, 2)).all()
-    blank = make_patches(train, augmentation=0, blank=True, **options)
-    assert len(blank.images) == 4 * (len(train) + 1)
-    assert not blank.classes[-1].any()
-    more = make_patches(train, augmentation=7, blank=True, **options)
-    assert len(more.images) == 4 * 8
-    again = make_patches(train, augmentation=7, blank=True, **options)
-    np.testing.assert_array_equal(more.images, again.images)
-    assert set(np.unique(more.classes)) <= {0, 1, 2}
-    with pytest.raises(InputError, match="augmentation is 1"):
-        make_patches(train, augmentation=1, blank=False, **options)
+def test_two_objects_in_each_image_are_no_classes() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:10, 2:10], mask[12:18, 15:28] = 1, 2
+    assert data.mask_form([mask, mask.T]) == "instances"
+    assert data.mask_form([data.classes_of(mask, 1)]) == "classes"
 
 
-def test_batches_have_one_size_and_cover_all(nuclei: Path) -> None:
-    train = data.split(nuclei, data.read_set(nuclei), 0, 0.25).train
-    patches = make_patches(train, augmentation=0, division=2, blank=True, contour_px=1, seed=0)
-    made = list(batches(patches, 5, np.random.default_rng(0), flips=False))
-    assert {len(images) for images, _ in made} == {5}
-    seen = {images.tobytes() for batch, _ in made for images in batch}
-    assert seen == {image.tobytes() for image in patches.images}
-    flipped, classes = next(batches(patches, 16, np.random.default_rng(0), flips=True))
-    for image, target in zip(flipped, classes, strict=True):
-        turns = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-        assert any(
-            (image[::v, ::h] == original).all() and (target[::v, ::h] == truth).all()
-            for v, h in turns
-            for original, truth in zip(patches.images, patches.classes, strict=True)
-        )
+def test_images_of_one_name_and_two_suffixes_are_refused(nuclei: Path) -> None:
+    shutil.copy(nuclei / "images/synth_000.png", nuclei / "images/synth_000.tif")
+    with pytest.raises(InputError, match=r"synth_000\.png and synth_000\.tif"):
+        data.entries(nuclei)
 
 
+def png(array: NDArray[Any], name: str = "images/synth_000.png") -> Callable[[Path], Any]:
+    return lambda folder: io.imsave(folder / name, array, check_contrast=False)
+
+
+def truncated(name: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:200])
+
+
+def no_images(folder: Path) -> None:
+    for path in (folder / "images").iterdir():
+        path.unlink()
+
+
+def float_tiff(folder: Path) -> None:
+    (folder / "images/synth_000.png").unlink()
+    tifffile.imwrite(folder / "images/synth_000.tif", np.zeros((96, 120), np.float32))
+
+
+def stack_tiff(folder: Path) -> None:
+    (folder / "images/synth_000.png").unlink()
+    tifffile.imwrite(folder / "images/synth_000.tif", np.zeros((5, 96, 120), np.uint8))
+
+
+def many_objects(folder: Path) -> None:
+    (folder / "masks/synth_000.png").unlink()
+    tifffile.imwrite(
+        folder / "masks/synth_000.tif", np.arange(1, 96 * 120 + 1, dtype=np.uint32).reshape(96, 120) * 7
+    )
+
+
+MASK = "masks/synth_000.png"
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no images": (lambda folder: shutil.rmtree(folder / "images"), "there are no images"),
-    "mask without image": (lambda folder: next((folder / "images").iterdir()).unlink(), "has no image"),
-    "image without mask": (lambda folder: next((folder / "masks").iterdir()).unlink(), "there is no"),
-    "sizes differ": (lambda folder: io.imsave(folder / "masks/synth_000.png", np.ones((9, 9), np.uint8), check_contrast=False), "synth_000.png: the image is"),
-    "RGB": (lambda folder: io.imsave(folder / "images/synth_000.png", np.zeros((96, 120, 3), np.uint8), check_contrast=False), "not grayscale"),
+    "no folder": (shutil.rmtree, "there is no folder"),
+    "no images": (no_images, "there are no images in"),
+    "no masks folder": (lambda folder: shutil.rmtree(folder / "masks"), "cannot read"),
+    "mask without image": (lambda folder: (folder / "images/synth_001.png").unlink(), "synth_001.png' has no image"),
+    "image without mask": (lambda folder: (folder / "masks/synth_001.png").unlink(), "synth_001.png' has no mask"),
+    "sizes differ": (png(np.ones((9, 9), np.uint8), MASK), "synth_000.png' is 96×120 and its mask 9×9"),
+    "RGB": (png(np.zeros((96, 120, 3), np.uint8)), "not grayscale"),
+    "1×1": (lambda folder: [png(np.ones((1, 1), np.uint8), name)(folder) for name in ("images/synth_000.png", MASK)], "synth_000.png' is 1×1"),
+    "10,000×10,000": (png(np.zeros((10_000, 10_000), np.uint8)), "10000×10000, more than 50 megapixels"),
     "zero bytes": (lambda folder: (folder / "images/synth_001.png").write_bytes(b""), "synth_001.png"),
-    "truncated": (lambda folder: (folder / "images/synth_001.png").write_bytes((folder / "images/synth_001.png").read_bytes()[:200]), "synth_001.png"),
-    "split of others": (lambda folder: (folder / "split.json").write_text('{"train": ["x"], "test": []}'), "names 'x'"),
-    "split is no JSON": (lambda folder: (folder / "split.json").write_text("{"), "is no split"),
-    "split overlaps": (lambda folder: (folder / "split.json").write_text('{"train": ["synth_000"], "test": ["synth_000"]}'), "in both parts"),
-    "too few": (lambda folder: (folder / "split.json").write_text('{"train": ["synth_000"], "test": ["synth_001"]}'), "too few"),
+    "truncated": (truncated("images/synth_001.png"), "synth_001.png' cannot be read as an image"),
+    "truncated mask": (truncated("masks/synth_001.png"), "synth_001.png' cannot be read as an image"),
+    "no image at all": (lambda folder: (folder / "images/synth_001.png").write_text("hello"), "synth_001.png' cannot be read"),
+    "float": (float_tiff, "pixels of float32"),
+    "a stack": (stack_tiff, "not grayscale"),
+    "labels beyond 16 bit": (many_objects, "has the label 80640"),
 }  # fmt: skip
 
 
@@ -156,6 +192,29 @@ def test_bad_data_is_named(nuclei: Path, what: str) -> None:
     spoil, said = BAD[what]
     spoil(nuclei)
     with pytest.raises(InputError) as caught:
-        data.split(nuclei, data.read_set(nuclei), 0, 0.25)
+        read(nuclei)
     assert said in str(caught.value)
+    assert caught.value.hint or "there is no" in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_negative_label_is_refused(nuclei: Path) -> None:
+    with pytest.raises(InputError, match="the label -1"):
+        data.as_labels(np.array([[-1, 0]]), "instances", "m.tif")
+
+
+def test_the_largest_size_is_asked_for_before_decoding(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "big.tif", np.zeros((8000, 8000), np.uint8), compression="zlib")
+    assert MOST_PX < 8000 * 8000
+    with pytest.raises(InputError, match="8000×8000"):
+        read_grey(tmp_path / "big.tif")
+
+
+def test_the_fingerprint_changes_with_names_and_bytes(nuclei: Path) -> None:
+    paths = sorted((nuclei / "images").iterdir())
+    before = data.fingerprint(paths)
+    assert data.fingerprint(paths) == before
+    paths[0].write_bytes(paths[0].read_bytes() + b"\0")
+    assert data.fingerprint(paths) != before
+    moved = paths[0].rename(paths[0].with_name("other.png"))
+    assert data.fingerprint([moved, *paths[1:]]) != before

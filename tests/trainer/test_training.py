@@ -2,161 +2,281 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
+from skimage import io
 
-from tests.conftest import Sandbox
-from trainer import models
+from tests.conftest import ROOT, Sandbox
+from tests.trainer.conftest import Trainer
+from trainer import cache, train
 from trainer.errors import InputError, TrainerError
-from trainer.result import write_result
+from trainer.options import Options, check
+from trainer.result import Result, schema, write_result
 
-
-def train(sandbox: Sandbox, *options: str, code: int = 0, out: str = "r.json") -> str:
-    ran = sandbox.run(sys.executable, "-m", "trainer", "train", "--out", out, *options, timeout_s=290)
-    assert ran.code == code, ran.err
-    return ran.err if code else ran.out
+SCHEMA = ROOT / "docs" / "segmeasure.schema.json"
+SMALL = ["--batch-size", 8, "--width", 4, "--threads", 1, "--learning-rate", 0.01]
 
 
 @pytest.fixture
-def nuclei(sandbox: Sandbox) -> Path:
-    ran = sandbox.run(
-        sys.executable,
-        "-m",
-        "trainer",
-        "data",
-        "synth",
-        "set",
-        "--count",
-        "8",
-        "--rows",
-        "128",
-        "--columns",
-        "128",
-    )
-    assert ran.code == 0, ran.err
+def large(sandbox: Sandbox, trainer: Trainer) -> Path:
+    trainer("data", "synth", "set", "--count", 8, "--rows", 128, "--columns", 128)
     return sandbox.path / "set"
 
 
-def test_it_learns_scores_and_says_what_it_did(sandbox: Sandbox, nuclei: Path) -> None:
-    options = [
-        "--data",
-        str(nuclei),
-        "--epochs",
-        "25",
-        "--batch-size",
-        "8",
-        "--width",
-        "8",
-        "--learning-rate",
-        "0.01",
-        "--threads",
-        "1",
-        "--seed",
-        "4",
-    ]
-    out = train(sandbox, *options)
-    result = json.loads((sandbox.path / "r.json").read_text())
-    assert result["complete"] is True
-    assert result["segMeasure"] == result["validation"]["segMeasure"]
-    # Untrained it is 0; the bound is far below what it reaches (0.4 to 0.6), and far above chance.
-    assert result["test"]["segMeasure"] > 0.2
-    losses = [epoch["loss"] for epoch in result["history"]]
-    assert len(losses) == 25
+def result(folder: Path, name: str = "r.json") -> Any:
+    made = json.loads(
+        (folder / name).read_text(), parse_constant=lambda name: pytest.fail(f"{name} in the result")
+    )
+    jsonschema.validate(made, json.loads(SCHEMA.read_text()))
+    return made
+
+
+def test_it_learns_scores_and_says_what_it_did(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    options = ["--data", large, "--epochs", 25, "--batch-size", 8, "--width", 8, "--learning-rate", 0.01,
+               "--threads", 1, "--seed", 4]  # fmt: skip
+    ran = trainer("train", *options, "--out", "r.json", "--save-model", "m.npz")
+    made = result(sandbox.path)
+    assert made["complete"] is True
+    assert made["segMeasure"] == made["validation"]["segMeasure"]
+    assert made["objective_on"] == "validation"
+    # Untrained it is 0; the bound is far below what it reaches (0.6 to 0.8), and far above chance.
+    assert made["test"]["segMeasure"] > 0.4
+    losses = [epoch["loss"] for epoch in made["history"]]
+    assert len(losses) == made["epochs_done"] == 25
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
-    assert not set(result["train_images"]) & set(result["test"]["images"])
-    assert (result["threads"], result["parameters"]["width"], result["parameters"]["seed"]) == (1, 8, 4)
-    assert out.count("epoch ") == 25
-    # The same seed and threads in another process: the same result, bit for bit.
-    train(sandbox, *options, out="again.json")
-    again = json.loads((sandbox.path / "again.json").read_text())
+    used = [made["data"][part] for part in ("train", "validation", "test")]
+    assert sorted(itertools.chain.from_iterable(used)) == sorted(
+        path.name for path in (large / "images").iterdir()
+    )
+    assert (made["threads"], made["parameters"]["width"], made["seed"]) == (1, 8, 4)
+    assert made["peak_memory_bytes"] > 2**28
+    assert made["versions"]["keras"]
+    assert {"prepare", "import", "first step", "steps", "predict and score"} <= set(made["seconds"])
+    assert ran.out.count("epoch ") == 25
+    for word in ("loss", "segMeasure", "images/s", "s left"):
+        assert word in ran.out.splitlines()[0]
+    assert not (sandbox.path / "r.checkpoint.npz").exists()
+    # The same seed and threads in another process: the same weights, bit for bit.
+    trainer("train", *options, "--out", "again.json", "--save-model", "again.npz")
+    again = result(sandbox.path, "again.json")
     assert [epoch["loss"] for epoch in again["history"]] == losses
-    assert again["test"] == result["test"]
+    assert (again["test"], again["decision"]) == (made["test"], made["decision"])
+    assert weights(sandbox.path / "m.npz") == weights(sandbox.path / "again.npz")
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    with np.load(path) as file:
+        return {name: file[name].tobytes() for name in file.files if name != "about"}
+
+
+def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -> int:
+    """Start a training, send it a signal once it has said something, and return its exit code."""
+    with (sandbox.path / "said").open("w") as said:
+        process = subprocess.Popen(command, cwd=sandbox.path, env=sandbox.env, stdout=said, stderr=said)
+        for _ in range(1200):
+            if after in (sandbox.path / "said").read_text() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        return process.wait(60)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    "more",
     [
-        (["--model", "smalUNet"], "did you mean 'smallUNet'?"),
-        (["--learning-rate", "0"], "--learning-rate is 0"),
-        (["--learning-rate", "nan"], "--learning-rate is nan"),
-        (["--learning-rate=-1"], "--learning-rate is -1"),
-        (["--optimizer", "adm"], "--optimizer is adm"),
-        (["--weights", "0", "0", "0"], "--weights"),
-        (["--dropout", "1"], "--dropout is 1"),
-        (["--epochs", "0"], "--epochs is 0"),
-        (["--contour", "3"], "--contour is 3"),
-        (["--division", "500"], "division is 500"),
-        (["--division", "8", "--depth", "4"], "too small for 4 poolings"),
-        (["--augmentation", "2"], "augmentation is 2"),
-        (["--data", "nowhere"], "there are no images"),
+        ["--on-the-fly", "full", "--schedule", "cosine"],
+        ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd"],
     ],
 )
-def test_what_cannot_be_trained(sandbox: Sandbox, options: list[str], said: str) -> None:
-    sandbox.run(
-        sys.executable, "-m", "trainer", "data", "synth", "set", "--count", "8", "--rows", "64", "--columns", "64"
+def test_interrupted_it_ends_with_the_same_weights(
+    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[str]
+) -> None:
+    options = ["train", "--data", large, "--epochs", 40, *SMALL, *more]
+    sandbox.env["TRAINER_CACHE"] = str(own_cache)
+    trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
+    command = [sys.executable, "-m", "trainer", *map(str, options), "--out", "r.json", "--save-model", "r.npz"]
+    assert interrupted(sandbox, command, signal.SIGTERM, "epoch 3/") == 75
+    partial = result(sandbox.path)
+    assert (partial["complete"], partial["test"]) == (False, None)
+    assert partial["segMeasure"] == partial["history"][-1]["segMeasure"]
+    assert len(partial["history"]) == partial["epochs_done"] < 40
+    assert interrupted(sandbox, command, signal.SIGKILL, "epoch 15/") == -9
+    assert (sandbox.path / "r.checkpoint.npz").is_file()
+    ran = trainer(*options, "--out", "r.json", "--save-model", "r.npz")
+    assert "going on after epoch" in ran.out
+    assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
+    whole, made = result(sandbox.path, "whole.json"), result(sandbox.path)
+    assert made["resumed"] == 2
+    assert [one["loss"] for one in made["history"]] == [one["loss"] for one in whole["history"]]
+    assert (made["test"], made["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
+    left = sorted(path.name for path in sandbox.path.iterdir())
+    assert left == ["r.json", "r.npz", "said", "set", "whole.json", "whole.npz"]
+
+
+def test_another_training_is_not_taken_up(
+    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
+) -> None:
+    sandbox.env["TRAINER_CACHE"] = str(own_cache)
+    options = ["train", "--data", str(large), "--epochs", "60", *map(str, SMALL), "--out", "r.json"]
+    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    ran = trainer(*options, "--epochs", 2, "--seed", 1)
+    assert "going on" not in ran.out
+    assert result(sandbox.path)["resumed"] == 0
+
+
+def test_the_reports_own_protocol_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    ran = trainer("train", "--data", large, "--epochs", 2, *SMALL, "--validate-on", "test", "--out", "r.json")
+    made = result(sandbox.path)
+    assert made["objective_on"] == "test"
+    assert made["data"]["validation"] == made["data"]["test"]
+    assert len(made["data"]["train"]) == 6
+    assert made["segMeasure"] == made["test"]["segMeasure"]
+    assert "the report's protocol" in ran.out
+
+
+def test_it_ends_early_where_the_score_stands_still(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    trainer("train", "--data", large, "--epochs", 200, *SMALL, "--learning-rate", 1e-9, "--early-stopping", 3,
+            "--keep", "best", "--schedule", "plateau", "--out", "r.json")  # fmt: skip
+    made = result(sandbox.path)
+    assert made["epochs_done"] < 200
+    scores = [one["segMeasure"] for one in made["history"]]
+    assert made["kept_epoch"] == 1 + int(np.argmax(scores))
+    assert made["epochs_done"] == made["kept_epoch"] + 3
+
+
+def test_a_plateau_halves_the_learning_rate(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    # A rate at which nothing moves: no epoch is better than an early one.
+    trainer("train", "--data", large, "--epochs", 24, *SMALL, "--learning-rate", 1e-9, "--schedule", "plateau",
+            "--out", "r.json")  # fmt: skip
+    rates = [one["learning_rate"] for one in result(sandbox.path)["history"]]
+    assert rates[0] == pytest.approx(1e-9)
+    assert rates[-1] <= 0.26e-9
+    assert all(
+        after in (pytest.approx(before), pytest.approx(before / 2)) for before, after in itertools.pairwise(rates)
     )
-    told = train(sandbox, "--data", "set", *options, code=2)
-    assert said in told
-    assert "Traceback" not in told
+
+
+def test_a_dry_run_trains_nothing(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    ran = trainer("train", "--data", large, "--batch-size", 8, "--dry-run", "--out", "r.json")
+    assert "5 training images" in ran.out
+    assert "patches of 32×32" in ran.out
     assert not (sandbox.path / "r.json").exists()
 
 
-def test_a_training_that_diverges_is_a_failure_with_its_reason(sandbox: Sandbox, nuclei: Path) -> None:
-    told = train(
-        sandbox,
-        "--data",
-        str(nuclei),
-        "--optimizer",
-        "sgd",
-        "--learning-rate",
-        "1e30",
-        "--epochs",
-        "3",
-        "--width",
-        "4",
-        code=1,
-    )
-    assert "diverged" in told
-    assert not (sandbox.path / "r.json").exists()
+BAD: list[tuple[list[object], str]] = [
+    (["--model", "smalUNet"], "did you mean 'smallUNet'?"),
+    (["--learning-rate", 0], "--learning-rate is 0"),
+    (["--learning-rate", "nan"], "--learning-rate is nan"),
+    (["--learning-rate=-1"], "--learning-rate is -1"),
+    (["--weights", 0, 0, 0], "--weights is 0 0 0"),
+    (["--division", 500], "--division is 500"),
+    (["--division", 8, "--depth", 4], "too small for 4 poolings"),
+    (["--augmentation", 2], "--augmentation is 2"),
+    (["--batch-size", 10_000], "--batch-size is 10000, and there are"),
+    (["--data", "nowhere"], "there is no folder"),
+    (["--out", "set"], "--out is the folder"),
+    (["--extra-data", "nowhere"], "there is no folder 'nowhere'"),
+]
 
 
-def test_nan_never_appears_in_a_result(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError):
-        write_result(tmp_path / "r.json", {"segMeasure": float("nan")})
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(("options", "said"), BAD)
+def test_what_cannot_be_trained(sandbox: Sandbox, trainer: Trainer, options: list[object], said: str) -> None:
+    trainer("data", "synth", "set", "--count", 8, "--rows", 64, "--columns", 64)
+    ran = trainer("train", "--data", "set", "--out", "r.json", *options, code=2)
+    assert said in ran.err
+    assert sorted(path.name for path in sandbox.path.iterdir()) == ["set"]
 
 
 @pytest.mark.parametrize(
-    ("side", "depth", "fits"), [(16, 2, True), (16, 3, False), (32, 3, True), (32, 4, False), (64, 4, True)]
-)
-def test_which_depths_fit_which_patches(side: int, depth: int, fits: bool) -> None:
-    shape = models.shape_of("UNet", depth, 8)
-    if fits:
-        models.check_patch(shape, side, side + side // 4)
-    else:
-        with pytest.raises(InputError, match=f"too small for {depth} poolings"):
-            models.check_patch(shape, side, side + side // 4)
+    ("name", "value"),
+    [
+        ("optimizer", "adm"), ("schedule", "step"), ("masks", "rgb"), ("on_the_fly", "all"), ("undo_weights", "maybe"),
+        ("keep", "first"), ("validate_on", "train"), ("dropout", 1.0), ("dropout", -0.1), ("epochs", 0), ("contour", 3),
+        ("validation", 0.0), ("folds", 1), ("fold", 1), ("seed", -1), ("threads", -1), ("early_stopping", -1),
+        ("weights", (1.0, -1.0, 1.0)), ("weights", (float("inf"), 1.0, 1.0)), ("augmentation", -1), ("batch_size", 0),
+    ],
+)  # fmt: skip
+def test_every_option_has_its_bounds(name: str, value: object) -> None:
+    check(Options(data=Path("d")))
+    with pytest.raises(InputError) as caught:
+        check(Options(**{"data": Path("d"), name: value}))  # type: ignore[arg-type]
+    assert f"--{name.replace('_', '-')} is" in str(caught.value)
+    assert caught.value.hint
 
 
-def test_every_model_predicts_any_size_and_the_loss_is_the_formula() -> None:
-    tf = pytest.importorskip("tensorflow", reason="TensorFlow is the extra [trainer]")
-    from trainer.train import predict, weighted_cross_entropy
+def test_no_nucleus_to_validate_on(nuclei: Path) -> None:
+    options = Options(data=nuclei, batch_size=4)
+    held = train.ready(options, cache.Cache(Path(), 0)).prepared.validation[0].name
+    io.imsave(nuclei / "masks" / held, np.zeros((96, 120), np.uint8), check_contrast=False)
+    with pytest.raises(InputError, match=f"no nucleus in the images to validate on: {held}"):
+        train.ready(options, cache.Cache(Path(), 0))
 
-    for name in models.MODELS:
-        shape = models.shape_of(name, None, 4)
-        network = models.build(shape, dropout=0.1, seed=0)
-        probabilities = predict(network, shape, np.zeros((37, 53), np.float32))
-        assert probabilities.shape == (37, 53, 3)
-        np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-5)
-    random = np.random.default_rng(0)
-    logits = random.normal(size=(2, 4, 5, 3))
-    classes = random.integers(0, 3, (2, 4, 5)).astype(np.uint8)
-    weights = (0.01, 1.0, 0.95)
-    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    expected = np.mean([-weights[c] * np.log(p[i][c]) for i, c in np.ndenumerate(classes)])
-    made = weighted_cross_entropy(tf.constant(logits, tf.float32), tf.constant(classes), weights)
-    assert float(made) == pytest.approx(expected, rel=1e-5)
+
+def test_weights_that_starve_a_class_are_warned_about() -> None:
+    fractions = {"background": 0.9, "nucleus": 0.08, "contour": 0.02}
+    assert train.starved(fractions, (0.01, 1.0, 0.95)) == []
+    [said] = train.starved(fractions, (0.001, 1.0, 0.95))
+    assert "background 0.9% of the loss (90.0% of the pixels)" in said
+    assert "contour" in train.starved(fractions, (1.0, 1.0, 0.5))[0]
+    assert train.starved({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
+        "the weights leave no loss at all: the classes they keep do not occur"
+    ]
+
+
+def test_a_training_that_diverges_is_a_failure_with_its_reason(
+    sandbox: Sandbox, trainer: Trainer, large: Path
+) -> None:
+    ran = trainer("train", "--data", large, "--optimizer", "sgd", "--epochs", 3, *SMALL, "--learning-rate", 1e30,
+                  "--out", "r.json", code=1)  # fmt: skip
+    assert "diverged" in ran.err
+    made = result(sandbox.path)
+    assert (made["complete"], made["segMeasure"]) == (False, None)
+    assert "diverged" in made["failed"]
+    assert not (sandbox.path / "r.checkpoint.npz").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here to play a full disk")
+def test_a_full_disk_is_told_and_leaves_nothing(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+    """The checkpoint's temporary file is a link to the device that is always full."""
+    code = (
+        "import os, sys; from pathlib import Path; from trainer import cli\n"
+        "was = Path.open\n"
+        "def full(self, mode='r', *a, **k):\n"
+        "    return was(Path('/dev/full') if 'checkpoint' in self.name and 'w' in mode else self, mode, *a, **k)\n"
+        "Path.open = full; sys.argv = ['trainer', *sys.argv[1:]]; cli.main()"
+    )
+    ran = sandbox.run(
+        sys.executable, "-c", code, "train", "--data", "set", "--epochs", "2", *map(str, SMALL), "--out", "r.json",
+        timeout_s=120,
+    )  # fmt: skip
+    assert ran.code == 2, ran.err
+    assert "No space left on device" in ran.err
+    assert "Traceback" not in ran.err
+    assert sorted(path.name for path in sandbox.path.iterdir()) == ["set"]
+
+
+def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Trainer, sandbox: Sandbox) -> None:
+    trainer("train", "--data", large, "--epochs", 1, *SMALL, "--out", "r.json")
+    good = Result(**result(sandbox.path))
+    with pytest.raises(TrainerError):
+        write_result(tmp_path / "n" / "r.json", good.model_copy(update={"segMeasure": float("nan")}))
+    assert not (tmp_path / "n").exists() or list((tmp_path / "n").iterdir()) == []
+
+
+def test_the_published_schema_is_the_results() -> None:
+    made = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    import os
+
+    if os.environ.get("SWEEP_UPDATE_GOLDEN"):
+        SCHEMA.write_text(made, encoding="utf-8")
+    assert SCHEMA.read_text(encoding="utf-8") == made, "SWEEP_UPDATE_GOLDEN=1 writes it anew"

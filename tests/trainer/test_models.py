@@ -1,0 +1,172 @@
+"""The networks: their tables against Keras, their drawings, which fit, and prediction of any size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.trainer.conftest import Trainer
+from trainer import drawing, models
+from trainer.errors import InputError
+
+
+@pytest.fixture
+def tf() -> Any:
+    return pytest.importorskip("tensorflow", reason="TensorFlow is the extra [trainer]")
+
+
+@pytest.mark.parametrize(
+    ("side", "depth", "fits"), [(16, 2, True), (16, 3, False), (32, 3, True), (32, 4, False), (64, 4, True)]
+)
+def test_which_depths_fit_which_patches(side: int, depth: int, fits: bool) -> None:
+    shape = models.shape_of("UNet", depth, 8)
+    if fits:
+        models.check_patch(shape, side, side + side // 4)
+    else:
+        with pytest.raises(InputError, match=f"too small for {depth} poolings"):
+            models.check_patch(shape, side, side + side // 4)
+
+
+def test_an_unknown_model_names_the_nearest() -> None:
+    with pytest.raises(InputError) as caught:
+        models.shape_of("Unet", None, None)
+    assert "UNet" in caught.value.hint
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+def test_the_table_is_the_network(tf: Any, model: str) -> None:
+    shape = models.shape_of(model, None, 8)
+    network = models.build(shape, 0.1, 0)
+    assert sum(layer.parameters for layer in models.layers_of(shape)) == network.count_params()
+    outputs = [
+        layer.output.shape[-1] for layer in network.layers if "conv2d" in layer.name or "dense" in layer.name
+    ]
+    listed = [layer.channels for layer in models.layers_of(shape) if layer.kind in ("conv", "up", "dense")][:-1]
+    assert outputs == listed  # the last one is called logits
+
+
+def test_flops_by_hand() -> None:
+    # 3×3 from 1 to 4 channels and from 4 to 4, then 4 to 3 at every pixel, on 10×10; 2 operations a product.
+    shape = models.Shape(depth=0, width=4, dense=False)
+    assert sum(layer.flops(10, 10) for layer in models.layers_of(shape)) == 2 * 100 * (9 * 4 + 9 * 16 + 12)
+
+
+def test_unet_is_ronnebergers(trainer: Trainer) -> None:
+    layers = models.layers_of(models.MODELS["UNet"])
+    assert [one.channels for one in layers if one.kind == "conv"] == [
+        64, 64, 128, 128, 256, 256, 512, 512, 1024, 1024, 512, 512, 256, 256, 128, 128, 64, 64,
+    ]  # fmt: skip
+    out = trainer("models", "--rows", 32, "--columns", 40).out
+    assert "31,048,387" in out
+    assert "no: at most 3" in out
+    assert "512×640×64" in trainer("models", "--model", "UNet", "--rows", 512, "--columns", 640).out
+
+
+def test_the_drawings_are_the_models() -> None:
+    folder = ROOT / "docs" / "models"
+    if os.environ.get("SWEEP_UPDATE_GOLDEN"):
+        drawing.draw_all(folder)
+    for name, shape in models.MODELS.items():
+        drawn = (folder / f"{name}.svg").read_text(encoding="utf-8")
+        assert drawn == drawing.svg(name, shape), "SWEEP_UPDATE_GOLDEN=1 draws it anew"
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
+    from trainer.predict import probabilities
+
+    shape = models.shape_of(model, None, 4)
+    network = models.build(shape, dropout=0.1, seed=0)
+    made = probabilities(network, shape.depth, np.zeros((37, 53), np.float32))
+    assert made.shape == (37, 53, 3)
+    np.testing.assert_allclose(made.sum(axis=-1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [0, 2, 3])
+@pytest.mark.parametrize("size", [(150, 200), (131, 257)])
+def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, int]) -> None:
+    from trainer.predict import probabilities, reach_px
+
+    network = models.build(models.Shape(depth, 6, dense=False), 0.0, 1)
+    for variable in network.weights:  # not those of a fresh network, which hardly look beyond the pixel itself
+        variable.assign(np.random.default_rng(0).normal(0, 0.5, variable.shape) ** 2 + 0.1)
+    image = np.random.default_rng(2).random(size).astype(np.float32)
+    whole = probabilities(network, depth, image)
+    tiled = probabilities(network, depth, image, tile_px=64)
+    assert 64 < min(size) < 64 + 2 * 64 + reach_px(depth)
+    np.testing.assert_allclose(tiled, whole, atol=2e-5)
+
+
+def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer import predict
+
+    seen: list[tuple[int, ...]] = []
+    whole = predict._whole
+
+    def watched(network: Any, depth: int, image: Any) -> Any:
+        seen.append(image.shape)
+        return whole(network, depth, image)
+
+    monkeypatch.setattr(predict, "_whole", watched)
+    monkeypatch.setattr(predict, "WHOLE_PX", 100 * 100)
+    monkeypatch.setattr(predict, "TILE_PX", 64)
+    network = models.build(models.Shape(0, 2, dense=False), 0.0, 0)
+    predict.probabilities(network, 0, np.zeros((130, 100), np.float32))
+    assert len(seen) == 3 * 2
+    assert max(rows for rows, _ in seen) < 130
+
+
+def test_the_loss_is_the_formula(tf: Any) -> None:
+    from trainer.fit import weighted_cross_entropy
+
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(2, 4, 5, 3))
+    classes = random.integers(0, 3, (2, 4, 5)).astype(np.uint8)
+    weights = (0.01, 1.0, 0.95)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    delta = np.eye(3)[classes]
+    expected = -(np.array(weights) * delta * np.log(chances)).sum(axis=(1, 2, 3))
+    made = weighted_cross_entropy(tf.constant(logits, tf.float32), tf.constant(classes), weights)
+    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-5)
+
+
+def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> None:
+    from trainer import modelfile
+    from trainer.instances import Decision
+    from trainer.predict import probabilities
+
+    shape = models.Shape(2, 4, dense=True)
+    network = models.build(shape, 0.3, 5)
+    about = modelfile.About(
+        1,
+        "smallUNet",
+        shape,
+        2,
+        (0.01, 1.0, 0.95),
+        Decision(True, 0.3, 0.6, 4, 1.0, 3),
+        "…",
+        {"x": "1"},
+        "ab",
+        0.5,
+    )
+    modelfile.save(tmp_path / "m.npz", network, about)
+    again, told = modelfile.load(tmp_path / "m.npz")
+    assert told == about
+    image = np.random.default_rng(0).random((40, 48)).astype(np.float32)
+    np.testing.assert_array_equal(probabilities(network, 2, image), probabilities(again, 2, image))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"hello"])
+def test_what_is_no_model_file(tmp_path: Path, content: bytes) -> None:
+    from trainer import modelfile
+
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(InputError, match="is no model file"):
+        modelfile.load(tmp_path / "m.npz")
+    with pytest.raises(InputError, match="there is no"):
+        modelfile.load(tmp_path / "other.npz")

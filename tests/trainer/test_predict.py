@@ -1,0 +1,72 @@
+"""Using a trained network: labels, overlays, objects."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import io
+
+from tests.conftest import Sandbox
+from tests.trainer.conftest import Trainer
+from trainer import folders
+
+
+@pytest.fixture
+def model(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> Path:
+    trainer("train", "--data", nuclei, "--epochs", 20, "--batch-size", 8, "--width", 8, "--threads", 1, "--seed", 1,
+            "--learning-rate", 0.01, "--save-model", "m.npz")  # fmt: skip
+    return sandbox.path / "m.npz"
+
+
+def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, model: Path) -> None:
+    ran = trainer("predict", model, nuclei / "images", "--out", "made", "--pixel-um", 0.5)
+    made = sandbox.path / "made"
+    assert len(list((made / "overlays").iterdir())) == 5
+    with (made / "objects.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert f"{len(rows)} objects in 5 images" in ran.out
+    for path in sorted((made / "labels").iterdir()):
+        labels = io.imread(path)
+        assert (labels.dtype, labels.shape) == (np.uint16, (96, 120))
+        mine = [row for row in rows if row["image"] == path.name]
+        assert [int(row["label"]) for row in mine] == list(range(1, labels.max() + 1))
+        grey = io.imread(nuclei / "images" / path.name)
+        for row in mine:
+            inside = labels == int(row["label"])
+            assert int(row["area_px"]) == inside.sum()
+            assert float(row["area_um2"]) == pytest.approx(inside.sum() * 0.25)
+            assert float(row["centroid_row_px"]) == pytest.approx(np.nonzero(inside)[0].mean(), abs=0.01)
+            assert float(row["centroid_column_px"]) == pytest.approx(np.nonzero(inside)[1].mean(), abs=0.01)
+            assert float(row["mean_intensity_grey"]) == pytest.approx(grey[inside].mean(), abs=0.01)
+    # What was trained on is found again: far from perfect after 20 epochs, far above nothing.
+    scored = trainer("score", nuclei / "masks", made / "labels", "--json").json
+    assert scored["segMeasure"] > 0.3
+    # In tiles it is the same, but for the last bit of a probability.
+    trainer("predict", model, nuclei / "images", "--out", "tiled", "--tile", 32)
+    tiled = trainer("score", made / "labels", sandbox.path / "tiled" / "labels", "--json").json
+    assert tiled["segMeasure"] > 0.99
+    one = trainer("predict", model, nuclei / "images" / "synth_000.png", "--out", "one")
+    assert "in 1 image →" in one.out
+
+
+def test_an_overlay_draws_outlines_alone() -> None:
+    labels = np.zeros((8, 8), int)
+    labels[2:7, 2:7] = 4
+    made = folders.overlay(np.full((8, 8), 0.5, np.float32), labels)
+    drawn = (made == folders.OUTLINE).all(axis=-1)
+    assert drawn.sum() == 16
+    assert not drawn[4, 4]
+    assert (made[4, 4] == 127).all()
+
+
+def test_what_cannot_be_predicted(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> None:
+    (sandbox.path / "m.npz").write_bytes(b"")
+    assert "is no model file" in trainer("predict", "m.npz", nuclei / "images", "--out", "o", code=2).err
+    assert "cannot read" in trainer("predict", "m.npz", "nowhere", "--out", "o", code=2).err
+    (sandbox.path / "empty").mkdir()
+    assert "there are no images" in trainer("predict", "m.npz", "empty", "--out", "o", code=2).err
+    (sandbox.path / "file").write_text("")
+    assert "cannot make" in trainer("predict", "m.npz", nuclei / "images", "--out", "file", code=2).err

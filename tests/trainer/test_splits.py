@@ -1,0 +1,77 @@
+"""Train, validation, test; folds; the report's own protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import InputError
+from trainer.splits import Rule, split
+
+STEMS = [f"i{number:02d}" for number in range(15)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "split.json").write_text(
+        json.dumps({"train": STEMS[:11], "test": [f"{one}.png" for one in STEMS[11:]]})
+    )
+    return tmp_path
+
+
+def test_parts_are_disjoint_and_drawn_by_the_seed(folder: Path) -> None:
+    made = split(folder, STEMS, 1, Rule(0.25))
+    assert sorted(made.train + made.validation) == STEMS[:11]
+    assert len(made.validation) == 3
+    assert made.test == STEMS[11:]
+    assert split(folder, STEMS, 1, Rule(0.25)) == made
+    assert any(split(folder, STEMS, seed, Rule(0.25)) != made for seed in range(2, 6))
+
+
+def test_without_a_split_a_quarter_is_for_testing(tmp_path: Path) -> None:
+    made = split(tmp_path, STEMS, 3, Rule())
+    assert len(made.test) == 4
+    assert sorted(made.train + made.validation + made.test) == STEMS
+
+
+def test_folds_cover_all_once_whatever_the_seed(folder: Path) -> None:
+    made = [split(folder, STEMS, seed, Rule(folds=5, fold=seed)) for seed in range(5)]
+    held = [stem for one in made for stem in one.validation]
+    assert sorted(held) == STEMS[:11]  # each once, though every fold came with another seed
+    assert split(folder, STEMS, 99, Rule(folds=5, fold=2)) == made[2]
+    for one in made:
+        assert not set(one.train) & set(one.validation)
+
+
+def test_validating_on_the_test_images_trains_on_all_others(folder: Path) -> None:
+    made = split(folder, STEMS, 0, Rule(on_test=True))
+    assert (made.train, made.validation, made.test) == (STEMS[:11], STEMS[11:], STEMS[11:])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"train": ["x"], "test": []}', "names 'x'"),
+        ("{", "is no split"),
+        ('{"train": ["i00"]}', "is no split"),
+        ('{"train": ["i00"], "test": ["i00"]}', "in both parts"),
+        ('{"train": ["i00"], "test": ["i01"]}', "too few"),
+        ('{"train": [], "test": ["i01"]}', "too few"),
+    ],
+)
+def test_bad_splits(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(InputError) as caught:
+        split(tmp_path, STEMS, 0, Rule())
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_too_few(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="folds is 12"):
+        split(folder, STEMS, 0, Rule(folds=12))
+    (folder / "split.json").unlink()
+    with pytest.raises(InputError, match="2 images"):
+        split(folder, STEMS[:2], 0, Rule())

@@ -1,0 +1,226 @@
+"""The training loop: steps, epochs, schedules, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trainer import checkpoint
+from trainer.clock import Clock
+from trainer.errors import TrainerError
+from trainer.interrupt import Sigterm
+from trainer.options import Options
+from trainer.patches import Patches, batches
+
+#: Epochs without a better validation score before the learning rate is halved.
+PLATEAU_EPOCHS = 5
+
+#: Scores an epoch on the validation images: segMeasure, f1, ap50.
+Validate = Callable[[], dict[str, float]]
+
+
+def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
+    """Weighted categorical cross-entropy of each patch, ``L = −Σ_x Σ_y Σ_c w_c δ(c, G(x,y)) log P(x,y,c)``.
+
+    Parameters
+    ----------
+    logits : tensor, shape (batch, rows, columns, 3)
+        Whose softmax is P.
+    classes : tensor of int, shape (batch, rows, columns)
+        The true classes G.
+    weights : tuple of float
+        Of background, nucleus, contour.
+
+    Returns
+    -------
+    tensor, shape (batch,)
+        In nats, times the weights.
+    """
+    import tensorflow as tf
+
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(classes, tf.int32), logits)
+    weighted = tf.gather(tf.constant(weights, tf.float32), tf.cast(classes, tf.int32)) * entropy
+    return tf.reduce_sum(weighted, axis=(1, 2))
+
+
+class Fit:
+    """One training of one network, from its first step or from where it was interrupted.
+
+    Parameters
+    ----------
+    network : keras.Model
+    patches : Patches
+    options : Options
+    identity : str
+        Of the weights that this will end with; see `Options.identity`.
+    clock : Clock
+    """
+
+    def __init__(self, network: Any, patches: Patches, options: Options, identity: str, clock: Clock) -> None:
+        import keras
+
+        make = {"adam": keras.optimizers.Adam, "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9)}
+        self.network, self.patches, self.options, self.identity, self.clock = (
+            network, patches, options, identity, clock,
+        )  # fmt: skip
+        self.optimizer = make[options.optimizer](options.learning_rate)
+        self.optimizer.build(network.trainable_variables)
+        self.step = _step(network, self.optimizer, options.weights)
+        self.path = checkpoint.path_for(options.out)
+        self.steps_an_epoch = -(-len(patches.at) // options.batch_size)
+        self.progress = checkpoint.Progress(rate=options.learning_rate)
+        self.best: checkpoint.Arrays = []
+        self._resume()
+
+    def run(self, validate: Validate, told: Callable[[list[dict[str, Any]]], None], sigterm: Sigterm) -> None:
+        """Train to the end, and put the weights that are to be kept into the network.
+
+        Parameters
+        ----------
+        validate : callable
+        told : callable
+            Is given the history after each epoch.
+        sigterm : Sigterm
+
+        Raises
+        ------
+        TrainerError
+            The loss is no number any more.
+        Interrupted
+            SIGTERM came; the checkpoint has everything.
+        """
+        with sigterm.deferred():
+            while self.progress.epoch < self.options.epochs and not self._ended_early():
+                if self._epoch(validate, sigterm):
+                    self._save()
+                    told(self.progress.history)
+                if sigterm.came:
+                    self._save()
+                    break
+        if self.options.keep == "best" and self.best:
+            _assign(self.network.variables, self.best)
+
+    def _epoch(self, validate: Validate, sigterm: Sigterm) -> bool:
+        """Do one epoch, or what is left of it; False if SIGTERM came before its end."""
+        now, began = self.progress, time.monotonic()
+        done_before = now.batch
+        for images, classes in self._batches():
+            self._set_rate()
+            now.losses.append(float(self.step(images, classes)))
+            now.batch += 1
+            if len(now.history) == 0 and now.batch == 1:
+                self.clock.lap("first step")
+            if sigterm.came:
+                return False
+        loss = float(np.mean(now.losses))
+        if not math.isfinite(loss):
+            self.path.unlink(missing_ok=True)
+            raise TrainerError(
+                f"the loss is {loss} in epoch {now.epoch + 1}: the training diverged", "lower --learning-rate"
+            )
+        steps_s = time.monotonic() - began
+        self.clock.lap("steps")
+        scores = validate()
+        self.clock.lap("validate")
+        self._ended_epoch(loss, scores, steps_s, now.batch - done_before)
+        return True
+
+    def _batches(self) -> Any:
+        now, options = self.progress, self.options
+        return batches(
+            self.patches,
+            options.batch_size,
+            # Drawn from (seed, epoch), so that an epoch is the same whatever went before.
+            np.random.default_rng([options.seed, 2, now.epoch]),
+            on_the_fly=options.on_the_fly,
+            multiple=1 << options.shape.depth,
+            skip=now.batch,
+        )
+
+    def _set_rate(self) -> None:
+        now, rate = self.progress, self.progress.rate
+        if self.options.schedule == "cosine":
+            done = now.epoch + now.batch / self.steps_an_epoch
+            rate *= 0.5 * (1 + math.cos(math.pi * done / self.options.epochs))
+        self.optimizer.learning_rate.assign(rate)
+
+    def _ended_epoch(self, loss: float, scores: dict[str, float], steps_s: float, steps: int) -> None:
+        now, options = self.progress, self.options
+        now.epoch, now.batch, now.losses = now.epoch + 1, 0, []
+        whole = self.patches.pictures[0].image.size / (self.patches.rows * self.patches.columns)
+        rate = steps * options.batch_size / whole / steps_s if steps_s else 0.0
+        now.history.append(
+            {
+                "epoch": now.epoch,
+                "loss": loss,
+                **scores,
+                "learning_rate": float(self.optimizer.learning_rate.numpy()),
+                "seconds": round(steps_s, 3),
+                "images_per_s": round(rate, 3),
+            }
+        )
+        if scores["segMeasure"] > now.best_score:
+            now.best_epoch, now.best_score = now.epoch, scores["segMeasure"]
+            self.best = _values(self.network.variables) if options.keep == "best" else []
+        elif options.schedule == "plateau" and now.epoch - max(now.best_epoch, now.reduced_at) >= PLATEAU_EPOCHS:
+            now.rate, now.reduced_at = now.rate / 2, now.epoch
+        spent_s = self.clock.laps.get("steps", 0.0) + self.clock.laps.get("validate", 0.0)
+        left_s = spent_s / now.epoch * (options.epochs - now.epoch)
+        print(
+            f"epoch {now.epoch}/{options.epochs}  loss {loss:.5f}  segMeasure {scores['segMeasure']:.4f}  "
+            f"{rate:.2f} images/s  {left_s:.0f} s left",
+            flush=True,
+        )
+
+    def _ended_early(self) -> bool:
+        now, patience = self.progress, self.options.early_stopping
+        return bool(patience) and now.epoch - now.best_epoch >= patience
+
+    def _save(self) -> None:
+        self.progress.seconds = self.clock.laps
+        arrays = {"network": _values(self.network.variables), "optimizer": _values(self.optimizer.variables)}
+        checkpoint.save(self.path, self.identity, self.progress, {**arrays, "best": self.best})
+
+    def _resume(self) -> None:
+        found = checkpoint.load(self.path, self.identity)
+        if found is None:
+            return
+        self.progress, arrays = found
+        self.progress.resumed += 1
+        _assign(self.network.variables, arrays["network"])
+        _assign(self.optimizer.variables, arrays["optimizer"])
+        self.best = arrays.get("best", [])
+        self.clock.add(self.progress.seconds)
+        print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
+
+
+def _step(network: Any, optimizer: Any, weights: tuple[float, float, float]) -> Any:
+    """Make the function of one training step; its loss is the mean over the batch's pixels.
+
+    The formula is a sum over a patch's pixels. Divided by their number, the same learning rate means the same
+    at every division.
+    """
+    import tensorflow as tf
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def step(images: Any, classes: Any) -> Any:
+        with tf.GradientTape() as tape:
+            losses = weighted_cross_entropy(network(images[..., None], training=True), classes, weights)
+            loss = tf.reduce_mean(losses) / (images.shape[1] * images.shape[2])
+        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return loss
+
+    return lambda images, classes: step(tf.constant(images), tf.constant(classes))
+
+
+def _values(variables: list[Any]) -> checkpoint.Arrays:
+    return [variable.numpy() for variable in variables]
+
+
+def _assign(variables: list[Any], values: checkpoint.Arrays) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

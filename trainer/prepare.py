@@ -1,0 +1,187 @@
+"""Samples → what is trained, validated and tested on: made images, a blank one, classes. Cached.
+
+A prepared set is whole images; cutting them into patches is indexing, so that trials which differ in it share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer import augment, data, splits
+from trainer.cache import Cache
+from trainer.data import Image, Labels
+from trainer.errors import InputError
+
+#: Goes up whenever the same options would prepare other bytes.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one prepared set is made of, beside the images themselves.
+
+    Attributes
+    ----------
+    masks : str
+        How the masks are written, one of `data.MASK_FORMS`.
+    augmentation : int
+        Training images in all; 0: the originals alone.
+    blank : bool
+        Add an image of background only.
+    contour_px : int
+        Width of the contour class.
+    seed : int
+        Draws the made images.
+    """
+
+    masks: str = "auto"
+    augmentation: int = 0
+    blank: bool = False
+    contour_px: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, ready: `image` float32 in [0, 1], `labels` uint16, `classes` uint8; all (rows, columns)."""
+
+    name: str
+    image: Image
+    labels: Labels
+    classes: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A set, ready.
+
+    Attributes
+    ----------
+    train, validation, test : list of Picture
+    originals : list of str
+        Names of the training images that were there; `train` may hold made ones besides.
+    fingerprint : str
+        Of the files' names and bytes.
+    key : str
+        Of the set in the cache.
+    """
+
+    train: list[Picture]
+    validation: list[Picture]
+    test: list[Picture]
+    originals: list[str]
+    fingerprint: str
+    key: str
+
+    def class_fractions(self) -> dict[str, float]:
+        """Share of each class among the training pixels."""
+        counts = np.sum([np.bincount(one.classes.ravel(), minlength=3) for one in self.train], axis=0)
+        return {name: float(count / np.sum(counts)) for name, count in zip(data.CLASSES, counts, strict=True)}
+
+
+def prepare(
+    folder: Path, extra: list[Path], rule: splits.Rule, recipe: Recipe, seed: int, cache: Cache
+) -> Prepared:
+    """Read, split and prepare a set, or take it from the cache.
+
+    Parameters
+    ----------
+    folder : Path
+        The main set; validation and test images are its own alone.
+    extra : list of Path
+        Further sets: of each, the images that are not for testing are trained on.
+    rule : Rule
+        How validation images are found.
+    recipe : Recipe
+    seed : int
+        Draws the split.
+    cache : Cache
+
+    Raises
+    ------
+    InputError
+        The data cannot be used; the file is named.
+    """
+    main = data.entries(folder)
+    parts = splits.split(folder, main, seed, rule)
+    others = [_trained_on(one, seed) for one in extra]
+    known = [entry for found in (main, *others) for entry in found.values()]
+    print_of = data.fingerprint([path for entry in known for path in (entry.image, entry.mask)])
+    originals = len(parts.train) + sum(len(found) for found in others)
+    if recipe.augmentation and recipe.augmentation < originals:
+        raise InputError(
+            f"--augmentation is {recipe.augmentation}, and there are {originals} training images already",
+            "it is the number of images in all: give at least as many, or 0 for the originals alone",
+        )
+    drawing = {"seed": recipe.seed if recipe.augmentation > originals else None}
+    key_of = {"version": VERSION, "data": print_of, "split": asdict(parts), **asdict(recipe), **drawing}
+    key = hashlib.sha256(json.dumps(key_of, sort_keys=True).encode()).hexdigest()[:16]
+    pictures = _unflat(cache.held(key, lambda: _flat(_pictures(main, others, parts, recipe))))
+    names = [main[stem].name for stem in parts.train] + [one.name for found in others for one in found.values()]
+    return Prepared(pictures["train"], pictures["validation"], pictures["test"], names, print_of, key)
+
+
+def _trained_on(folder: Path, seed: int) -> dict[str, data.Entry]:
+    """Take from a further set what its split.json does not keep for testing; without one, all of it."""
+    found = data.entries(folder)
+    if not (folder / "split.json").is_file():
+        return found
+    parts = splits.split(folder, found, seed, splits.Rule(on_test=True))
+    return {stem: found[stem] for stem in parts.train}
+
+
+def _pictures(
+    main: dict[str, data.Entry], others: list[dict[str, data.Entry]], parts: splits.Split, recipe: Recipe
+) -> dict[str, list[Picture]]:
+    samples = data.read_samples(main, recipe.masks)
+    train = [samples[stem] for stem in parts.train]
+    for found in others:
+        train += data.read_samples(found, recipe.masks).values()
+    if not any(one.labels.any() for one in train):
+        raise InputError("there is no nucleus in any mask of the training images", "are the masks empty?")
+
+    def picture(name: str, image: Image, labels: Labels) -> Picture:
+        return Picture(name, image, labels, data.classes_of(labels, recipe.contour_px))
+
+    ready = [picture(one.name, one.image, one.labels) for one in train]
+    random = np.random.default_rng([recipe.seed, 1])
+    for number in range(max(0, recipe.augmentation - len(train))):
+        one = train[random.integers(len(train))]
+        ready.append(picture(f"{one.name} made {number + 1}", *augment.made(one.image, one.labels, random)))
+    if recipe.blank:
+        shape = train[0].image.shape
+        ready.append(picture("blank", np.zeros(shape, np.float32), np.zeros(shape, np.uint16)))
+
+    def held(stems: list[str]) -> list[Picture]:
+        return [picture(samples[stem].name, samples[stem].image, samples[stem].labels) for stem in stems]
+
+    return {"train": ready, "validation": held(parts.validation), "test": held(parts.test)}
+
+
+def _flat(parts: dict[str, list[Picture]]) -> tuple[list[Any], dict[str, NDArray[Any]]]:
+    """Lay all pictures end to end: sizes may differ, and three files do for any number of them."""
+    index = [(part, one.name, *one.image.shape) for part, pictures in parts.items() for one in pictures]
+    everything = [one for pictures in parts.values() for one in pictures]
+    return index, {
+        kind: np.concatenate([getattr(one, kind).ravel() for one in everything])
+        for kind in ("image", "labels", "classes")
+    }
+
+
+def _unflat(held: tuple[list[Any], dict[str, NDArray[Any]]]) -> dict[str, list[Picture]]:
+    index, arrays = held
+    parts: dict[str, list[Picture]] = {"train": [], "validation": [], "test": []}
+    start = 0
+    for part, name, rows, columns in index:
+        end = start + rows * columns
+        views = {kind: flat[start:end].reshape(rows, columns) for kind, flat in arrays.items()}
+        parts[part].append(Picture(name, **views))
+        start = end
+    return parts

@@ -1,0 +1,81 @@
+"""Where a training ran: CPUs, memory, versions, the code's commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+
+def cpus() -> int:
+    """Count the CPUs that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone says which CPUs are ours
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def start_tensorflow(threads: int) -> int:
+    """Import TensorFlow, on as many threads as there are CPUs for this job.
+
+    Parameters
+    ----------
+    threads : int
+        0: ``SWEEP_CPUS``, else the scheduler's own count, else all that this process may use.
+
+    Returns
+    -------
+    int
+        Threads used.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    given = (os.environ.get(name, "") for name in ("SWEEP_CPUS", "SLURM_CPUS_PER_TASK", "NCPUS", "PBS_NUM_PPN"))
+    allotted = next((int(text) for text in given if text.isdigit() and int(text)), cpus())
+    threads = threads or allotted
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return threads
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for name in ("sweep", "tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "scikit-image"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this code runs from, and whether it was changed; None where there is none."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(root: Path, *argv: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *argv],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.stdout.strip()
