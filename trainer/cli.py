@@ -80,41 +80,15 @@ def train(
     ] = False,
 ) -> None:
     """Train one network and write its score. Called again after an interruption, it goes on."""
+    given = dict(locals())  # the options are these parameters, one for one
+    from dataclasses import fields
+
     from trainer import train as training
     from trainer.cache import Cache, default_folder
     from trainer.options import Options
 
-    options = Options(
-        data=data,
-        extra_data=extra_data or [],
-        masks=masks,
-        out=out,
-        save_model=save_model,
-        model=model,
-        depth=depth,
-        width=width,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        dropout=dropout,
-        batch_size=batch_size,
-        epochs=epochs,
-        early_stopping=early_stopping,
-        keep=keep,
-        augmentation=augmentation,
-        division=division,
-        blank=bool(blank),
-        on_the_fly=on_the_fly,
-        contour=contour,
-        weights=weights,
-        undo_weights=undo_weights,
-        validation=validation,
-        folds=folds,
-        fold=fold,
-        validate_on=validate_on,
-        seed=seed,
-        threads=threads,
-    )
+    given |= {"extra_data": extra_data or [], "blank": bool(blank)}
+    options = Options(**{field.name: given[field.name] for field in fields(Options)})
     held = Cache(cache or default_folder(), int(cache_gib * 2**30))
     if dry_run:
         print(training.ready(options, held).said())
