@@ -58,6 +58,40 @@ def test_imports_point_downwards(path: Path) -> None:
         assert rank[name] <= rank[mine], f"{path.name} ({mine}) imports {name}"
 
 
+#: The trainer's own layers, the lowest first; a module imports only from those below its own.
+TRAINER = [
+    {"errors", "clock", "interrupt", "cache", "predict", "surroundings"},
+    {"images", "checkpoint", "models", "score", "result", "splits"},
+    {"data", "drawing", "synth", "bbbc039"},
+    {"augment", "instances", "census"},
+    {"prepare", "modelfile"},
+    {"patches"},
+    {"options"},
+    {"fit"},
+    {"train", "folders"},
+    {"cli"},
+    {"__main__"},
+]
+
+
+@pytest.mark.parametrize("path", files("trainer"), ids=lambda path: path.name)
+def test_the_trainers_imports_point_downwards(path: Path) -> None:
+    rank = {name: level for level, names in enumerate(TRAINER) for name in names}
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("trainer.")}
+    for name in used:
+        assert rank[name] < rank[path.stem], f"{path.name} imports {name}"
+
+
+def test_the_trainer_imports_tensorflow_when_it_trains_and_not_before() -> None:
+    for path in files("trainer"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & {"tensorflow", "keras"}, path
+    decoding = {path.stem for path in files("trainer") if imports(path) & {"tifffile", "imageio.v3", "PIL"}}
+    assert decoding == {"images"}
+
+
 def test_trainer_and_sweep_never_import_each_other() -> None:
     for path in files("trainer"):
         assert not any(name.split(".")[0] == "sweep" for name in imports(path)), path

@@ -3,7 +3,8 @@
 ::
 
     TrainerError      exit code 1: the training failed
-    └── InputError    exit code 2: the data or a parameter cannot be used as it is
+    ├── InputError    exit code 2: the data or a parameter cannot be used as it is
+    └── Diverged      exit code 1: the loss is no number any more; the result says so
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class InputError(TrainerError):
     """The data or a parameter cannot be used as it is."""
 
     exit_code = 2
+
+
+class Diverged(TrainerError):
+    """The loss is no number any more."""

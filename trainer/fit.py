@@ -11,7 +11,7 @@ import numpy as np
 
 from trainer import checkpoint
 from trainer.clock import Clock
-from trainer.errors import TrainerError
+from trainer.errors import Diverged
 from trainer.interrupt import Sigterm
 from trainer.options import Options
 from trainer.patches import Patches, batches
@@ -88,7 +88,7 @@ class Fit:
 
         Raises
         ------
-        TrainerError
+        Diverged
             The loss is no number any more.
         Interrupted
             SIGTERM came; the checkpoint has everything.
@@ -119,7 +119,7 @@ class Fit:
         loss = float(np.mean(now.losses))
         if not math.isfinite(loss):
             self.path.unlink(missing_ok=True)
-            raise TrainerError(
+            raise Diverged(
                 f"the loss is {loss} in epoch {now.epoch + 1}: the training diverged", "lower --learning-rate"
             )
         steps_s = time.monotonic() - began

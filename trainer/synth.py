@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import io
 from skimage.draw import ellipse
 from skimage.filters import gaussian
 
 from trainer.errors import InputError
+from trainer.images import write_png
 
 
 def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> None:
@@ -31,8 +31,8 @@ def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> N
         names = [f"synth_{number:03d}.png" for number in range(count)]
         for name in names:
             image, labels = make(random, rows, columns)
-            io.imsave(folder / "images" / name, image, check_contrast=False)
-            io.imsave(folder / "masks" / name, labels, check_contrast=False)
+            write_png(folder / "images" / name, image)
+            write_png(folder / "masks" / name, labels)
         held = max(1, count // 4)
         parts = {"train": names[held:], "test": names[:held]}
         (folder / "split.json").write_text(json.dumps(parts, indent=1) + "\n")

@@ -12,7 +12,7 @@ from trainer import checkpoint, instances, modelfile, models, surroundings
 from trainer.cache import Cache
 from trainer.clock import Clock
 from trainer.data import CLASSES
-from trainer.errors import InputError, TrainerError
+from trainer.errors import Diverged, InputError
 from trainer.fit import Fit
 from trainer.instances import Decision
 from trainer.interrupt import Sigterm
@@ -114,8 +114,8 @@ def train(options: Options, cache: Cache) -> Result:
     ------
     InputError
         The data or an option cannot be used.
-    TrainerError
-        The training diverged; the result says so.
+    Diverged
+        The loss is no number any more; the result says so.
     Interrupted
         SIGTERM came; the same call goes on where it ended.
     """
@@ -143,7 +143,7 @@ def train(options: Options, cache: Cache) -> Result:
 
     try:
         fit.run(validate, told, sigterm)
-    except TrainerError as error:
+    except Diverged as error:
         report.write(failed=str(error))
         raise
     decision, validation = _chosen(network, depth, setting, thresholds=True)
