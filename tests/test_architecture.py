@@ -67,8 +67,9 @@ TRAINER = [
     {"prepare", "modelfile"},
     {"patches"},
     {"options"},
-    {"fit"},
-    {"train", "folders"},
+    {"fit", "setting", "evaluate"},
+    {"report", "folders"},
+    {"train"},
     {"cli"},
     {"__main__"},
 ]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Make, fetch and look at data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+#: Of background, nucleus, contour.
+Weights = tuple[float, float, float]
 
 #: Exit code for a training that SIGTERM ended and that can go on: EX_TEMPFAIL of sysexits.h.
 INTERRUPTED = 75
@@ -40,63 +43,60 @@ def train(
     width: Annotated[int | None, typer.Option(help="Channels at the first level; else the model's own.")] = None,
     optimizer: Annotated[str, typer.Option(help="adam or sgd (with momentum 0.9).")] = "adam",
     learning_rate: Annotated[float, typer.Option()] = 0.001,
-    schedule: Annotated[
-        str, typer.Option(help="constant, plateau (halved where the score stands still) or cosine (down to 0).")
-    ] = "constant",
+    schedule: Annotated[str, typer.Option(help="constant, plateau (halved there), cosine (to 0).")] = "constant",
     dropout: Annotated[float, typer.Option(help="Behind the deepest level.")] = 0.3,
     batch_size: Annotated[int, typer.Option(help="Patches a step.")] = 16,
     epochs: Annotated[int, typer.Option()] = 30,
-    early_stopping: Annotated[
-        int, typer.Option(help="End after so many epochs without a better score; 0: never.")
-    ] = 0,
+    early_stopping: Annotated[int, typer.Option(help="End after so many epochs no better; 0: never.")] = 0,
     keep: Annotated[str, typer.Option(help="Weights of the last epoch, or of the best by its score.")] = "last",
     augmentation: Annotated[int, typer.Option(help="Training images in all; 0: the originals alone.")] = 0,
     division: Annotated[int, typer.Option(help="Each image is cut into division × division patches.")] = 4,
     blank: Annotated[int, typer.Option(min=0, max=1, help="1: add an image of background only.")] = 0,
-    on_the_fly: Annotated[
-        str, typer.Option(help="none, flips, or full: each patch anew, turned, zoomed, other contrast.")
-    ] = "none",
+    on_the_fly: Annotated[str, typer.Option(help="Patches: none, flips, or full (turned, zoomed …).")] = "none",
     contour: Annotated[int, typer.Option(help="The contour's width in pixels, 1 or 2.")] = 2,
-    weights: Annotated[
-        tuple[float, float, float], typer.Option(help="Of background, nucleus, contour in the loss.")
-    ] = (0.01, 1.0, 0.95),
+    weights: Annotated[Weights, typer.Option(help="Of background, nucleus, contour in the loss.")] = (
+        0.01,
+        1.0,
+        0.95,
+    ),
     undo_weights: Annotated[
-        str, typer.Option(help="Divide the probabilities by the weights: yes, no, auto (what validates better).")
+        str, typer.Option(help="Before deciding: yes, no, auto (what validates better).")
     ] = "auto",
     validation: Annotated[float, typer.Option(help="Share of the training images to validate on.")] = 0.2,
     folds: Annotated[int, typer.Option(help="Validate on one of so many parts of the training images.")] = 0,
     fold: Annotated[int, typer.Option(help="Which, from 0.")] = 0,
-    validate_on: Annotated[
-        str, typer.Option(help="validation, or test: the report's own protocol.")
-    ] = "validation",
+    validate_on: Annotated[str, typer.Option(help="validation, or test: as the report did.")] = "validation",
     seed: Annotated[int, typer.Option(envvar="SWEEP_SEED")] = 0,
     threads: Annotated[int, typer.Option(help="0: as many as there are CPUs for this job.")] = 0,
-    cache: Annotated[
-        Path | None, typer.Option(envvar="TRAINER_CACHE", help="Prepared sets; else in your cache folder.")
-    ] = None,
+    cache: Annotated[Path | None, typer.Option(envvar="TRAINER_CACHE", help="Of prepared sets.")] = None,
     cache_gib: Annotated[float, typer.Option(min=0, help="Bound of the cache in GiB; 0: none.")] = 4.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check all, say what would be, train nothing.")
     ] = False,
 ) -> None:
     """Train one network and write its score. Called again after an interruption, it goes on."""
-    given = dict(locals())  # the options are these parameters, one for one
+    _train(dict(locals()))  # the options are these parameters, one for one
+
+
+def _train(given: dict[str, Any]) -> None:
     from dataclasses import fields
 
     from trainer import train as training
     from trainer.cache import Cache, default_folder
     from trainer.options import Options
+    from trainer.setting import ready
 
-    given |= {"extra_data": extra_data or [], "blank": bool(blank)}
+    given |= {"extra_data": given["extra_data"] or [], "blank": bool(given["blank"])}
     options = Options(**{field.name: given[field.name] for field in fields(Options)})
-    held = Cache(cache or default_folder(), int(cache_gib * 2**30))
-    if dry_run:
-        print(training.ready(options, held).said())
+    held = Cache(given["cache"] or default_folder(), int(given["cache_gib"] * 2**30))
+    if given["dry_run"]:
+        print(ready(options, held).said())
         return
     result = training.train(options, held)
-    test = f", {result.test.segMeasure:.4f} (test)" if result.test else ""
-    on = "test images, the report's protocol" if validate_on == "test" else "validation"
-    print(f"segMeasure {result.segMeasure:.4f} ({on}){'' if validate_on == 'test' else test} → {out}")
+    on_test = options.validate_on == "test"
+    test = f", {result.test.segMeasure:.4f} (test)" if result.test and not on_test else ""
+    on = "test images, as the report did" if on_test else "validation"
+    print(f"segMeasure {result.segMeasure:.4f} ({on}){test} → {options.out}")
 
 
 @app.command()

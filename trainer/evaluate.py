@@ -1,0 +1,69 @@
+"""A network and pictures → how to decide, and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainer import instances
+from trainer.clock import Clock
+from trainer.instances import Decision, Probabilities
+from trainer.options import UNDO, Options
+from trainer.predict import probabilities
+from trainer.prepare import Picture
+from trainer.score import score
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predicts and scores with one network.
+
+    Attributes
+    ----------
+    network : keras.Model
+    options : Options
+    """
+
+    network: Any
+    options: Options
+
+    def predict(self, pictures: Sequence[Picture]) -> list[Probabilities]:
+        """Predict whole pictures."""
+        return [probabilities(self.network, self.options.shape.depth, one.image) for one in pictures]
+
+    def choose(
+        self, pictures: Sequence[Picture], predicted: Sequence[Probabilities], *, thresholds: bool
+    ) -> tuple[Decision, dict[str, Any]]:
+        """Choose how to decide by these pictures' own score.
+
+        Returns
+        -------
+        Decision, dict
+            And the scores by it, see `score.score`.
+        """
+        weights = self.options.weights
+
+        def scores(decision: Decision) -> dict[str, Any]:
+            return score(
+                {
+                    one.name: (one.labels, instances.instances(chances, decision, weights))
+                    for one, chances in zip(pictures, predicted, strict=True)
+                }
+            )
+
+        undo = UNDO[self.options.undo_weights] if len(set(weights)) > 1 else (False,)
+        decision, _ = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
+        return decision, scores(decision)
+
+    def judge(self, pictures: Sequence[Picture], decision: Decision, clock: Clock) -> dict[str, Any] | None:
+        """Score pictures that no choice has seen, one after the other; None where they have no object to score."""
+        if not any(one.labels.any() for one in pictures):
+            return None
+        made = {}
+        for one in pictures:
+            [chances] = self.predict([one])
+            clock.lap("predict")
+            made[one.name] = (one.labels, instances.instances(chances, decision, self.options.weights))
+            clock.lap("score")
+        return score(made)

@@ -1,0 +1,107 @@
+"""Fills in the result, as far as a training has come."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainer import models, surroundings
+from trainer.fit import Fit
+from trainer.instances import Decision
+from trainer.options import Options
+from trainer.result import Data, Epoch, Network, Result, Scores, write_result
+from trainer.setting import Setting
+
+
+class Report:
+    """Writes the result, as far as it has come."""
+
+    def __init__(self, setting: Setting, threads: int, parameters: int, fit: Fit) -> None:
+        self.setting, self.fit, self.threads = setting, fit, threads
+        self.commit, self.dirty = surroundings.git()
+        self.versions = surroundings.versions()
+        self.network = Network(
+            model=setting.options.model,
+            depth=setting.shape.depth,
+            width=setting.shape.width,
+            parameters=parameters,
+            flops_a_patch=sum(
+                one.flops(setting.patches.rows, setting.patches.columns) for one in models.layers_of(setting.shape)
+            ),
+        )
+        prepared = setting.prepared
+        self.data = Data(
+            fingerprint=prepared.fingerprint,
+            train=prepared.originals,
+            validation=[one.name for one in prepared.validation],
+            test=[one.name for one in prepared.test],
+            images=len(prepared.train),
+            patches=len(setting.patches.at),
+            patch_px=(setting.patches.rows, setting.patches.columns),
+            class_fractions=prepared.class_fractions(),
+        )
+
+    def write(
+        self,
+        *,
+        history: list[dict[str, Any]] | None = None,
+        failed: str | None = None,
+        decision: Decision | None = None,
+        validation: dict[str, Any] | None = None,
+        test: dict[str, Any] | None = None,
+    ) -> Result:
+        """Write what is known now: after an epoch, at a failure, or at the end."""
+        options, progress = self.setting.options, self.fit.progress
+        history = progress.history if history is None else history
+        latest = validation or (history[-1] if history else {})
+        seconds = dict(self.fit.clock.laps)
+        steps_s = sum(one["seconds"] for one in history)
+        images = sum(one["seconds"] * one["images_per_s"] for one in history)
+        made = Result(
+            complete=validation is not None,
+            failed=failed,
+            segMeasure=latest.get("segMeasure"),
+            f1=latest.get("f1"),
+            ap50=latest.get("ap50"),
+            objective_on=options.validate_on,
+            validation=Scores(**validation) if validation else None,
+            test=Scores(**test) if test else None,
+            decision=asdict(decision) if decision else None,
+            parameters=_spelt_out(options, self.setting.shape),
+            seed=options.seed,
+            folds=options.folds,
+            fold=options.fold,
+            epochs_done=progress.epoch,
+            kept_epoch=(progress.best_epoch if options.keep == "best" else progress.epoch) if validation else None,
+            history=[Epoch(**one) for one in history],
+            network=self.network,
+            data=self.data,
+            seconds=seconds,
+            resumed=progress.resumed,
+            images_per_s=round(images / steps_s, 3) if steps_s else None,
+            peak_memory_bytes=surroundings.peak_memory_bytes(),
+            threads=self.threads,
+            cpus=surroundings.cpus(),
+            host=os.uname().nodename,
+            versions=self.versions,
+            git_commit=self.commit,
+            git_dirty=self.dirty,
+            warnings=self.setting.warnings,
+        )
+        write_result(options.out, made)
+        return made
+
+
+def _spelt_out(options: Options, shape: models.Shape) -> dict[str, Any]:
+    """All options as used, the model's own depth and width in place of none."""
+    made = {**asdict(options), "depth": shape.depth, "width": shape.width}
+    return {
+        name: str(value)
+        if isinstance(value, Path)
+        else [str(one) for one in value]
+        if name == "extra_data"
+        else value
+        for name, value in made.items()
+    }

@@ -1,0 +1,93 @@
+"""A training before its first step: everything that can be checked without TensorFlow, and the data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainer import models
+from trainer.cache import Cache
+from trainer.data import CLASSES
+from trainer.errors import InputError
+from trainer.options import Options, check
+from trainer.patches import Patches, cut
+from trainer.prepare import Prepared, prepare
+
+#: A class that makes less of the loss than this is as good as not there.
+STARVED = 0.02
+
+
+@dataclass
+class Setting:
+    """A training as it stands before its first step."""
+
+    options: Options
+    prepared: Prepared
+    patches: Patches
+    shape: models.Shape
+    warnings: list[str] = field(default_factory=list)
+
+    def said(self) -> str:
+        """Tell in a few lines what would be trained."""
+        prepared, patches, shape = self.prepared, self.patches, self.shape
+        parameters = sum(layer.parameters for layer in models.layers_of(shape))
+        lines = [
+            f"{len(prepared.originals)} training images ({len(prepared.train)} with made ones), "
+            f"{len(prepared.validation)} for the objective, {len(prepared.test)} for testing",
+            f"{len(patches.at)} patches of {patches.rows}×{patches.columns}, "
+            f"{-(-len(patches.at) // self.options.batch_size)} steps an epoch",
+            f"{self.options.model}: depth {shape.depth}, width {shape.width}, {parameters:,} parameters",
+            *(f"warning: {one}" for one in self.warnings),
+        ]
+        return "\n".join(lines)
+
+
+def ready(options: Options, cache: Cache) -> Setting:
+    """Check everything that can be checked without TensorFlow, and prepare the data.
+
+    Raises
+    ------
+    InputError
+        The data or an option cannot be used.
+    """
+    check(options)
+    _writable(options.out)
+    prepared = prepare(options.data, options.extra_data, options.rule, options.recipe, options.seed, cache)
+    patches = cut(prepared.train, options.division, blank=options.blank, contour_px=options.contour)
+    models.check_patch(options.shape, patches.rows, patches.columns)
+    if options.batch_size > len(patches.at):
+        raise InputError(
+            f"--batch-size is {options.batch_size}, and there are {len(patches.at)} patches",
+            "lower it, or raise --division or --augmentation",
+        )
+    if not any(one.labels.any() for one in prepared.validation):
+        names = ", ".join(one.name for one in prepared.validation)
+        raise InputError(
+            f"there is no nucleus in the images to validate on: {names}", "choose others, or another seed"
+        )
+    return Setting(options, prepared, patches, options.shape, starved(prepared.class_fractions(), options.weights))
+
+
+def _writable(out: Path) -> None:
+    """Find out before the training, not behind it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {str(out.parent)!r}: {error.strerror}", "choose another --out") from None
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"cannot write in {str(out.parent)!r}: no permission", "choose another --out")
+
+
+def starved(fractions: dict[str, float], weights: tuple[float, float, float]) -> list[str]:
+    """Say which classes the weights leave next to nothing of the loss, by the data's own class fractions."""
+    parts = {name: fractions[name] * weight for name, weight in zip(CLASSES, weights, strict=True)}
+    whole = sum(parts.values())
+    if not whole:
+        return ["the weights leave no loss at all: the classes they keep do not occur"]
+    return [
+        f"the weights leave the class {name} {part / whole:.1%} of the loss "
+        f"({fractions[name]:.1%} of the pixels): it will hardly be learnt"
+        for name, part in parts.items()
+        if part < STARVED * whole and fractions[name]
+    ]
