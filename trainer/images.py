@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -90,20 +92,32 @@ def read_any(path: Path) -> NDArray[np.generic]:
     InputError
         It is not there, cannot be decoded, or is beyond 50 megapixels (found out before decoding it).
     """
-    tiff = path.suffix.lower() in (".tif", ".tiff")
+    rows, columns = size_of(path)
+    if rows * columns > MOST_PX:
+        raise InputError(
+            f"{str(path)!r} is {rows}×{columns}, more than {MOST_PX // 1_000_000} megapixels", "cut it into parts"
+        )
+    with _told(path), path.open("rb") as file:
+        return np.asarray(tifffile.imread(file) if _is_tiff(path) else iio.imread(file, plugin="pillow"))
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Rows and columns of an image, without decoding it; raises as `read_any` does."""
+    with _told(path):
+        return _tiff_size(path) if _is_tiff(path) else _png_size(path)
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong in reading a file into an error that names it."""
     try:
-        with path.open("rb") as file:
-            rows, columns = _tiff_size(path) if tiff else _png_size(path)
-            if rows * columns > MOST_PX:
-                raise InputError(
-                    f"{str(path)!r} is {rows}×{columns}, more than {MOST_PX // 1_000_000} megapixels",
-                    "cut it into parts",
-                )
-            return np.asarray(tifffile.imread(file) if tiff else iio.imread(file, plugin="pillow"))
+        yield
     except FileNotFoundError:
         raise InputError(f"there is no {str(path)!r}") from None
-    except InputError:
-        raise
     except PermissionError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}", "ask for the permission") from None
     except Exception as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from trainer import augment, data, splits
 from trainer.cache import Cache
 from trainer.data import Image, Labels
 from trainer.errors import InputError
+from trainer.images import size_of
 
 #: Goes up whenever the same options would prepare other bytes.
 VERSION = 1
+
+#: Of a picture: float32 grey values, uint16 labels, uint8 classes.
+BYTES_A_PIXEL = 7
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,26 @@ def prepare(
             f"--augmentation is {recipe.augmentation}, and there are {originals} training images already",
             "it is the number of images in all: give at least as many, or 0 for the originals alone",
         )
+    _check_memory(known, max(originals, recipe.augmentation))
     drawing = {"seed": recipe.seed if recipe.augmentation > originals else None}
     key_of = {"version": VERSION, "data": print_of, "split": asdict(parts), **asdict(recipe), **drawing}
     key = hashlib.sha256(json.dumps(key_of, sort_keys=True).encode()).hexdigest()[:16]
     pictures = _unflat(cache.held(key, lambda: _flat(_pictures(main, others, parts, recipe))))
     names = [main[stem].name for stem in parts.train] + [one.name for found in others for one in found.values()]
     return Prepared(pictures["train"], pictures["validation"], pictures["test"], names, print_of, key)
+
+
+def _check_memory(known: list[data.Entry], images: int) -> None:
+    """Refuse what would not fit, before hours of making it."""
+    rows, columns = size_of(known[0].image)
+    wanted = images * rows * columns * BYTES_A_PIXEL
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > memory / 2:
+        raise InputError(
+            f"{images:,} training images of {rows}×{columns} take {wanted / 2**30:,.0f} GiB once prepared, "
+            f"and this machine has {memory / 2**30:,.0f}",
+            "lower --augmentation, or crop the images",
+        )
 
 
 def _trained_on(folder: Path, seed: int) -> dict[str, data.Entry]:

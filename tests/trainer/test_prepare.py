@@ -202,3 +202,8 @@ def test_the_index_is_plain_json(nuclei: Path, held: Cache) -> None:
     prepared(nuclei, held=held)
     index = json.loads((held.folder / entries(held)[0] / "index.json").read_text())
     assert [part for part, *_ in index] == ["train"] * 3 + ["validation"] + ["test"]
+
+
+def test_more_than_the_machine_holds_is_refused_at_once(nuclei: Path) -> None:
+    with pytest.raises(InputError, match=r"100,000,000 training images of 96×120 take [\d,]+ GiB"):
+        prepared(nuclei, Recipe(augmentation=100_000_000))
