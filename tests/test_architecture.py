@@ -61,6 +61,7 @@ def test_imports_point_downwards(path: Path) -> None:
 #: The trainer's own layers, the lowest first; a module imports only from those below its own.
 TRAINER = [
     {"errors", "clock", "interrupt", "cache", "predict", "surroundings"},
+    {"atomic"},
     {"images", "checkpoint", "models", "score", "result", "splits"},
     {"data", "drawing", "synth", "bbbc039"},
     {"augment", "instances", "census"},
@@ -89,7 +90,9 @@ def test_the_trainer_imports_tensorflow_when_it_trains_and_not_before() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & {"tensorflow", "keras"}, path
-    decoding = {path.stem for path in files("trainer") if imports(path) & {"tifffile", "imageio.v3", "PIL"}}
+    decoding = {
+        path.stem for path in files("trainer") if imports(path) & {"tifffile", "imageio.v3", "PIL", "skimage.io"}
+    }
     assert decoding == {"images"}
 
 

@@ -76,8 +76,7 @@ def drawn(
         image, labels, centre=(centre[0], centre[1]), shape=shape, angle=random.uniform(-np.pi, np.pi),
         zoom=float(np.exp(random.uniform(np.log(0.75), np.log(1.4)))), mirrored=bool(random.random() < 0.5),
     )  # fmt: skip
-    # Down to a third: the dimmest nuclei of a set are few, and each of them counts in the score.
-    gamma, gain = np.exp(random.uniform(-0.5, 0.5)), np.exp(random.uniform(np.log(0.35), np.log(1.1)))
+    gamma, gain = np.exp(random.uniform(-0.4, 0.4)), random.uniform(0.8, 1.1)
     grey = np.clip(grey, 0.0, 1.0) ** gamma * gain
     noise: NDArray[np.float64] = random.normal(0.0, random.uniform(0.0, 0.03), shape)
     return (grey + noise).astype(np.float32), ids

@@ -8,11 +8,12 @@ colours, and a colour comes again elsewhere, so each colour's components are the
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from skimage.measure import label
 
+from trainer.atomic import whole
 from trainer.errors import InputError, TrainerError
 from trainer.images import read_any, read_grey, write_png
 
@@ -90,27 +92,29 @@ def _download(url: str, path: Path, bar: Progress) -> None:
         return
     part = path.with_suffix(".part")
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
     task = bar.add_task(path.name, total=None)
     try:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             if have and answer.status != 206:
                 have = 0  # a server that knows no ranges starts anew
             length = answer.headers.get("Content-Length")
-            whole = have + int(length) if length else None
-            bar.update(task, total=whole, completed=have)
+            size = have + int(length) if length else None
+            bar.update(task, total=size, completed=have)
             _copy(answer, part, have, bar, task)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing is left of it: the part is the whole, or not this file's
             part.replace(path)
             return
         raise TrainerError(f"{url} answers {error.code} {error.reason}", "is --url right?") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise TrainerError(f"cannot fetch {url}: {reason}", "try again: it goes on where it ended") from None
-    if whole is not None and part.stat().st_size != whole:
         raise TrainerError(
-            f"{url} broke off after {part.stat().st_size:,} of {whole:,} bytes",
+            f"cannot fetch {url}: {reason}", "is --url right? then try again: it goes on where it ended"
+        ) from None
+    if size is not None and part.stat().st_size != size:
+        raise TrainerError(
+            f"{url} broke off after {part.stat().st_size:,} of {size:,} bytes",
             "try again: it goes on where it ended",
         )
     part.replace(path)
@@ -129,7 +133,7 @@ def _unpack(archive: Path, to: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             names = [name for name in opened.namelist() if not name.startswith("__MACOSX")]
             opened.extractall(to, names)  # which checks each file's CRC, and writes nothing outside
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         archive.unlink()
         raise TrainerError(f"{archive.name} is damaged: {error}", "try again: it is fetched anew") from None
 
@@ -157,9 +161,8 @@ def _convert(archives: Path, to: Path, count: int) -> str:
         objects += int(labels.max())
         empty += not labels.any()
     split = _split(archives, set(images))
-    temporary = to / f".split.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(split, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(to / "split.json")
+    with whole(to / "split.json", "w", encoding="utf-8") as file:
+        file.write(json.dumps(split, indent=1) + "\n")
     return (
         f"{len(images)} images, {objects:,} nuclei, {empty} empty fields; "
         f"{len(split['train'])} to train on, {len(split['test'])} to test"

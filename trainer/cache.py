@@ -54,13 +54,15 @@ class Cache:
     def load(self, key: str) -> Held | None:
         """Map an entry into memory, read-only; None if there is none."""
         entry = self.folder / key
+        self.touch(key)  # first: an entry in use is not thrown out
         try:
             index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
-            arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(entry.glob("*.npy"))}
-        except (OSError, ValueError):
+            arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r") for name in index["sizes"]}
+        except (OSError, ValueError, EOFError, TypeError, KeyError):
             return None
-        self.touch(key)
-        return index, arrays
+        if {name: array.size for name, array in arrays.items()} != index["sizes"]:
+            return None
+        return index["index"], arrays
 
     def touch(self, key: str) -> None:
         """Say that an entry is in use."""
@@ -85,19 +87,23 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / f"{key}.lock", timeout=WAIT_S)
             lock.acquire()
-        except (OSError, Timeout) as error:
-            print(f"warning: no cache in {str(self.folder)!r}: {error}", file=sys.stderr)
-            return make()
+        except (OSError, Timeout, NotImplementedError) as error:
+            print(f"warning: cannot lock the cache in {str(self.folder)!r}: {error}", file=sys.stderr)
+            return self.load(key) or make()
         try:
             return self.load(key) or self._stored(key, make())
         finally:
             lock.release()
 
     def _stored(self, key: str, made: Held) -> Held:
+        size = sum(array.nbytes for array in made[1].values())
+        if size > self.most_bytes:
+            return made
         try:
-            fits = self._room_for(sum(array.nbytes for array in made[1].values()))
-            return self._written(key, made) if fits else made
-        except (OSError, Timeout) as error:
+            # Held while writing too, or several writers would each find the same room.
+            with FileLock(self.folder / "room.lock", timeout=WAIT_S):
+                return self._written(key, made) if self._room_for(size) else made
+        except (OSError, Timeout, NotImplementedError) as error:
             print(f"warning: not kept in {str(self.folder)!r}: {error}", file=sys.stderr)
             return made
 
@@ -109,7 +115,8 @@ class Cache:
         try:
             for name, array in held[1].items():
                 np.save(making / f"{name}.npy", array)
-            (making / "index.json").write_text(json.dumps(held[0]), encoding="utf-8")
+            index = {"index": held[0], "sizes": {name: array.size for name, array in held[1].items()}}
+            (making / "index.json").write_text(json.dumps(index), encoding="utf-8")
             making.rename(self.folder / key)
         except OSError:
             shutil.rmtree(making, ignore_errors=True)
@@ -118,17 +125,23 @@ class Cache:
 
     def _room_for(self, size: int) -> bool:
         """Throw out what was used longest ago until `size` more bytes fit; False if they cannot."""
-        with FileLock(self.folder / "room.lock", timeout=WAIT_S):
-            entries = sorted((path for path in self.folder.iterdir() if path.is_dir()), key=_used_s)
-            sizes = {path: _bytes(path) for path in entries}
-            for path in entries:
-                if sum(sizes.values()) + size <= self.most_bytes:
-                    break
-                if time.time() - _used_s(path) > IN_USE_S:
-                    shutil.rmtree(path, ignore_errors=True)
-                    sizes.pop(path)
-                    path.with_suffix(".lock").unlink(missing_ok=True)
-            return sum(sizes.values()) + size <= self.most_bytes
+        entries = sorted((path for path in self.folder.iterdir() if path.is_dir()), key=_used_s)
+        sizes = {path: _bytes(path) for path in entries}
+        for path in entries:
+            if sum(sizes.values()) + size <= self.most_bytes:
+                break
+            if time.time() - _used_s(path) > IN_USE_S and self._thrown_out(path):
+                sizes.pop(path)
+        return sum(sizes.values()) + size <= self.most_bytes
+
+    def _thrown_out(self, path: Path) -> bool:
+        """Remove an entry, unless somebody is making or opening it right now."""
+        try:
+            with FileLock(self.folder / f"{path.stem}.lock", timeout=0):
+                shutil.rmtree(path, ignore_errors=True)
+                return True
+        except Timeout:
+            return False
 
 
 def _used_s(path: Path) -> float:
@@ -139,4 +152,7 @@ def _used_s(path: Path) -> float:
 
 
 def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.glob("*") if file.is_file())
+    try:
+        return sum(file.stat().st_size for file in path.glob("*") if file.is_file())
+    except OSError:
+        return 0  # renamed meanwhile

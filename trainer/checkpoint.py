@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import InputError
+from trainer.atomic import aside, whole
+
+#: Of this format; goes up with it.
+VERSION = 1
 
 Arrays = list[NDArray[Any]]
 
@@ -39,6 +42,8 @@ class Progress:
         Epoch of the last reduction of the learning rate.
     seconds : dict
         By phase, of all runs before this one.
+    spent_s : float
+        Seconds that the steps of the unfinished epoch took.
     resumed : int
         Times that the training was taken up again.
     """
@@ -52,12 +57,19 @@ class Progress:
     best_score: float = -1.0
     reduced_at: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    spent_s: float = 0.0
     resumed: int = 0
 
 
 def path_for(out: Path) -> Path:
     """Name the checkpoint that belongs to a result."""
-    return out.with_name(f"{out.stem}.checkpoint.npz")
+    return out.with_name(f"{out.name}.checkpoint.npz")
+
+
+def remove(out: Path) -> None:
+    """Remove the checkpoint of a result, and what a writer that was killed has left of it."""
+    for path in (path_for(out), aside(path_for(out)), aside(out)):
+        path.unlink(missing_ok=True)
 
 
 def save(path: Path, identity: str, progress: Progress, arrays: dict[str, Arrays]) -> None:
@@ -68,7 +80,7 @@ def save(path: Path, identity: str, progress: Progress, arrays: dict[str, Arrays
     InputError
         It cannot be written: the disk is full, say.
     """
-    about = json.dumps({"identity": identity, "progress": progress.__dict__})
+    about = json.dumps({"identity": f"{VERSION} {identity}", "progress": progress.__dict__})
     flat = {f"{kind}.{number}": array for kind, some in arrays.items() for number, array in enumerate(some)}
     save_npz(path, about, flat)
 
@@ -76,7 +88,7 @@ def save(path: Path, identity: str, progress: Progress, arrays: dict[str, Arrays
 def load(path: Path, identity: str) -> tuple[Progress, dict[str, Arrays]] | None:
     """Load a checkpoint; None if there is none of this identity that can be read."""
     read = load_npz(path)
-    if read is None or read[0].get("identity") != identity:
+    if read is None or read[0].get("identity") != f"{VERSION} {identity}":
         return None
     about, flat = read
     arrays: dict[str, Arrays] = {}
@@ -93,20 +105,8 @@ def save_npz(path: Path, about: str, arrays: dict[str, NDArray[Any]]) -> None:
     InputError
         It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, **{**arrays, "about": np.frombuffer(about.encode(), np.uint8)})  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {str(path)!r}: {error.strerror}", "is there room and permission?"
-        ) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole(path) as file:
+        np.savez(file, **{**arrays, "about": np.frombuffer(about.encode(), np.uint8)})  # type: ignore[arg-type]
 
 
 def load_npz(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
@@ -115,6 +115,6 @@ def load_npz(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | Non
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(arrays.pop("about").tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return (about, arrays) if isinstance(about, dict) else None

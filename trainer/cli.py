@@ -79,6 +79,9 @@ def train(
 
 
 def _train(given: dict[str, Any]) -> None:
+    from trainer.interrupt import Sigterm
+
+    sigterm = Sigterm()  # before the imports, which take seconds
     from dataclasses import fields
 
     from trainer import train as training
@@ -88,11 +91,11 @@ def _train(given: dict[str, Any]) -> None:
 
     given |= {"extra_data": given["extra_data"] or [], "blank": bool(given["blank"])}
     options = Options(**{field.name: given[field.name] for field in fields(Options)})
-    held = Cache(given["cache"] or default_folder(), int(given["cache_gib"] * 2**30))
+    held = Cache(given["cache"] or default_folder(), int(min(given["cache_gib"], 2**20) * 2**30))
     if given["dry_run"]:
         print(ready(options, held).said())
         return
-    result = training.train(options, held)
+    result = training.train(options, held, sigterm)
     on_test = options.validate_on == "test"
     test = f", {result.test.segMeasure:.4f} (test)" if result.test and not on_test else ""
     on = "test images, as the report did" if on_test else "validation"
@@ -221,3 +224,7 @@ def main() -> None:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # What no one foresaw: a name that is too long, a folder that may not be entered.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -78,8 +78,8 @@ def entries(folder: Path) -> dict[str, Entry]:
     return {stem: Entry(images[stem].name, images[stem], masks[stem]) for stem in images}
 
 
-def fingerprint(paths: list[Path]) -> str:
-    """Hash the names and bytes of files: 16 hex digits that change with any of them."""
+def fingerprint(paths: list[Path], *, names: bool = True) -> str:
+    """Hash the bytes of files, and their names: 16 hex digits that change with any of them."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -88,7 +88,7 @@ def fingerprint(paths: list[Path]) -> str:
             raise InputError(
                 f"cannot read {str(path)!r}: {error.strerror}", "is it there, and yours to read?"
             ) from None
-        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"{path.name if names else ''}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
 
 
@@ -155,10 +155,12 @@ def as_labels(mask: NDArray[np.integer], form: str, path: str) -> Labels:
     Raises
     ------
     InputError
-        A value is negative or there are more labels than 16 bit hold.
+        There are more labels than 16 bit hold.
     """
-    if mask.size and int(mask.min()) < 0:
-        raise InputError(f"{path!r} has the label {int(mask.min())}", "labels are 0 for background, then 1 and up")
+    if form == "classes" and not set(np.unique(mask).tolist()) <= {BACKGROUND, NUCLEUS, CONTOUR}:
+        raise InputError(
+            f"{path!r} has the value {int(mask.max())}", "three-class masks have 0, 1 and 2: is --masks right?"
+        )
     if form == "binary":
         mask = label(mask > 0, connectivity=1)
     elif form == "classes":

@@ -34,7 +34,11 @@ def show(rows: int, columns: int, model: str | None, depth: int | None, width: i
     if model is None:
         console.print(_summary(rows, columns, depth, width))
         return
-    console.print(_layers(models.shape_of(model, depth, width), model, rows, columns))
+    shape = models.shape_of(model, depth, width)
+    console.print(_layers(shape, model, rows, columns))
+    fits = _fits(shape, rows, columns)
+    if fits != "yes":
+        console.print(f"patches of {rows}×{columns} do not fit: {fits}")
 
 
 def _summary(rows: int, columns: int, depth: int | None, width: int | None) -> Table:
@@ -54,7 +58,7 @@ def _summary(rows: int, columns: int, depth: int | None, width: int | None) -> T
     for name in models.MODELS:
         shape = models.shape_of(name, depth, width)
         layers = models.layers_of(shape)
-        mflop = sum(layer.flops(rows, columns) for layer in layers) / 1e6
+        mflop = models.flops(shape, rows, columns) / 1e6
         table.add_row(
             name, str(shape.depth), str(shape.width), str(len(layers)),
             f"{sum(layer.parameters for layer in layers):,}", f"{mflop:,.1f}", f"{3 * mflop:,.1f}",
@@ -75,15 +79,14 @@ def _layers(shape: Shape, model: str, rows: int, columns: int) -> Table:
     table = Table(title=f"{model}, depth {shape.depth}, width {shape.width}", box=None, header_style="bold")
     for name in ("layer", "output", "parameters", "MFLOP forward"):
         table.add_column(name, justify="left" if name == "layer" else "right")
-    # The network pads to a multiple of its stride; so does the table.
-    high, wide = (side + -side % (1 << shape.depth) for side in (rows, columns))
+    high, wide = models.padded(shape, rows, columns)
     layers = models.layers_of(shape)
     for layer in layers:
         output = f"{high >> layer.level}×{wide >> layer.level}×{layer.channels}"
         mflop = layer.flops(high, wide) / 1e6
         table.add_row(KINDS[layer.kind], output, f"{layer.parameters:,}", f"{mflop:,.2f}" if mflop else "")
     table.add_section()
-    total = sum(layer.flops(high, wide) for layer in layers) / 1e6
+    total = models.flops(shape, rows, columns) / 1e6
     table.add_row("in all", "", f"{sum(layer.parameters for layer in layers):,}", f"{total:,.2f}")
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from trainer import instances
@@ -44,6 +45,7 @@ class Evaluation:
         """
         weights = self.options.weights
 
+        @cache
         def scores(decision: Decision) -> dict[str, Any]:
             return score(
                 {
@@ -53,7 +55,7 @@ class Evaluation:
             )
 
         undo = UNDO[self.options.undo_weights] if len(set(weights)) > 1 else (False,)
-        decision, _ = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
+        decision = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
         return decision, scores(decision)
 
     def judge(self, pictures: Sequence[Picture], decision: Decision, clock: Clock) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ from trainer.patches import Patches, batches
 #: Epochs without a better validation score before the learning rate is halved.
 PLATEAU_EPOCHS = 5
 
-#: Scores an epoch on the validation images: segMeasure, f1, ap50.
-Validate = Callable[[], dict[str, float]]
+#: Scores an epoch on the validation images: segMeasure, f1, ap50; None if SIGTERM came meanwhile.
+Validate = Callable[[], dict[str, float] | None]
 
 
 def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
@@ -57,10 +57,14 @@ class Fit:
     options : Options
     identity : str
         Of the weights that this will end with; see `Options.identity`.
+    image_px : int
+        Of a whole image: what images a second are counted in.
     clock : Clock
     """
 
-    def __init__(self, network: Any, patches: Patches, options: Options, identity: str, clock: Clock) -> None:
+    def __init__(
+        self, network: Any, patches: Patches, options: Options, identity: str, image_px: int, clock: Clock
+    ) -> None:
         import keras
 
         make = {"adam": keras.optimizers.Adam, "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9)}
@@ -69,21 +73,22 @@ class Fit:
         )  # fmt: skip
         self.optimizer = make[options.optimizer](options.learning_rate)
         self.optimizer.build(network.trainable_variables)
-        self.step = _step(network, self.optimizer, options.weights)
+        self.image_px = image_px
+        self.step = _step(network, self.optimizer, options.weights, 1 << options.shape.depth)
         self.path = checkpoint.path_for(options.out)
         self.steps_an_epoch = -(-len(patches.at) // options.batch_size)
         self.progress = checkpoint.Progress(rate=options.learning_rate)
         self.best: checkpoint.Arrays = []
         self._resume()
 
-    def run(self, validate: Validate, told: Callable[[list[dict[str, Any]]], None], sigterm: Sigterm) -> None:
+    def run(self, validate: Validate, told: Callable[[], None], sigterm: Sigterm) -> None:
         """Train to the end, and put the weights that are to be kept into the network.
 
         Parameters
         ----------
         validate : callable
         told : callable
-            Is given the history after each epoch.
+            Called after each epoch.
         sigterm : Sigterm
 
         Raises
@@ -95,11 +100,12 @@ class Fit:
         """
         with sigterm.deferred():
             while self.progress.epoch < self.options.epochs and not self._ended_early():
-                if self._epoch(validate, sigterm):
-                    self._save()
-                    told(self.progress.history)
+                done = self._epoch(validate, sigterm)
+                self._save()
+                if done:
+                    told()
+                self.clock.lap("save")
                 if sigterm.came:
-                    self._save()
                     break
         if self.options.keep == "best" and self.best:
             _assign(self.network.variables, self.best)
@@ -107,7 +113,6 @@ class Fit:
     def _epoch(self, validate: Validate, sigterm: Sigterm) -> bool:
         """Do one epoch, or what is left of it; False if SIGTERM came before its end."""
         now, began = self.progress, time.monotonic()
-        done_before = now.batch
         for images, classes in self._batches():
             self._set_rate()
             now.losses.append(float(self.step(images, classes)))
@@ -115,19 +120,28 @@ class Fit:
             if len(now.history) == 0 and now.batch == 1:
                 self.clock.lap("first step")
             if sigterm.came:
-                return False
+                return self._left(began)
         loss = float(np.mean(now.losses))
-        if not math.isfinite(loss):
-            self.path.unlink(missing_ok=True)
+        # The loss of a step is that before it: the last one's effect shows in the weights alone.
+        if not math.isfinite(loss) or not all(np.isfinite(one).all() for one in _values(self.network.variables)):
+            checkpoint.remove(self.options.out)
             raise Diverged(
-                f"the loss is {loss} in epoch {now.epoch + 1}: the training diverged", "lower --learning-rate"
+                f"the training diverged in epoch {now.epoch + 1}, its loss is {loss}", "lower --learning-rate"
             )
-        steps_s = time.monotonic() - began
+        steps_s = now.spent_s + time.monotonic() - began
         self.clock.lap("steps")
         scores = validate()
         self.clock.lap("validate")
-        self._ended_epoch(loss, scores, steps_s, now.batch - done_before)
+        if scores is None:
+            now.spent_s = steps_s
+            return False
+        self._ended_epoch(loss, scores, steps_s)
         return True
+
+    def _left(self, began: float) -> bool:
+        self.clock.lap("steps")
+        self.progress.spent_s += time.monotonic() - began
+        return False
 
     def _batches(self) -> Any:
         now, options = self.progress, self.options
@@ -137,7 +151,6 @@ class Fit:
             # Drawn from (seed, epoch), so that an epoch is the same whatever went before.
             np.random.default_rng([options.seed, 2, now.epoch]),
             on_the_fly=options.on_the_fly,
-            multiple=1 << options.shape.depth,
             skip=now.batch,
         )
 
@@ -148,11 +161,11 @@ class Fit:
             rate *= 0.5 * (1 + math.cos(math.pi * done / self.options.epochs))
         self.optimizer.learning_rate.assign(rate)
 
-    def _ended_epoch(self, loss: float, scores: dict[str, float], steps_s: float, steps: int) -> None:
+    def _ended_epoch(self, loss: float, scores: dict[str, float], steps_s: float) -> None:
         now, options = self.progress, self.options
-        now.epoch, now.batch, now.losses = now.epoch + 1, 0, []
-        whole = self.patches.pictures[0].image.size / (self.patches.rows * self.patches.columns)
-        rate = steps * options.batch_size / whole / steps_s if steps_s else 0.0
+        now.epoch, now.batch, now.losses, now.spent_s = now.epoch + 1, 0, [], 0.0
+        seen_px = self.steps_an_epoch * options.batch_size * self.patches.rows * self.patches.columns
+        rate = seen_px / self.image_px / steps_s if steps_s else 0.0
         now.history.append(
             {
                 "epoch": now.epoch,
@@ -188,6 +201,8 @@ class Fit:
     def _resume(self) -> None:
         found = checkpoint.load(self.path, self.identity)
         if found is None:
+            if self.path.exists():
+                print(f"{self.path.name} is of another training: starting anew", flush=True)
             return
         self.progress, arrays = found
         self.progress.resumed += 1
@@ -198,8 +213,10 @@ class Fit:
         print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
 
 
-def _step(network: Any, optimizer: Any, weights: tuple[float, float, float]) -> Any:
+def _step(network: Any, optimizer: Any, weights: tuple[float, float, float], stride: int) -> Any:
     """Make the function of one training step; its loss is the mean over the batch's pixels.
+
+    Sides are filled up by mirroring to what the poolings can halve, and what comes out is cropped again.
 
     The formula is a sum over a patch's pixels. Divided by their number, the same learning rate means the same
     at every division.
@@ -208,9 +225,11 @@ def _step(network: Any, optimizer: Any, weights: tuple[float, float, float]) -> 
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(images: Any, classes: Any) -> Any:
+        rows, columns = classes.shape[1:]
+        fill = [[0, 0], [0, -rows % stride], [0, -columns % stride]]
         with tf.GradientTape() as tape:
-            losses = weighted_cross_entropy(network(images[..., None], training=True), classes, weights)
-            loss = tf.reduce_mean(losses) / (images.shape[1] * images.shape[2])
+            logits = network(tf.pad(images, fill, "SYMMETRIC")[..., None], training=True)[:, :rows, :columns]
+            loss = tf.reduce_mean(weighted_cross_entropy(logits, classes, weights)) / (rows * columns)
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from skimage.measure import regionprops
 from skimage.segmentation import find_boundaries, relabel_sequential
 
 from trainer import surroundings
+from trainer.atomic import whole
 from trainer.data import MOST_OBJECTS, normalised
 from trainer.errors import InputError
 from trainer.images import SUFFIXES, listed, read_grey, read_labels, write_png
@@ -84,6 +84,8 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         A file cannot be read or written, or an image has more objects than 16 bit hold.
     """
     found = _images(images)
+    for path in found.values():
+        read_grey(path)  # whatever cannot be read is told before anything is written
     for kind in ("labels", "overlays"):
         _made(out / kind)
     from trainer import modelfile, predict
@@ -166,15 +168,7 @@ def measured(grey: NDArray[np.generic], labels: NDArray[np.integer], pixel_um: f
 def _write_csv(path: Path, rows: list[dict[str, Any]], pixel_um: float) -> None:
     columns = ["image", "label", "area_px", *(["area_um2"] if pixel_um else [])]
     columns += ["centroid_row_px", "centroid_column_px", "mean_intensity_grey"]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {str(path)!r}: {error.strerror}", "is there room and permission?"
-        ) from None
+    with whole(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

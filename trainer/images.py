@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from trainer.atomic import whole
 from trainer.errors import InputError
 
 SUFFIXES = (".png", ".tif", ".tiff")
@@ -37,10 +36,22 @@ def listed(folder: Path) -> dict[str, Path]:
     for path in paths:
         if path.name.startswith("."):
             continue
+        _check_regular(path)
         if path.stem in found:
             raise InputError(f"{str(folder)!r} has {found[path.stem].name} and {path.name}", "remove one")
         found[path.stem] = path
     return found
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{str(path)!a} has a name that is not UTF-8", "rename it") from None
+    if not path.exists():
+        raise InputError(f"{str(path)!r} is a link to nothing", "remove it, or mend the link")
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is no regular file", "move it elsewhere")
 
 
 def read_grey(path: Path) -> NDArray[np.generic]:
@@ -72,7 +83,7 @@ def read_labels(path: Path) -> NDArray[np.integer]:
     Raises
     ------
     InputError
-        As `read_grey`, or its values are not whole numbers.
+        As `read_any`, or its values are not whole numbers from 0.
     """
     array = read_any(path)
     if array.ndim != 2 or array.dtype.kind not in "biu":
@@ -81,6 +92,10 @@ def read_labels(path: Path) -> NDArray[np.integer]:
             "save it as an 8, 16 or 32 bit label image",
         )
     labels: NDArray[np.integer] = array.astype(np.uint8) if array.dtype == bool else array  # type: ignore[assignment]
+    if labels.size and int(labels.min()) < 0:
+        raise InputError(
+            f"{str(path)!r} has the label {int(labels.min())}", "labels are 0 for background, then 1 and up"
+        )
     return labels
 
 
@@ -98,7 +113,10 @@ def read_any(path: Path) -> NDArray[np.generic]:
             f"{str(path)!r} is {rows}×{columns}, more than {MOST_PX // 1_000_000} megapixels", "cut it into parts"
         )
     with _told(path), path.open("rb") as file:
-        return np.asarray(tifffile.imread(file) if _is_tiff(path) else iio.imread(file, plugin="pillow"))
+        if _is_tiff(path):
+            return np.asarray(tifffile.imread(file))
+        with Pillow.open(file) as image:
+            return _png_array(image, _stretch(path))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -116,6 +134,8 @@ def _told(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong in reading a file into an error that names it."""
     try:
         yield
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no {str(path)!r}") from None
     except PermissionError as error:
@@ -135,10 +155,32 @@ def _png_size(path: Path) -> tuple[int, int]:
         Pillow.MAX_IMAGE_PIXELS = limit
 
 
+def _png_array(image: Pillow.Image, stretch: int) -> NDArray[np.generic]:
+    if image.mode == "P":
+        image = image.convert("RGBA")  # a palette's numbers mean nothing
+    array = np.asarray(image)
+    if image.mode == "I":  # 16 bit, as older versions open it
+        array = array.astype(np.uint16)
+    return array // stretch if stretch > 1 else array
+
+
+def _stretch(path: Path) -> int:
+    """How many times too large Pillow makes the values of a grey PNG of 2 or 4 bit: 85 or 17, else 1.
+
+    It stretches them to 255. PNG optimisers write three-class masks in 2 bit.
+    """
+    with path.open("rb") as file:
+        header = file.read(26)
+    bits, grey = header[24], header[:8] == b"\x89PNG\r\n\x1a\n" and header[25] == 0
+    return {2: 85, 4: 17}.get(bits, 1) if grey else 1
+
+
 def _tiff_size(path: Path) -> tuple[int, int]:
     with tifffile.TiffFile(path) as file:
-        shape = file.pages[0].shape
-        return int(shape[0]), int(shape[1])
+        if len(file.pages) > 1:
+            raise InputError(f"{str(path)!r} has {len(file.pages)} pages", "save each plane as a file of its own")
+        page = file.pages.first
+        return int(page.imagelength), int(page.imagewidth)
 
 
 def write_png(path: Path, array: NDArray[np.generic]) -> None:
@@ -149,13 +191,5 @@ def write_png(path: Path, array: NDArray[np.generic]) -> None:
     InputError
         It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            iio.imwrite(file, array, extension=".png", plugin="pillow")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write {str(path)!r}: {error.strerror}", "is there room and permission?"
-        ) from None
+    with whole(path) as file:
+        Pillow.fromarray(array).save(file, "PNG")

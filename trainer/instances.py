@@ -100,27 +100,26 @@ def _undone(probabilities: Probabilities, weights: tuple[float, float, float]) -
     return probabilities / divisor
 
 
-#: What is tried, one after the other, each with the best of those before it.
+#: What is tried, one after the other, each with the best of those before it; what is nearer to the default first.
+_FOREGROUND = ("foreground", (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8))
 _STEPS: list[tuple[str, tuple[Any, ...]]] = [
     ("split_px", (0.0, 0.5, 1.0, 2.0)),
-    ("foreground", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
-    ("core", (0.3, 0.4, 0.5, 0.6, 0.7)),
-    ("foreground", (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    _FOREGROUND,
+    ("core", (0.5, 0.4, 0.6, 0.3, 0.7)),
+    _FOREGROUND,
     ("split_px", (0.0, 0.5, 1.0, 2.0)),
-    ("least_core_px", (0, 4, 12, 30, 60)),
-    ("reach_px", (0, 3, 5)),
+    ("least_core_px", (12, 4, 30, 0, 60)),
+    ("reach_px", (0, 5, 3)),
 ]
 
 
-def choose(
-    scored: Callable[[Decision], float], undo: Iterable[bool], *, thresholds: bool
-) -> tuple[Decision, float]:
+def choose(scored: Callable[[Decision], float], undo: Iterable[bool], *, thresholds: bool) -> Decision:
     """Choose the decision that scores best, by coordinate search.
 
     Parameters
     ----------
     scored : callable
-        Decision → score on the validation images.
+        Decision → score on the validation images; asked again of the same decision.
     undo : iterable of bool
         Which of undoing the weights and not are allowed.
     thresholds : bool
@@ -128,27 +127,11 @@ def choose(
 
     Returns
     -------
-    Decision, float
-        And its score. Among equals the one nearer to the defaults, which come first.
+    Decision
+        Among equals the one nearer to the defaults.
     """
-    starts = [(start, scored(start)) for start in (Decision(undo_weights=undone) for undone in undo)]
-    start, score = max(starts, key=lambda one: one[1])
-    return _searched(scored, start, score, _STEPS) if thresholds else (start, score)
-
-
-def _searched(
-    scored: Callable[[Decision], float],
-    start: Decision,
-    score: float,
-    steps: list[tuple[str, tuple[Any, ...]]],
-) -> tuple[Decision, float]:
-    best, best_score = start, score
-    for name, values in steps:
-        for value in values:
-            tried = replace(best, **{name: value})
-            if getattr(best, name) == value:
-                continue
-            score = scored(tried)
-            if score > best_score:
-                best, best_score = tried, score
-    return best, best_score
+    best = max((Decision(undo_weights=undone) for undone in undo), key=scored)
+    for name, values in _STEPS if thresholds else []:
+        # max() keeps the first of equals; so what is there already stays.
+        best = max((best, *(replace(best, **{name: value}) for value in values)), key=scored)
+    return best

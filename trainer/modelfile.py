@@ -101,6 +101,8 @@ def _read(path: Path) -> tuple[About, dict[str, Any]]:
         about = TypeAdapter(About).validate_python(read[0])
     except ValidationError as error:
         raise InputError(f"{str(path)!r} is no model file: {error.errors()[0]['msg']}") from None
+    if about.normalisation != NORMALISATION:
+        raise InputError(f"{str(path)!r} wants images normalised by {about.normalisation}", "this trainer cannot")
     if about.version != VERSION:
         raise InputError(f"{str(path)!r} is of version {about.version}, and this trainer reads {VERSION}")
     return about, read[1]

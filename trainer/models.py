@@ -159,6 +159,22 @@ def layers_of(shape: Shape) -> list[Layer]:
     return made
 
 
+def flops(shape: Shape, rows: int, columns: int) -> int:
+    """Count the operations of one forward pass, the filling up to a multiple of ``2**depth`` included."""
+    rows, columns = padded(shape, rows, columns)
+    return sum(layer.flops(rows, columns) for layer in layers_of(shape))
+
+
+def padded(shape: Shape, rows: int, columns: int) -> tuple[int, int]:
+    """Fill up sides to what the poolings can halve.
+
+    >>> padded(Shape(2, 16, False), 17, 22)
+    (20, 24)
+    """
+    stride = 1 << shape.depth
+    return rows + -rows % stride, columns + -columns % stride
+
+
 def build(shape: Shape, dropout: float, seed: int) -> Any:
     """Build the network, its weights drawn from `seed`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,14 +69,21 @@ class Options:
         """What the prepared set is made of."""
         return Recipe(self.masks, self.augmentation, self.blank, self.contour, self.seed)
 
-    def identity(self, data: str, threads: int) -> str:
-        """Hash what decides the weights: a checkpoint of one identity is never resumed by another."""
+    def identity(self, prepared: str, threads: int) -> str:
+        """Hash what decides the weights: a checkpoint of one identity is never resumed by another.
+
+        Parameters
+        ----------
+        prepared : str
+            Key of the prepared set, which holds the data and its split.
+        threads : int
+        """
         deciding = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("data", "extra_data", "out", "save_model", "undo_weights", "threads")
+            if name not in ("data", "extra_data", "out", "save_model", "threads")
         }
-        text = json.dumps([deciding, data, threads], sort_keys=True)
+        text = json.dumps([deciding, prepared, threads], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -102,7 +108,7 @@ def check(options: Options) -> None:
         (value in allowed, name, value, " or ".join(allowed)) for name, value, allowed in choices
     ]
     rules += [
-        (0 < options.learning_rate < math.inf, "learning-rate", options.learning_rate, "above 0"),
+        (1e-30 < options.learning_rate < 1e30, "learning-rate", options.learning_rate, "above 0"),
         (0 <= options.dropout < 1, "dropout", options.dropout, "in [0, 1)"),
         (options.batch_size >= 1, "batch-size", options.batch_size, "1 or more"),
         (options.epochs >= 1, "epochs", options.epochs, "1 or more"),
@@ -112,10 +118,10 @@ def check(options: Options) -> None:
         (0 < options.validation < 1, "validation", options.validation, "between 0 and 1"),
         (options.folds == 0 or options.folds >= 2, "folds", options.folds, "0, or 2 and more"),
         (0 <= options.fold < max(1, options.folds), "fold", options.fold, "from 0 to --folds less one"),
-        (options.seed >= 0, "seed", options.seed, "0 or more"),
-        (options.threads >= 0, "threads", options.threads, "0 or more"),
+        (0 <= options.seed < 2**32, "seed", options.seed, "from 0 to 4294967295"),
+        (0 <= options.threads <= 4096, "threads", options.threads, "0 to 4096"),
         (
-            all(0 <= weight < math.inf for weight in options.weights) and any(options.weights),
+            all(0 <= weight < 1e30 for weight in options.weights) and any(options.weights),
             "weights",
             " ".join(f"{weight:g}" for weight in options.weights),
             "three numbers, none negative, not all 0",
@@ -126,6 +132,4 @@ def check(options: Options) -> None:
             raise InputError(f"--{name} is {value}", f"it should be {expected}")
     if options.folds and options.validate_on == "test":
         raise InputError("--folds and --validate-on test exclude each other", "leave one out")
-    _ = options.shape  # raises where there is no such model
-    if options.out.is_dir():
-        raise InputError(f"--out is the folder {str(options.out)!r}", "give a file's name")
+    models.shape_of(options.model, options.depth, options.width)

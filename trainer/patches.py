@@ -52,16 +52,21 @@ class Patches:
         return np.pad(part, missing, mode="symmetric") if any(after for _, after in missing) else part
 
 
-def cut(pictures: list[Picture], division: int, *, blank: bool, contour_px: int) -> Patches:
+def cut(
+    pictures: list[Picture], whole: tuple[int, int], division: int, *, blank: bool, contour_px: int
+) -> Patches:
     """Cut pictures into patches.
 
-    The first picture is cut into division × division; that sets the patch's size, and pictures of other sizes
-    are cut into as many of these as cover them. What does not divide is mirrored at the far edges.
+    A picture of the size `whole` is cut into division × division; that sets the patch's size, and pictures of
+    other sizes are cut into as many of these as cover them. What does not divide is mirrored at the far edges, and
+    a patch that would be nothing but that is none.
 
     Parameters
     ----------
     pictures : list of Picture
-        At least one; none smaller than a patch.
+        None smaller than a patch.
+    whole : tuple of int
+        Rows and columns.
     division : int
         1 is the whole image.
     blank : bool
@@ -72,9 +77,8 @@ def cut(pictures: list[Picture], division: int, *, blank: bool, contour_px: int)
     Raises
     ------
     InputError
-        The division does not fit, or no patch is left.
+        The division does not fit.
     """
-    whole = pictures[0].image.shape
     if not 1 <= division <= min(whole):
         raise InputError(
             f"--division is {division}; an image of {whole[0]}×{whole[1]} can be cut into 1 to {min(whole)}",
@@ -99,7 +103,7 @@ def cut(pictures: list[Picture], division: int, *, blank: bool, contour_px: int)
 
 
 def batches(
-    patches: Patches, size: int, random: np.random.Generator, *, on_the_fly: str, multiple: int, skip: int = 0
+    patches: Patches, size: int, random: np.random.Generator, *, on_the_fly: str, skip: int = 0
 ) -> Iterator[Batch]:
     """Yield one epoch of batches in a random order.
 
@@ -114,8 +118,6 @@ def batches(
         Draws the order, and a seed for each batch, so that batches can be skipped without being made.
     on_the_fly : {'none', 'flips', 'full'}
         ``flips`` mirrors; ``full`` draws the patch anew (see `augment.drawn`).
-    multiple : int
-        Sides are filled up by mirroring to a multiple of it, which the poolings need.
     skip : int
         Batches that were trained on before an interruption.
 
@@ -126,11 +128,9 @@ def batches(
     order = random.permutation(len(patches.at))
     order = np.resize(order, -(-len(order) // size) * size)
     seeds = random.integers(2**63, size=len(order) // size)
-    pad = ((0, 0), (0, -patches.rows % multiple), (0, -patches.columns % multiple))
     for batch in range(skip, len(seeds)):
         chosen = order[batch * size : (batch + 1) * size]
-        images, classes = _gathered(patches, chosen, np.random.default_rng(seeds[batch]), on_the_fly)
-        yield np.pad(images, pad, mode="symmetric"), np.pad(classes, pad, mode="symmetric")
+        yield _gathered(patches, chosen, np.random.default_rng(seeds[batch]), on_the_fly)
 
 
 def _gathered(patches: Patches, chosen: NDArray[np.int64], random: np.random.Generator, on_the_fly: str) -> Batch:

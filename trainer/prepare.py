@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,8 @@ class Prepared:
         Of the files' names and bytes.
     key : str
         Of the set in the cache.
+    size : tuple of int
+        Rows and columns of the main set's images: the most common, and of equally common ones the smallest.
     """
 
     train: list[Picture]
@@ -84,7 +88,9 @@ class Prepared:
     originals: list[str]
     fingerprint: str
     key: str
+    size: tuple[int, int]
 
+    @cached_property
     def class_fractions(self) -> dict[str, float]:
         """Share of each class among the training pixels."""
         counts = np.sum([np.bincount(one.classes.ravel(), minlength=3) for one in self.train], axis=0)
@@ -116,27 +122,33 @@ def prepare(
     """
     main = data.entries(folder)
     parts = splits.split(folder, main, seed, rule)
-    others = [_trained_on(one, seed) for one in extra]
-    known = [entry for found in (main, *others) for entry in found.values()]
-    print_of = data.fingerprint([path for entry in known for path in (entry.image, entry.mask)])
-    originals = len(parts.train) + sum(len(found) for found in others)
+    others = [_trained_on(one) for one in extra]
+    trained = [main[stem] for stem in parts.train] + [one for found in others for one in found.values()]
+    _check_apart(trained, [main[stem] for stem in parts.validation], [main[stem] for stem in parts.test])
+    sets = [
+        data.fingerprint([path for one in found.values() for path in (one.image, one.mask)])
+        for found in (main, *others)
+    ]
+    originals = len(trained)
     if recipe.augmentation and recipe.augmentation < originals:
         raise InputError(
             f"--augmentation is {recipe.augmentation}, and there are {originals} training images already",
             "it is the number of images in all: give at least as many, or 0 for the originals alone",
         )
-    _check_memory(known, max(originals, recipe.augmentation))
+    sizes = Counter(size_of(one.image) for one in main.values())
+    size = min(sizes, key=lambda one: (-sizes[one], one))
+    _check_memory(size, max(originals, recipe.augmentation))
     drawing = {"seed": recipe.seed if recipe.augmentation > originals else None}
-    key_of = {"version": VERSION, "data": print_of, "split": asdict(parts), **asdict(recipe), **drawing}
+    key_of = {"version": VERSION, "data": sets, "split": asdict(parts), **asdict(recipe), **drawing}
     key = hashlib.sha256(json.dumps(key_of, sort_keys=True).encode()).hexdigest()[:16]
-    pictures = _unflat(cache.held(key, lambda: _flat(_pictures(main, others, parts, recipe))))
-    names = [main[stem].name for stem in parts.train] + [one.name for found in others for one in found.values()]
-    return Prepared(pictures["train"], pictures["validation"], pictures["test"], names, print_of, key)
+    pictures = _unflat(cache.held(key, lambda: _flat(_pictures(main, others, parts, recipe, size))))
+    names = [one.name for one in trained]
+    return Prepared(pictures["train"], pictures["validation"], pictures["test"], names, "+".join(sets), key, size)
 
 
-def _check_memory(known: list[data.Entry], images: int) -> None:
+def _check_memory(size: tuple[int, int], images: int) -> None:
     """Refuse what would not fit, before hours of making it."""
-    rows, columns = size_of(known[0].image)
+    rows, columns = size
     wanted = images * rows * columns * BYTES_A_PIXEL
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if wanted > memory / 2:
@@ -147,17 +159,30 @@ def _check_memory(known: list[data.Entry], images: int) -> None:
         )
 
 
-def _trained_on(folder: Path, seed: int) -> dict[str, data.Entry]:
-    """Take from a further set what its split.json does not keep for testing; without one, all of it."""
+def _check_apart(train: list[data.Entry], validation: list[data.Entry], test: list[data.Entry]) -> None:
+    """Refuse an image, under whatever name, that is both trained on and validated on, or either and tested on."""
+    for held, part in ((test, [*train, *validation]), (validation, train)):
+        seen = {data.fingerprint([one.image], names=False): one for one in held}
+        for one in part:
+            twin = seen.get(data.fingerprint([one.image], names=False))
+            if twin is not None and twin.image != one.image:
+                raise InputError(
+                    f"{str(one.image)!r} is the same as {str(twin.image)!r}, which is held back from it",
+                    "leave one of them out",
+                )
+
+
+def _trained_on(folder: Path) -> dict[str, data.Entry]:
     found = data.entries(folder)
-    if not (folder / "split.json").is_file():
-        return found
-    parts = splits.split(folder, found, seed, splits.Rule(on_test=True))
-    return {stem: found[stem] for stem in parts.train}
+    return {stem: found[stem] for stem in splits.trained_on(folder, found)}
 
 
 def _pictures(
-    main: dict[str, data.Entry], others: list[dict[str, data.Entry]], parts: splits.Split, recipe: Recipe
+    main: dict[str, data.Entry],
+    others: list[dict[str, data.Entry]],
+    parts: splits.Split,
+    recipe: Recipe,
+    size: tuple[int, int],
 ) -> dict[str, list[Picture]]:
     samples = data.read_samples(main, recipe.masks)
     train = [samples[stem] for stem in parts.train]
@@ -175,8 +200,7 @@ def _pictures(
         one = train[random.integers(len(train))]
         ready.append(picture(f"{one.name} made {number + 1}", *augment.made(one.image, one.labels, random)))
     if recipe.blank:
-        shape = train[0].image.shape
-        ready.append(picture("blank", np.zeros(shape, np.float32), np.zeros(shape, np.uint16)))
+        ready.append(picture("blank", np.zeros(size, np.float32), np.zeros(size, np.uint16)))
 
     def held(stems: list[str]) -> list[Picture]:
         return [picture(samples[stem].name, samples[stem].image, samples[stem].labels) for stem in stems]

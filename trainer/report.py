@@ -27,9 +27,7 @@ class Report:
             depth=setting.shape.depth,
             width=setting.shape.width,
             parameters=parameters,
-            flops_a_patch=sum(
-                one.flops(setting.patches.rows, setting.patches.columns) for one in models.layers_of(setting.shape)
-            ),
+            flops_a_patch=models.flops(setting.shape, setting.patches.rows, setting.patches.columns),
         )
         prepared = setting.prepared
         self.data = Data(
@@ -40,13 +38,12 @@ class Report:
             images=len(prepared.train),
             patches=len(setting.patches.at),
             patch_px=(setting.patches.rows, setting.patches.columns),
-            class_fractions=prepared.class_fractions(),
+            class_fractions=prepared.class_fractions,
         )
 
     def write(
         self,
         *,
-        history: list[dict[str, Any]] | None = None,
         failed: str | None = None,
         decision: Decision | None = None,
         validation: dict[str, Any] | None = None,
@@ -54,11 +51,12 @@ class Report:
     ) -> Result:
         """Write what is known now: after an epoch, at a failure, or at the end."""
         options, progress = self.setting.options, self.fit.progress
-        history = progress.history if history is None else history
+        history = progress.history
         latest = validation or (history[-1] if history else {})
         seconds = dict(self.fit.clock.laps)
-        steps_s = sum(one["seconds"] for one in history)
-        images = sum(one["seconds"] * one["images_per_s"] for one in history)
+        steady = history[1:] or history  # the first epoch traces the network
+        steps_s = sum(one["seconds"] for one in steady)
+        images = sum(one["seconds"] * one["images_per_s"] for one in steady)
         made = Result(
             complete=validation is not None,
             failed=failed,
@@ -100,8 +98,13 @@ def _spelt_out(options: Options, shape: models.Shape) -> dict[str, Any]:
     return {
         name: str(value)
         if isinstance(value, Path)
-        else [str(one) for one in value]
+        else [_text(one) for one in value]
         if name == "extra_data"
         else value
         for name, value in made.items()
     }
+
+
+def _text(path: Path) -> str:
+    """Spell a path so that JSON can hold it, whatever its bytes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.errors import InputError, TrainerError
+from trainer.atomic import whole
+from trainer.errors import TrainerError
 
 VERSION = 1
 
@@ -80,7 +80,9 @@ class Result(_Strict):
         description="'validation', or 'test': the report's own protocol, no unseen images left"
     )
     validation: Scores | None = None
-    test: Scores | None = Field(None, description="never seen by any choice; null where the set keeps none")
+    test: Scores | None = Field(
+        None, description="no choice has seen it, unless objective_on is 'test'; null if there is none"
+    )
     decision: dict[str, bool | int | float] | None = Field(
         None, description="thresholds, chosen on the objective's images"
     )
@@ -95,7 +97,7 @@ class Result(_Strict):
     data: Data
     seconds: dict[str, float] = Field(description="wall time by phase, over all runs of an interrupted training")
     resumed: int = Field(0, description="times it was taken up after an interruption")
-    images_per_s: float | None = Field(None, description="over all steps")
+    images_per_s: float | None = Field(None, description="over all epochs but the first, which traces the network")
     peak_memory_bytes: int
     threads: int
     cpus: int
@@ -120,14 +122,8 @@ def write_result(path: Path, result: Result) -> None:
         text = json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False)
     except ValueError:
         raise TrainerError("the result holds a number that is not finite", "the training diverged") from None
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror}", "choose another --out") from None
+    with whole(path, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
 
 
 def schema() -> dict[str, Any]:

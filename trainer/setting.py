@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from trainer import models
+from trainer import checkpoint, models
 from trainer.cache import Cache
 from trainer.data import CLASSES
 from trainer.errors import InputError
@@ -52,9 +51,9 @@ def ready(options: Options, cache: Cache) -> Setting:
         The data or an option cannot be used.
     """
     check(options)
-    _writable(options.out)
+    _check_outputs(options)
     prepared = prepare(options.data, options.extra_data, options.rule, options.recipe, options.seed, cache)
-    patches = cut(prepared.train, options.division, blank=options.blank, contour_px=options.contour)
+    patches = cut(prepared.train, prepared.size, options.division, blank=options.blank, contour_px=options.contour)
     models.check_patch(options.shape, patches.rows, patches.columns)
     if options.batch_size > len(patches.at):
         raise InputError(
@@ -66,17 +65,28 @@ def ready(options: Options, cache: Cache) -> Setting:
         raise InputError(
             f"there is no nucleus in the images to validate on: {names}", "choose others, or another seed"
         )
-    return Setting(options, prepared, patches, options.shape, starved(prepared.class_fractions(), options.weights))
+    return Setting(options, prepared, patches, options.shape, starved(prepared.class_fractions, options.weights))
 
 
-def _writable(out: Path) -> None:
+def _check_outputs(options: Options) -> None:
     """Find out before the training, not behind it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make {str(out.parent)!r}: {error.strerror}", "choose another --out") from None
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"cannot write in {str(out.parent)!r}: no permission", "choose another --out")
+    outputs = {"--out": options.out, "checkpoint": checkpoint.path_for(options.out)}
+    if options.save_model:
+        twin = next((name for name, path in outputs.items() if path.resolve() == options.save_model.resolve()), "")
+        if twin:
+            raise InputError(f"--save-model is {str(options.save_model)!r}, the {twin}'s own file", "name another")
+        outputs["--save-model"] = options.save_model
+    for name, path in outputs.items():
+        if path.is_dir():
+            raise InputError(f"{name} is the folder {str(path)!r}", "give a file's name")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot make {str(path.parent)!r}: {error.strerror}", f"choose another {name}"
+            ) from None
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"cannot write in {str(path.parent)!r}: no permission", f"choose another {name}")
 
 
 def starved(fractions: dict[str, float], weights: tuple[float, float, float]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 
 from trainer.errors import InputError
 
-#: Folds are the same in every trial and replicate, whatever its seed; else a fold would mean nothing.
-FOLDS_SEED = 20_190_712
+#: What is kept for testing where nobody said so, and the folds, are the same in every trial and replicate,
+#: whatever its seed: else one trial's test images would be another's training images.
+FIXED_SEED = 20_190_712
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ def split(folder: Path, stems: Iterable[str], seed: int, rule: Rule) -> Split:
     """Split a set by its ``split.json``, the seed and the rule.
 
     ``split.json`` beside the images (``{"train": […], "test": […]}``) decides what is for testing; without it,
-    a quarter is drawn by the seed.
+    a quarter is drawn, the same whatever the seed. The seed draws the validation images.
 
     Raises
     ------
     InputError
         split.json names what is not there, or there are too few images.
     """
-    train, test = _train_and_test(folder, sorted(stems), seed)
+    train, test = _train_and_test(folder, sorted(stems))
     if rule.on_test:
         if not train or not test:
             raise InputError(f"{len(train)} images to train on and {len(test)} to test", "each needs one at least")
@@ -74,23 +76,35 @@ def split(folder: Path, stems: Iterable[str], seed: int, rule: Rule) -> Split:
     return Split(kept, validation, test)
 
 
+def trained_on(folder: Path, stems: Iterable[str]) -> list[str]:
+    """Take from a further set what its ``split.json`` gives for training; without one, all of it.
+
+    Raises
+    ------
+    InputError
+        split.json names what is not there.
+    """
+    if not os.path.lexists(folder / "split.json"):
+        return sorted(stems)
+    return _given(folder / "split.json", set(stems))[0]
+
+
 def _fold(train: list[str], rule: Rule) -> list[str]:
     if len(train) < rule.folds:
         raise InputError(f"--folds is {rule.folds}, and there are {len(train)} training images", "ask for fewer")
-    order = np.random.default_rng(FOLDS_SEED).permutation(len(train))
+    order = np.random.default_rng(FIXED_SEED).permutation(len(train))
     return sorted(train[i] for i in order[rule.fold :: rule.folds])
 
 
-def _train_and_test(folder: Path, stems: list[str], seed: int) -> tuple[list[str], list[str]]:
-    given = folder / "split.json"
-    if given.is_file():
-        return _given(given, set(stems))
+def _train_and_test(folder: Path, stems: list[str]) -> tuple[list[str], list[str]]:
+    if os.path.lexists(folder / "split.json"):
+        return _given(folder / "split.json", set(stems))
     if len(stems) < 3:
         raise InputError(
             f"{len(stems)} images in {str(folder)!r} are too few to train, validate and test",
             "at least 3 are needed, or a split.json",
         )
-    order = np.random.default_rng(seed).permutation(len(stems))
+    order = np.random.default_rng(FIXED_SEED).permutation(len(stems))
     held = max(1, round(len(stems) / 4))
     return sorted(stems[i] for i in order[held:]), sorted(stems[i] for i in order[:held])
 

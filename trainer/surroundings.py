@@ -37,6 +37,8 @@ def start_tensorflow(threads: int) -> int:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()  # without it the gradients of convolutions are not
     return threads
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from skimage.draw import ellipse
 from skimage.filters import gaussian
 
+from trainer.atomic import whole
 from trainer.errors import InputError
-from trainer.images import write_png
+from trainer.images import MOST_PX, write_png
 
 
 def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> None:
@@ -24,20 +25,24 @@ def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> N
     """
     if count < 4 or min(rows, columns) < 32:
         raise InputError(f"{count} images of {rows}×{columns}", "at least 4 of at least 32×32 make a set")
+    if rows * columns > MOST_PX:
+        raise InputError(f"images of {rows}×{columns}", f"at most {MOST_PX // 1_000_000} megapixels")
+    if seed < 0:
+        raise InputError(f"--seed is {seed}", "it should be 0 or more")
     random = np.random.default_rng(seed)
-    try:
-        for kind in ("images", "masks"):
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-        names = [f"synth_{number:03d}.png" for number in range(count)]
-        for name in names:
-            image, labels = make(random, rows, columns)
-            write_png(folder / "images" / name, image)
-            write_png(folder / "masks" / name, labels)
-        held = max(1, count // 4)
-        parts = {"train": names[held:], "test": names[:held]}
-        (folder / "split.json").write_text(json.dumps(parts, indent=1) + "\n")
-    except OSError as error:
-        raise InputError(f"cannot write {str(folder)!r}: {error.strerror}", "choose another folder") from None
+    names = [f"synth_{number:03d}.png" for number in range(count)]
+    others = {path.name for path in folder.glob("images/*")} - set(names)
+    if others:
+        raise InputError(
+            f"there is another set in {str(folder)!r}: {min(others)} and others", "choose another folder"
+        )
+    for name in names:
+        image, labels = make(random, rows, columns)
+        write_png(folder / "images" / name, image)
+        write_png(folder / "masks" / name, labels)
+    held = max(1, count // 4)
+    with whole(folder / "split.json", "w", encoding="utf-8") as file:
+        file.write(json.dumps({"train": names[held:], "test": names[:held]}, indent=1) + "\n")
 
 
 def make(random: np.random.Generator, rows: int, columns: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:

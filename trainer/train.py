@@ -19,8 +19,15 @@ from trainer.result import Result
 from trainer.setting import Setting, ready
 
 
-def train(options: Options, cache: Cache) -> Result:
+def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     """Train, predict, score, and write the result; after each epoch too, not yet complete.
+
+    Parameters
+    ----------
+    options : Options
+    cache : Cache
+        Of prepared sets.
+    sigterm : Sigterm
 
     Returns
     -------
@@ -36,7 +43,7 @@ def train(options: Options, cache: Cache) -> Result:
     Interrupted
         SIGTERM came; the same call goes on where it ended.
     """
-    sigterm, clock = Sigterm(), Clock()
+    clock = Clock()
     setting = ready(options, cache)
     for warning in setting.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -45,17 +52,23 @@ def train(options: Options, cache: Cache) -> Result:
     clock.lap("import")
     network = models.build(setting.shape, options.dropout, options.seed)
     clock.lap("build")
-    identity = options.identity(setting.prepared.fingerprint, threads)
-    fit = Fit(network, setting.patches, options, identity, clock)
+    identity = options.identity(setting.prepared.key, threads)
+    rows, columns = setting.prepared.size
+    fit = Fit(network, setting.patches, options, identity, rows * columns, clock)
     report = Report(setting, threads, int(network.count_params()), fit)
     evaluation, held = Evaluation(network, options), setting.prepared.validation
 
-    def validate() -> dict[str, float]:
-        _, scores = evaluation.choose(held, evaluation.predict(held), thresholds=False)
+    def validate() -> dict[str, float] | None:
+        predicted = []
+        for one in held:
+            predicted += evaluation.predict([one])
+            if sigterm.came:
+                return None
+        _, scores = evaluation.choose(held, predicted, thresholds=False)
         return {name: scores[name] for name in ("segMeasure", "f1", "ap50")}
 
-    def told(history: list[dict[str, Any]]) -> None:
-        report.write(history=history)
+    def told() -> None:
+        report.write()
         cache.touch(setting.prepared.key)
 
     try:
@@ -68,10 +81,10 @@ def train(options: Options, cache: Cache) -> Result:
     decision, validation = evaluation.choose(held, predicted, thresholds=True)
     clock.lap("score")
     test = evaluation.judge(setting.prepared.test, decision, clock)
-    made = report.write(decision=decision, validation=validation, test=test)
     if options.save_model:
         modelfile.save(options.save_model, network, _about(options, setting, decision, validation))
-    checkpoint.path_for(options.out).unlink(missing_ok=True)
+    made = report.write(decision=decision, validation=validation, test=test)
+    checkpoint.remove(options.out)
     return made
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.trainer.conftest import Trainer
 from trainer import bbbc039, synth
@@ -34,7 +34,7 @@ def archives() -> dict[str, bytes]:
             labels[:] = 0
         tiff, png = io.BytesIO(), io.BytesIO()
         tifffile.imwrite(tiff, image.astype(np.uint16) * 200)
-        iio.imwrite(png, coloured(labels), extension=".png")
+        Image.fromarray(coloured(labels)).save(png, "PNG")
         files["images.zip"][f"images/{name}.tif"] = tiff.getvalue()
         files["masks.zip"][f"masks/{name}.png"] = png.getvalue()
         files["masks.zip"][f"__MACOSX/masks/._{name}.png"] = b"junk of a Mac"
@@ -149,6 +149,14 @@ def broken(content: bytes) -> bytes:
     return content[:middle] + b"\0" * 40 + content[middle + 40 :]
 
 
+def deflated_and_broken(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return broken(stream.getvalue())
+
+
 def without(content: bytes, part: str) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w") as new:
@@ -163,6 +171,7 @@ def without(content: bytes, part: str) -> bytes:
     [
         ("images.zip", broken, "images.zip is damaged"),
         ("images.zip", lambda content: content[:-500], "images.zip is damaged"),
+        ("images.zip", deflated_and_broken, "images.zip is damaged"),
         (
             "masks.zip",
             lambda content: without(content, "masks/IXMtest_A01"),
@@ -188,6 +197,8 @@ def test_other_counts_and_places(server: Server, tmp_path: Path) -> None:
         bbbc039.fetch(tmp_path / "a", server.url, 200)
     with pytest.raises(TrainerError, match="404"):
         bbbc039.fetch(tmp_path / "b", f"{server.url}/x", FIELDS) if server.files.pop("images.zip") else None
+    with pytest.raises(TrainerError, match=r"cannot fetch notaurl/images\.zip: unknown url type"):
+        bbbc039.fetch(tmp_path / "e", "notaurl", FIELDS)
     with pytest.raises(TrainerError, match="cannot fetch"):
         bbbc039.fetch(tmp_path / "c", "http://127.0.0.1:9", FIELDS)
     (tmp_path / "file").write_text("")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,31 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
         synth.write_set(tmp_path / name, 4, 64, 64, seed)
         contents.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.png"))])
     assert contents[0] == contents[1] != contents[2]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((3, 64, 64, 0), "3 images"),
+        ((4, 31, 64, 0), "31×64"),
+        ((4, 64, 64, -1), "--seed is -1"),
+        ((4, 10**8, 10**8, 0), "megapixels"),
+    ],
+)
+def test_what_is_no_set_to_make(tmp_path: Path, numbers: tuple[int, int, int, int], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        synth.write_set(tmp_path / "s", *numbers)
+    assert said in f"{caught.value} {caught.value.hint}"
+    assert not (tmp_path / "s").exists()
+
+
+def test_another_set_is_never_written_over(nuclei: Path) -> None:
+    synth.write_set(nuclei, 6, 96, 120, 3)  # the same and more: its own
+    (nuclei / "images" / "mine.png").touch()
+    before = (nuclei / "split.json").read_text()
+    with pytest.raises(InputError, match=r"there is another set in .*: mine\.png"):
+        synth.write_set(nuclei, 6, 96, 120, 3)
+    assert (nuclei / "split.json").read_text() == before
 
 
 def test_synthetic_nuclei_touch_and_some_are_dim(tmp_path: Path) -> None:
@@ -159,6 +187,11 @@ def stack_tiff(folder: Path) -> None:
     tifffile.imwrite(folder / "images/synth_000.tif", np.zeros((5, 96, 120), np.uint8))
 
 
+def negative(folder: Path) -> None:
+    (folder / "masks/synth_000.png").unlink()
+    tifffile.imwrite(folder / "masks/synth_000.tif", np.full((96, 120), -1, np.int16))
+
+
 def many_objects(folder: Path) -> None:
     (folder / "masks/synth_000.png").unlink()
     tifffile.imwrite(
@@ -182,7 +215,13 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated mask": (truncated("masks/synth_001.png"), "synth_001.png' cannot be read as an image"),
     "no image at all": (lambda folder: (folder / "images/synth_001.png").write_text("hello"), "synth_001.png' cannot be read"),
     "float": (float_tiff, "pixels of float32"),
-    "a stack": (stack_tiff, "not grayscale"),
+    "a stack": (stack_tiff, "has 5 pages"),
+    "a negative label": (negative, "has the label -1"),
+    "a pipe": (lambda folder: os.mkfifo(folder / "images/z.png"), "z.png' is no regular file"),
+    "a folder": (lambda folder: (folder / "images/z.png").mkdir(), "z.png' is no regular file"),
+    "a link to nothing": (lambda folder: (folder / "images/z.png").symlink_to("nowhere"), "z.png' is a link to nothing"),
+    "a link to itself": (lambda folder: (folder / "images/z.png").symlink_to("z.png"), "z.png' is a link to nothing"),
+    "a name that is not UTF-8": (lambda folder: (folder / os.fsdecode(b"images/\xff.png")).touch(), "is not UTF-8"),
     "labels beyond 16 bit": (many_objects, "has the label 80640"),
 }  # fmt: skip
 
@@ -198,9 +237,29 @@ def test_bad_data_is_named(nuclei: Path, what: str) -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_negative_label_is_refused(nuclei: Path) -> None:
-    with pytest.raises(InputError, match="the label -1"):
-        data.as_labels(np.array([[-1, 0]]), "instances", "m.tif")
+def test_three_classes_in_2_bit_are_three_classes(nuclei: Path) -> None:
+    """What PNG optimisers make of them; Pillow stretches their values to 0, 85, 170."""
+    truth = read(nuclei)
+    for stem, sample in truth.items():
+        write_2_bit(nuclei / "masks" / f"{stem}.png", as_classes(sample.labels))
+    for stem, sample in read(nuclei).items():
+        assert object_scores(truth[stem].labels, sample.labels).mean() > 0.9
+
+
+def write_2_bit(path: Path, classes: NDArray[Any]) -> None:
+    """Write a grey PNG of 2 bits a pixel, by its specification: no library at hand does."""
+    rows, columns = classes.shape
+    padded = np.pad(classes, ((0, 0), (0, -columns % 4))).reshape(rows, -1, 4)
+    packed = (padded << np.array([6, 4, 2, 0])).sum(axis=-1).astype(np.uint8)
+    raw = b"".join(b"\0" + row.tobytes() for row in packed)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", columns, rows, 2, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    )
 
 
 def test_the_largest_size_is_asked_for_before_decoding(tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def test_flops_by_hand() -> None:
     assert sum(layer.flops(10, 10) for layer in models.layers_of(shape)) == 2 * 100 * (9 * 4 + 9 * 16 + 12)
 
 
+def test_flops_count_what_is_filled_up() -> None:
+    shape = models.shape_of("smallUNet", None, None)
+    assert models.flops(shape, 17, 22) == models.flops(shape, 20, 24)
+
+
 def test_unet_is_ronnebergers(trainer: Trainer) -> None:
     layers = models.layers_of(models.MODELS["UNet"])
     assert [one.channels for one in layers if one.kind == "conv"] == [
@@ -87,19 +92,29 @@ def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
     np.testing.assert_allclose(made.sum(axis=-1), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("depth", [0, 2, 3])
-@pytest.mark.parametrize("size", [(150, 200), (131, 257)])
+@pytest.mark.parametrize(("depth", "size"), [(0, (150, 200)), (2, (131, 257)), (3, (150, 200)), (4, (331, 357))])
 def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, int]) -> None:
-    from trainer.predict import probabilities, reach_px
+    from trainer import predict
 
-    network = models.build(models.Shape(depth, 6, dense=False), 0.0, 1)
-    for variable in network.weights:  # not those of a fresh network, which hardly look beyond the pixel itself
-        variable.assign(np.random.default_rng(0).normal(0, 0.5, variable.shape) ** 2 + 0.1)
-    image = np.random.default_rng(2).random(size).astype(np.float32)
-    whole = probabilities(network, depth, image)
-    tiled = probabilities(network, depth, image, tile_px=64)
-    assert 64 < min(size) < 64 + 2 * 64 + reach_px(depth)
-    np.testing.assert_allclose(tiled, whole, atol=2e-5)
+    network = models.build(models.Shape(depth, 4, dense=False), 0.0, 1)
+    random = np.random.default_rng(0)
+    for variable in network.trainable_variables:
+        if len(variable.shape) == 4:  # kernels that carry far what they see, without drowning it
+            variable.assign(random.normal(0, 1.5 / np.sqrt(np.prod(variable.shape[:3])), variable.shape))
+    image = random.random(size).astype(np.float32)
+    whole = predict.probabilities(network, depth, image)
+    assert whole.std(axis=(0, 1)).min() > 0.01
+    np.testing.assert_allclose(predict.probabilities(network, depth, image, tile_px=64), whole, atol=2e-5)
+
+
+def test_with_less_overlap_there_are_seams(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer import predict
+
+    network = models.build(models.Shape(2, 4, dense=False), 0.0, 1)
+    image = np.random.default_rng(0).random((150, 200)).astype(np.float32)
+    whole = predict.probabilities(network, 2, image)
+    monkeypatch.setattr(predict, "reach_px", lambda depth: 0)
+    assert np.abs(predict.probabilities(network, 2, image, tile_px=64) - whole).max() > 0.01
 
 
 def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +148,27 @@ def test_the_loss_is_the_formula(tf: Any) -> None:
     expected = -(np.array(weights) * delta * np.log(chances)).sum(axis=(1, 2, 3))
     made = weighted_cross_entropy(tf.constant(logits, tf.float32), tf.constant(classes), weights)
     np.testing.assert_allclose(made.numpy(), expected, rtol=1e-5)
+
+
+def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
+    """Patches of 17×22 are filled up to 20×24 for two poolings; the loss is that of 17×22 pixels."""
+    import keras
+
+    from trainer.fit import _step
+
+    network = models.build(models.Shape(2, 4, dense=False), 0.0, 3)
+    random = np.random.default_rng(1)
+    images = random.random((2, 17, 22)).astype(np.float32)
+    classes = random.integers(0, 3, images.shape).astype(np.uint8)
+    filled = np.pad(images, ((0, 0), (0, 3), (0, 2)), mode="symmetric")[..., None]
+    chances = tf.nn.softmax(network(filled, training=True)).numpy()[:, :17, :22]
+    true = np.take_along_axis(chances, classes[..., None].astype(int), axis=-1)[..., 0]
+    weights = (0.01, 1.0, 0.95)
+    expected = np.mean(-np.array(weights)[classes] * np.log(true))
+    optimizer = keras.optimizers.Adam(0.001)
+    optimizer.build(network.trainable_variables)
+    made = _step(network, optimizer, weights, 4)(images, classes)
+    assert float(made) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ def picture(rows: int, columns: int, name: str = "p", objects: bool = True) -> P
     return Picture(name, image, labels, data.classes_of(labels, 1))
 
 
+def cut_first(pictures: list[Picture], division: int, *, blank: bool) -> Patches:
+    rows, columns = pictures[0].image.shape
+    return cut(pictures, (rows, columns), division, blank=blank, contour_px=1)
+
+
 def all_of(patches: Patches) -> list[np.ndarray]:
     return [patches.patch(number)[0] for number in range(len(patches.at))]
 
@@ -26,7 +31,7 @@ def all_of(patches: Patches) -> list[np.ndarray]:
 @given(st.integers(1, 9), st.integers(9, 30), st.integers(9, 30))
 @settings(deadline=None)
 def test_patches_put_together_are_the_image(division: int, rows: int, columns: int) -> None:
-    patches = cut([picture(rows, columns)], division, blank=False, contour_px=1)
+    patches = cut_first([picture(rows, columns)], division, blank=False)
     made = np.full((rows, columns), -1.0)
     for (_, y, x), patch in zip(patches.at, all_of(patches), strict=True):
         assert patch.shape == (patches.rows, patches.columns)
@@ -37,13 +42,13 @@ def test_patches_put_together_are_the_image(division: int, rows: int, columns: i
 
 @pytest.mark.parametrize(("division", "size"), [(1, (512, 640)), (8, (64, 80)), (16, (32, 40)), (32, (16, 20))])
 def test_the_reports_sizes(division: int, size: tuple[int, int]) -> None:
-    patches = cut([picture(512, 640)], division, blank=True, contour_px=1)
+    patches = cut_first([picture(512, 640)], division, blank=True)
     assert (patches.rows, patches.columns) == size
     assert len(patches.at) == division**2
 
 
 def test_other_sizes_are_covered_by_patches_of_the_firsts() -> None:
-    patches = cut([picture(64, 80), picture(40, 90)], 4, blank=True, contour_px=1)
+    patches = cut_first([picture(64, 80), picture(40, 90)], 4, blank=True)
     assert (patches.rows, patches.columns) == (16, 20)
     assert sum(number == 1 for number, _, _ in patches.at) == 3 * 5
     assert all(patch.shape == (16, 20) for patch in all_of(patches))
@@ -53,35 +58,33 @@ def test_patches_without_a_nucleus_are_left_out_unless_blanks_are_wanted() -> No
     empty = picture(40, 40, objects=False)
     half = picture(40, 40)
     half.labels[:20] = 0
-    assert len(cut([half, empty], 2, blank=False, contour_px=1).at) == 2
-    assert len(cut([half, empty], 2, blank=True, contour_px=1).at) == 8
+    assert len(cut_first([half, empty], 2, blank=False).at) == 2
+    assert len(cut_first([half, empty], 2, blank=True).at) == 8
 
 
 def test_what_does_not_fit() -> None:
     with pytest.raises(InputError, match="--division is 41; an image of 40×90 can be cut into 1 to 40"):
-        cut([picture(40, 90)], 41, blank=True, contour_px=1)
+        cut_first([picture(40, 90)], 41, blank=True)
     with pytest.raises(InputError, match="'small' is 20×20, less than a patch of 40×90"):
-        cut([picture(40, 90), picture(20, 20, "small")], 1, blank=True, contour_px=1)
+        cut_first([picture(40, 90), picture(20, 20, "small")], 1, blank=True)
 
 
 def epoch(
     patches: Patches, size: int, mode: str, seed: int = 0, **more: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    more = {"multiple": 1, **more}
     return list(batches(patches, size, np.random.default_rng(seed), on_the_fly=mode, **more))
 
 
 def test_batches_have_one_size_and_cover_all() -> None:
-    patches = cut([picture(40, 60), picture(40, 60)], 2, blank=True, contour_px=1)
+    patches = cut_first([picture(40, 60), picture(40, 60)], 2, blank=True)
     made = epoch(patches, 5, "none")
     assert [len(images) for images, _ in made] == [5, 5]
     seen = {image.tobytes() for images, _ in made for image in images}
     assert seen == {patch.tobytes() for patch in all_of(patches)}
-    assert epoch(patches, 3, "none", multiple=8)[0][0].shape == (3, 24, 32)
 
 
 def test_flips_turn_an_image_and_its_classes_together() -> None:
-    patches = cut([picture(24, 24)], 1, blank=True, contour_px=1)
+    patches = cut_first([picture(24, 24)], 1, blank=True)
     image, classes = patches.pictures[0].image, (patches.pictures[0].image > 300).astype(np.uint8)
     patches.pictures[0].classes[:] = classes
     seen = set()
@@ -97,7 +100,7 @@ def test_drawn_anew_each_time_with_contours_of_the_asked_width() -> None:
     one = picture(64, 64)
     one.labels[:] = 0
     one.labels[20:44, 20:44] = 7
-    patches = cut([one], 2, blank=True, contour_px=2)
+    patches = cut([one], (64, 64), 2, blank=True, contour_px=2)
     first, second = (epoch(patches, 4, "full", seed) for seed in (0, 1))
     assert first[0][0].tobytes() != second[0][0].tobytes()
     assert first[0][0].tobytes() == epoch(patches, 4, "full", 0)[0][0].tobytes()
@@ -108,7 +111,7 @@ def test_drawn_anew_each_time_with_contours_of_the_asked_width() -> None:
 
 @pytest.mark.parametrize("mode", ["none", "flips", "full"])
 def test_skipping_gives_the_rest_of_the_same_epoch(mode: str) -> None:
-    patches = cut([picture(40, 40)], 4, blank=True, contour_px=1)
+    patches = cut_first([picture(40, 40)], 4, blank=True)
     whole, rest = epoch(patches, 3, mode), epoch(patches, 3, mode, skip=4)
     assert len(rest) == len(whole) - 4
     for (image, classes), (again, classes_again) in zip(whole[4:], rest, strict=True):

@@ -68,5 +68,15 @@ def test_what_cannot_be_predicted(sandbox: Sandbox, trainer: Trainer, nuclei: Pa
     assert "cannot read" in trainer("predict", "m.npz", "nowhere", "--out", "o", code=2).err
     (sandbox.path / "empty").mkdir()
     assert "there are no images" in trainer("predict", "m.npz", "empty", "--out", "o", code=2).err
+    # One image that is not whole: told before any other is predicted.
+    (sandbox.path / "pictures").mkdir()
+    for name in ("a.png", "b.png"):
+        (sandbox.path / "pictures" / name).write_bytes(
+            (nuclei / "images/synth_000.png").read_bytes()[: 200 if name == "b.png" else None]
+        )
+    assert "b.png' cannot be read" in trainer("predict", "m.npz", "pictures", "--out", "o", code=2).err
+    assert not (sandbox.path / "o").exists() or not list((sandbox.path / "o").rglob("*.png"))
+    np.save(sandbox.path / "array.npy", np.zeros(3))
+    assert "is no model file" in trainer("predict", "array.npy", nuclei / "images", "--out", "o", code=2).err
     (sandbox.path / "file").write_text("")
     assert "cannot make" in trainer("predict", "m.npz", nuclei / "images", "--out", "file", code=2).err

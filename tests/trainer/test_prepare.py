@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trainer import augment, cache, data
+from trainer import augment, cache, data, synth
 from trainer.cache import Cache
 from trainer.errors import InputError
 from trainer.prepare import Prepared, Recipe, prepare
@@ -62,7 +63,7 @@ def test_blank_is_background_of_the_original_size(nuclei: Path) -> None:
 
 
 def test_further_sets_are_trained_on_alone(nuclei: Path, tmp_path: Path) -> None:
-    shutil.copytree(nuclei, tmp_path / "more")
+    synth.write_set(tmp_path / "more", count=5, rows=96, columns=120, seed=4)
     both = prepared(nuclei, extra=(tmp_path / "more",))
     alone = prepared(nuclei)
     assert len(both.train) == len(alone.train) + 4  # all but the one that its split.json keeps for testing
@@ -135,9 +136,18 @@ def test_what_makes_other_bytes_makes_another_entry(nuclei: Path, held: Cache) -
     assert len(entries(held)) == 5
 
 
-def test_what_cannot_be_read_is_made_again(nuclei: Path, held: Cache) -> None:
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "short": lambda path: path.write_bytes(b"short"),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "another's": lambda path: np.save(path, np.zeros(7, np.float32)),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_what_cannot_be_read_is_made_again(nuclei: Path, held: Cache, how: str) -> None:
     first = contents(prepared(nuclei, held=held))
-    (held.folder / entries(held)[0] / "image.npy").write_bytes(b"short")
+    SPOILED[how](held.folder / entries(held)[0] / "image.npy")
     assert contents(prepared(nuclei, held=held)) == first
     assert held.load(entries(held)[0]) is not None
 
@@ -172,6 +182,16 @@ def test_two_writers_make_it_once(held: Cache) -> None:
     assert sum(words.count("memmap") for words in said) == 3
 
 
+def test_writers_at_once_keep_the_bound(held: Cache) -> None:
+    code = (
+        "import sys; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "Cache(Path(sys.argv[1]), 10 * 2**20).held(sys.argv[2], lambda: ([], {'image': np.zeros(2**19)}))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(held.folder), key]) for key in "abcd"]
+    assert [process.wait(60) for process in running] == [0, 0, 0, 0]
+    assert len(entries(held)) == 2  # of 4 MiB each
+
+
 def test_it_is_bounded_and_throws_out_what_was_used_longest_ago(held: Cache) -> None:
     def put(key: str) -> bool:
         made = held.held(key, lambda: ([], {"image": np.zeros(2**19)}))  # 4 MiB, two fit
@@ -195,15 +215,55 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(
     (tmp_path / "file").write_text("")
     made = Cache(tmp_path / "file" / "cache", 2**20).held("k", lambda: ([3], {}))
     assert made == ([3], {})
-    assert "warning: no cache in" in capsys.readouterr().err
+    assert "warning: cannot lock the cache in" in capsys.readouterr().err
 
 
 def test_the_index_is_plain_json(nuclei: Path, held: Cache) -> None:
     prepared(nuclei, held=held)
     index = json.loads((held.folder / entries(held)[0] / "index.json").read_text())
-    assert [part for part, *_ in index] == ["train"] * 3 + ["validation"] + ["test"]
+    assert [part for part, *_ in index["index"]] == ["train"] * 3 + ["validation"] + ["test"]
 
 
 def test_more_than_the_machine_holds_is_refused_at_once(nuclei: Path) -> None:
     with pytest.raises(InputError, match=r"100,000,000 training images of 96×120 take [\d,]+ GiB"):
         prepared(nuclei, Recipe(augmentation=100_000_000))
+
+
+def test_an_image_that_is_held_back_is_never_trained_on(nuclei: Path, tmp_path: Path) -> None:
+    shutil.copytree(nuclei, tmp_path / "more")
+    (tmp_path / "more" / "split.json").unlink()
+    with pytest.raises(InputError, match="is the same as"):
+        prepared(nuclei, extra=(tmp_path / "more",))
+    test = json.loads((nuclei / "split.json").read_text())["test"][0]
+    for kind in ("images", "masks"):
+        shutil.copy(nuclei / kind / test, nuclei / kind / "twin.png")
+    (nuclei / "split.json").write_text(
+        json.dumps({"train": ["twin", "synth_001", "synth_002", "synth_003"], "test": [test]})
+    )
+    for seed in range(4):  # whether the twin is drawn for validation or not
+        with pytest.raises(InputError, match="held back"):
+            prepared(nuclei, seed=seed)
+
+
+def test_the_same_files_in_other_sets_are_another_entry(nuclei: Path, tmp_path: Path, held: Cache) -> None:
+    """What is in the main set and in none of its parts is not trained on; in a further set it is."""
+    (nuclei / "split.json").write_text('{"train": ["synth_001", "synth_002"], "test": ["synth_000"]}')
+    assert len(prepared(nuclei, held=held).train) == 1
+    shutil.copytree(nuclei, tmp_path / "main")
+    (tmp_path / "extra").mkdir()
+    for kind in ("images", "masks"):
+        (tmp_path / "extra" / kind).mkdir()
+        (tmp_path / "main" / kind / "synth_004.png").rename(tmp_path / "extra" / kind / "synth_004.png")
+    assert len(prepared(tmp_path / "main", extra=(tmp_path / "extra",), held=held).train) == 2
+
+
+def test_the_size_that_patches_are_cut_by_is_the_sets_and_not_the_seeds(tmp_path: Path) -> None:
+    synth.write_set(tmp_path / "small", 6, 64, 64, 0)
+    synth.write_set(tmp_path / "large", 5, 128, 96, 0)
+    for kind in ("images", "masks"):
+        for path in (tmp_path / "large" / kind).iterdir():
+            path.rename(tmp_path / "small" / kind / f"large_{path.name}")
+    (tmp_path / "small" / "split.json").unlink()
+    assert {prepared(tmp_path / "small", seed=seed).size for seed in range(4)} == {(64, 64)}
+    blank = prepared(tmp_path / "small", Recipe(blank=True)).train[-1]
+    assert blank.image.shape == (64, 64)

@@ -19,5 +19,5 @@ def test_it_learns_real_nuclei(sandbox: Sandbox, real_data: Path) -> None:
     result = json.loads((sandbox.path / "r.json").read_text())
     split = json.loads((real_data / "dsb512" / "split.json").read_text())
     assert {Path(name).stem for name in result["test"]["images"]} == {Path(name).stem for name in split["test"]}
-    assert len(result["train_images"]) + len(result["validation"]["images"]) == len(split["train"])
+    assert len(result["data"]["train"]) + len(result["validation"]["images"]) == len(split["train"])
     assert result["test"]["segMeasure"] > 0.55

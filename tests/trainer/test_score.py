@@ -170,6 +170,10 @@ def test_score_on_its_own(trainer: Trainer, folders: tuple[Path, Path]) -> None:
         (lambda truth, found: (truth / "a.png").unlink(), "found/a.png' has no partner"),
         (lambda truth, found: (found / "a.png").write_bytes(b"x"), "a.png' cannot be read"),
         (
+            lambda truth, found: tifffile.imwrite(truth / "b.tif", np.full((2, 2), -1, np.int16)),
+            "has the label -1",
+        ),
+        (
             lambda truth, found: tifffile.imwrite(found / "b.tiff", np.zeros((2, 2), np.float32)),
             "labels are integers",
         ),

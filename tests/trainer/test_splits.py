@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import InputError
-from trainer.splits import Rule, split
+from trainer.splits import Rule, split, trained_on
 
 STEMS = [f"i{number:02d}" for number in range(15)]
 
@@ -34,6 +34,22 @@ def test_without_a_split_a_quarter_is_for_testing(tmp_path: Path) -> None:
     made = split(tmp_path, STEMS, 3, Rule())
     assert len(made.test) == 4
     assert sorted(made.train + made.validation + made.test) == STEMS
+    for seed in range(6):  # the same in every replicate: none trains on another's
+        assert split(tmp_path, STEMS, seed, Rule()).test == made.test
+
+
+def test_a_split_that_is_there_is_never_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "split.json").symlink_to("nowhere")
+    with pytest.raises(InputError, match="is no split"):
+        split(tmp_path, STEMS, 0, Rule())
+    with pytest.raises(InputError, match="is no split"):
+        trained_on(tmp_path, STEMS)
+
+
+def test_a_further_set_trains_on_what_its_split_gives(tmp_path: Path) -> None:
+    assert trained_on(tmp_path, STEMS) == STEMS
+    (tmp_path / "split.json").write_text('{"train": ["i03", "i01"], "test": []}')
+    assert trained_on(tmp_path, STEMS) == ["i01", "i03"]
 
 
 def test_folds_cover_all_once_whatever_the_seed(folder: Path) -> None:

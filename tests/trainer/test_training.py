@@ -65,7 +65,7 @@ def test_it_learns_scores_and_says_what_it_did(sandbox: Sandbox, trainer: Traine
     assert ran.out.count("epoch ") == 25
     for word in ("loss", "segMeasure", "images/s", "s left"):
         assert word in ran.out.splitlines()[0]
-    assert not (sandbox.path / "r.checkpoint.npz").exists()
+    assert not (sandbox.path / "r.json.checkpoint.npz").exists()
     # The same seed and threads in another process: the same weights, bit for bit.
     trainer("train", *options, "--out", "again.json", "--save-model", "again.npz")
     again = result(sandbox.path, "again.json")
@@ -95,11 +95,11 @@ def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -
     "more",
     [
         ["--on-the-fly", "full", "--schedule", "cosine"],
-        ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd"],
+        ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd", "--threads", 2],
     ],
 )
 def test_interrupted_it_ends_with_the_same_weights(
-    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[str]
+    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[object]
 ) -> None:
     options = ["train", "--data", large, "--epochs", 40, *SMALL, *more]
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
@@ -111,7 +111,7 @@ def test_interrupted_it_ends_with_the_same_weights(
     assert partial["segMeasure"] == partial["history"][-1]["segMeasure"]
     assert len(partial["history"]) == partial["epochs_done"] < 40
     assert interrupted(sandbox, command, signal.SIGKILL, "epoch 15/") == -9
-    assert (sandbox.path / "r.checkpoint.npz").is_file()
+    assert (sandbox.path / "r.json.checkpoint.npz").is_file()
     ran = trainer(*options, "--out", "r.json", "--save-model", "r.npz")
     assert "going on after epoch" in ran.out
     assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
@@ -184,8 +184,17 @@ BAD: list[tuple[list[object], str]] = [
     (["--augmentation", 2], "--augmentation is 2"),
     (["--batch-size", 10_000], "--batch-size is 10000, and there are"),
     (["--data", "nowhere"], "there is no folder"),
-    (["--out", "set"], "--out is the folder"),
+    (["--out", "set"], "--out is the folder 'set'"),
     (["--extra-data", "nowhere"], "there is no folder 'nowhere'"),
+    (["--extra-data", "set"], "is the same as"),
+    (["--save-model", "set"], "--save-model is the folder 'set'"),
+    (["--save-model", "r.json"], "--save-model is 'r.json', the --out's own file"),
+    (["--save-model", "r.json.checkpoint.npz"], "the checkpoint's own file"),
+    (["--out", "set/images/synth_000.png/r.json"], "cannot make"),
+    (["--out", "x" * 300], "File name too long"),
+    (["--learning-rate", 1e39], "--learning-rate is 1e+39"),
+    (["--seed", 2**32], "--seed is 4294967296"),
+    (["--threads", 100_000], "--threads is 100000"),
 ]
 
 
@@ -233,6 +242,29 @@ def test_weights_that_starve_a_class_are_warned_about() -> None:
     ]
 
 
+@pytest.mark.parametrize("rate", [1e20, 1e28])
+def test_the_last_steps_divergence_is_seen_too(
+    sandbox: Sandbox, trainer: Trainer, large: Path, rate: float
+) -> None:
+    trainer("train", "--data", large, "--optimizer", "sgd", "--epochs", 1, *SMALL, "--batch-size", 40,
+            "--learning-rate", rate, "--weights", 1e9, 1e9, 1e9, "--out", "r.json", "--save-model", "m.npz", code=1)  # fmt: skip
+    assert "diverged" in result(sandbox.path)["failed"]
+    assert not (sandbox.path / "m.npz").exists()
+
+
+def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path) -> None:
+    """What is for testing now may have been trained on before."""
+    sandbox.env["TRAINER_CACHE"] = str(own_cache)
+    options = ["train", "--data", str(large), "--epochs", "300", *map(str, SMALL), "--out", "r.json"]
+    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    split = json.loads((large / "split.json").read_text())
+    split["test"].append(split["train"].pop())
+    (large / "split.json").write_text(json.dumps(split))
+    assert "going on" not in trainer(*options, "--epochs", 2).out
+    one, other = Options(data=large), Options(data=large, undo_weights="no")
+    assert one.identity("k", 1) != other.identity("k", 1) != other.identity("k", 2) != other.identity("l", 2)
+
+
 def test_a_training_that_diverges_is_a_failure_with_its_reason(
     sandbox: Sandbox, trainer: Trainer, large: Path
 ) -> None:
@@ -242,7 +274,7 @@ def test_a_training_that_diverges_is_a_failure_with_its_reason(
     made = result(sandbox.path)
     assert (made["complete"], made["segMeasure"]) == (False, None)
     assert "diverged" in made["failed"]
-    assert not (sandbox.path / "r.checkpoint.npz").exists()
+    assert not (sandbox.path / "r.json.checkpoint.npz").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here to play a full disk")
