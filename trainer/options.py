@@ -108,7 +108,7 @@ def check(options: Options) -> None:
         (value in allowed, name, value, " or ".join(allowed)) for name, value, allowed in choices
     ]
     rules += [
-        (1e-30 < options.learning_rate < 1e30, "learning-rate", options.learning_rate, "above 0"),
+        (1e-30 < options.learning_rate < 1e30, "learning-rate", options.learning_rate, "above 0 and below 1e30"),
         (0 <= options.dropout < 1, "dropout", options.dropout, "in [0, 1)"),
         (options.batch_size >= 1, "batch-size", options.batch_size, "1 or more"),
         (options.epochs >= 1, "epochs", options.epochs, "1 or more"),

@@ -124,7 +124,8 @@ def prepare(
     parts = splits.split(folder, main, seed, rule)
     others = [_trained_on(one) for one in extra]
     trained = [main[stem] for stem in parts.train] + [one for found in others for one in found.values()]
-    _check_apart(trained, [main[stem] for stem in parts.validation], [main[stem] for stem in parts.test])
+    validated = [] if rule.on_test else [main[stem] for stem in parts.validation]
+    _check_apart(trained, validated, [main[stem] for stem in parts.test])
     sets = [
         data.fingerprint([path for one in found.values() for path in (one.image, one.mask)])
         for found in (main, *others)
@@ -165,7 +166,7 @@ def _check_apart(train: list[data.Entry], validation: list[data.Entry], test: li
         seen = {data.fingerprint([one.image], names=False): one for one in held}
         for one in part:
             twin = seen.get(data.fingerprint([one.image], names=False))
-            if twin is not None and twin.image != one.image:
+            if twin is not None:
                 raise InputError(
                     f"{str(one.image)!r} is the same as {str(twin.image)!r}, which is held back from it",
                     "leave one of them out",

@@ -230,7 +230,7 @@ def why(told: dict[str, Any]) -> RenderableType:
     table.add_row("on the node", Text(_attempt(told["attempt"])))
     result = told["result"]
     table.add_row(
-        "result", Text(words.shortened(_pairs(result) if isinstance(result, dict) else str(result), 400))
+        "result", Text(words.shortened(_pairs(_plain(result)) if isinstance(result, dict) else str(result), 400))
     )
     table.add_row("folder", Text(told["folder"]))
     lines.append(table)
@@ -262,6 +262,11 @@ def _attempt(one: dict[str, Any] | None) -> str:
     how = f"signal {one['signal']}" if "signal" in one else f"exit code {one.get('exit_code')}"
     how = one.get("error") or how
     return ", ".join([*filter(None, parts), how if one.get("ended") else "has not ended"])
+
+
+def _plain(result: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a result what is nested: a history of 400 epochs tells nobody anything here."""
+    return {name: value for name, value in result.items() if not isinstance(value, dict | list)}
 
 
 def _pairs(said: dict[str, Any]) -> str:
