@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainer import data, splits
 from trainer.errors import InputError
-from trainer.images import listed, read_grey, read_labels
+from trainer.images import read_grey, read_labels
 
 
 def census(folder: Path, form: str = "auto") -> dict[str, Any]:
@@ -38,13 +38,7 @@ def census(folder: Path, form: str = "auto") -> dict[str, Any]:
     """
     if form not in data.MASK_FORMS:
         raise InputError(f"--masks is {form}", f"it should be {' or '.join(data.MASK_FORMS)}")
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r}", "it should have images/ and masks/ in it")
-    images, masks = listed(folder / "images"), listed(folder / "masks")
-    if not images:
-        raise InputError(
-            f"there are no images in {str(folder / 'images')!r}", "PNG or TIFF files are expected there"
-        )
+    images, masks = data.both(folder)
     wrong = [f"{images[stem]}: has no mask; add one, or remove it" for stem in images if stem not in masks]
     wrong += [f"{masks[stem]}: has no image; add it, or remove the mask" for stem in masks if stem not in images]
     read: dict[str, NDArray[np.integer]] = {}

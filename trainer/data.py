@@ -49,6 +49,24 @@ class Entry:
     mask: Path
 
 
+def both(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """List the files in ``images/`` and in ``masks/``, by stem.
+
+    Raises
+    ------
+    InputError
+        A folder is missing, or there are no images.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(folder)!r}", "it should have images/ and masks/ in it")
+    images, masks = listed(folder / "images"), listed(folder / "masks")
+    if not images:
+        raise InputError(
+            f"there are no images in {str(folder / 'images')!r}", "PNG or TIFF files are expected there"
+        )
+    return images, masks
+
+
 def entries(folder: Path) -> dict[str, Entry]:
     """Pair ``images/`` with ``masks/`` by their names without suffix.
 
@@ -62,13 +80,7 @@ def entries(folder: Path) -> dict[str, Entry]:
     InputError
         A folder is missing or empty, or a file has no partner; it is named.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r}", "it should have images/ and masks/ in it")
-    images, masks = listed(folder / "images"), listed(folder / "masks")
-    if not images:
-        raise InputError(
-            f"there are no images in {str(folder / 'images')!r}", "PNG or TIFF files are expected there"
-        )
+    images, masks = both(folder)
     lonely = [str(images[stem]) for stem in images if stem not in masks]
     if lonely:
         raise InputError(f"the image {lonely[0]!r} has no mask", "each needs one of the same name in masks/")

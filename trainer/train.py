@@ -76,13 +76,19 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     except Diverged as error:
         report.write(failed=str(error))
         raise
+    return _finish(setting, evaluation, report, clock)
+
+
+def _finish(setting: Setting, evaluation: Evaluation, report: Report, clock: Clock) -> Result:
+    """Choose how to decide, score what no choice has seen, and write all there is to keep."""
+    options, held = setting.options, setting.prepared.validation
     predicted = evaluation.predict(held)
     clock.lap("predict")
     decision, validation = evaluation.choose(held, predicted, thresholds=True)
     clock.lap("score")
     test = evaluation.judge(setting.prepared.test, decision, clock)
     if options.save_model:
-        modelfile.save(options.save_model, network, _about(options, setting, decision, validation))
+        modelfile.save(options.save_model, evaluation.network, _about(options, setting, decision, validation))
     made = report.write(decision=decision, validation=validation, test=test)
     checkpoint.remove(options.out)
     return made
