@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,22 +180,23 @@ def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> No
     shape = models.Shape(2, 4, dense=True)
     network = models.build(shape, 0.3, 5)
     about = modelfile.About(
-        1,
-        "smallUNet",
-        shape,
-        2,
-        (0.01, 1.0, 0.95),
-        Decision(True, 0.3, 0.6, 4, 1.0, 3),
-        "…",
-        {"x": "1"},
-        "ab",
-        0.5,
-    )
+        version=modelfile.VERSION, model="smallUNet", shape=shape, contour_px=2, weights=(0.01, 1.0, 0.95),
+        decision=Decision(True, 0.3, 0.6, 4, 1.0, 3), normalisation=modelfile.NORMALISATION, versions={"x": "1"},
+        trained_on="ab", segMeasure=0.5,
+    )  # fmt: skip
     modelfile.save(tmp_path / "m.npz", network, about)
     again, told = modelfile.load(tmp_path / "m.npz")
     assert told == about
     image = np.random.default_rng(0).random((40, 48)).astype(np.float32)
     np.testing.assert_array_equal(probabilities(network, 2, image), probabilities(again, 2, image))
+    wrong: list[tuple[str, Any, str]] = [
+        ("version", 99, "is of version 99"),
+        ("normalisation", "none", "normalised by none"),
+    ]
+    for field, value, said in wrong:
+        modelfile.save(tmp_path / "other.npz", network, replace(about, **{field: value}))
+        with pytest.raises(InputError, match=said):
+            modelfile.load(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"hello"])
