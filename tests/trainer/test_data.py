@@ -277,3 +277,17 @@ def test_the_fingerprint_changes_with_names_and_bytes(nuclei: Path) -> None:
     assert data.fingerprint(paths) != before
     moved = paths[0].rename(paths[0].with_name("other.png"))
     assert data.fingerprint([moved, *paths[1:]]) != before
+
+
+def test_a_file_that_may_not_be_read_is_named(nuclei: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played: whoever runs the tests as root may read everything."""
+    was = Path.open
+
+    def refused(self: Path, *args: Any, **how: Any) -> Any:
+        if self.name == "synth_001.png":
+            raise PermissionError(13, "Permission denied", str(self))
+        return was(self, *args, **how)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(InputError, match=r"cannot read .*synth_001\.png': Permission denied"):
+        read(nuclei)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -223,6 +224,13 @@ def test_every_option_has_its_bounds(name: str, value: object) -> None:
     assert caught.value.hint
 
 
+def test_no_permission_is_found_out_before_the_training(nuclei: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played: whoever runs the tests as root may write everywhere."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="no permission"):
+        setting.ready(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
+
+
 def test_no_nucleus_to_validate_on(nuclei: Path) -> None:
     options = Options(data=nuclei, batch_size=4)
     held = setting.ready(options, cache.Cache(Path(), 0)).prepared.validation[0].name
@@ -307,7 +315,6 @@ def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Tra
 
 def test_the_published_schema_is_the_results() -> None:
     made = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
-    import os
 
     if os.environ.get("SWEEP_UPDATE_GOLDEN"):
         SCHEMA.write_text(made, encoding="utf-8")
