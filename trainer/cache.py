@@ -27,7 +27,7 @@ Held = tuple[list[Any], dict[str, NDArray[Any]]]
 
 
 def default_folder() -> Path:
-    """``$TRAINER_CACHE``, else ``trainer`` in the user's own cache folder."""
+    """``$TRAINER_CACHE``, else ``sweep-trainer`` in the user's own cache folder."""
     given = os.environ.get("TRAINER_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(given) if given else Path(base) / "sweep-trainer"

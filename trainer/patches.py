@@ -64,7 +64,6 @@ def cut(
     Parameters
     ----------
     pictures : list of Picture
-        None smaller than a patch.
     whole : tuple of int
         Rows and columns.
     division : int
@@ -77,7 +76,7 @@ def cut(
     Raises
     ------
     InputError
-        The division does not fit.
+        The division does not fit, or a picture is smaller than a patch.
     """
     if not 1 <= division <= min(whole):
         raise InputError(

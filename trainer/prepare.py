@@ -162,10 +162,11 @@ def _check_memory(size: tuple[int, int], images: int) -> None:
 
 def _check_apart(train: list[data.Entry], validation: list[data.Entry], test: list[data.Entry]) -> None:
     """Refuse an image, under whatever name, that is both trained on and validated on, or either and tested on."""
+    digest = {one.image: data.fingerprint([one.image], names=False) for one in (*train, *validation, *test)}
     for held, part in ((test, [*train, *validation]), (validation, train)):
-        seen = {data.fingerprint([one.image], names=False): one for one in held}
+        seen = {digest[one.image]: one for one in held}
         for one in part:
-            twin = seen.get(data.fingerprint([one.image], names=False))
+            twin = seen.get(digest[one.image])
             if twin is not None:
                 raise InputError(
                     f"{str(one.image)!r} is the same as {str(twin.image)!r}, which is held back from it",

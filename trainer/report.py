@@ -95,14 +95,8 @@ class Report:
 def _spelt_out(options: Options, shape: models.Shape) -> dict[str, Any]:
     """All options as used, the model's own depth and width in place of none."""
     made = {**asdict(options), "depth": shape.depth, "width": shape.width}
-    return {
-        name: str(value)
-        if isinstance(value, Path)
-        else [_text(one) for one in value]
-        if name == "extra_data"
-        else value
-        for name, value in made.items()
-    }
+    made["extra_data"] = [_text(path) for path in options.extra_data]
+    return {name: _text(value) if isinstance(value, Path) else value for name, value in made.items()}
 
 
 def _text(path: Path) -> str:

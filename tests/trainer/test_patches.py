@@ -96,7 +96,7 @@ def test_flips_turn_an_image_and_its_classes_together() -> None:
     assert len(seen) == 4
 
 
-def test_drawn_anew_each_time_with_contours_of_the_asked_width() -> None:
+def test_patches_are_drawn_and_encoded_anew_each_time() -> None:
     one = picture(64, 64)
     one.labels[:] = 0
     one.labels[20:44, 20:44] = 7

@@ -10,7 +10,7 @@ from tests.conftest import Sandbox
 
 
 def test_it_learns_real_nuclei(sandbox: Sandbox, real_data: Path) -> None:
-    """Half the epochs that docs/trainer.md reports on; 0.55 is what Otsu with a watershed (0.47) does not reach."""
+    """A short training, at the defaults; 0.55 is what Otsu with a watershed (0.47) does not reach."""
     data = str(real_data / "dsb512")
     ran = sandbox.run(
         sys.executable, "-m", "trainer", "train", "--data", data, "--epochs", "30", "--out", "r.json", timeout_s=290

@@ -19,7 +19,7 @@ from skimage import io
 
 from tests.conftest import ROOT, Sandbox
 from tests.trainer.conftest import Trainer
-from trainer import cache, setting
+from trainer import cache, report, setting
 from trainer.errors import InputError, TrainerError
 from trainer.options import Options, check
 from trainer.result import Result, schema, write_result
@@ -311,6 +311,15 @@ def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Tra
     with pytest.raises(TrainerError):
         write_result(tmp_path / "n" / "r.json", good.model_copy(update={"segMeasure": float("nan")}))
     assert not (tmp_path / "n").exists() or list((tmp_path / "n").iterdir()) == []
+
+
+def test_a_path_of_any_bytes_can_be_told() -> None:
+    odd = Path(os.fsdecode(b"data-\xff"))
+    options = Options(data=odd, extra_data=[odd], out=odd, save_model=odd)
+    told = report._spelt_out(options, options.shape)
+    assert [told[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
+    assert told["extra_data"] == ["data-\\udcff"]
+    assert (told["depth"], told["width"]) == (2, 16)  # the model's own, in place of none
 
 
 def test_the_published_schema_is_the_results() -> None:
