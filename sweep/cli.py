@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sweep.shell import Shell
     from sweep.store import Store
+    from sweep.verbs.submit import SubmitReport
 
 app = typer.Typer(
     help="Plan, submit, follow and rank a sweep: grid.yaml → jobs → leaderboard.",
@@ -41,6 +42,7 @@ class _Options:
     """What stands before the command's name."""
 
     verbose = False
+    patience_s = 30.0
     results = Path("results")
 
 
@@ -62,9 +64,17 @@ def _version(value: bool) -> None:
 def _main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each scheduler call.")] = False,
     results: Annotated[Path, typer.Option(envvar="SWEEP_RESULTS", help="Where sweeps land.")] = Path("results"),
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            envvar="SWEEP_PATIENCE_S",
+            help="Seconds to wait for another one who changes the sweep, and for a scheduler that says: not now.",
+        ),
+    ] = 30.0,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
 ) -> None:
-    _Options.verbose, _Options.results = verbose, results
+    _Options.verbose, _Options.results, _Options.patience_s = verbose, results, patience
 
 
 # --- plan and send ----------------------------------------------------------------------------------------
@@ -103,12 +113,35 @@ def plan(
 
 
 @app.command()
-def submit(sweep: Sweep = None, dry_run: DryRun = False, as_json: Json = False) -> None:
+def submit(
+    sweep: Sweep = None,
+    dry_run: DryRun = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until all is sent; retry by the grid.")] = False,
+    again: Annotated[bool, typer.Option("--retry", help="One round of --follow: retry, then send.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between rounds of --follow, at first.")] = 5.0,
+    as_json: Json = False,
+) -> None:
     """Hand to the scheduler what is planned and was not sent yet."""
+    store = _store(sweep)
+    if follow and dry_run:
+        raise UsageError("--follow and --dry-run do not go together", "try without --follow first")
+    if follow:
+        from sweep.verbs.follow import follow as rounds
+
+        shell = _shell(store)
+        for made in rounds(
+            store, shell, patience_s=_Options.patience_s, interval_s=interval, trouble=lambda line: _talk([line])
+        ):
+            if made.trials_sent or not made.trials_left or made.stuck:
+                _print_submitted(made, as_json)
+        return
     from sweep.verbs.submit import submit as verb
 
-    store = _store(sweep)
-    made = verb(store, _shell(store), dry_run=dry_run)
+    made = verb(store, _shell(store), dry_run=dry_run, patience_s=_Options.patience_s, retry=again)
+    _print_submitted(made, as_json)
+
+
+def _print_submitted(made: SubmitReport, as_json: bool) -> None:
     if as_json:
         _print_json(asdict(made))
     else:
@@ -118,20 +151,39 @@ def submit(sweep: Sweep = None, dry_run: DryRun = False, as_json: Json = False) 
 
 
 @app.command()
-def retry(trials: Trials = None, sweep: SweepOption = None, as_json: Json = False) -> None:
-    """Plan another attempt of trials that failed, were cancelled or got lost; then submit."""
-    from sweep.verbs.retry import retry as verb
+def retry(
+    trials: Trials = None,
+    sweep: SweepOption = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Programs' own errors, too.")] = False,
+    cancelled: Annotated[bool, typer.Option("--cancelled", help="Cancelled ones, too.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Try again what did not end well, by cause: more memory, more time, another node; and send it.
+
+    Without trials: what the grid's `retry` gives another attempt, and what got lost. A program's own errors and
+    cancelled trials only if told.
+    """
+    from sweep.verbs import retry as verbs
 
     store = _store(sweep)
-    made = verb(store, _shell(store), trials or [])
-    if as_json:
-        _print_json(asdict(made))
-    else:
-        from sweep.report.words import count
+    also = [*(verbs.OWN_ERRORS if errors else ()), *(verbs.CANCELLED if cancelled else ())]
+    made = verbs.retry(store, _shell(store), trials or [], also=also)
+    sent = None
+    if made.trials and not plan_only:
+        from sweep.verbs.submit import submit as send
 
-        print(
-            count(len(made.trials), "trial") + " planned again" + ("; next: sweep submit" if made.trials else "")
-        )
+        sent = send(store, _shell(store), patience_s=_Options.patience_s)
+    if as_json:
+        _print_json({**asdict(made), "submitted": asdict(sent) if sent else None})
+    else:
+        from sweep.report import terminal
+
+        _print(terminal.retry(made))
+        if sent:
+            _print(terminal.submit(sent))
+        elif made.trials:
+            print("next: sweep submit")
 
 
 @app.command()
@@ -157,6 +209,7 @@ def status(
     sweep: Sweep = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow until nothing is left to run.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between looks with --watch.")] = 5.0,
+    usage: Annotated[bool, typer.Option("--usage", help="Ask what running trials use just now (sstat).")] = False,
     as_json: Json = False,
 ) -> None:
     """Show where every trial stands, what runs, and what failed and why."""
@@ -166,9 +219,9 @@ def status(
     if watch:
         from sweep.report.watch import watch as follow
 
-        follow(lambda: verb(store, _shell(store)), interval, as_json=as_json)
+        follow(lambda: verb(store, _shell(store), usage=usage), interval, as_json=as_json)
         return
-    made = verb(store, _shell(store))
+    made = verb(store, _shell(store), usage=usage)
     _talk(made.notes, made.stale)
     if as_json:
         _print_json(asdict(made))
@@ -331,7 +384,10 @@ def _shell(store: Store | None = None) -> Shell:
 def _store(sweep: str | None) -> Store:
     from sweep.store import find
 
-    return find(_Options.results, sweep)
+    store = find(_Options.results, sweep)
+    store.patience_s = _Options.patience_s
+    store.say = lambda line: print(line, file=sys.stderr)
+    return store
 
 
 def _print(renderable: RenderableType) -> None:

@@ -93,7 +93,17 @@ class SchedulerBusy(SchedulerError):
 
 
 class SchedulerRefused(SchedulerError):
-    """The scheduler refuses for good; the same call will be refused again."""
+    """The scheduler refuses for good; the same call will be refused again.
+
+    Parameters
+    ----------
+    directive : str
+        What in the script it is about, as it is spelled there (``--partition``); empty if it did not say.
+    """
+
+    def __init__(self, message: str, hint: str = "", directive: str = "") -> None:
+        super().__init__(message, hint)
+        self.directive = directive
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

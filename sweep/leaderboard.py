@@ -14,7 +14,17 @@ from sweep.model import Objective, State, Trial, Verdict
 from sweep.verdict import finite, metric_of
 
 #: The columns that are no parameter, in the order they stand behind the parameters.
-MEASURES = ("elapsed_s", "cpu_s", "cpu_percent", "peak_memory_mib", "state", "reason", "id")
+MEASURES = (
+    "elapsed_s",
+    "cpu_s",
+    "cpu_percent",
+    "peak_memory_mib",
+    "memory_percent",
+    "witness",
+    "state",
+    "reason",
+    "id",
+)
 
 
 #: The leaderboard's own columns. A parameter so called is shown as ``param.NAME``, a metric as ``result.NAME``.
@@ -50,7 +60,8 @@ def frame(entries: Sequence[Entry], objective: Objective) -> pd.DataFrame:
         - a column a parameter (and ``replicate`` where there are several);
         - the metric, under its own name (see `OWN` for names that are taken);
         - ``elapsed_s`` and ``cpu_s`` in seconds, ``cpu_percent`` (CPU over elapsed and CPUs asked for, in %),
-          ``peak_memory_mib`` in MiB, ``state``, ``reason``, ``id``.
+          ``peak_memory_mib`` in MiB, ``memory_percent`` (of what was asked for), ``witness`` (whose figures these
+          are: the ``node`` or the ``scheduler``), ``state``, ``reason``, ``id``.
 
         Of equal scores, the one that used less CPU time comes first.
     """
@@ -92,6 +103,8 @@ def _row(entry: Entry, names: dict[str, str], replicated: bool, objective: Objec
         cpu_s=verdict.cpu_s,
         cpu_percent=_percent(verdict, trial.resources.cpus),
         peak_memory_mib=verdict.peak_memory_mib,
+        memory_percent=_share(verdict.peak_memory_mib, trial.resources.memory_mib),
+        witness=verdict.witness,
         state=verdict.state.value,
         reason=verdict.reason,
     )
@@ -109,6 +122,10 @@ def score_of(entry: Entry, objective: Objective) -> float | None:
 def plain(value: Any) -> Any:
     """Make a parameter's value fit a cell: lists and objects as their JSON."""
     return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _share(peak_mib: float | None, asked_mib: int) -> float | None:
+    return None if peak_mib is None else 100.0 * peak_mib / asked_mib
 
 
 def _percent(verdict: Verdict, cpus: int) -> float | None:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweep.model import State, Submission, Verdict
+from sweep.model import Cause, Resources, State, Submission, Trial, Verdict
 
 Event = Mapping[str, Any]
+
+#: The name under which the driver job, which runs no trial, is submitted.
+DRIVER = "driver"
 
 #: How the reasons begin that rest on the result, good or bad; verdict.py's table gives them.
 BY_RESULT = "exit code 0"
@@ -24,26 +27,41 @@ class Ledger:
         The jobs of the newest plan, in order: those that may still be sent.
     submissions : dict
         Token → submission, in the order of the calls.
-    cancelled : set of int
-        Trial numbers that someone asked to cancel.
+    cancelled : dict
+        Trial number → who asked to cancel it.
     settled : dict
         Trial number → (attempt, verdict) that will not change any more.
     attempts : dict
         Trial number → the attempt it is at, where that is not the first.
+    raised : dict
+        Trial number → what it asks for since a retry: ``memory_mib``, ``walltime_s``.
+    causes : dict
+        Trial number → the rules its retries were made under so far.
+    workers : dict
+        Packed job → how many workers it has.
     planned : Event or None
         The newest ``planned`` event.
     """
 
     jobs: list[str] = field(default_factory=list)
     submissions: dict[str, Submission] = field(default_factory=dict)
-    cancelled: set[int] = field(default_factory=set)
+    cancelled: dict[int, str] = field(default_factory=dict)
     settled: dict[int, tuple[int, Verdict]] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
+    raised: dict[int, dict[str, int]] = field(default_factory=dict)
+    causes: dict[int, list[str]] = field(default_factory=dict)
+    workers: dict[str, int] = field(default_factory=dict)
     planned: Event | None = None
 
-    def sent(self, job: str) -> dict[int | None, Submission]:
-        """Return what of a job was submitted and not refused: index → submission, None for all as an array."""
-        return {one.index: one for one in self.submissions.values() if one.job == job and not one.refused}
+    def sent(self, job: str) -> list[Submission]:
+        """Return what of a job was submitted and may still come to something, or has."""
+        return [one for one in self.submissions.values() if one.job == job and not one.dead]
+
+    def asks(self, trial: Trial) -> Resources:
+        """Return what a trial asks for: more than the grid gives it, where a retry has raised that."""
+        raised = self.raised.get(trial.number, {})
+        more = {name: max(value, getattr(trial.resources, name)) for name, value in raised.items()}
+        return replace(trial.resources, **more)
 
     @property
     def doubts(self) -> list[Submission]:
@@ -71,20 +89,32 @@ def _planned(ledger: Ledger, event: Event) -> None:
         }
     ledger.planned = event
     ledger.jobs = list(event["jobs"])
+    ledger.workers.update(event.get("workers", {}))
 
 
 def _retried(ledger: Ledger, event: Event) -> None:
     ledger.jobs += event["jobs"]
+    ledger.workers.update(event.get("workers", {}))
     for number, attempt in event["trials"]:
         ledger.attempts[number] = attempt
         ledger.settled.pop(number, None)
-        ledger.cancelled.discard(number)
+        ledger.cancelled.pop(number, None)
+    for number, cause, raised in event.get("why", []):
+        ledger.causes.setdefault(number, []).append(cause)
+        ledger.raised.setdefault(number, {}).update(raised)
 
 
 def _submitting(ledger: Ledger, event: Event) -> None:
     token = event["token"]
+    span = event.get("span")
     ledger.submissions[token] = Submission(
-        token, event["job"], event["job_name"], event["index"], float(event["at"])
+        token,
+        event["job"],
+        event["job_name"],
+        event["index"],
+        float(event["at"]),
+        span=(span[0], span[1]) if span else None,
+        workers=event.get("workers", 0),
     )
 
 
@@ -100,20 +130,28 @@ def _refused(ledger: Ledger, event: Event) -> None:
     _update(ledger, event["token"], refused=event["reason"])
 
 
+def _over(ledger: Ledger, event: Event) -> None:
+    _update(ledger, event["token"], over=True)
+
+
 def _update(ledger: Ledger, token: str, **changes: Any) -> None:
     if token in ledger.submissions:  # else its own line was torn, and the claim on the node guards
         ledger.submissions[token] = replace(ledger.submissions[token], **changes)
 
 
 def _cancelled(ledger: Ledger, event: Event) -> None:
-    ledger.cancelled.update(event["trials"])
+    ledger.cancelled.update(dict.fromkeys(event["trials"], event.get("by", "")))
 
 
 def _observed(ledger: Ledger, event: Event) -> None:
     for number, attempt, state, *rest in event["trials"]:
         # Someone may have looked before a retry, and written after it.
         if attempt >= ledger.attempts.get(number, 1):
-            ledger.settled[number] = (attempt, Verdict(State(state), *rest))
+            reason, elapsed_s, cpu_s, peak_mib, host, *said = rest
+            # A journal of an older version does not say the cause, nor whose the figures are.
+            cause, witness = (Cause(said[0]), str(said[1])) if said else (Cause.NONE, "")
+            verdict = Verdict(State(state), reason, elapsed_s, cpu_s, peak_mib, host, cause, witness)
+            ledger.settled[number] = (attempt, verdict)
 
 
 def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
@@ -122,7 +160,7 @@ def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
         "event": "observed",
         "trials": [
             [number, attempt, verdict.state.value, verdict.reason, verdict.elapsed_s, verdict.cpu_s,
-             verdict.peak_memory_mib, verdict.host]
+             verdict.peak_memory_mib, verdict.host, verdict.cause.value, verdict.witness]
             for number, attempt, verdict in settled
         ],
     }  # fmt: skip
@@ -135,6 +173,7 @@ _READERS = {
     "submitted": _submitted,
     "unanswered": _unanswered,
     "refused": _refused,
+    "over": _over,
     "cancelled": _cancelled,
     "observed": _observed,
 }

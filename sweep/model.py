@@ -8,9 +8,11 @@ from typing import Any
 
 __all__ = [
     "Attempt",
+    "Cause",
     "Evidence",
     "Job",
     "JobState",
+    "Limits",
     "Objective",
     "Outcome",
     "Resources",
@@ -37,6 +39,31 @@ class Resources:
         """The wall time as ``[days-]hours:minutes:seconds`` without days: ``36:00:00``."""
         hours, rest = divmod(self.walltime_s, 3600)
         return f"{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a scheduler takes, by its own word and the grid's. None: no limit that we know of.
+
+    Attributes
+    ----------
+    max_array_size : int
+        Tasks in one array.
+    max_queued : int or None
+        Of one person's tasks, so many in the queue at once, each of an array's counted.
+    max_running : int or None
+        … and so many running.
+    walltime_s, memory_mib, cpus, gpus : int or None
+        The most that one job may ask for, memory, CPUs and GPUs of one node.
+    """
+
+    max_array_size: int
+    max_queued: int | None = None
+    max_running: int | None = None
+    walltime_s: int | None = None
+    memory_mib: int | None = None
+    cpus: int | None = None
+    gpus: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +103,29 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A rendered script and the trials it runs: ``tasks[i]`` is (trial number, attempt)."""
+    """A rendered script and the trials it runs: ``tasks[i]`` is (trial number, attempt).
+
+    Attributes
+    ----------
+    resources : Resources
+        What one trial asks for; `asks` is what the job does, more where a worker runs several side by side.
+    workers : int
+        Of a packed job, how many workers pull its trials; 0 where each task is a trial.
+    avoid : tuple of str
+        Nodes it is not to run on: they failed under an earlier attempt.
+    """
 
     name: str
     resources: Resources
     tasks: tuple[tuple[int, int], ...]
+    workers: int = 0
+    worker_asks: Resources | None = None
+    avoid: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> Resources:
+        """What the scheduler is asked for, a task of the job."""
+        return self.worker_asks or self.resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +148,11 @@ class Submission:
     token : str
         Fresh for every call and part of the job's name, so that the scheduler can be asked for it.
     index : int or None
-        The task it runs; None is the whole job as an array.
+        The task it runs, as a job of its own; None: an array.
+    span : (int, int) or None
+        The array's first and last task; None: all of the job's.
+    workers : int
+        The job is packed, and so many workers were asked for.
     job_id : str
         What the scheduler answered; empty while that is not known.
     refused : str
@@ -120,6 +169,28 @@ class Submission:
     job_id: str = ""
     refused: str = ""
     unanswered: bool = False
+    span: tuple[int, int] | None = None
+    workers: int = 0
+    over: bool = False
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing can come of it any more."""
+        return self.over or bool(self.refused)
+
+    def covers(self, index: int) -> bool:
+        """Whether this call is about this task of the job."""
+        if self.index is not None:
+            return index == self.index
+        return self.span is None or bool(self.workers) or self.span[0] <= index <= self.span[1]
+
+    def pool(self) -> tuple[TaskRef, ...]:
+        """Name the workers of a packed job."""
+        if not self.job_id or not self.workers:
+            return ()
+        if self.workers == 1 and self.span is None:  # one task never goes out as an array
+            return (TaskRef(self.job_id),)
+        return tuple(TaskRef(self.job_id, worker) for worker in range(self.workers))
 
 
 class JobState(StrEnum):
@@ -162,11 +233,20 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What node.py left: a claim and, once it has ended, the exit record. None: not said."""
+    """What node.py left: a claim and, once it has ended, the exit record. None: not said.
+
+    Attributes
+    ----------
+    limit : str
+        What of its own it exceeded, ``walltime`` or ``memory``, where a packed worker had to see to that.
+    cancelled : bool
+        It was cancelled before anyone began it: the claim was taken so that nobody would.
+    """
 
     number: int
     job_id: str = ""
     job_name: str = ""
+    index: int | None = None
     host: str = ""
     started_at: float | None = None
     ended: bool = False
@@ -178,6 +258,9 @@ class Attempt:
     peak_memory_mib: float | None = None
     told: tuple[str, ...] = ()
     error: str = ""
+    limit: str = ""
+    cancelled: bool = False
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +277,10 @@ class Evidence:
         For how long the scheduler has been saying that the job ended, or is not there.
     grace_s : float
         How much later than that a record may still appear on this file system.
+    pooled : bool
+        Its job is packed. While no worker has begun it, `word` is about all of them.
+    memory_mib : float
+        What it asked for.
     """
 
     submission: Submission | None = None
@@ -205,6 +292,8 @@ class Evidence:
     gone_s: float = 0.0
     grace_s: float = 60.0
     now: float = 0.0
+    pooled: bool = False
+    memory_mib: float = 0.0
 
 
 class State(StrEnum):
@@ -215,6 +304,7 @@ class State(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
+    PAUSED = "paused"  # saved where it was and asked to go on: neither failed nor done
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
@@ -222,12 +312,36 @@ class State(StrEnum):
     @property
     def final(self) -> bool:
         """Whether nothing that may still happen by itself changes it."""
-        return self in (State.DONE, State.FAILED, State.CANCELLED)
+        return self in (State.DONE, State.PAUSED, State.FAILED, State.CANCELLED)
+
+
+class Cause(StrEnum):
+    """Why a trial did not end well: what decides whether another attempt may help."""
+
+    NONE = ""
+    OUT_OF_MEMORY = "out of memory"
+    WALLTIME = "walltime"
+    NODE_FAILURE = "node failure"
+    PREEMPTED = "pre-emption"
+    LAUNCH = "launch failure"
+    ENVIRONMENT = "environment"
+    ERROR = "error"  # the program's own
+    NO_RESULT = "no result"
+    BAD_RESULT = "result not valid"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A trial's state and why, in words, with what it used (from the best witness)."""
+    """A trial's state and why, in words, with what it used.
+
+    Attributes
+    ----------
+    witness : str
+        Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
+    """
 
     state: State
     reason: str
@@ -235,4 +349,6 @@ class Verdict:
     cpu_s: float | None = None
     peak_memory_mib: float | None = None
     host: str = ""
+    cause: Cause = Cause.NONE
+    witness: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)

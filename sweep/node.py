@@ -29,6 +29,12 @@ from typing import Any, Dict, List, Optional, Tuple
 #: What a scheduler or a person may send a job; all of it is the command's business.
 FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 
+#: Sent some time before the end, by schedulers that warn. It would kill a command that does not expect it.
+WARNING = "SIGUSR1"
+
+#: How long a command may take to end after SIGTERM, where this runner is the one to end it.
+KILL_WAIT_S = 10.0
+
 #: ``number attempt offset`` of one task, the offset being that of its line in trials.jsonl.
 TASK_LINE_BYTES = 31
 
@@ -114,7 +120,8 @@ def claim(path: str, record: Record) -> bool:
 def _is_over(other: Record) -> bool:
     """Whether a claim of our own job can be taken up: it was interrupted, and nobody is still at it."""
     if other.get("ended"):
-        return bool(other.get("told") or other.get("signal"))  # a requeue begins by sending SIGTERM
+        interrupted = bool(other.get("told") or other.get("signal"))  # a requeue begins by sending SIGTERM
+        return interrupted and other.get("exit_code") != 0 and not other.get("limit")
     pid = other.get("pid")
     return other.get("host") != socket.gethostname() or not pid or not _runs_node(pid)
 
@@ -155,6 +162,8 @@ class Command(object):
     def __init__(self) -> None:
         self.pid = 0
         self.told = []  # type: List[str]
+        self.limit = ""
+        self.stopped_at = None  # type: Optional[float]
         self.started = time.monotonic()
         self.cpu_s = 0.0
         self.memory_mib = 0.0
@@ -166,9 +175,28 @@ class Command(object):
             signal.signal(getattr(signal, name), self._forward)
 
     def _forward(self, number: int, _frame: Any) -> None:
-        self.told.append(signal.Signals(number).name)
-        if self.pid:
+        name = signal.Signals(number).name
+        self.told.append(name)
+        if name == WARNING:
+            self.warn()
+        elif self.pid:
             self._signal(number)
+
+    def warn(self) -> None:
+        """Pass the warning on to those of the command's processes that wait for it, and to no other."""
+        for pid in _tree(self.pid) if self.pid else []:
+            if _catches(pid, getattr(signal, WARNING)):
+                os.kill(pid, getattr(signal, WARNING))
+
+    def stop(self, limit: str = "") -> None:
+        """End it: with SIGTERM, and with SIGKILL if that does not do."""
+        now = time.monotonic()
+        if self.stopped_at is None:
+            self.stopped_at, self.limit = now, limit
+            self.told.append("SIGTERM")
+            self._signal(signal.SIGTERM)
+        elif now - self.stopped_at > KILL_WAIT_S:
+            self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
         try:
@@ -191,7 +219,8 @@ class Command(object):
         self.pid = process.pid
         process.returncode = 0  # it is reaped by wait4, for its resource usage; Popen must not try
         for name in self.told:
-            self._signal(getattr(signal, name))
+            if name != WARNING:
+                self._signal(getattr(signal, name))
 
     def wait(self) -> int:
         """Reap it. Its wait status; the usage is noted. What it left running is killed."""
@@ -221,10 +250,19 @@ class Command(object):
 
 def _die_with_parent() -> None:
     """Ask Linux to kill the command if this process is: no trial runs on unwatched."""
+    _on_parents_end(signal.SIGKILL)
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process if its parent is killed."""
+    _on_parents_end(signal.SIGTERM)
+
+
+def _on_parents_end(number: int) -> None:
     try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(1, number)
     except (ImportError, OSError, AttributeError):
         pass
 
@@ -232,15 +270,11 @@ def _die_with_parent() -> None:
 def _tree_usage(pid: int) -> Tuple[int, int]:
     """Sum (CPU ticks, resident pages) over a process and its descendants."""
     ticks = pages = 0
-    todo = [pid]
-    while todo:
-        one = todo.pop()
+    for one in _tree(pid):
         try:
             with open("/proc/%d/stat" % one, "rb") as stat:
                 fields = stat.read().rpartition(b")")[2].split()
-            with open("/proc/%d/task/%d/children" % (one, one), "rb") as children:
-                todo += [int(child) for child in children.read().split()]
-        except (OSError, ValueError):
+        except OSError:
             continue
         # utime, stime and those of reaped children; then the resident set. See proc(5), counted after comm.
         ticks += sum(int(field) for field in fields[11:15])
@@ -248,11 +282,65 @@ def _tree_usage(pid: int) -> Tuple[int, int]:
     return ticks, pages
 
 
-def watch(command: Command, record: Record, path: str, heartbeat_s: float, ended: threading.Event) -> None:
+def _tree(pid: int) -> List[int]:
+    """List a process and its descendants."""
+    found = [pid]
+    for one in found:
+        try:
+            with open("/proc/%d/task/%d/children" % (one, one), "rb") as children:
+                found += [int(child) for child in children.read().split()]
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal (Linux; elsewhere that is not known, and no)."""
+    try:
+        with open("/proc/%d/status" % pid) as status:
+            caught = [int(line.split()[1], 16) for line in status if line.startswith("SigCgt:")]
+    except (OSError, ValueError):
+        return False
+    return bool(caught and caught[0] >> (number - 1) & 1)
+
+
+class Limits(object):
+    """What the runner itself sees to: a packed worker's trials have nobody else who would.
+
+    Parameters
+    ----------
+    walltime_s, memory_mib : int
+        0: no limit.
+    cancel : str
+        A file whose appearance means that the trial is cancelled.
+    """
+
+    def __init__(self, walltime_s: int, memory_mib: int, cancel: str) -> None:
+        self.walltime_s, self.memory_mib, self.cancel = walltime_s, memory_mib, cancel
+        self.warned = not walltime_s
+
+    def enforce(self, command: Command) -> None:
+        """Warn or end a command that is at its limits, or cancelled."""
+        elapsed_s = time.monotonic() - command.started
+        if not self.warned and elapsed_s > self.walltime_s - min(120, self.walltime_s // 4):
+            self.warned = True
+            command.warn()
+        if self.walltime_s and elapsed_s > self.walltime_s:
+            command.stop("walltime")
+        elif self.memory_mib and command.memory_mib > self.memory_mib:
+            command.stop("memory")
+        elif command.stopped_at is not None or os.path.exists(self.cancel):
+            command.stop()
+
+
+def watch(
+    command: Command, record: Record, path: str, heartbeat_s: float, limits: Limits, ended: threading.Event
+) -> None:
     """Sample the command's memory and refresh its record: often at first, then each heartbeat."""
     pause_s, beat_s, last = 0.2, min(5.0, heartbeat_s), time.monotonic()
     while not ended.wait(pause_s):
         command.sample()
+        limits.enforce(command)
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
         if time.monotonic() - last >= beat_s and not ended.is_set():
             beat_s, last = min(beat_s * 2, heartbeat_s), time.monotonic()
@@ -289,8 +377,9 @@ def run(
     finally:
         os.close(log)
     ended = threading.Event()
+    limits = Limits(options.walltime_s, options.memory_mib, cancel_path(attempt_path))
     watcher = threading.Thread(
-        target=watch, args=(command, record, attempt_path, options.heartbeat_s, ended), daemon=True
+        target=watch, args=(command, record, attempt_path, options.heartbeat_s, limits, ended), daemon=True
     )
     watcher.start()
     status = command.wait()
@@ -299,6 +388,11 @@ def run(
     if os.WIFSIGNALED(status):
         return {"exit_code": None, "signal": os.WTERMSIG(status), "error": ""}
     return {"exit_code": os.WEXITSTATUS(status), "signal": None, "error": ""}
+
+
+def cancel_path(attempt_path: str) -> str:
+    """Where to ask that an attempt be ended, if no scheduler can be asked for it alone."""
+    return attempt_path[: -len(".json")] + ".cancel"
 
 
 def trial_environment(trial: Record, attempt: int, own: str, result: str) -> Dict[str, str]:
@@ -351,6 +445,9 @@ def main(arguments: Optional[List[str]] = None) -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--result", required=True)
     parser.add_argument("--heartbeat-s", type=float, default=60.0)
+    parser.add_argument("--worker", type=int, help="the packed worker that this is run by")
+    parser.add_argument("--walltime-s", type=int, default=0, help="end the command after so long")
+    parser.add_argument("--memory-mib", type=int, default=0, help="end the command if it uses more")
     parser.add_argument("--environment-failed", nargs=2, metavar=("EXIT_CODE", "LINE"))
     options = parser.parse_args(arguments)
 
@@ -362,8 +459,10 @@ def main(arguments: Optional[List[str]] = None) -> None:
     attempt_path = os.path.join(own, "attempt-%d.json" % attempt)
     record = {
         "version": 1, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
-        "job": options.job, "job_id": options.job_id, "job_name": options.job_name, "index": options.index,
-        "host": socket.gethostname(), "pid": os.getpid(), "started_at": time.time(), "ended": False,
+        "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
+        "index": options.index if options.worker is None else options.worker,
+        "host": socket.gethostname(), "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
+        "started_at": time.time(), "ended": False,
     }  # type: Record  # fmt: skip
     if not claim(attempt_path, record):
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
@@ -378,8 +477,10 @@ def main(arguments: Optional[List[str]] = None) -> None:
         end = run(
             command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
         )
-    record.update(end, ended=True, ended_at=time.time(), told=command.told, **command.usage())
+    record.update(end, ended=True, ended_at=time.time(), told=command.told, limit=command.limit)
+    record.update(command.usage())
     record_end(attempt_path, record)
+    _remove(cancel_path(attempt_path))
     end_as(end["exit_code"], end["signal"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from sweep.model import Job
 #: How often node.py refreshes a running trial's record. Local disks are cheap, file servers are shared.
 HEARTBEAT_S = {"local": 2.0}
 DEFAULT_HEARTBEAT_S = 60.0
+
+#: How long before its walltime a job is warned, where the scheduler can: time to save a checkpoint.
+WARNING_S = 120
 
 
 def templates_folder() -> Path:
@@ -54,7 +57,7 @@ class Renderer:
     grid : Grid
         The grid planned.
     paths : mapping of str to str
-        Absolute paths: ``folder``, ``node``, ``workdir``.
+        Absolute paths: ``folder``, ``node``, ``worker``, ``workdir``.
     python : str
         The interpreter for node.py.
     site : Path, optional
@@ -66,15 +69,20 @@ class Renderer:
         name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
         self.template = _guarded(name, environment(site).get_template, name)
 
-    def __call__(self, job: Job) -> str:
+    def __call__(self, job: Job, driver: Sequence[str] = ()) -> str:
         """Render one job.
+
+        Parameters
+        ----------
+        driver : sequence of str
+            The command that it runs instead of trials: the driver job's.
 
         Raises
         ------
         TemplateError
             The template names what is not there, or fails.
         """
-        text: str = _guarded(str(self.template.name), self.template.render, self._names(job))
+        text: str = _guarded(str(self.template.name), self.template.render, self._names(job, driver))
         if not text.startswith("#!"):
             raise TemplateError(
                 f"{self.template.name} makes a script that begins with {text[:20]!r}",
@@ -82,7 +90,7 @@ class Renderer:
             )
         return text
 
-    def _names(self, job: Job) -> dict[str, Any]:
+    def _names(self, job: Job, driver: Sequence[str]) -> dict[str, Any]:
         grid, folder = self.grid, Path(self.paths["folder"])
         kind = grid.scheduler.kind
         return {
@@ -90,11 +98,17 @@ class Renderer:
             "job": job.name,
             "size": len(job.tasks),
             "array": array_range(grid, job),
-            "cpus": job.resources.cpus,
-            "gpus": job.resources.gpus,
-            "memory_mib": job.resources.memory_mib,
-            "walltime": job.resources.walltime,
-            "walltime_s": job.resources.walltime_s,
+            "cpus": job.asks.cpus,
+            "gpus": job.asks.gpus,
+            "memory_mib": job.asks.memory_mib,
+            "walltime": job.asks.walltime,
+            "walltime_s": job.asks.walltime_s,
+            "warning_s": min(WARNING_S, job.asks.walltime_s // 4),
+            "workers": job.workers,
+            "per_worker": grid.submit.per_worker,
+            "trial": job.resources,
+            "avoid": job.avoid,
+            "driver": driver,
             "queue": grid.scheduler.queue,
             "account": grid.scheduler.account,
             "extra": grid.scheduler.extra,
@@ -108,20 +122,16 @@ class Renderer:
         }
 
 
-def is_array(grid: Grid, size: int) -> bool:
-    """Whether a job of this size goes out as an array: one trial never does (OpenPBS refuses such)."""
-    return grid.submit.placement == "array" and size > 1
-
-
 def array_range(grid: Grid, job: Job) -> str:
     """Spell the array's indices, with the throttle; empty where the job is no array.
 
-    All four schedulers spell it alike: ``0-99%50``.
+    All four schedulers spell it alike: ``0-99%50``. One task never goes out as an array: OpenPBS refuses such.
     """
-    if not is_array(grid, len(job.tasks)):
+    size = job.workers or (len(job.tasks) if grid.submit.placement == "array" else 1)
+    if size < 2:
         return ""
     throttle = f"%{grid.submit.throttle}" if grid.submit.throttle else ""
-    return f"0-{len(job.tasks) - 1}{throttle}"
+    return f"0-{size - 1}{throttle}"
 
 
 def _guarded(name: str, make: Any, *arguments: Any) -> Any:

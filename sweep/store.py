@@ -21,15 +21,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import node
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
 from sweep.ledger import Ledger, add_up
 from sweep.model import Attempt, Job, Resources, Trial
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 #: How long a command waits for another one that is changing the same sweep.
 LOCK_PATIENCE_S = 60.0
@@ -106,6 +109,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self.patience_s = LOCK_PATIENCE_S
+        self.say: Callable[[str], None] = lambda _line: None
+        self._locked = False
 
     # --- whole files and appended lines -------------------------------------------------------------------
 
@@ -227,7 +233,11 @@ class Store:
     @property
     def paths(self) -> dict[str, str]:
         """The absolute paths that a job script needs."""
-        return {"folder": str(self.path), "node": str(self.path / "node.py")}
+        return {
+            "folder": str(self.path),
+            "node": str(self.path / "node.py"),
+            "worker": str(self.path / "worker.py"),
+        }
 
     def script(self, job: str) -> Path:
         """Where a job's script is."""
@@ -238,16 +248,21 @@ class Store:
         return self.path / "jobs" / f"{job}.log"
 
     def install_node(self) -> None:
-        """Copy the runner into the folder, so that a later upgrade changes no planned sweep."""
-        self.write("node.py", Path(node.__file__).read_bytes())
+        """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
+        for name in ("node.py", "worker.py"):
+            self.write(name, Path(node.__file__).with_name(name).read_bytes())
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
         table = "".join(f"{number:010d} {attempt:04d} {offsets[number]:014d}\n" for number, attempt in job.tasks)
         self.write(f"jobs/{job.name}.tasks", table)
-        self.write(f"jobs/{job.name}.sh", script)
-        with _storing(self.script(job.name)):
-            self.script(job.name).chmod(0o755)
+        self.write_script(job.name, script)
+
+    def write_script(self, job: str, script: str) -> None:
+        """Write a script that can be run by hand."""
+        self.write(f"jobs/{job}.sh", script)
+        with _storing(self.script(job)):
+            self.script(job).chmod(0o755)
 
     def tasks(self, job: str) -> tuple[tuple[int, int], ...]:
         """Read a job's tasks: (trial number, attempt) each."""
@@ -291,6 +306,21 @@ class Store:
         names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "told"}
         return Attempt(number, told=tuple(record.get("told", ())), **{name: record[name] for name in names})
 
+    def withdraw(self, trial: Trial, number: int) -> bool:
+        """Claim an attempt that nobody has begun, so that nobody will; False if someone has."""
+        with _storing(self.trial_folder(trial)):
+            self.trial_folder(trial).mkdir(parents=True, exist_ok=True)
+            path = self.trial_folder(trial) / f"attempt-{number}.json"
+            record = {"version": 1, "trial": trial.id, "number": trial.number, "attempt": number, "job_id": "",
+                      "job_name": "", "index": None, "ended": True, "cancelled": True}  # fmt: skip
+            return node.claim(str(path), record)
+
+    def ask_to_end(self, trial: Trial, number: int) -> None:
+        """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""
+        path = self.trial_folder(trial) / f"attempt-{number}.json"
+        with _storing(path):
+            Path(node.cancel_path(str(path))).touch()
+
     def result(self, trial: Trial, file: str) -> tuple[Any, str]:
         """Read a trial's result: (value, problem); the problem is empty if it was read."""
         path = self.trial_folder(trial) / file
@@ -312,31 +342,52 @@ class Store:
     # --- the lock -----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def lock(self, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-        """Be the only one to change the sweep. The operating system frees it when its holder dies.
+    def lock(self, patience_s: float | None = None) -> Iterator[None]:
+        """Be the only one to change the sweep. Who holds the lock already may take it again.
+
+        The operating system frees it when its holder dies, and nothing else does: it is never broken by age.
+
+        Parameters
+        ----------
+        patience_s : float, optional
+            How long to wait for it; else as long as the store's own `patience_s`.
 
         Raises
         ------
         LockHeld
-            Someone else holds it, and still does after `patience_s`.
+            Someone else holds it, and still does after that.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock")
-        with _storing(self.path / ".lock"):
-            try:
-                lock.acquire(timeout=patience_s, poll_interval=0.1)
-            except Timeout:
-                raise LockHeld(
-                    f"the sweep {self.name!r} is being changed by {self._holder()}",
-                    "wait for it to end, or end it; the lock goes with its process",
-                ) from None
+        if self._locked:
+            yield
+            return
+        lock = self._acquired(self.patience_s if patience_s is None else patience_s)
+        self._locked = True
         try:
             with contextlib.suppress(StoreError):
                 self.write(".holder", f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n")
             yield
         finally:
+            self._locked = False
             lock.release()
+
+    def _acquired(self, patience_s: float) -> BaseFileLock:
+        from filelock import FileLock, Timeout
+
+        # Where the file system cannot lock, filelock falls back to a file that names its holder's process and
+        # host; it takes that away only if that process is dead on this very host.
+        lock = FileLock(self.path / ".lock")
+        with _storing(self.path / ".lock"):
+            for wait_s in (min(0.5, patience_s), max(0.0, patience_s - 0.5)):
+                try:
+                    lock.acquire(timeout=wait_s, poll_interval=0.1)
+                    return lock
+                except Timeout:
+                    if wait_s < patience_s - 0.5:
+                        self.say(f"waiting up to {patience_s:.0f} s for {self._holder()}, who changes this sweep")
+        raise LockHeld(
+            f"the sweep {self.name!r} is being changed by {self._holder()}",
+            "wait for it to end, or end it; the lock goes with its process",
+        )
 
     def _holder(self) -> str:
         try:

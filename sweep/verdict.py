@@ -12,16 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, Verdict, Word
+from sweep.model import Attempt, Cause, Evidence, JobState, Objective, Outcome, State, Verdict, Word
+
+#: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
+EX_TEMPFAIL = 75
 
 
 @dataclass(frozen=True)
 class Row:
-    """One combination of evidence, the state it means, and the reason to give."""
+    """One combination of evidence, the state it means, the reason to give, and what a retry goes by."""
 
     when: Callable[[Evidence], bool]
     state: State
     why: Callable[[Evidence], str]
+    cause: Callable[[Evidence], Cause] = lambda _: Cause.NONE
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -46,7 +50,9 @@ def judge(evidence: Evidence) -> Verdict:
         elapsed_s=_elapsed(evidence),
         cpu_s=_best("cpu_s", attempt, word),
         peak_memory_mib=_best("peak_memory_mib", attempt, word),
-        host=attempt.host if attempt else "",
+        host=(attempt.node or attempt.host) if attempt else "",
+        cause=row.cause(evidence),
+        witness=_witness(attempt, word),
         metrics=evidence.result if row.state is State.DONE and evidence.result else {},
     )
 
@@ -56,6 +62,14 @@ def _elapsed(evidence: Evidence) -> float | None:
     if attempt and not attempt.ended and attempt.started_at and not _ended(evidence) and evidence.now:
         return max(0.0, evidence.now - attempt.started_at)
     return _best("elapsed_s", attempt, evidence.word)
+
+
+def _witness(attempt: Attempt | None, word: Word | None) -> str:
+    """Whose word the usage is: of CPU time and memory, the node's where it has any."""
+    for name, one in (("node", attempt), ("scheduler", word)):
+        if one and (one.cpu_s is not None or one.peak_memory_mib is not None):
+            return name
+    return ""
 
 
 def _best(name: str, attempt: Attempt | None, word: Word | None) -> float | None:
@@ -78,10 +92,35 @@ def _exit_0(evidence: Evidence) -> bool:
     return _recorded(evidence) and evidence.attempt is not None and evidence.attempt.exit_code == 0
 
 
-def _interrupted(evidence: Evidence) -> bool:
-    """Whether a signal ended it: it may have been requeued, and the scheduler will say so."""
+def _paused(evidence: Evidence) -> bool:
+    """Whether the command saved where it was and asks to go on, nobody having cancelled it."""
     attempt = evidence.attempt
-    return _recorded(evidence) and attempt is not None and bool(attempt.told or attempt.signal)
+    return _recorded(evidence) and attempt is not None and attempt.exit_code == EX_TEMPFAIL
+
+
+def _withdrawn(evidence: Evidence) -> bool:
+    return evidence.attempt is not None and evidence.attempt.cancelled
+
+
+def _over_limit(evidence: Evidence) -> bool:
+    return _recorded(evidence) and evidence.attempt is not None and bool(evidence.attempt.limit)
+
+
+def _waits_for_worker(evidence: Evidence) -> bool:
+    return (
+        evidence.pooled and evidence.attempt is None and bool(evidence.submission and evidence.submission.job_id)
+    )
+
+
+def _interrupted(evidence: Evidence) -> bool:
+    """Whether a signal ended it: it may have been requeued, and the scheduler will say so.
+
+    A worker that lives on has seen its trial die: that was no requeue.
+    """
+    attempt = evidence.attempt
+    if attempt is None or not attempt.ended:
+        return False
+    return bool(attempt.told or (attempt.signal and not evidence.pooled))
 
 
 def _says(state: JobState) -> Callable[[Evidence], bool]:
@@ -93,6 +132,10 @@ _pending, _running, _ended, _absent = (_says(state) for state in JobState)
 
 def _outcome(*outcomes: Outcome) -> Callable[[Evidence], bool]:
     return lambda evidence: evidence.word is not None and evidence.word.outcome in outcomes
+
+
+def _gone(evidence: Evidence) -> bool:
+    return _ended(evidence) or _absent(evidence)
 
 
 def _gone_for_long(evidence: Evidence) -> bool:
@@ -114,6 +157,57 @@ def _told_to_stop(evidence: Evidence) -> bool:
     return told and (evidence.cancel_asked or _outcome(Outcome.CANCELLED)(evidence))
 
 
+# --- the causes -------------------------------------------------------------------------------------------
+
+_OF_OUTCOME = {
+    Outcome.TIMEOUT: Cause.WALLTIME,
+    Outcome.OUT_OF_MEMORY: Cause.OUT_OF_MEMORY,
+    Outcome.NODE_FAIL: Cause.NODE_FAILURE,
+    Outcome.PREEMPTED: Cause.PREEMPTED,
+    Outcome.LAUNCH: Cause.LAUNCH,
+}
+
+#: Killed at this share of the memory it asked for, it was most likely killed for that.
+NEAR_LIMIT = 0.95
+
+
+def _always(cause: Cause) -> Callable[[Evidence], Cause]:
+    return lambda _: cause
+
+
+def _outcome_cause(evidence: Evidence) -> Cause:
+    return (
+        _OF_OUTCOME.get(evidence.word.outcome, Cause.ERROR)
+        if evidence.word and evidence.word.outcome
+        else Cause.ERROR
+    )
+
+
+def _limit_cause(evidence: Evidence) -> Cause:
+    return Cause.WALLTIME if evidence.attempt and evidence.attempt.limit == "walltime" else Cause.OUT_OF_MEMORY
+
+
+def _own_cause(evidence: Evidence) -> Cause:
+    """Why a command ended by itself, as far as its record tells."""
+    attempt = evidence.attempt
+    assert attempt is not None
+    if attempt.error:
+        return Cause.ENVIRONMENT if attempt.error.startswith("the environment") else Cause.LAUNCH
+    return Cause.OUT_OF_MEMORY if _at_its_memory(evidence) else Cause.ERROR
+
+
+def _at_its_memory(evidence: Evidence) -> bool:
+    """Whether it was killed outright while it used all the memory it had asked for, as the kernel does."""
+    attempt = evidence.attempt
+    if not attempt or attempt.signal != signals.SIGKILL or not evidence.memory_mib:
+        return False
+    return (attempt.peak_memory_mib or 0.0) >= NEAR_LIMIT * evidence.memory_mib
+
+
+def _result_cause(evidence: Evidence) -> Cause:
+    return Cause.NO_RESULT if evidence.result_problem.startswith("there is no") else Cause.BAD_RESULT
+
+
 # --- the reasons ------------------------------------------------------------------------------------------
 
 
@@ -124,7 +218,8 @@ def _ended_how(evidence: Evidence) -> str:
     if attempt.error:
         return attempt.error
     if attempt.signal is not None:
-        return f"killed by {_signal_name(attempt.signal)}"
+        most = " at the memory it asked for, most likely for that" if _at_its_memory(evidence) else ""
+        return f"killed by {_signal_name(attempt.signal)}{most}"
     return f"exit code {attempt.exit_code}"
 
 
@@ -150,12 +245,26 @@ def _signal_name(number: int) -> str:
 
 def _where(evidence: Evidence) -> str:
     if evidence.attempt and evidence.attempt.host:
-        return f"on {evidence.attempt.host}"
+        return f"on {evidence.attempt.node or evidence.attempt.host}"
     return ""
 
 
 def _job(evidence: Evidence) -> str:
     return f"job {evidence.submission.job_id}" if evidence.submission and evidence.submission.job_id else "its job"
+
+
+def _exceeded(evidence: Evidence) -> str:
+    attempt = evidence.attempt
+    assert attempt is not None
+    if attempt.limit == "walltime":
+        return f"walltime exceeded: ended by its worker ({_ended_how(evidence)})"
+    return (
+        f"out of memory: used {attempt.peak_memory_mib:.0f} of {evidence.memory_mib:.0f} MiB, ended by its worker"
+    )
+
+
+def _doubt(_: Evidence) -> str:
+    return "a submission was begun and its outcome is not known; the next `sweep submit` asks"
 
 
 def _waiting(evidence: Evidence) -> str:
@@ -168,21 +277,39 @@ _KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PR
 #: Every combination of the evidence. The order matters: the node's record first, it was there.
 TABLE: tuple[Row, ...] = (
     # -- the exit record is there
+    Row(_withdrawn, State.CANCELLED, lambda _: "cancelled before it ran", _always(Cause.CANCELLED)),
     Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
-    Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}"),
+    Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}", _result_cause),
     Row(
-        _both(_recorded, _pending),
+        _both(_recorded, _pending, _not(_over_limit)),
         State.QUEUED,
         lambda e: f"was requeued ({_ended_how(e)}); {_waiting(e)}",
     ),
+    Row(_both(_over_limit, _not(_paused)), State.FAILED, _exceeded, _limit_cause),
     Row(
-        _both(_interrupted, _running),
+        _both(_interrupted, _running, _not(_over_limit), lambda e: not e.cancel_asked),
         State.RUNNING,
         lambda e: f"was told to stop ({_ended_how(e)}); the scheduler has not said how its job ended",
     ),
-    Row(_told_to_stop, State.CANCELLED, lambda e: f"cancelled while it ran ({_ended_how(e)})"),
-    Row(_both(_recorded, _outcome(*_KILLED)), State.FAILED, lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})"),
-    Row(_recorded, State.FAILED, _ended_how),
+    Row(
+        _told_to_stop,
+        State.CANCELLED,
+        lambda e: f"cancelled while it ran ({_ended_how(e)})",
+        _always(Cause.CANCELLED),
+    ),
+    Row(
+        _paused,
+        State.PAUSED,
+        lambda _: f"saved where it was (exit code {EX_TEMPFAIL}); the next `sweep submit` lets it go on",
+        _always(Cause.PAUSED),
+    ),
+    Row(
+        _both(_recorded, _outcome(*_KILLED)),
+        State.FAILED,
+        lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})",
+        _outcome_cause,
+    ),
+    Row(_recorded, State.FAILED, _ended_how, _own_cause),
     # -- it is claimed, and has not said how it ended
     Row(_both(_claimed, _running), State.RUNNING, lambda e: f"runs {_where(e)}"),
     Row(_both(_claimed, _pending), State.QUEUED, lambda e: f"was requeued; {_waiting(e)}"),
@@ -191,9 +318,31 @@ TABLE: tuple[Row, ...] = (
         State.RUNNING,
         lambda e: f"began {_where(e)}; the scheduler has not said otherwise",
     ),
+    # -- it waits for a worker of a packed job, and no worker has begun it
+    Row(
+        _both(_waits_for_worker, lambda e: not _gone(e)),
+        State.QUEUED,
+        lambda e: f"waits for a worker of {_job(e)}",
+    ),
+    Row(
+        _both(_waits_for_worker, _not(_gone_for_long)),
+        State.QUEUED,
+        lambda e: f"the workers of {_job(e)} have ended; their records are awaited",
+    ),
+    Row(
+        _both(_waits_for_worker, lambda e: e.cancel_asked),
+        State.CANCELLED,
+        lambda _: "cancelled before it ran",
+        _always(Cause.CANCELLED),
+    ),
+    Row(
+        _waits_for_worker,
+        State.PLANNED,
+        lambda e: f"the workers of {_job(e)} ended before its turn came; the next `sweep submit` sends it",
+    ),
     # -- the scheduler says how it ended
-    Row(_both(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler),
-    Row(_both(_ended, _outcome(*_KILLED, Outcome.LAUNCH)), State.FAILED, _by_scheduler),
+    Row(_both(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler, _always(Cause.CANCELLED)),
+    Row(_both(_ended, _outcome(*_KILLED, Outcome.LAUNCH)), State.FAILED, _by_scheduler, _outcome_cause),
     Row(
         _both(_ended, _not(_gone_for_long)),
         State.RUNNING,
@@ -203,14 +352,26 @@ TABLE: tuple[Row, ...] = (
         _both(_ended, _outcome(Outcome.FAILED), _not(_claimed)),
         State.FAILED,
         lambda e: f"its job ended before the trial began ({_by_scheduler(e)}); its log says more",
+        _always(Cause.LAUNCH),
     ),
-    Row(_both(_ended, _outcome(Outcome.FAILED)), State.FAILED, lambda e: f"{_by_scheduler(e)}; no exit record"),
-    Row(_ended, State.LOST, lambda e: f"{_job(e)} ended ({_by_scheduler(e)}) and left no exit record"),
+    Row(
+        _both(_ended, _outcome(Outcome.FAILED)),
+        State.FAILED,
+        lambda e: f"{_by_scheduler(e)}; no exit record",
+        _always(Cause.ERROR),
+    ),
+    Row(
+        _ended,
+        State.LOST,
+        lambda e: f"{_job(e)} ended ({_by_scheduler(e)}) and left no exit record",
+        _always(Cause.LOST),
+    ),
     # -- the scheduler answered and does not name it
     Row(
         _both(_absent, _not(_claimed), lambda e: e.cancel_asked),
         State.CANCELLED,
         lambda _: "cancelled before it ran",
+        _always(Cause.CANCELLED),
     ),
     Row(
         _both(_absent, _not(_gone_for_long), _claimed),
@@ -226,6 +387,7 @@ TABLE: tuple[Row, ...] = (
         _both(_absent, lambda e: e.cancel_asked),
         State.CANCELLED,
         lambda _: "cancelled while it ran; it left no exit record",
+        _always(Cause.CANCELLED),
     ),
     Row(
         _absent,
@@ -234,6 +396,7 @@ TABLE: tuple[Row, ...] = (
             f"{e.word.reason if e.word else ''}; {_job(e)} {'began' if e.attempt else 'was submitted'}, "
             "and no exit record says how it ended"
         ),
+        _always(Cause.LOST),
     ),
     # -- nothing has begun
     Row(_running, State.RUNNING, lambda _: "its job runs; the trial is about to start"),
@@ -246,7 +409,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         lambda e: e.submission is not None and not e.submission.refused,
         State.SUBMITTING,
-        lambda _: "a submission was begun and its outcome is not known; the next `sweep submit` asks",
+        _doubt,
     ),
     Row(
         lambda e: e.submission is not None,

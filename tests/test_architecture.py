@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors"},
     {"model"},
-    {"grid", "render", "verdict", "ledger", "leaderboard", "schedulers"},
-    {"shell", "store", "node"},
+    {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "schedulers"},
+    {"shell", "store", "node", "worker"},
     {"verbs"},
     {"report"},
     {"cli", "__main__"},
@@ -105,7 +105,8 @@ def test_trainer_and_sweep_never_import_each_other() -> None:
 
 def test_one_file_starts_processes() -> None:
     starting = {part(path) for path in files("sweep") if "subprocess" in imports(path)}
-    assert starting == {"shell", "node", "localbatch"}  # the last two run elsewhere: they are what is started
+    # All but the first run elsewhere: they are what is started.
+    assert starting == {"shell", "node", "worker", "localbatch"}
 
 
 def test_schedulers_open_no_file_and_start_no_process() -> None:
@@ -117,7 +118,7 @@ def test_schedulers_open_no_file_and_start_no_process() -> None:
 
 def test_only_the_store_knows_the_folders_file_names() -> None:
     for path in files("sweep"):
-        if part(path) in ("store", "node"):
+        if part(path) in ("store", "node", "worker"):
             continue
         text = path.read_text(encoding="utf-8")
         code = {
@@ -136,10 +137,12 @@ def test_files_and_functions_stay_short() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 70, f"{path}: {node.name} is long"
 
 
-def test_node_py_is_python_3_6_and_standard_library_alone() -> None:
-    text = (ROOT / "sweep" / "node.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["node.py", "worker.py"])
+def test_what_runs_on_a_node_is_python_3_6_and_standard_library_alone(name: str) -> None:
+    text = (ROOT / "sweep" / name).read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 6))
-    assert {name.split(".")[0] for name in imports(ROOT / "sweep" / "node.py")} <= set(sys.stdlib_module_names)
+    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / name)} - {"sweep", "node"}
+    assert used <= set(sys.stdlib_module_names)
     for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
         assert newer not in text, f"{newer} is not for Python 3.6"
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from sweep.errors import GridError, nearest
-from sweep.grid import axes
+from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
 from sweep.grid.source import Path, Source
 
@@ -87,6 +87,16 @@ def _shell_line(line: str) -> str:
     return line
 
 
+def _walltime(text: str) -> str:
+    units.walltime_s(text)
+    return text
+
+
+def _memory(text: str) -> str:
+    units.memory_mib(text)
+    return text
+
+
 def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -96,6 +106,8 @@ Axes = dict[Annotated[str, AfterValidator(_parameter)], Axis]
 Word = Annotated[str, AfterValidator(_word)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
 ShellLine = Annotated[str, AfterValidator(_shell_line)]
+Walltime = Annotated[str, AfterValidator(_walltime)]
+Memory = Annotated[str, AfterValidator(_memory)]
 #: A number, or an expression of the parameters that gives one.
 Amount = Annotated[
     str, BeforeValidator(_number_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
@@ -127,6 +139,15 @@ class ResourcesSpec(_Part):
     gpus: Amount = "0"
 
 
+class LimitsSpec(_Part):
+    """What one job may ask for, instead of what the scheduler says of itself."""
+
+    walltime: Walltime | None = Field(None, description="the queue's: 2-00:00:00, or 48h")
+    memory: Memory | None = Field(None, description="of one node: 250GiB")
+    cpus: int | None = Field(None, ge=1, description="of one node")
+    gpus: int | None = Field(None, ge=0, description="of one node")
+
+
 class SchedulerSpec(_Part):
     """Where the jobs go."""
 
@@ -134,16 +155,55 @@ class SchedulerSpec(_Part):
     queue: Word | None = Field(None, description="queue (PBS, Torque) or partition (Slurm)")
     account: Word | None = None
     extra: list[OneLine] = Field([], description="further directives, as they stand")
+    limits: LimitsSpec = LimitsSpec()
     python: OneLine = Field("python3", description="the interpreter that runs node.py on the node: 3.6 or newer")
 
 
 class SubmitSpec(_Part):
     """How the trials become jobs."""
 
-    placement: Literal["array", "each"] = Field("array", description="one array per group, or one job per trial")
+    placement: Literal["array", "each", "packed"] = Field(
+        "array", description="one array per group, one job per trial, or workers that pull trials"
+    )
+    workers: int = Field(1, ge=1, description="packed: so many workers per group, each a task of one array")
+    per_worker: int = Field(1, ge=1, description="packed: so many trials side by side in one worker")
+    worker_walltime: Walltime | None = Field(None, description="packed: else enough for all, within the limit")
+    driver: bool = Field(False, description="send the next wave from a job of its own, not from a login node")
     max_queued: int | None = Field(None, ge=1, description="of our tasks, at most so many in the queue at once")
     throttle: int | None = Field(None, ge=1, description="of an array's tasks, at most so many running at once")
     max_array_size: int | None = Field(None, ge=1, description="instead of what the scheduler says of itself")
+
+
+class RetryRule(_Part):
+    """How often a cause of failure is answered by another attempt, and what that attempt gets more of."""
+
+    times: int = Field(ge=0, description="attempts more, at most")
+
+
+class RaiseMemory(RetryRule):
+    """Out of memory: more memory, from the measured peak where that is the larger."""
+
+    times: int = Field(3, ge=0)
+    factor: float = Field(1.5, gt=1)
+    ceiling: Memory | None = Field(None, description="at most so much: 64GiB; and never more than a node has")
+
+
+class RaiseWalltime(RetryRule):
+    """Walltime exceeded: more time."""
+
+    times: int = Field(2, ge=0)
+    factor: float = Field(2.0, gt=1)
+    ceiling: Walltime | None = Field(None, description="at most so long: 48h; and never more than the queue's")
+
+
+class RetrySpec(_Part):
+    """What is tried again by itself, by cause. A program's own error is not, unless told."""
+
+    out_of_memory: RaiseMemory = RaiseMemory()
+    walltime: RaiseWalltime = RaiseWalltime()
+    node_failure: RetryRule = Field(RetryRule(times=3), description="and pre-emption")
+    error: RetryRule = Field(RetryRule(times=0), description="of the program or its environment")
+    resume: RetryRule = Field(RetryRule(times=1000), description="of a command that ended with 75 to go on later")
 
 
 class Grid(_Part):
@@ -164,6 +224,7 @@ class Grid(_Part):
     scheduler: SchedulerSpec = SchedulerSpec()
     environment: list[ShellLine] = Field([], description="shell commands before the trial's, one a line")
     submit: SubmitSpec = SubmitSpec()
+    retry: RetrySpec | None = Field(None, description="with it, `sweep submit --follow` retries by itself")
     workdir: ShellLine | None = Field(None, description="where the command runs; else where it was planned")
 
 
@@ -172,7 +233,14 @@ _PARTS: dict[Path, type[BaseModel]] = {
     ("objective",): ObjectiveSpec,
     ("resources",): ResourcesSpec,
     ("scheduler",): SchedulerSpec,
+    ("scheduler", "limits"): LimitsSpec,
     ("submit",): SubmitSpec,
+    ("retry",): RetrySpec,
+    ("retry", "out_of_memory"): RaiseMemory,
+    ("retry", "walltime"): RaiseWalltime,
+    ("retry", "node_failure"): RetryRule,
+    ("retry", "error"): RetryRule,
+    ("retry", "resume"): RetryRule,
 }
 
 

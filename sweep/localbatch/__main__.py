@@ -29,6 +29,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--memory-mib", type=int, default=0)
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--walltime-s", type=int, default=0)
+    parser.add_argument("--after", help="a job that is to end first, however it ends")
     parser.add_argument("--output", default=os.devnull)
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="for the job's environment"
@@ -60,6 +61,7 @@ def submit(arguments: list[str]) -> None:
         "submitted_at": time.time(),
     }
     root = spool()
+    request["after"] = job_number(options.after, root) if options.after else None
     job_id = _enqueue(root, text, request)
     print(f"{job_id}.{queue_name(root)}")
     ensure_manager(root)

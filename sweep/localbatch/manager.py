@@ -184,6 +184,8 @@ class Manager:
     def _waiting(self) -> Iterator[tuple[Job, Task]]:
         """The next task of each job in turn, those of a throttled job left out."""
         for job in self.jobs.values():
+            if job.request.get("after") in self.jobs:  # which holds those that have not ended
+                continue
             running = sum(1 for other, _ in self.children.values() if other is job)
             at_once = job.request["at_once"] or len(job.tasks)
             for task in job.tasks.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -18,11 +18,12 @@ from sweep.verbs.cancel import CancelReport
 from sweep.verbs.doctor import Finding
 from sweep.verbs.plan import PlanReport
 from sweep.verbs.report import Report
+from sweep.verbs.retry import RetryReport
 from sweep.verbs.status import SHOWN, StatusReport
 from sweep.verbs.submit import SubmitReport
 
 #: In the order in which trials pass through them.
-STATES = ("planned", "submitting", "queued", "running", "done", "failed", "cancelled", "lost")
+STATES = ("planned", "submitting", "queued", "running", "done", "paused", "failed", "cancelled", "lost")
 
 
 #: An empty line.
@@ -55,9 +56,7 @@ def plan(report: PlanReport) -> RenderableType:
         groups.add_row(f"g{index}", *map(str, (group["trials"], walltime, memory, group["cpus"], group["gpus"])))
     sample = words.shortened(shlex.join(report.sample).replace("\n", "⏎"), 300)
     lines += [GAP, axes, GAP, groups, GAP, Text(f"the first runs: {sample}")]
-    how = "one job each" if report.placement == "each" else f"arrays of at most {report.max_array_size:,}"
-    limit = "" if report.kind == "local" else f" ({how})"
-    lines.append(Text(f"{words.count(len(report.jobs), 'job script')} to submit{limit}"))
+    lines += [Text(f"{words.count(len(report.jobs), 'job script')} to submit"), *_limits(report)]
     if report.retired_done:
         old = words.count(report.retired_done, "retired trial")
         lines.append(Text(f"{old} with a result: sweep report --retired shows them"))
@@ -69,14 +68,42 @@ def plan(report: PlanReport) -> RenderableType:
     return Group(*lines)
 
 
+def _limits(report: PlanReport) -> Iterator[Text]:
+    """Say what the scheduler takes, and what that does to this sweep."""
+    has = report.limits
+    told = [
+        f"arrays of up to {has['max_array_size']:,}" if report.placement == "array" else "",
+        f"{has['max_queued']:,} of one person's tasks queued" if has["max_queued"] else "",
+        f"{has['max_running']:,} running" if has["max_running"] else "",
+        f"walltime {words.duration(has['walltime_s'])}" if has["walltime_s"] else "",
+        f"{has['cpus']} CPUs a node" if has["cpus"] else "",
+        f"{words.memory(has['memory_mib'])} a node" if has["memory_mib"] else "",
+        f"{has['gpus']} GPUs a node" if has["gpus"] else "",
+    ]
+    known = ", ".join(filter(None, told))
+    if known:
+        yield Text(f"{report.kind} takes: {known}")
+    if report.placement == "packed":
+        workers = sum(job["workers"] for job in report.jobs)
+        longest = max((job["asks"]["walltime_s"] for job in report.jobs), default=0)
+        yield Text(f"so: {words.count(workers, 'worker')} of up to {words.duration(longest)}")
+    if report.waves > 1:
+        how = "the driver job sends" if report.driver else "sweep submit --follow sends"
+        yield Text(f"so: {report.waves} waves; {how} them one after another")
+
+
 def submit(report: SubmitReport) -> RenderableType:
     """Show what was sent, or would be."""
     lines: list[RenderableType] = []
     if report.dry_run:
-        lines = [Text(shlex.join(one["command"])) for one in report.sent]  # type: ignore[arg-type]
+        lines = [Text(shlex.join(one["command"])) for one in report.sent]
         return Group(*lines, Text(f"# {words.count(report.trials_left, 'trial')} in {len(report.sent)} calls"))
     if report.adopted:
         lines.append(Text(f"{words.count(report.adopted, 'job')} of an interrupted submission found and taken up"))
+    if report.resumed:
+        lines.append(Text(f"{words.count(report.resumed, 'trial')} paused and going on"))
+    if report.retried.get("trials"):
+        lines.append(Text(f"{words.count(len(report.retried['trials']), 'trial')} tried again"))
     for one in report.sent[:SHOWN]:
         lines.append(Text(f"{one['job']}: {words.count(int(str(one['trials'])), 'trial')} as job {one['id']}"))
     if len(report.sent) > SHOWN:
@@ -84,7 +111,29 @@ def submit(report: SubmitReport) -> RenderableType:
     lines.append(Text(f"{words.count(report.trials_sent, 'trial')} submitted, {report.trials_left} left"))
     if report.why_left:
         lines.append(Text(f"{report.why_left}; a later `sweep submit` sends the rest"))
+    if report.driver:
+        lines.append(Text(report.driver))
     return Group(*lines)
+
+
+def retry(report: RetryReport) -> RenderableType:
+    """Show what is tried again, with what, and what is not."""
+    lines = [Text(f"{words.count(len(report.trials), 'trial')} planned again")]
+    more: dict[str, list[int]] = {}
+    for number, raised in report.raised.items():
+        spelled = {"memory_mib": words.memory, "walltime_s": words.duration}
+        text = ", ".join(f"{name.partition('_')[0]} {spelled[name](value)}" for name, value in raised.items())
+        more.setdefault(text, []).append(number)
+    lines += [Text(f"with {text}: trial {_some(numbers)}") for text, numbers in more.items()]
+    lines += [
+        Text(f"not again, {len(numbers)}: {why} (trial {_some(numbers)})")
+        for why, numbers in report.spared.items()
+    ]
+    return Group(*lines)
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:4])) + (", …" if len(numbers) > 4 else "")
 
 
 def status(report: StatusReport) -> RenderableType:
@@ -102,8 +151,10 @@ def status(report: StatusReport) -> RenderableType:
             lines.append(Text(f"planned, {n}: {reason}"))
     for reason, n in list(report.queued_because.items())[:5]:
         lines.append(Text(f"queued, {n}: {reason}"))
+    if report.ended:
+        lines.append(Text(_ended(report.ended)))
     if report.failures:
-        lines += [GAP, _failures(report.failures)]
+        lines += [GAP, *_failures(report.failures)]
     if report.retired:
         alive = f", {report.retired_alive} of them still queued or running" if report.retired_alive else ""
         lines.append(Text(f"{words.count(report.retired, 'trial')} retired by a newer grid{alive}"))
@@ -122,7 +173,7 @@ def bar(share: float, width: int = 30) -> str:
 
 def _running(rows: list[dict[str, Any]]) -> RenderableType:
     table = _table(
-        ["running", "elapsed", "of", "CPU", "memory", "of", "on", "job"], [False, *[True] * 5, False, False]
+        ["running", "elapsed", "of", "CPU", "memory", "of", "by", "on", "job"], [False, *[True] * 5, *[False] * 3]
     )
     for row in rows[:SHOWN]:
         table.add_row(
@@ -132,6 +183,7 @@ def _running(rows: list[dict[str, Any]]) -> RenderableType:
             words.percent(row["cpu_percent"]),
             words.memory(row["memory_mib"]),
             words.memory(row["asked_memory_mib"]),
+            row["witness"] or "–",
             Text(row["host"] or "–"),
             row["job"] or "–",
         )
@@ -140,12 +192,33 @@ def _running(rows: list[dict[str, Any]]) -> RenderableType:
     return table
 
 
-def _failures(rows: list[dict[str, Any]]) -> RenderableType:
-    table = _table(["ended badly", "trials", "why"], [False, True, False])
+def _ended(used: dict[str, float]) -> str:
+    """Say what the trials that are done used, in the median."""
+    parts = [words.duration(used.get("elapsed_s"))]
+    if "cpu_percent" in used:
+        parts.append(f"{words.percent(used['cpu_percent'])} of the CPUs")
+    if "peak_memory_mib" in used:
+        share = words.percent(used.get("memory_percent"))
+        parts.append(f"{words.memory(used['peak_memory_mib'])} at most, {share} of the memory asked for")
+    return f"done, in the median: {', '.join(parts)}"
+
+
+def _failures(rows: list[dict[str, Any]]) -> Iterator[RenderableType]:
+    """Show each kind of failure once: how many, why, what they share, and what one of them wrote last."""
+    table = _table(["not well ended", "trials", "why"], [False, True, False])
     for row in rows[:SHOWN]:
-        some = ", ".join(map(str, row["trials"][:4])) + (", …" if row["count"] > 4 else "")
-        table.add_row(row["state"], str(row["count"]), Text(f"{row['reason']} (trial {some})"))
-    return table
+        shared = row["shared"]
+        alike = ""
+        if shared:
+            values = " and ".join(f"{name}={words.cell(value)}" for name, value in shared["params"].items())
+            alike = f"\n{shared['count']} of {shared['total']} have {values}"
+        log = "".join(f"\n│ {line}" for line in row.get("log_tail", ()))
+        table.add_row(
+            row["state"], str(row["count"]), Text(f"{row['reason']} (trial {_some(row['trials'])}){alike}{log}")
+        )
+    yield table
+    if len(rows) > SHOWN:
+        yield Text(f"… and {len(rows) - SHOWN} reasons more")
 
 
 def leaderboard(report: Report, top: int) -> RenderableType:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from sweep.errors import SchedulerSilent
-from sweep.model import JobState, TaskRef, Word
+from sweep.model import JobState, Limits, TaskRef, Word
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,40 @@ class Request:
     job_name : str
         The name to give it, with the token in it.
     index : int or None
-        The task to run; None: the script's whole array.
+        The task to run, as a job of its own; None: the script's array, if it has one.
     output : str
         Absolute path for what the scheduler itself writes about the job.
+    span : (int, int) or None
+        Only these of the array's tasks, first and last.
+    throttle : int or None
+        Of these, at most so many running at once.
+    after : str
+        The id of a job that is to end first, however it ends.
     """
 
     script: str
     job_name: str
     index: int | None
     output: str
+    span: tuple[int, int] | None = None
+    throttle: int | None = None
+    after: str = ""
+
+    @property
+    def array(self) -> str:
+        """The array's indices as all schedulers spell them, ``5-9%2``; empty: as the script says."""
+        if self.span is None:
+            return ""
+        return f"{self.span[0]}-{self.span[1]}" + (f"%{self.throttle}" if self.throttle else "")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs go and whose they are: what a limit may depend on."""
+
+    user: str
+    queue: str | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +144,8 @@ class Scheduler(Protocol):
         """Ask for name and version. SchedulerSilent if there is no answer."""
         ...
 
-    def max_array_size(self) -> Talk[int]:
-        """Ask how many tasks an array may have; a cautious default where it does not say."""
+    def limits(self, place: Place) -> Talk[Limits]:
+        """Ask what it takes. A limit that it does not tell is None; SchedulerSilent if it does not answer."""
         ...
 
     def submit(self, request: Request) -> Talk[str]:
@@ -135,9 +160,24 @@ class Scheduler(Protocol):
         """Ask about tasks, in a constant number of calls. SchedulerSilent if there is no answer."""
         ...
 
-    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Cancel whole jobs and single tasks. Ended and unknown ones are no error."""
+    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+        """Ask what running tasks use just now, where `poll` does not say: a costly question, so on request."""
         ...
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Cancel whole jobs and single tasks, in this order. Ended and unknown ones are no error."""
+        ...
+
+
+def nothing_more(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+    """Be the `usage` of a scheduler whose poll has said it all; no call is made."""
+    yield from ()
+    return {}
+
+
+def smallest(*values: int | None) -> int | None:
+    """Return the tightest of several limits; None where there is none."""
+    return min((value for value in values if value is not None), default=None)
 
 
 def silent(call: Call, reply: Reply) -> SchedulerSilent:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.errors import SchedulerRefused
-from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers.base import Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.schedulers.base import Call, Place, Poll, Reply, Request, Talk, absent, nothing_more, silent
 
 #: -P: no module of the user's own, in the folder where she is, stands in for one of Python's.
 _COMMAND = (sys.executable, "-P", "-m", "sweep.localbatch")
@@ -42,14 +42,18 @@ class Local:
         has = _lines(call, reply)[0]
         return f"local: {has['cpus']} CPUs, {has['memory_mib']} MiB, {has['gpus']} GPUs"
 
-    def max_array_size(self) -> Talk[int]:
-        """Any; no call is made."""
-        yield from ()
-        return 1_000_000
+    def limits(self, place: Place) -> Talk[Limits]:  # noqa: ARG002 - one queue, one person
+        """Ask what the machine has."""
+        call = Call((*_COMMAND, "info"))
+        reply = yield call
+        has = _lines(call, reply)[0]
+        return Limits(1_000_000, memory_mib=has["memory_mib"], cpus=has["cpus"], gpus=has["gpus"])
 
     def submit(self, request: Request) -> Talk[str]:
         """Queue a script."""
         task = () if request.index is None else ("--set", f"SWEEP_TASK={request.index}")
+        array = ("--array", request.array) if request.array else ()
+        after = ("--after", request.after) if request.after else ()
         call = Call(
             (
                 *_COMMAND,
@@ -59,6 +63,8 @@ class Local:
                 "--output",
                 request.output,
                 *task,
+                *array,
+                *after,
                 request.script,
             )
         )
@@ -83,6 +89,8 @@ class Local:
         reply = yield call
         told = {TaskRef(line["id"], line["index"]): _word(line) for line in _lines(call, reply)}
         return Poll({task: told.get(task, absent()) for task in tasks})
+
+    usage = staticmethod(nothing_more)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Cancel jobs and tasks."""

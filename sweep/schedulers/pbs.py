@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
 from sweep.errors import SchedulerError
-from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
 from sweep.schedulers import pbslike
-from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.schedulers.base import (
+    SHARED_GRACE_S,
+    Call,
+    Place,
+    Poll,
+    Reply,
+    Request,
+    Talk,
+    absent,
+    nothing_more,
+    silent,
+    smallest,
+)
 
 #: qstat(1B), "job_state", and the OpenPBS Reference Guide, "Job States" and "Job Array States".
 STATES: dict[str, JobState] = {
@@ -75,15 +88,35 @@ class Pbs:
             raise silent(up, reply)
         return f"OpenPBS {found[1]}"
 
-    def max_array_size(self) -> Talk[int]:
-        """Read the server's max_array_size."""
-        reply = yield Call(("qstat", "-B", "-f"))
-        found = re.search(r"^\s*max_array_size = (\d+)", reply.stdout, re.MULTILINE)
-        return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
+    def limits(self, place: Place) -> Talk[Limits]:
+        """Ask the server, the queue and the nodes for theirs."""
+        call = Call(("qstat", "-B", "-f"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise silent(call, reply)
+        server = next(iter(pbslike.attributes(reply.stdout).values()), {})
+        queue = place.queue or server.get("default_queue", "")
+        about = yield Call(("qstat", "-Q", "-f", queue))
+        records = [server, *pbslike.attributes(about.stdout).values()]
+        nodes = yield Call(("pbsnodes", "-a", "-F", "json"))
+        known = pbslike.tightest(records, place.user)
+        memory, cpus, gpus = _largest_node(nodes.stdout)
+        sizes = (pbslike.whole(record.get("max_array_size")) for record in records)
+        caps = (pbslike.cap(record.get("max_queued"), place.user) for record in records)
+        totals = (pbslike.whole(record.get("max_queuable")) for record in records)
+        return Limits(
+            max_array_size=smallest(*sizes) or DEFAULT_MAX_ARRAY_SIZE,
+            max_queued=smallest(*caps, *totals),
+            max_running=known["max_running"],
+            walltime_s=known["walltime_s"],
+            memory_mib=smallest(known["memory_mib"], memory),
+            cpus=smallest(known["cpus"], cpus),
+            gpus=gpus,
+        )
 
     def submit(self, request: Request) -> Talk[str]:
         """Submit with qsub."""
-        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER))
+        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request)))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name, with the history where the server keeps one."""
@@ -121,9 +154,31 @@ class Pbs:
             records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
         return Poll({task: _word(records[task], task) if task in records else absent() for task in tasks})
 
+    usage = staticmethod(nothing_more)
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
+
+
+def _array(request: Request) -> tuple[str, ...]:
+    """Spell the part of an array. One of a single task is refused, but not as every second of two."""
+    if request.span and request.span[0] == request.span[1]:
+        return ("-J", f"{request.span[0]}-{request.span[0] + 1}:2")
+    return ("-J", request.array) if request.array else ()
+
+
+def _largest_node(text: str) -> tuple[int | None, int | None, int | None]:
+    """Read ``pbsnodes -a -F json``: (MiB, CPUs, GPUs) of the largest node, None where nothing was said."""
+    try:
+        nodes = json.loads(text, strict=False)["nodes"].values()
+        has = [{name: str(value) for name, value in node["resources_available"].items()} for node in nodes]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, None, None
+    memory = max((pbslike.mib(one.get("mem")) or 0.0 for one in has), default=0.0)
+    cpus = max((pbslike.whole(one.get("ncpus")) or 0 for one in has), default=0)
+    gpus = max((pbslike.whole(one.get("ngpus")) or 0 for one in has), default=0)
+    return int(memory) or None, cpus or None, gpus if has else None
 
 
 def _check_answered(call: Call, reply: Reply) -> None:

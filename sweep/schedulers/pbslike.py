@@ -4,25 +4,55 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.model import TaskRef
-from sweep.schedulers.base import Call, Request, Talk, silent
+from sweep.schedulers.base import Call, Request, Talk, silent, smallest
 
 #: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
 Record = dict[str, str]
 
 
-def submit(request: Request, busy: Collection[int], no_server: Collection[int]) -> Talk[str]:
+#: What a refusal is about, by qsub's words. The first group, if there is one, is a resource's name.
+_BLAME: tuple[tuple[str, str], ...] = (
+    (r"Resource_List\.(\w+)", ""),
+    (r"select\.(\w+)", ""),
+    (r"max (walltime|mem|ncpus|nodect)", ""),
+    (r"illegal (-\w) value", ""),
+    (r"[Uu]nknown queue|queue not found|Queue is not enabled|Unauthorized", "-q"),
+    (r"[Aa]rray", "-J"),
+    (r"queue and/or server resource limits", "-l"),
+    (r"[Aa]ccount", "-A"),
+)
+
+
+def blamed(said: str, table: Sequence[tuple[str, str]]) -> str:
+    """Return the directive that a refusal is about; empty if its words tell none.
+
+    >>> blamed("qsub: Unknown resource Resource_List.foo", _BLAME), blamed("no", _BLAME)
+    ('foo', '')
+    """
+    for words, directive in table:
+        found = re.search(words, said)
+        if found:
+            return directive or found[1]
+    return ""
+
+
+def submit(
+    request: Request, busy: Collection[int], no_server: Collection[int], array: tuple[str, ...] = ()
+) -> Talk[str]:
     """Submit a script with qsub; what varies from call to call is given here, not in the script.
 
-    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server".
+    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server"; `array` is
+    the request's array, as the dialect spells it.
     """
     # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
     task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-    call = Call(("qsub", "-N", request.job_name, *task, request.script))
+    after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
+    call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script))
     reply = yield call
     found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
     if reply.exit_code == 0 and found:
@@ -31,7 +61,9 @@ def submit(request: Request, busy: Collection[int], no_server: Collection[int]) 
         raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
     if reply.exit_code in busy:
         raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
-    raise SchedulerRefused(f"qsub refused: {reply.said}", "change the grid and plan again")
+    raise SchedulerRefused(
+        f"qsub refused: {reply.said}", "change the grid and plan again", blamed(reply.stderr, _BLAME)
+    )
 
 
 def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:
@@ -74,6 +106,40 @@ def read_json(text: str) -> dict[str, Record] | None:
     if not isinstance(jobs, dict):
         return None
     return {job: _flat(record) for job, record in jobs.items() if isinstance(record, dict)}
+
+
+def cap(text: str | None, user: str) -> int | None:
+    """Read a limit such as ``[u:PBS_GENERIC=5],[o:PBS_ALL=100]``: the one that holds for this person.
+
+    >>> cap("[u:PBS_GENERIC=5],[u:eve=9],[o:PBS_ALL=100]", "eve"), cap("20", "eve"), cap(None, "eve")
+    (9, 20, None)
+    """
+    if not text:
+        return None
+    if text.isdigit():
+        return int(text)
+    given = {who: int(most) for who, most in re.findall(r"([ugop]:[^=\]\s]+)=(\d+)", text)}
+    return smallest(given.get(f"u:{user}", given.get("u:PBS_GENERIC")), given.get("o:PBS_ALL"))
+
+
+def attributes(text: str) -> dict[str, Record]:
+    """Read ``qstat -Q -f`` or ``qstat -B -f``: name → its attributes."""
+    return read_text(re.sub(r"^(?:Queue|Server):", "Job Id:", text, flags=re.MULTILINE))
+
+
+def tightest(records: Sequence[Mapping[str, str]], user: str) -> dict[str, int | None]:
+    """Take the limits that both dialects spell alike from a server's and a queue's attributes."""
+
+    def least(name: str, read: Callable[[str | None], float | None]) -> int | None:
+        found = [read(record.get(name)) for record in records]
+        return smallest(*(None if one is None else int(one) for one in found))
+
+    return {
+        "max_running": least("max_run", lambda text: cap(text, user)),
+        "walltime_s": least("resources_max.walltime", seconds),
+        "memory_mib": least("resources_max.mem", mib),
+        "cpus": least("resources_max.ncpus", whole),
+    }
 
 
 def _flat(record: Mapping[str, Any]) -> Record:

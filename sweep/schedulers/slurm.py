@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Reply, Request, Talk, absent, silent
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.schedulers import pbslike, slurmlimits
+from sweep.schedulers.base import SHARED_GRACE_S, Call, Place, Poll, Reply, Request, Talk, absent, silent
 
 #: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING is still running to us: its record may not be
 #: there yet. What a newer Slurm adds is an error that names this file.
@@ -40,21 +41,33 @@ STATES: dict[str, tuple[JobState, Outcome | None]] = {
     "PREEMPTED": (JobState.ENDED, Outcome.PREEMPTED),
 }
 
-#: Slurm's own default (slurm.conf(5), MaxArraySize), for planning where no Slurm answers.
-DEFAULT_MAX_ARRAY_SIZE = 1001
-
 #: sbatch's words for "not now" and for "I don't know"; all else is "no".
-_BUSY = re.compile(
-    r"temporarily|job submit limit|MaxSubmitJobs?|Maximum number of jobs|QOSMaxSubmit|AssocMaxSubmit",
-    re.IGNORECASE,
-)
+_BUSY = re.compile(r"temporarily|MaxSubmit|Maximum number of jobs|too many|rate limit", re.IGNORECASE)
 _SILENT = re.compile(
     r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller|fetch_config",
     re.IGNORECASE,
 )
 
+#: What a refusal is about, by sbatch's words (slurm_errno.c, and those it prints itself).
+_BLAME: tuple[tuple[str, str], ...] = (
+    (r"unrecognized option '(--[\w-]+)", ""),
+    (r"partition", "--partition"),
+    (r"account", "--account"),
+    (r"qos", "--qos"),
+    (r"time limit|--time|WallDuration", "--time"),
+    (r"memory", "--mem"),
+    (r"gres|generic resource", "--gres"),
+    (r"feature", "--constraint"),
+    (r"array", "--array"),
+    (r"node name", "--exclude"),
+    (r"processors|CPU count|node configuration", "--cpus-per-task"),
+    (r"reservation", "--reservation"),
+)
+
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
+
+_SIGKILL = 9
 
 #: One argument of a command line holds 128 KiB, which is some 16,000 ids.
 _MOST_IDS = 10_000
@@ -76,21 +89,29 @@ class Slurm:
             raise silent(call, reply)
         return reply.stdout.strip()
 
-    def max_array_size(self) -> Talk[int]:
-        """Read MaxArraySize: one more than the highest index."""
-        reply = yield Call(("scontrol", "show", "config"))
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", reply.stdout, re.MULTILINE)
-        return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
+    def limits(self, place: Place) -> Talk[Limits]:
+        """Ask the controller for its own, the partition's and the nodes', the accounting for the person's."""
+        yield from _ping()
+        config = yield Call(("scontrol", "show", "config"))
+        partitions = yield Call(("scontrol", "show", "partition"))
+        nodes = yield Call(("sinfo", "-h", "-N", "-o", "%P|%c|%m|%G"))
+        form = "format=Account,Partition,MaxJobs,MaxSubmit,MaxWall,QOS,DefaultQOS"
+        whose = yield Call(("sacctmgr", "-n", "-P", "show", "assoc", f"user={place.user}", form))
+        form = "format=Name,MaxJobsPU,MaxSubmitPU,MaxWall"
+        grades = yield Call(("sacctmgr", "-n", "-P", "show", "qos", form))
+        return slurmlimits.read(place, config.stdout, partitions.stdout, nodes.stdout, whose.stdout, grades.stdout)
 
     def submit(self, request: Request) -> Talk[str]:
         """Submit with ``--parsable``; what varies from call to call is given here, not in the script."""
         # ALL, or Slurm runs the job through a fresh login environment.
         task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
+        array = (f"--array={request.array}",) if request.array else ()
+        after = (f"--dependency=afterany:{request.after}",) if request.after else ()
         # A % begins a pattern such as %A in the name of an output file.
         output = request.output.replace("%", "%%")
         call = Call(
             ("sbatch", "--parsable", f"--job-name={request.job_name}", f"--output={output}", "--open-mode=append",
-             *task, request.script)
+             *task, *array, *after, request.script)
         )  # fmt: skip
         reply = yield call
         # "36", or "36;cluster" in a federation.
@@ -142,12 +163,34 @@ class Slurm:
             return Poll({task: told[task] for task in tasks if task in told}, notes)
         return Poll({task: told.get(task, absent()) for task in tasks})
 
-    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """One scancel for all; it is silent about ended and unknown jobs."""
-        call = Call(("scancel", *jobs, *(f"{task.job_id}_{task.index}" for task in tasks)))
+    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+        """Ask squeue for the raw ids, then sstat, which knows an array's tasks by these alone."""
+        if not tasks:
+            return {}
+        ids = ",".join(sorted({task.job_id for task in tasks}, key=int))
+        call = Call(("squeue", "-h", "-a", "-r", "-t", "running", f"--jobs={ids}", "-o", "%i|%A"))
         reply = yield call
         if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
             raise silent(call, reply)
+        raw = {key: _ref(name) for name, _, key in (line.partition("|") for line in reply.stdout.splitlines())}
+        steps = [f"{key}.batch" for key, ref in raw.items() if ref in set(tasks)]
+        if not steps:
+            return {}
+        form = "--format=JobID,AveCPU,MaxRSS"
+        told = yield Call(("sstat", "-n", "-P", "--noconvert", "-j", ",".join(steps), form), 120.0)
+        return read_sstat(told.stdout, raw)
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Two calls for all, first what waits: a place that becomes free is not taken by what is to go as well.
+
+        scancel is silent about ended and unknown jobs.
+        """
+        ids = (*jobs, *(f"{task.job_id}_{task.index}" for task in tasks))
+        for only in (("--state=PENDING",), ()):
+            call = Call(("scancel", *only, *ids))
+            reply = yield call
+            if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
+                raise silent(call, reply)
 
 
 def _ping() -> Talk[None]:
@@ -167,7 +210,9 @@ def _refusal(reply: Reply) -> SchedulerError:
         return SchedulerSilent(f"sbatch: {reply.said or 'no job id in its answer'}")
     if _BUSY.search(reply.stderr):
         return SchedulerBusy(f"sbatch will not take more now: {reply.said}")
-    return SchedulerRefused(f"sbatch refused: {reply.said}", "change the grid and plan again")
+    return SchedulerRefused(
+        f"sbatch refused: {reply.said}", "change the grid and plan again", pbslike.blamed(reply.stderr, _BLAME)
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -216,6 +261,18 @@ def read_sacct(text: str) -> dict[TaskRef, Word]:
     return {ref: _with_peak(word, peaks.get(ref)) for ref, word in words.items()}
 
 
+def read_sstat(text: str, raw: Mapping[str, TaskRef]) -> dict[TaskRef, Word]:
+    """Read ``sstat -n -P --noconvert --format=JobID,AveCPU,MaxRSS``, by the tasks' raw ids."""
+    words = {}
+    for line in text.splitlines():
+        step, _, rest = line.partition("|")
+        cpu, _, peak = rest.partition("|")
+        ref = raw.get(step.partition(".")[0])
+        if ref:
+            words[ref] = Word(JobState.RUNNING, cpu_s=_seconds(cpu), peak_memory_mib=_mib(peak))
+    return words
+
+
 def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[TaskRef, Word]:
     """Take each task's word from the one who knows best: squeue for the living, sacct for the ended.
 
@@ -228,6 +285,9 @@ def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[Task
         if known and known.state is word.state is JobState.ENDED:
             # Of a job that has just ended, the database may not have the name yet.
             out[ref] = replace(known, job_name=known.job_name or word.job_name, reason=known.reason or word.reason)
+            if word.reason == "JobLaunchFailure" and known.signal == _SIGKILL:
+                # What Slurm's own watch over memory makes of a job, where no cgroup does it.
+                out[ref] = replace(out[ref], outcome=Outcome.OUT_OF_MEMORY, reason="")
         else:
             out[ref] = word
     return out

@@ -6,9 +6,20 @@ import re
 from collections.abc import Sequence
 
 from sweep.errors import SchedulerError
-from sweep.model import JobState, Outcome, TaskRef, Word
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
 from sweep.schedulers import pbslike
-from sweep.schedulers.base import SHARED_GRACE_S, Call, Poll, Request, Talk, absent, silent
+from sweep.schedulers.base import (
+    SHARED_GRACE_S,
+    Call,
+    Place,
+    Poll,
+    Request,
+    Talk,
+    absent,
+    nothing_more,
+    silent,
+    smallest,
+)
 
 #: Torque's qstat(1B). C stays for keep_completed seconds (300 by default), then the job is unknown.
 STATES: dict[str, JobState] = {
@@ -68,14 +79,38 @@ class Torque:
             raise silent(up, reply)
         return f"Torque {found[1]}"
 
-    def max_array_size(self) -> Talk[int]:
-        """Torque does not say; no call is made."""
-        yield from ()
-        return DEFAULT_MAX_ARRAY_SIZE
+    def limits(self, place: Place) -> Talk[Limits]:
+        """Ask the queue and the nodes for theirs. Of arrays Torque tells a user nothing."""
+        call = Call(("qstat", "-B", "-f"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise silent(call, reply)
+        server = next(iter(pbslike.attributes(reply.stdout).values()), {})
+        about = yield Call(("qstat", "-Q", "-f", place.queue or server.get("default_queue", "batch")))
+        records = [server, *pbslike.attributes(about.stdout).values()]
+        nodes = yield Call(("pbsnodes", "-a"))
+        known = pbslike.tightest(records, place.user)
+        caps = (
+            pbslike.whole(record.get(name)) for record in records for name in ("max_user_queuable", "max_queuable")
+        )
+        running = (pbslike.whole(record.get("max_user_run")) for record in records)
+        cpus = [int(found) for found in re.findall(r"^\s*np = (\d+)", nodes.stdout, re.MULTILINE)]
+        memory = [int(found) // 1024 for found in re.findall(r"physmem=(\d+)kb", nodes.stdout)]
+        gpus = [int(found) for found in re.findall(r"^\s*gpus = (\d+)", nodes.stdout, re.MULTILINE)]
+        return Limits(
+            max_array_size=DEFAULT_MAX_ARRAY_SIZE,
+            max_queued=smallest(*caps),
+            max_running=smallest(known["max_running"], *running),
+            walltime_s=known["walltime_s"],
+            memory_mib=smallest(known["memory_mib"], max(memory, default=None)),
+            cpus=smallest(known["cpus"], max(cpus, default=None)),
+            gpus=max(gpus, default=0 if cpus else None),
+        )
 
     def submit(self, request: Request) -> Talk[str]:
         """Submit with qsub."""
-        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER))
+        array = ("-t", request.array) if request.array else ()
+        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name."""
@@ -98,6 +133,8 @@ class Torque:
             raise silent(call, reply)
         records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
         return Poll({task: _word(records[task]) if task in records else absent() for task in tasks})
+
+    usage = staticmethod(nothing_more)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""

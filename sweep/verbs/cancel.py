@@ -1,7 +1,13 @@
-"""cancel: take trials out of the queue or stop them. Safe to repeat."""
+"""cancel: take trials out of the queue or stop them, those that wait first. Safe to repeat.
+
+A trial of a packed job has no task of its own: one that waits is claimed, so that no worker begins it; one that
+runs is asked to end by a file that its runner looks for. A job of which nothing is spared is cancelled whole.
+"""
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,15 +40,21 @@ def cancel(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> CancelRepo
     alive = {
         one.trial.number: one
         for one in snapshot.seen
-        if one.sent and one.sent.task and one.verdict.state in (State.QUEUED, State.RUNNING)
+        if one.sent and one.sent.submission.job_id and one.verdict.state in (State.QUEUED, State.RUNNING)
     }
     chosen = _chosen(store, snapshot, alive, wanted) if wanted else list(alive.values())
-    jobs, tasks = _whole_jobs(snapshot, chosen)
+    chosen.sort(key=lambda one: one.verdict.state is State.RUNNING)
+    jobs, tasks, pooled = _whole_jobs(snapshot, chosen)
     numbers = [one.trial.number for one in chosen]
-    if numbers:
+    drivers = [] if wanted else list(snapshot.drivers)  # first: it would send what is only planned
+    if numbers or drivers:
         with store.lock():
-            store.note(event="cancelled", trials=numbers)
-        shell.converse(snapshot.settings.scheduler.cancel(jobs, tasks))
+            store.note(event="cancelled", trials=numbers, by=f"{getpass.getuser()} on {socket.gethostname()}")
+        for one in pooled:
+            if not store.withdraw(one.trial, one.attempt):
+                store.ask_to_end(one.trial, one.attempt)
+        if drivers or jobs or tasks:
+            shell.converse(snapshot.settings.scheduler.cancel([*drivers, *jobs], tasks))
     return CancelReport(numbers, jobs, [str(task) for task in tasks], len(snapshot.of(State.PLANNED)))
 
 
@@ -60,14 +72,26 @@ def _chosen(store: Store, snapshot: Snapshot, alive: dict[int, Seen], wanted: Se
     return chosen
 
 
-def _whole_jobs(snapshot: Snapshot, chosen: list[Seen]) -> tuple[list[str], list[TaskRef]]:
-    """Name a job whole where all of it that lives is to go; else its tasks one by one."""
+def _whole_jobs(snapshot: Snapshot, chosen: list[Seen]) -> tuple[list[str], list[TaskRef], list[Seen]]:
+    """Name a job whole where all of it that lives is to go; else its tasks one by one, or its workers' trials."""
     numbers = {one.trial.number for one in chosen}
     spared = {
-        one.sent.task.job_id
+        one.sent.submission.job_id
         for one in snapshot.seen
-        if one.sent and one.sent.task and not one.verdict.state.final and one.trial.number not in numbers
+        if one.sent and not one.verdict.state.final and one.trial.number not in numbers
     }
-    refs = [one.sent.task for one in chosen if one.sent and one.sent.task]
-    whole = dict.fromkeys(ref.job_id for ref in refs if ref.index is None or ref.job_id not in spared)
-    return list(whole), [ref for ref in refs if ref.job_id not in whole]
+    jobs: dict[str, None] = {}
+    tasks: list[TaskRef] = []
+    pooled: list[Seen] = []
+    for one in chosen:
+        assert one.sent
+        task, job_id = one.sent.task, one.sent.submission.job_id
+        if one.sent.submission.workers:
+            pooled.append(one)
+            if job_id not in spared:
+                jobs[job_id] = None
+        elif task and task.index is not None and job_id in spared:
+            tasks.append(task)
+        else:
+            jobs[job_id] = None
+    return list(jobs), tasks, pooled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import SchedulerError
-from sweep.schedulers import SCHEDULERS, Call
+from sweep.schedulers import SCHEDULERS, Call, Place
 from sweep.shell import Shell, run
 
 #: Clocks further apart than this make elapsed times and graces wrong.
@@ -68,10 +69,10 @@ def _schedulers(shell: Shell) -> Iterator[Finding]:
 def _answers(kind: str, shell: Shell) -> Finding:
     try:
         version = shell.converse(SCHEDULERS[kind].version())
-        limit = shell.converse(SCHEDULERS[kind].max_array_size())
+        limits = shell.converse(SCHEDULERS[kind].limits(Place(getpass.getuser())))
     except SchedulerError as error:
         return Finding("note", kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
-    return Finding("ok", kind, f"{version}; arrays of up to {limit:,}")
+    return Finding("ok", kind, f"{version}; arrays of up to {limits.max_array_size:,}")
 
 
 def _file_system(results: Path) -> Iterator[Finding]:

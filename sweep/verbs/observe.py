@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
+import math
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from sweep.errors import LockHeld, NoSuch, SchedulerError, StoreError, UsageError
-from sweep.ledger import Ledger, observed
+from sweep.errors import LockHeld, NoSuch, StoreError
+from sweep.ledger import DRIVER, Ledger, observed
 from sweep.model import (
+    Attempt,
     Evidence,
     JobState,
     Objective,
-    Outcome,
     State,
     Submission,
     TaskRef,
@@ -26,6 +25,7 @@ from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
 from sweep.store import Planned, Store
+from sweep.verbs.poll import Told, ask, grace_s
 from sweep.verdict import judge, result_problem
 
 
@@ -37,6 +37,9 @@ class Settings:
     objective: Objective
     placement: str
     max_queued: int | None
+    throttle: int | None = None
+    driver: bool = False
+    auto_retry: bool = False
 
     @property
     def scheduler(self) -> Scheduler:
@@ -50,16 +53,38 @@ def settings(ledger: Ledger) -> Settings:
     if planned is None:
         raise NoSuch("the sweep has no plan in its journal", "run `sweep plan grid.yaml`")
     submit = planned["submit"]
-    return Settings(planned["kind"], Objective(**planned["objective"]), submit["placement"], submit["max_queued"])
+    return Settings(
+        planned["kind"],
+        Objective(**planned["objective"]),
+        submit["placement"],
+        submit["max_queued"] or planned.get("limits", {}).get("max_queued"),
+        submit["throttle"],
+        submit.get("driver", False),
+        planned.get("auto_retry", False),
+    )
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A trial's newest submission: which attempt, and how the scheduler names it."""
+    """A submission that a trial is in: which attempt, and how the scheduler names it.
+
+    Attributes
+    ----------
+    task : TaskRef or None
+        None while the job's id is not known, or no worker of a packed job has begun the trial.
+    pool : tuple of TaskRef
+        The workers of a packed job.
+    """
 
     submission: Submission
     attempt: int
     task: TaskRef | None
+    pool: tuple[TaskRef, ...] = ()
+
+    @property
+    def refs(self) -> tuple[TaskRef, ...]:
+        """What the scheduler has to be asked about."""
+        return self.pool or ((self.task,) if self.task else ())
 
 
 @dataclass(frozen=True)
@@ -81,6 +106,10 @@ class Snapshot:
     ----------
     seen : list of Seen
         By number, retired ones included.
+    in_queue : int
+        How many tasks of ours are in the queue, or may be: what a cap counts.
+    drivers : tuple of str
+        The driver jobs among them.
     stale : str
         Why the scheduler's word is an old one; empty if it is fresh or was not needed.
     notes : tuple of str
@@ -93,6 +122,8 @@ class Snapshot:
     stale: str
     notes: tuple[str, ...]
     at: float
+    in_queue: int = 0
+    drivers: tuple[str, ...] = ()
 
     @property
     def active(self) -> list[Seen]:
@@ -104,119 +135,73 @@ class Snapshot:
         return [one for one in self.active if one.verdict.state in states]
 
 
-def observe(store: Store, shell: Shell, *, ask: bool = True) -> Snapshot:
+def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     """Judge every trial by the journal, the nodes' records, the results and the scheduler.
 
     Parameters
     ----------
-    ask : bool
-        Whether to ask the scheduler; if not, its latest word is used.
+    recent_s : float
+        A word of the scheduler's that is no older is good enough, and it is not asked again.
     """
     planned = store.trials()
     ledger, torn = store.ledger()
     has = settings(ledger)
-    sent = newest(store, ledger)
-    unsettled = [sent.get(number) for number in planned.trials if number not in ledger.settled]
-    words, gone, stale, notes = _words(store, has, shell, unsettled, ask)
-    witness = _Witness(store, ledger, has, words, gone)
+    sent = submissions(store, ledger)
+    unsettled = [one for number in planned.trials if number not in ledger.settled for one in sent.get(number, ())]
+    drivers = {
+        TaskRef(one.job_id): one
+        for one in ledger.submissions.values()
+        if one.job == DRIVER and one.job_id and not one.dead
+    }
+    asked = {ref: one.submission for one in unsettled if not one.submission.dead for ref in one.refs} | drivers
+    told = ask(store, shell, has.scheduler, asked, recent_s)
+    witness = _Witness(store, ledger, has, told)
     seen = [
-        Seen(trial, ledger.settled[trial.number][1], ledger.settled[trial.number][0], sent.get(trial.number))
-        if trial.number in ledger.settled
-        else witness.see(trial, sent.get(trial.number))
+        _settled(trial, ledger, sent) or witness.see(trial, sent.get(trial.number, ()))
         for trial in planned.trials.values()
     ]
-    _settle(store, ledger, seen, fresh=not stale)
-    return Snapshot(seen, ledger, has, stale, (*planned.torn, *torn, *notes), time.time())
+    _settle(store, ledger, seen, fresh=told.fresh)
+    notes = (*planned.torn, *torn, *told.notes)
+    in_queue = [ref for ref in asked if not told.ended(ref)]
+    alive = tuple(ref.job_id for ref in in_queue if ref in drivers)
+    return Snapshot(seen, ledger, has, told.stale, notes, time.time(), len(in_queue), alive)
 
 
-def newest(store: Store, ledger: Ledger) -> dict[int, Sent]:
-    """Map each trial to the newest submission of the attempt it is at. A refused one counts least."""
-    out: dict[int, Sent] = {}
+def _settled(trial: Trial, ledger: Ledger, sent: Mapping[int, Sequence[Sent]]) -> Seen | None:
+    if trial.number not in ledger.settled:
+        return None
+    attempt, verdict = ledger.settled[trial.number]
+    return Seen(trial, verdict, attempt, next(iter(sent.get(trial.number, ())), None))
+
+
+def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:
+    """Map each trial to the submissions of the attempt it is at, the newest first, refused ones last.
+
+    There is more than one where a packed job's workers ended before its turn, or a refused job was sent again.
+    """
+    out: dict[int, list[Sent]] = {}
     jobs: dict[str, tuple[tuple[int, int], ...]] = {}
     for one in ledger.submissions.values():
         if one.job not in jobs:
             try:
                 jobs[one.job] = store.tasks(one.job)
-            except NoSuch:  # refused, and its files replaced by a newer plan's
+            except NoSuch:  # refused, and its files replaced by a newer plan's; or the driver's
                 jobs[one.job] = ()
-        tasks = list(enumerate(jobs[one.job]))
-        for index, (number, attempt) in tasks if one.index is None else tasks[one.index : one.index + 1]:
-            if attempt < ledger.attempts.get(number, 1) or (one.refused and number in out):
+        tasks = enumerate(jobs[one.job]) if one.index is None else [(one.index, jobs[one.job][one.index])]
+        for index, (number, attempt) in tasks:
+            if attempt < ledger.attempts.get(number, 1) or not one.covers(index):
                 continue
-            task = TaskRef(one.job_id, index if one.index is None else None) if one.job_id else None
-            out[number] = Sent(one, attempt, task)
+            task = TaskRef(one.job_id, index if one.index is None else None)
+            sent = Sent(one, attempt, task if one.job_id and not one.workers else None, one.pool())
+            known = out.setdefault(number, [])
+            known.insert(len(known) if one.refused else 0, sent)
     return out
 
 
-# --- the scheduler's word ---------------------------------------------------------------------------------
-
-Words = dict[TaskRef, Word]
-
-
-def _words(
-    store: Store, has: Settings, shell: Shell, sent: Iterable[Sent | None], ask: bool
-) -> tuple[Words, dict[TaskRef, float], str, tuple[str, ...]]:
-    """Return (word by task, since when it is gone, why the words are old, notes)."""
-    asked = {one.task: one.submission for one in sent if one and one.task}
-    at, known, gone = _read_poll(store)
-    if not asked:
-        return {}, {}, "", ()
-    if not ask:
-        return known, gone, "", ()
-    try:
-        poll = shell.converse(has.scheduler.poll(list(asked)))
-    except SchedulerError as error:  # silent, or a word that we do not know yet: nothing is judged by it
-        since = f"; shown as of {time.ctime(at)}" if at else ""
-        return known, gone, f"{error}{since}", ()
-    words = {task: _checked(word, asked[task]) for task, word in poll.words.items()}
-    now = time.time()
-    gone = {
-        task: gone.get(task, now)
-        for task, word in words.items()
-        if word.state in (JobState.ENDED, JobState.ABSENT)
-    }
-    _write_poll(store, now, words, gone)
-    return words, gone, "", poll.notes
-
-
-def _checked(word: Word, submission: Submission) -> Word:
-    """Believe a word only if it is about our job: ids start again when a controller is rebuilt."""
-    if word.job_name and submission.job_name not in word.job_name:
-        return replace(absent(), reason=f"job {submission.job_id} is now another one, {word.job_name!r}")
-    return word
-
-
-def _write_poll(store: Store, at: float, words: Words, gone: dict[TaskRef, float]) -> None:
-    rows = [
-        [
-            task.job_id,
-            task.index,
-            gone.get(task),
-            {name: value for name, value in asdict(word).items() if value},
-        ]
-        for task, word in words.items()
-    ]
-    try:
-        store.write("poll.json", json.dumps({"at": at, "tasks": rows}))
-    except StoreError:
-        return  # a reader without the right to write: she sees the same, and keeps nothing
-
-
-def _read_poll(store: Store) -> tuple[float, Words, dict[TaskRef, float]]:
-    try:
-        kept = json.loads(store.read("poll.json"))
-        words, gone = {}, {}
-        for job_id, index, since, word in kept["tasks"]:
-            task = TaskRef(job_id, index)
-            word["state"] = JobState(word["state"])
-            if "outcome" in word:
-                word["outcome"] = Outcome(word["outcome"])
-            words[task] = Word(**word)
-            if since:
-                gone[task] = since
-        return float(kept["at"]), words, gone
-    except (NoSuch, ValueError, KeyError, TypeError):
-        return 0.0, {}, {}
+def sent_trials(store: Store, ledger: Ledger) -> set[int]:
+    """Return the trials whose attempt is with the scheduler, has been, or may be."""
+    sent = submissions(store, ledger)
+    return {number for number, known in sent.items() if any(not one.submission.refused for one in known)}
 
 
 # --- the evidence -----------------------------------------------------------------------------------------
@@ -225,24 +210,25 @@ def _read_poll(store: Store) -> tuple[float, Words, dict[TaskRef, float]]:
 class _Witness:
     """Collects one trial's evidence after another."""
 
-    def __init__(
-        self, store: Store, ledger: Ledger, has: Settings, words: Words, gone: dict[TaskRef, float]
-    ) -> None:
+    def __init__(self, store: Store, ledger: Ledger, has: Settings, told: Told) -> None:
         self.store, self.ledger = store, ledger
         self.objective = has.objective
-        self.grace_s = _grace_s(has)
-        self.words, self.gone = words, gone
+        self.grace_s = grace_s(has.scheduler)
+        self.words, self.gone = told.words, told.gone
         self.begun = store.begun()
         self.now = time.time()
 
-    def see(self, trial: Trial, sent: Sent | None) -> Seen:
-        task = sent.task if sent else None
-        word = self.words.get(task) if task else None
+    def see(self, trial: Trial, known: Sequence[Sent]) -> Seen:
         # Of a trial that waits in the queue there is nothing to read, unless it was requeued.
-        number = sent.attempt if sent else self.ledger.attempts.get(trial.number, 1)
+        number = known[0].attempt if known else self.ledger.attempts.get(trial.number, 1)
         attempt = self.store.attempt(trial, number) if trial.id in self.begun else None
+        sent = _holder(attempt, known)
+        refs = sent.refs if sent else ()
+        word, gone_s = self._word(refs)
+        if sent and sent.submission.over:
+            word, gone_s = replace(absent(), reason="its workers have all ended"), math.inf
         if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
-            word = None  # another job of ours holds the claim; this one's word is not about it
+            word = None  # a job that the journal does not know holds the claim; this one's word is not about it
         result, problem = None, ""
         if attempt and attempt.ended and attempt.exit_code == 0:
             value, problem = self.store.result(trial, self.objective.file)
@@ -255,20 +241,38 @@ class _Witness:
             result=result,
             result_problem=problem,
             cancel_asked=trial.number in self.ledger.cancelled,
-            gone_s=self.now - self.gone[task] if task in self.gone else 0.0,
+            gone_s=gone_s,
             grace_s=self.grace_s,
             now=self.now,
+            pooled=bool(sent and sent.submission.workers),
+            memory_mib=self.ledger.asks(trial).memory_mib,
         )
         return Seen(trial, judge(evidence), number, sent, evidence)
 
+    def _word(self, refs: Sequence[TaskRef]) -> tuple[Word | None, float]:
+        """Return the word on a task, or of the best-off of a pool's workers, and for how long they are gone."""
+        words = [word for ref in refs if (word := self.words.get(ref))]
+        if not words or len(words) < len(refs):
+            return None, 0.0
+        word = min(words, key=lambda one: _ORDER.index(one.state))
+        since = max((self.gone[ref] for ref in refs if ref in self.gone), default=self.now)
+        return word, self.now - since
 
-def _grace_s(has: Settings) -> float:
-    """Return how long a record may be late: the scheduler's own grace, or ``$SWEEP_GRACE_S``."""
-    given = os.environ.get("SWEEP_GRACE_S")
-    try:
-        return float(given) if given else has.scheduler.grace_s
-    except ValueError:
-        raise UsageError(f"SWEEP_GRACE_S is {given!r}, not a number of seconds", "unset it, or give one") from None
+
+#: The states of a pool's workers, from the one that promises most.
+_ORDER = (JobState.RUNNING, JobState.PENDING, JobState.ENDED, JobState.ABSENT)
+
+
+def _holder(attempt: Attempt | None, known: Sequence[Sent]) -> Sent | None:
+    """Return the submission whose job holds the claim; while nobody does, the newest."""
+    if attempt and attempt.job_name:
+        for one in known:
+            if one.submission.job_name in attempt.job_name:
+                if not one.pool:
+                    return one
+                ref = one.pool[0] if one.pool[0].index is None else TaskRef(one.submission.job_id, attempt.index)
+                return replace(one, task=ref, pool=())
+    return next(iter(known), None)
 
 
 def _settle(store: Store, ledger: Ledger, seen: list[Seen], *, fresh: bool) -> None:

@@ -9,18 +9,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sweep import fit
 from sweep import grid as grids
-from sweep import render
 from sweep import store as stores
-from sweep.errors import GridError, SchedulerSilent, UsageError
+from sweep.errors import UsageError
+from sweep.fit import Wanted
 from sweep.grid import Draft, Grid, Source
 from sweep.grid.expressions import split
-from sweep.ledger import Ledger
-from sweep.model import Job, Resources, State, Trial
-from sweep.schedulers import SCHEDULERS
+from sweep.grid.schema import RetrySpec
+from sweep.ledger import DRIVER, Ledger
+from sweep.model import Job, Limits, Resources, State, Trial
 from sweep.shell import Shell
 from sweep.store import Planned, Store
-from sweep.verbs.observe import newest, observe
+from sweep.verbs.jobs import JobMaker, ask_limits, described, next_job, read_grid
+from sweep.verbs.observe import observe, sent_trials
 
 #: What people write for a shell, who then find it among their program's arguments.
 SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"))
@@ -41,7 +43,9 @@ class PlanReport:
     axes: dict[str, list[Any]]
     groups: list[dict[str, Any]]
     jobs: list[dict[str, Any]]
-    max_array_size: int
+    limits: dict[str, int | None]
+    waves: int
+    driver: bool
     ended_badly: int = 0
     retired_done: int = 0
     dry_run: bool = False
@@ -58,20 +62,6 @@ class Settled:
     new: int
     kept: int
     retired: int
-
-
-def read_grid(path: Path, overrides: Sequence[str]) -> tuple[Grid, Source, bytes]:
-    """Read a grid file; its bytes come along."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8")
-    except OSError as error:
-        hint = "`sweep init` writes one to start from" if isinstance(error, FileNotFoundError) else ""
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror}", hint) from None
-    except UnicodeDecodeError as error:
-        raise GridError(f"byte {error.start} is not UTF-8", "save the file as UTF-8", source=str(path)) from None
-    grid, source = grids.read(text, str(path), overrides)
-    return grid, source, data
 
 
 def plan(
@@ -111,21 +101,23 @@ def plan(
     drafts = grids.expand(grid, source, os.environ, most)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
-    limit, notes = _max_array_size(grid, shell)
+    limits, notes = ask_limits(grid, shell)
     store = Store(results.absolute() / grid.name)
-    maker = JobMaker(grid, source, store, template, limit)
+    maker = JobMaker(grid, source, store, template, limits)
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
     if not dry_run:
         _look(store, shell, grid, source)
     notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
     settled, jobs, scripts = _work_out(store, drafts, maker)
+    fit.check(grid, source, jobs, limits)
     if not dry_run:
         stores.create(results, grid.name)
         with store.lock():
             settled, jobs, scripts = _work_out(store, drafts, maker)
-            _write(store, settled, jobs, scripts, data, _event(grid, overrides, template, maker, settled, jobs))
+            event = _event(grid, overrides, template, maker, settled, jobs)
+            _write(store, settled, jobs, scripts, maker.driver() if grid.submit.driver else "", data, event)
         store.make_current()
-    made = _reported(grid, store, settled, jobs, limit)
+    made = _reported(grid, store, settled, jobs, limits)
     ledger = store.ledger()[0]
     ended = {number: verdict.state for number, (_, verdict) in ledger.settled.items()}
     active = {number: state for number, state in ended.items() if not settled.trials[number].retired}
@@ -139,7 +131,7 @@ def plan(
     )
 
 
-def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit: int) -> PlanReport:
+def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limits: Limits) -> PlanReport:
     return PlanReport(
         name=grid.name,
         folder=str(store.path),
@@ -151,8 +143,10 @@ def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit
         retired=settled.retired,
         axes=_axes(grid),
         groups=_groups(settled.trials.values()),
-        jobs=[{"job": job.name, "trials": len(job.tasks), "script": str(store.script(job.name))} for job in jobs],
-        max_array_size=limit,
+        jobs=described(store, jobs),
+        limits=asdict(limits),
+        waves=fit.waves(jobs, limits),
+        driver=grid.submit.driver,
     )
 
 
@@ -196,28 +190,14 @@ def _shell_words(grid: Grid) -> list[str]:
     return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
-def _max_array_size(grid: Grid, shell: Shell) -> tuple[int, list[str]]:
-    """Return how many tasks one array may have, and what to say about it."""
-    given, kind = grid.submit.max_array_size, grid.scheduler.kind
-    if given:
-        return given, []
-    scheduler = SCHEDULERS[kind]
-    try:
-        return shell.converse(scheduler.max_array_size()), []
-    except SchedulerSilent as error:
-        return 1000, [
-            f"{error}; arrays of at most 1000 are assumed (submit: {{max_array_size: …}} says otherwise)"
-        ]
-
-
 def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
-    sent = {number for number, one in newest(store, ledger).items() if not one.submission.refused}
+    sent = sent_trials(store, ledger)
     settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = [trial for number, trial in settled.trials.items() if not trial.retired and number not in sent]
-    tasks = [(trial, ledger.attempts.get(trial.number, 1)) for trial in unsent]
-    jobs = maker.jobs(tasks, next_job(store, ledger))
+    wanted = [Wanted(one.number, ledger.attempts.get(one.number, 1), ledger.asks(one)) for one in unsent]
+    jobs = maker.jobs(wanted, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
 
 
@@ -262,52 +242,14 @@ def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozens
     return Settled(lines, trials, new, len(asked) - new, len(gone))
 
 
-def next_job(store: Store, ledger: Ledger) -> int:
-    """Return the number of the next job; none is ever used twice."""
-    names = {*store.job_names(), *ledger.jobs, *(one.job for one in ledger.submissions.values())}
-    last: int = (ledger.planned or {}).get("last_job", 0)
-    return max([last, *(int(name[1:]) for name in names)]) + 1
-
-
-class JobMaker:
-    """Cuts trials into jobs and renders their scripts."""
-
-    def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limit: int) -> None:
-        self.grid, self.limit = grid, limit
-        workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
-        self.workdir = workdir.absolute()
-        if not self.workdir.is_dir():
-            raise source.error(("workdir",), f"the workdir {str(self.workdir)!r} is not a folder", "make it first")
-        self.python = grid.scheduler.python
-        if grid.scheduler.kind == "local" and self.python == "python3":
-            self.python = sys.executable
-        self.renderer = render.Renderer(grid, {**store.paths, "workdir": str(self.workdir)}, self.python, template)
-
-    def jobs(self, tasks: Sequence[tuple[Trial, int]], first: int) -> list[Job]:
-        """Cut (trial, attempt) pairs into jobs: a group of equal resources each, in chunks that fit."""
-        groups: dict[Resources, list[tuple[int, int]]] = {}
-        for trial, attempt in tasks:
-            groups.setdefault(trial.resources, []).append((trial.number, attempt))
-        size = self.limit
-        if self.grid.submit.max_queued:
-            size = min(size, self.grid.submit.max_queued)
-        chunks = [
-            (resources, group[start : start + size])
-            for resources, group in groups.items()
-            for start in range(0, len(group), size)
-        ]
-        return [
-            Job(f"j{number:04d}", resources, tuple(chunk))
-            for number, (resources, chunk) in enumerate(chunks, first)
-        ]
-
-    def render(self, job: Job) -> str:
-        """Render a job's script."""
-        return self.renderer(job)
-
-
 def _write(
-    store: Store, settled: Settled, jobs: list[Job], scripts: list[str], data: bytes, event: dict[str, Any]
+    store: Store,
+    settled: Settled,
+    jobs: list[Job],
+    scripts: list[str],
+    driver: str,
+    data: bytes,
+    event: dict[str, Any],
 ) -> None:
     """Write a plan. The journal's line comes last and makes it count; until then the old plan holds."""
     old = store.ledger()[0]
@@ -317,6 +259,8 @@ def _write(
     offsets = store.trials().offsets
     for job, script in zip(jobs, scripts, strict=True):
         store.write_job(job, script, offsets)
+    if driver:
+        store.write_script(DRIVER, driver)
     store.note(**event)
     for name in old.jobs:
         if not any(one.job == name for one in old.submissions.values()):
@@ -335,6 +279,7 @@ def _event(
     return {
         "event": "planned",
         "jobs": [job.name for job in jobs],
+        "workers": {job.name: job.workers for job in jobs if job.workers},
         "last_job": int(jobs[-1].name[1:]) if jobs else 0,
         "new": settled.new,
         "kept": settled.kept,
@@ -342,11 +287,13 @@ def _event(
         "set": list(overrides),
         "template": str(template.absolute()) if template else None,
         "workdir": str(maker.workdir),
-        "max_array_size": maker.limit,
+        "limits": asdict(maker.limits),
         "objective": grid.objective.model_dump(),
         "kind": grid.scheduler.kind,
         "environment": grid.environment,
         "submit": grid.submit.model_dump(),
+        "retry": (grid.retry or RetrySpec()).model_dump(),
+        "auto_retry": grid.retry is not None,
     }
 
 

@@ -15,6 +15,7 @@ from sweep.model import Objective, State
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import Seen, Snapshot, observe
+from sweep.verbs.poll import POLL_EVERY_S
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def report(
     """
     from sweep import leaderboard
 
-    snapshot = observe(store, shell)
+    snapshot = observe(store, shell, recent_s=POLL_EVERY_S)
     objective = snapshot.settings.objective
     entries = _entries(store, snapshot, snapshot.seen if retired else snapshot.active)
     made = Report(

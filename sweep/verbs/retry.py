@@ -1,33 +1,45 @@
-"""retry: plan another attempt of trials that failed, were cancelled or got lost. `sweep submit` sends it."""
+"""retry: plan another attempt of trials that did not end well, by cause; `submit` sends it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from sweep import recovery
 from sweep.errors import UsageError
+from sweep.fit import Wanted
 from sweep.ledger import Ledger
-from sweep.model import State
+from sweep.model import Cause, State
 from sweep.shell import Shell
 from sweep.store import Store
-from sweep.verbs.observe import Seen, observe, pick
-from sweep.verbs.plan import JobMaker, next_job, read_grid
+from sweep.verbs.jobs import limits_of, maker_of, next_job
+from sweep.verbs.observe import Seen, Snapshot, observe, pick
 
-RETRIED = (State.FAILED, State.CANCELLED, State.LOST)
+OWN_ERRORS = tuple(cause for cause, rule in recovery.RULE_OF.items() if rule == "error")
+CANCELLED = (Cause.CANCELLED,)
+
+#: What there may be another attempt of; PAUSED ones take it by themselves, at the next `submit`.
+RETRIED = (State.FAILED, State.CANCELLED, State.LOST, State.PAUSED)
 
 
 @dataclass
 class RetryReport:
-    """Which trials get another attempt, in which jobs."""
+    """Which trials get another attempt, in which jobs, and which do not, by reason."""
 
-    trials: list[int]
-    jobs: list[str]
+    trials: list[int] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    raised: dict[int, dict[str, int]] = field(default_factory=dict)
+    spared: dict[str, list[int]] = field(default_factory=dict)
 
 
-def retry(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> RetryReport:
-    """Plan the next attempt of these trials, or of all that failed, were cancelled or got lost.
+def retry(store: Store, shell: Shell, wanted: Sequence[str] = (), *, also: Sequence[Cause] = ()) -> RetryReport:
+    """Plan the next attempt of these trials; of none named, of all that the grid's rules give another one.
+
+    Parameters
+    ----------
+    also : sequence of Cause
+        Causes that the rules leave alone, and that are tried again this time.
 
     Raises
     ------
@@ -41,18 +53,67 @@ def retry(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> RetryReport
             planned = store.trials()
             numbers = {pick(planned, text).number for text in wanted}
             chosen = [_retryable(one) for one in snapshot.seen if one.trial.number in numbers]
-        if not chosen:
-            return RetryReport([], [])
-        ledger = store.ledger()[0]
-        maker = _maker(store, ledger)
-        tasks = [(one.trial, one.attempt + 1) for one in chosen]
-        jobs = maker.jobs(tasks, next_job(store, ledger))
-        offsets = store.trials().offsets
-        for job in jobs:
-            store.write_job(job, maker.render(job), offsets)
-        names = [job.name for job in jobs]
-        store.note(event="retried", trials=[[trial.number, attempt] for trial, attempt in tasks], jobs=names)
-    return RetryReport([one.trial.number for one in chosen], names)
+        causes = {*also, Cause.LOST}
+        return again(store, [(one, bool(wanted) or one.verdict.cause in causes) for one in chosen])
+
+
+def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> RetryReport:
+    """Plan the attempts that the rules give without anyone's asking, of trials in these states.
+
+    The caller holds the lock.
+    """
+    return again(store, [(one, False) for one in snapshot.of(*states)])
+
+
+def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
+    """Plan another attempt of each trial that the rules, or a person (True), give one. The lock is held."""
+    report = RetryReport()
+    ledger = store.ledger()[0]
+    event = ledger.planned or {}
+    rules, limits = event.get("retry") or RULES, limits_of(event)
+    side_by_side = event["submit"].get("per_worker", 1) if event["submit"]["placement"] == "packed" else 1
+    most = replace(limits, memory_mib=limits.memory_mib and limits.memory_mib // side_by_side)
+    todo: list[tuple[Wanted, Seen]] = []
+    for one, told in chosen:
+        number = one.trial.number
+        asks = recovery.decide(
+            one.verdict, ledger.asks(one.trial), ledger.causes.get(number, []), rules, most, told=told
+        )
+        if isinstance(asks, str):
+            report.spared.setdefault(asks, []).append(number)
+        else:
+            todo.append((Wanted(number, one.attempt + 1, asks, recovery.avoided(one.verdict)), one))
+    if todo:
+        _plan(store, ledger, todo, report)
+    return report
+
+
+def _plan(store: Store, ledger: Ledger, todo: Sequence[tuple[Wanted, Seen]], report: RetryReport) -> None:
+    maker = maker_of(store, ledger)
+    jobs = maker.jobs([wanted for wanted, _ in todo], next_job(store, ledger))
+    offsets = store.trials().offsets
+    for job in jobs:
+        store.write_job(job, maker.render(job), offsets)
+    why: list[tuple[int, str, dict[str, int]]] = []
+    for wanted, one in todo:
+        asked = ledger.asks(one.trial)
+        raised = {
+            name: getattr(wanted.resources, name)
+            for name in ("memory_mib", "walltime_s")
+            if getattr(wanted.resources, name) > getattr(asked, name)
+        }
+        why.append((wanted.number, recovery.RULE_OF.get(one.verdict.cause, "told"), raised))
+        report.trials.append(wanted.number)
+        if raised:
+            report.raised[wanted.number] = raised
+    report.jobs = [job.name for job in jobs]
+    trials = [[wanted.number, wanted.attempt] for wanted, _ in todo]
+    store.note(event="retried", trials=trials, jobs=report.jobs, why=why, workers=workers_of(jobs))
+
+
+def workers_of(jobs: Sequence[Any]) -> dict[str, int]:
+    """Say how many workers each packed job has."""
+    return {job.name: job.workers for job in jobs if job.workers}
 
 
 def _retryable(one: Seen) -> Seen:
@@ -64,10 +125,11 @@ def _retryable(one: Seen) -> Seen:
     return one
 
 
-def _maker(store: Store, ledger: Ledger) -> JobMaker:
-    event = ledger.planned or {}
-    grid, source, _ = read_grid(
-        store.path / "grid.yaml", [*event["set"], f"workdir={json.dumps(event['workdir'], ensure_ascii=False)}"]
-    )
-    template = Path(event["template"]) if event["template"] else None
-    return JobMaker(grid, source, store, template, event["max_array_size"])
+#: The rules of a sweep that was planned before there were any; grid/schema.py has the same as defaults.
+RULES: recovery.Rules = {
+    "out_of_memory": {"times": 3, "factor": 1.5},
+    "walltime": {"times": 2, "factor": 2.0},
+    "node_failure": {"times": 3},
+    "error": {"times": 0},
+    "resume": {"times": 1000},
+}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sweep.model import State
+from sweep.failures import in_common, kind_of
+from sweep.model import State, TaskRef, Word
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import Seen, Snapshot, observe
+from sweep.verbs.poll import POLL_EVERY_S
+from sweep.verbs.why import last_lines
+
+#: Of a failed trial's log, so many lines are shown beside the reason.
+LOG_LINES = 3
 
 #: More running trials than anyone reads; --json has them all.
 SHOWN = 20
@@ -26,6 +33,7 @@ class StatusReport:
     failures: list[dict[str, Any]]
     planned_because: dict[str, int]
     queued_because: dict[str, int]
+    ended: dict[str, float]
     time_left_s: float | None
     retired: int
     retired_alive: int
@@ -39,9 +47,17 @@ class StatusReport:
         return sum(self.counts.get(state.value, 0) for state in (State.SUBMITTING, State.QUEUED, State.RUNNING))
 
 
-def status(store: Store, shell: Shell) -> StatusReport:
-    """Look at a sweep, asking the scheduler a constant number of questions."""
-    snapshot = observe(store, shell)
+def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
+    """Look at a sweep, asking the scheduler a constant number of questions, and none if it just was asked.
+
+    Parameters
+    ----------
+    usage : bool
+        Ask, too, what the running trials use just now, where the scheduler's poll does not say: `sstat`.
+    """
+    snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
+    running = snapshot.of(State.RUNNING)
+    told = _asked_usage(shell, snapshot, running) if usage else {}
     counts = {state.value: len(snapshot.of(state)) for state in State}
     alive = (State.QUEUED, State.RUNNING)
     retired = [one for one in snapshot.seen if one.trial.retired]
@@ -49,10 +65,11 @@ def status(store: Store, shell: Shell) -> StatusReport:
         name=store.name,
         trials=len(snapshot.active),
         counts={state: count for state, count in counts.items() if count},
-        running=[_running(one) for one in snapshot.of(State.RUNNING)],
-        failures=_failures(snapshot),
+        running=[_running(one, told) for one in running],
+        failures=_failures(store, snapshot),
         planned_because=_tally([one.verdict.reason for one in snapshot.of(State.PLANNED)]),
         queued_because=_tally([one.verdict.reason for one in snapshot.of(State.QUEUED)]),
+        ended=_ended(snapshot),
         time_left_s=time_left_s(snapshot),
         retired=len(retired),
         retired_alive=sum(one.verdict.state in alive for one in retired),
@@ -62,36 +79,90 @@ def status(store: Store, shell: Shell) -> StatusReport:
     )
 
 
-def _running(one: Seen) -> dict[str, Any]:
+def _asked_usage(shell: Shell, snapshot: Snapshot, running: list[Seen]) -> dict[TaskRef, Word]:
+    tasks = [one.sent.task for one in running if one.sent and one.sent.task and not one.sent.submission.workers]
+    return shell.converse(snapshot.settings.scheduler.usage(tasks))
+
+
+def _running(one: Seen, told: Mapping[TaskRef, Word]) -> dict[str, Any]:
     verdict, attempt = one.verdict, one.evidence.attempt if one.evidence else None
+    word = told.get(one.sent.task) if one.sent and one.sent.task else None
+    asks = one.trial.resources
     # Of the record's own moment: its CPU time is as old as its last heartbeat.
-    percent = 100 * attempt.cpu_s / attempt.elapsed_s if attempt and attempt.cpu_s and attempt.elapsed_s else None
+    elapsed_s = attempt.elapsed_s if attempt and attempt.elapsed_s else verdict.elapsed_s
+    cpu_s, peak_mib, by = verdict.cpu_s, verdict.peak_memory_mib, verdict.witness
+    if word and word.cpu_s is not None:
+        elapsed_s, cpu_s, by = verdict.elapsed_s, word.cpu_s, "scheduler"
+        peak_mib = word.peak_memory_mib or peak_mib
     return {
         "trial": one.trial.number,
         "id": one.trial.id,
         "params": one.trial.params,
         "elapsed_s": verdict.elapsed_s,
-        "cpu_s": verdict.cpu_s,
-        "cpu_percent": percent,
-        "memory_mib": (attempt.memory_mib if attempt else None) or verdict.peak_memory_mib,
-        "walltime_s": one.trial.resources.walltime_s,
-        "asked_memory_mib": one.trial.resources.memory_mib,
+        "cpu_s": cpu_s,
+        "cpu_percent": efficiency(cpu_s, elapsed_s, asks.cpus),
+        "memory_mib": (attempt.memory_mib if attempt and not word else None) or peak_mib,
+        "peak_memory_mib": peak_mib,
+        "memory_percent": 100 * peak_mib / asks.memory_mib if peak_mib else None,
+        "witness": by,
+        "walltime_s": asks.walltime_s,
+        "asked_memory_mib": asks.memory_mib,
         "host": verdict.host,
         "job": str(one.sent.task) if one.sent and one.sent.task else "",
         "reason": verdict.reason,
     }
 
 
-def _failures(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Group failures by reason, the commonest first."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for one in snapshot.of(State.FAILED, State.LOST, State.CANCELLED):
-        groups.setdefault((one.verdict.state.value, one.verdict.reason), []).append(one.trial.number)
-    rows = [
-        {"state": state, "reason": reason, "count": len(numbers), "trials": numbers}
-        for (state, reason), numbers in groups.items()
+def efficiency(cpu_s: float | None, elapsed_s: float | None, cpus: int) -> float | None:
+    """Return the CPU time used over that allotted, in %."""
+    return None if cpu_s is None or not elapsed_s else 100.0 * cpu_s / (elapsed_s * cpus)
+
+
+def _ended(snapshot: Snapshot) -> dict[str, float]:
+    """Return the medians of what the trials that are done used, and of its share of what they asked for."""
+    done = [(one.verdict, one.trial.resources) for one in snapshot.of(State.DONE)]
+    values: dict[str, list[float | None]] = {
+        "elapsed_s": [verdict.elapsed_s for verdict, _ in done],
+        "cpu_s": [verdict.cpu_s for verdict, _ in done],
+        "cpu_percent": [efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus) for verdict, asks in done],
+        "peak_memory_mib": [verdict.peak_memory_mib for verdict, _ in done],
+        "memory_percent": [100 * (verdict.peak_memory_mib or 0.0) / asks.memory_mib for verdict, asks in done],
+    }
+    known = {name: [value for value in some if value] for name, some in values.items()}
+    return {name: statistics.median(some) for name, some in known.items() if some}
+
+
+def _failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Group failures by cause and reason, the commonest first, with what each group's trials share."""
+    groups: dict[tuple[str, str, str], list[Seen]] = {}
+    for one in snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED):
+        key = (one.verdict.state.value, one.verdict.cause.value, kind_of(one.verdict.reason))
+        groups.setdefault(key, []).append(one)
+    everyone = [one.trial.params for one in snapshot.active]
+    rows: list[dict[str, Any]] = [
+        {
+            "state": state,
+            "cause": cause,
+            "reason": reason if len(some) > 1 else some[0].verdict.reason,
+            "count": len(some),
+            "trials": [one.trial.number for one in some],
+            "shared": asdict(shared)
+            if (shared := in_common([one.trial.params for one in some], everyone))
+            else None,
+        }
+        for (state, cause, reason), some in groups.items()
     ]
-    return sorted(rows, key=lambda row: (-len(row["trials"]), row["reason"]))
+    rows.sort(key=lambda row: (-row["count"], row["reason"]))
+    by_number = {one.trial.number: one.trial for one in snapshot.active}
+    for row in rows[:SHOWN]:
+        if row["state"] == State.FAILED.value:
+            row["log_tail"] = last_lines(store, by_number[row["trials"][0]], LOG_LINES)
+    return rows
+
+
+def _shared(failed: list[dict[str, Any]], everyone: list[dict[str, Any]]) -> dict[str, Any] | None:
+    shared = in_common(failed, everyone)
+    return asdict(shared) if shared else None
 
 
 def _tally(reasons: list[str]) -> dict[str, int]:

@@ -3,51 +3,72 @@
 ::
 
     for every doubt:   ask for its token ─▶ adopt the job, or free its trials
+    what paused:       another attempt, which goes on where it was
     for every unit:    journal "submitting" with a fresh token, synced ─▶ call ─▶ journal the id
+    what has no room:  stays planned; the driver job, if there is one, comes back for it
 """
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
-from sweep.ledger import Ledger
+from sweep.errors import SchedulerSilent
+from sweep.ledger import DRIVER, Ledger
 from sweep.model import State
-from sweep.schedulers import Request, Scheduler
+from sweep.schedulers import Scheduler
 from sweep.shell import Shell
 from sweep.store import Store
-from sweep.verbs.observe import Settings, observe, settings
+from sweep.verbs.observe import Settings, Snapshot, observe, settings
+from sweep.verbs.retry import by_itself
+from sweep.verbs.send import Sender, Unit, request
 
 #: A submit command that outlives a killed `sweep submit` has given up by then: its time-out, and some.
 IN_FLIGHT_S = 90.0
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What one call submits: a job's whole array (index None), or one of its tasks."""
-
-    job: str
-    index: int | None
-    trials: int
-
-
 @dataclass
 class SubmitReport:
-    """What was sent and what was not."""
+    """What was sent and what was not.
 
-    sent: list[dict[str, object]] = field(default_factory=list)
+    Attributes
+    ----------
+    alive : int
+        How many trials were queued or running before.
+    watch : bool
+        What is queued or running may come back, by the grid's `retry`.
+    stuck : bool
+        Sending the rest again would end as it did before.
+    """
+
+    sent: list[dict[str, Any]] = field(default_factory=list)
     trials_sent: int = 0
     trials_left: int = 0
     adopted: int = 0
+    resumed: int = 0
+    retried: dict[str, Any] = field(default_factory=dict)
     why_left: str = ""
+    driver: str = ""
+    alive: int = 0
+    watch: bool = False
+    stuck: bool = False
     dry_run: bool = False
 
 
-def submit(store: Store, shell: Shell, *, dry_run: bool = False) -> SubmitReport:
+def submit(
+    store: Store, shell: Shell, *, dry_run: bool = False, patience_s: float = 0.0, retry: bool = False
+) -> SubmitReport:
     """Send what is planned, as far as there is room for it.
+
+    Parameters
+    ----------
+    patience_s : float
+        How long a call that is refused for now is repeated.
+    retry : bool
+        First plan again what failed, as far as the grid's rules do so by themselves; nobody is watching.
 
     Raises
     ------
@@ -58,27 +79,60 @@ def submit(store: Store, shell: Shell, *, dry_run: bool = False) -> SubmitReport
     """
     report = SubmitReport(dry_run=dry_run)
     if dry_run:
-        ledger = store.ledger()[0]
-        _describe(store, ledger, settings(ledger), report)
+        _describe(store, report)
         return report
     with store.lock():
         ledger = store.ledger()[0]
         has = settings(ledger)
+        _end_own_driver(store, ledger)
         report.adopted = _resolve_doubts(store, shell, has.scheduler, ledger)
-        _send_all(store, shell, has, report, _room(store, shell, has))
+        snapshot = observe(store, shell)
+        report.alive = len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
+        report.resumed = len(by_itself(store, snapshot, (State.PAUSED,)).trials)
+        if retry and has.auto_retry:
+            report.retried = asdict(by_itself(store, snapshot, (State.FAILED,)))
+        report.watch = has.auto_retry
+        stuck = _release(store, snapshot, unattended=retry)
+        _send_all(store, shell, has, report, snapshot, patience_s)
+        report.why_left, report.stuck = report.why_left or stuck, bool(stuck)
     return report
 
 
 def units(store: Store, ledger: Ledger, has: Settings) -> Iterator[Unit]:
     """Yield what is planned and was not sent, in the plan's order."""
     for job in ledger.jobs:
-        size = len(store.tasks(job))
-        sent = ledger.sent(job)
-        if has.placement == "array" and size > 1:
-            if None not in sent:
-                yield Unit(job, None, size)
+        size, sent = len(store.tasks(job)), ledger.sent(job)
+        if job in ledger.workers:
+            open_ = sum(number not in ledger.settled for number, _ in store.tasks(job))
+            if open_ and not sent:
+                yield Unit(job, trials=open_, workers=ledger.workers[job])
+            continue
+        left = [index for index in range(size) if not any(one.covers(index) for one in sent)]
+        if has.placement == "each" or size == 1:
+            yield from (Unit(job, index=index) for index in left)
+        elif len(left) == size:
+            yield Unit(job, trials=size)
         else:
-            yield from (Unit(job, index, 1) for index in range(size) if index not in sent)
+            yield from (Unit(job, trials=last - first + 1, span=(first, last)) for first, last in _runs(left))
+
+
+def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of consecutive numbers.
+
+    >>> list(_runs([3, 4, 5, 8]))
+    [(3, 5), (8, 8)]
+    """
+    starts = [i for i in indices if i - 1 not in set(indices)]
+    ends = [i for i in indices if i + 1 not in set(indices)]
+    yield from zip(starts, ends, strict=True)
+
+
+def _end_own_driver(store: Store, ledger: Ledger) -> None:
+    """If this is the driver job itself, say so: it is no longer one that will come."""
+    name = os.environ.get("SWEEP_DRIVER")
+    for one in ledger.submissions.values():
+        if name and one.job == DRIVER and one.job_name in name and not one.dead:
+            store.note(event="over", token=one.token)
 
 
 def _resolve_doubts(store: Store, shell: Shell, scheduler: Scheduler, ledger: Ledger) -> int:
@@ -102,70 +156,73 @@ def _resolve_doubts(store: Store, shell: Shell, scheduler: Scheduler, ledger: Le
     return len(found)
 
 
-def _room(store: Store, shell: Shell, has: Settings) -> int | None:
-    """Return how many tasks more may be queued; None: as many as there are."""
-    if has.max_queued is None:
-        return None
-    snapshot = observe(store, shell)
-    queued = [one for one in snapshot.seen if one.verdict.state in (State.QUEUED, State.RUNNING, State.SUBMITTING)]
-    return max(0, has.max_queued - len(queued))
+def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> str:
+    """Let packed jobs be sent again whose workers ended before all trials had their turn.
+
+    With nobody watching, workers that began no trial at all are not: they would end the same way for ever.
+    Returns what to say about those.
+    """
+    left = {
+        one.sent.submission.token: one.sent.submission
+        for one in snapshot.of(State.PLANNED)
+        if one.sent and one.sent.submission.workers and one.sent.submission.job_id and not one.sent.submission.dead
+    }
+    began = {one.evidence.attempt.job_name for one in snapshot.seen if one.evidence and one.evidence.attempt}
+    began |= {one.sent.submission.job_name for one in snapshot.seen if one.sent and not one.evidence}
+    stuck = ""
+    for token, submission in left.items():
+        if unattended and submission.job_name not in began:
+            stuck = (
+                f"the workers of job {submission.job_id} began no trial; {store.job_log(submission.job)} says more"
+            )
+        else:
+            store.note(event="over", token=token)
+    return stuck
 
 
-def _send_all(store: Store, shell: Shell, has: Settings, report: SubmitReport, room: int | None) -> None:
+def _send_all(
+    store: Store, shell: Shell, has: Settings, report: SubmitReport, snapshot: Snapshot, patience_s: float
+) -> None:
     ledger = store.ledger()[0]
     waiting = list(units(store, ledger, has))
     report.trials_left = sum(unit.trials for unit in waiting)
-    refusal: SchedulerRefused | None = None
-    refused_job = ""
-    for unit in waiting:
-        if unit.job == refused_job:
-            continue  # its script is what was refused; the other groups have their own
-        if room is not None and unit.trials > room:
-            report.why_left = f"max_queued is {has.max_queued}, and there is room for {room} more"
-            break
-        try:
-            _send(store, shell, has.scheduler, unit, report)
-        except SchedulerBusy as error:
-            report.why_left = str(error)
-            break
-        except SchedulerRefused as error:
-            refusal, refused_job = refusal or error, unit.job
-            continue
-        report.trials_left -= unit.trials
-        if room is not None:
-            room -= unit.trials
-    if refusal:
-        raise refusal
-
-
-def _send(store: Store, shell: Shell, scheduler: Scheduler, unit: Unit, report: SubmitReport) -> None:
-    token = secrets.token_hex(4)
-    request = _request(store, unit, token)
-    store.note(event="submitting", token=token, job=unit.job, index=unit.index, job_name=request.job_name)
+    room = None if has.max_queued is None else max(0, has.max_queued - snapshot.in_queue)
+    if has.driver and room is not None and (room < sum(unit.tasks for unit in waiting) or has.auto_retry):
+        room = max(0, room - 1)  # the driver's own place
+    sender = Sender(store, shell, has, room, patience_s)
     try:
-        job_id = shell.converse(scheduler.submit(request))
-    except (SchedulerBusy, SchedulerRefused) as error:
-        store.note(event="refused", token=token, reason=str(error))
-        raise
-    except BaseException:  # no answer, or Ctrl-C: the client has ended, or was ended by shell.py
-        store.note(event="unanswered", token=token)
-        raise
-    store.note(event="submitted", token=token, id=job_id)
-    report.sent.append({"job": unit.job, "index": unit.index, "trials": unit.trials, "id": job_id})
-    report.trials_sent += unit.trials
+        for unit in waiting:
+            sender.send(unit)
+            if sender.full:
+                break
+    finally:
+        report.sent = sender.sent
+        report.trials_sent = sum(one["trials"] for one in sender.sent)
+        report.trials_left -= report.trials_sent
+        report.why_left = sender.full
+    coming_back = report.trials_left or (has.auto_retry and (report.trials_sent or report.alive))
+    if has.driver and coming_back and not snapshot.drivers:
+        report.driver = sender.send_driver(_last_job(sender, snapshot))
+    if sender.refusal:
+        raise sender.refusal
 
 
-def _request(store: Store, unit: Unit, token: str) -> Request:
-    name = f"{store.name}.{unit.job}.{token}"
-    return Request(str(store.script(unit.job)), name, unit.index, str(store.job_log(unit.job)))
+def _last_job(sender: Sender, snapshot: Snapshot) -> str:
+    """Return the job after which the driver is to run: the last one sent, or the last that still lives."""
+    if sender.sent:
+        return str(sender.sent[-1]["id"])
+    living = snapshot.of(State.QUEUED, State.RUNNING)
+    ids = [one.sent.submission.job_id for one in living if one.sent]
+    return ids[-1] if ids else ""
 
 
-def _describe(store: Store, ledger: Ledger, has: Settings, report: SubmitReport) -> None:
+def _describe(store: Store, report: SubmitReport) -> None:
     """List the commands that would be run."""
+    ledger = store.ledger()[0]
+    has = settings(ledger)
     for unit in units(store, ledger, has):
-        talk = has.scheduler.submit(_request(store, unit, "TOKEN"))
-        report.sent.append(
-            {"job": unit.job, "index": unit.index, "trials": unit.trials, "command": list(next(talk).argv)}
-        )
+        talk = has.scheduler.submit(request(store, unit, "TOKEN", has.throttle))
+        argv = list(next(talk).argv)
+        report.sent.append({"job": unit.job, "index": unit.index, "trials": unit.trials, "command": argv})
         talk.close()
         report.trials_left += unit.trials

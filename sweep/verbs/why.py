@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sweep.errors import NoSuch
+from sweep.model import Trial
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import observe, pick
@@ -26,6 +27,9 @@ def why(store: Store, shell: Shell, wanted: str) -> dict[str, Any]:
         "id": trial.id,
         "state": one.verdict.state.value,
         "reason": one.verdict.reason,
+        "cause": one.verdict.cause.value,
+        "cancelled_by": snapshot.ledger.cancelled.get(trial.number, ""),
+        "retries": snapshot.ledger.causes.get(trial.number, []),
         "retired": trial.retired,
         "params": trial.params,
         "replicate": trial.replicate,
@@ -45,6 +49,17 @@ def _this_attempt(lines: list[str]) -> list[str]:
     """Leave out what earlier attempts wrote; node.py draws a line before each but the first."""
     starts = [index for index, line in enumerate(lines) if line.startswith("--- attempt ")]
     return lines[starts[-1] :] if starts else lines
+
+
+def last_lines(store: Store, trial: Trial, lines: int) -> list[str]:
+    """Return the end of what a trial wrote in its last attempt; nothing if it wrote nothing."""
+    path = store.trial_log(trial)
+    if not path.is_file():
+        return []
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - 20_000))
+        text = log.read().decode("utf-8", "replace").splitlines()
+    return [line for line in _this_attempt(text) if line.strip()][-lines:]
 
 
 def tail(store: Store, wanted: str, lines: int | None) -> tuple[list[str], str]:

@@ -1,0 +1,122 @@
+"""Trials and limits → jobs that the scheduler will take (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from sweep.errors import GridError
+from sweep.grid import Grid, Source, units
+from sweep.model import Job, Limits, Resources
+
+#: A worker's time beside its trials': to start, to look for the next one, to write the last record.
+SLACK_S = 60
+SLACK_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An attempt that is to be run: what it asks for, and the nodes it should not get."""
+
+    number: int
+    attempt: int
+    resources: Resources
+    avoid: tuple[str, ...] = ()
+
+
+def limits(grid: Grid, told: Limits) -> Limits:
+    """Put what the grid says of the limits over what the scheduler told."""
+    given = grid.scheduler.limits
+    return replace(
+        told,
+        max_array_size=grid.submit.max_array_size or told.max_array_size,
+        max_queued=grid.submit.max_queued or told.max_queued,
+        walltime_s=units.walltime_s(given.walltime) if given.walltime else told.walltime_s,
+        memory_mib=units.memory_mib(given.memory) if given.memory else told.memory_mib,
+        cpus=given.cpus or told.cpus,
+        gpus=told.gpus if given.gpus is None else given.gpus,
+    )
+
+
+def cut(grid: Grid, wanted: Iterable[Wanted], most: Limits, first: int) -> list[Job]:
+    """Cut attempts into jobs, numbered from `first`: a group of equal demands each, in chunks that fit.
+
+    A packed job takes its whole group; its workers are what has to fit.
+    """
+    groups: dict[tuple[Resources, tuple[str, ...]], list[tuple[int, int]]] = {}
+    for one in wanted:
+        groups.setdefault((one.resources, one.avoid), []).append((one.number, one.attempt))
+    packed = grid.submit.placement == "packed"
+    jobs: list[Job] = []
+    for (resources, avoid), group in groups.items():
+        size = len(group) if packed else most.max_array_size
+        for start in range(0, len(group), size):
+            chunk = tuple(group[start : start + size])
+            job = Job(f"j{first + len(jobs):04d}", resources, chunk, avoid=avoid)
+            jobs.append(_packed(grid, job, most) if packed else job)
+    return jobs
+
+
+def _packed(grid: Grid, job: Job, most: Limits) -> Job:
+    """Give a job its workers: no more than have something to do, or than may be queued."""
+    asked, one, side_by_side = grid.submit, job.resources, grid.submit.per_worker
+    allowed = min(most.max_array_size, most.max_queued or most.max_array_size)
+    workers = max(1, min(asked.workers, math.ceil(len(job.tasks) / side_by_side), allowed))
+    rounds = math.ceil(len(job.tasks) / (workers * side_by_side))
+    walltime_s = rounds * one.walltime_s + max(SLACK_S, math.ceil(SLACK_SHARE * rounds * one.walltime_s))
+    if asked.worker_walltime:
+        walltime_s = units.walltime_s(asked.worker_walltime)
+    elif most.walltime_s is not None:
+        walltime_s = max(one.walltime_s, min(walltime_s, most.walltime_s))
+    asks = Resources(walltime_s, one.memory_mib * side_by_side, one.cpus * side_by_side, one.gpus * side_by_side)
+    return replace(job, workers=workers, worker_asks=asks)
+
+
+def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None:
+    """Refuse here what the scheduler would refuse later, or hold for ever.
+
+    Raises
+    ------
+    GridError
+        A job asks for more than the queue or any of its nodes has.
+    """
+    where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
+    for job in jobs:
+        for key, have, shown in (
+            ("walltime", most.walltime_s, _clock),
+            ("memory", most.memory_mib, lambda mib: f"{mib:,} MiB"),
+            ("cpus", most.cpus, lambda n: f"{n} CPUs"),
+            ("gpus", most.gpus, lambda n: f"{n} GPUs"),
+        ):
+            name = {"walltime": "walltime_s", "memory": "memory_mib"}.get(key, key)
+            asked, alone = getattr(job.asks, name), getattr(job.resources, name)
+            if have is not None and asked > have:
+                raise _too_much(source, key, shown(asked), shown(have), where, packed=alone <= have)
+        if job.workers and job.asks.walltime_s < job.resources.walltime_s:
+            raise source.error(
+                ("submit", "worker_walltime"),
+                f"a worker has {job.asks.walltime}, and one trial asks for {job.resources.walltime}",
+                "give the workers more, or the trials less",
+            )
+
+
+def _too_much(source: Source, key: str, asked: str, have: str, where: str, *, packed: bool) -> GridError:
+    what = f"{where} allows {have}" if key == "walltime" else f"no node of {where} has more than {have}"
+    hint = f"or say what holds, in scheduler: {{limits: {{{key}: …}}}}"
+    if packed:
+        at = ("submit", "worker_walltime" if key == "walltime" else "per_worker")
+        return source.error(at, f"a worker asks for {asked}, and {what}", f"give it fewer trials at once, {hint}")
+    return source.error(
+        ("resources", key), f"a trial asks for {asked}, and {what}", f"ask for less, name another queue, {hint}"
+    )
+
+
+def _clock(seconds: int) -> str:
+    return Resources(seconds, 0, 0).walltime
+
+
+def waves(jobs: Sequence[Job], most: Limits) -> int:
+    """Return in how many waves the jobs' tasks go out, as far as the cap on queued ones makes them."""
+    tasks = sum(job.workers or len(job.tasks) for job in jobs)
+    return math.ceil(tasks / most.max_queued) if most.max_queued and tasks else min(1, tasks)

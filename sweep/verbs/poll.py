@@ -1,0 +1,137 @@
+"""poll: what the scheduler says of some tasks, asked no more often than needed, and kept for when it is silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from sweep.errors import NoSuch, SchedulerError, StoreError, UsageError
+from sweep.model import JobState, Outcome, Submission, TaskRef, Word
+from sweep.schedulers import Scheduler
+from sweep.schedulers.base import absent
+from sweep.shell import Shell
+from sweep.store import Store
+
+Words = dict[TaskRef, Word]
+
+#: `status` and `report` ask no scheduler again that was asked so short a time ago.
+POLL_EVERY_S = 10.0
+
+
+def _poll_every_s(scheduler: Scheduler) -> float:
+    """Return how long a word is good enough: not at all where asking costs nobody anything."""
+    given = os.environ.get("SWEEP_POLL_EVERY_S")
+    return _seconds("SWEEP_POLL_EVERY_S", given) if given else 0.0 if scheduler.kind == "local" else POLL_EVERY_S
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the scheduler said of the tasks, now or when it was last asked.
+
+    Attributes
+    ----------
+    words : dict
+        Task → word.
+    gone : dict
+        Task → since when it has been saying that this one ended, or is not there.
+    stale : str
+        Why the words are old ones; empty if they are not.
+    notes : tuple of str
+        What a person should know.
+    fresh : bool
+        Whether they are of just now, and may settle something.
+    """
+
+    words: Words = field(default_factory=dict)
+    gone: dict[TaskRef, float] = field(default_factory=dict)
+    stale: str = ""
+    notes: tuple[str, ...] = ()
+    fresh: bool = True
+
+    def ended(self, task: TaskRef) -> bool:
+        """Whether the scheduler says that it is not in the queue; no, if it says nothing of it."""
+        word = self.words.get(task)
+        return word is not None and word.state in (JobState.ENDED, JobState.ABSENT)
+
+
+def ask(
+    store: Store, shell: Shell, scheduler: Scheduler, asked: Mapping[TaskRef, Submission], recent_s: float
+) -> Told:
+    """Ask about these tasks, unless the kept answer is recent enough, and keep what was said."""
+    if not asked:
+        return Told()
+    at, known, gone = _read_poll(store)
+    age_s = time.time() - at
+    if 0 <= age_s < min(recent_s, _poll_every_s(scheduler)) and asked.keys() <= known.keys():
+        note = f"the scheduler's word is {age_s:.0f} s old; it is asked every {POLL_EVERY_S:.0f} s at most"
+        return Told(known, gone, notes=(note,), fresh=False)
+    try:
+        poll = shell.converse(scheduler.poll(list(asked)))
+    except SchedulerError as error:  # silent, or a word that we do not know yet: nothing is judged by it
+        since = f"; shown as of {time.ctime(at)}" if at else ""
+        return Told(known, gone, stale=f"{error}{since}", fresh=False)
+    words = {task: _checked(word, asked[task]) for task, word in poll.words.items()}
+    now = time.time()
+    gone = {
+        task: gone.get(task, now)
+        for task, word in words.items()
+        if word.state in (JobState.ENDED, JobState.ABSENT)
+    }
+    _write_poll(store, now, words, gone)
+    return Told(words, gone, notes=poll.notes)
+
+
+def _checked(word: Word, submission: Submission) -> Word:
+    """Believe a word only if it is about our job: ids start again when a controller is rebuilt."""
+    if word.job_name and submission.job_name not in word.job_name:
+        return replace(absent(), reason=f"job {submission.job_id} is now another one, {word.job_name!r}")
+    return word
+
+
+def _write_poll(store: Store, at: float, words: Words, gone: dict[TaskRef, float]) -> None:
+    rows = [
+        [
+            task.job_id,
+            task.index,
+            gone.get(task),
+            {name: value for name, value in asdict(word).items() if value},
+        ]
+        for task, word in words.items()
+    ]
+    try:
+        store.write("poll.json", json.dumps({"at": at, "tasks": rows}))
+    except StoreError:
+        return  # a reader without the right to write: she sees the same, and keeps nothing
+
+
+def _read_poll(store: Store) -> tuple[float, Words, dict[TaskRef, float]]:
+    try:
+        kept = json.loads(store.read("poll.json"))
+        words, gone = {}, {}
+        for job_id, index, since, word in kept["tasks"]:
+            task = TaskRef(job_id, index)
+            word["state"] = JobState(word["state"])
+            if "outcome" in word:
+                word["outcome"] = Outcome(word["outcome"])
+            words[task] = Word(**word)
+            if since:
+                gone[task] = since
+        return float(kept["at"]), words, gone
+    except (NoSuch, ValueError, KeyError, TypeError):
+        return 0.0, {}, {}
+
+
+def grace_s(scheduler: Scheduler) -> float:
+    """Return how long a record may be late: the scheduler's own grace, or ``$SWEEP_GRACE_S``."""
+    given = os.environ.get("SWEEP_GRACE_S")
+    return _seconds("SWEEP_GRACE_S", given) if given else scheduler.grace_s
+
+
+def _seconds(name: str, given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise UsageError(f"{name} is {given!r}, not a number of seconds", "unset it, or give one") from None
