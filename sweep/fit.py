@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.errors import GridError
@@ -82,14 +82,18 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None
         A job asks for more than the queue or any of its nodes has.
     """
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
+    if grid.scheduler.kind == "local":
+        where = "this machine"
+    spelled: dict[str, Callable[[int], str]] = {
+        "walltime": lambda seconds: Resources(seconds, 0, 0).walltime,
+        "memory": lambda mib: f"{mib:,} MiB" if mib < 10240 else f"{mib / 1024:,.1f} GiB",
+        "cpus": lambda number: f"{number} CPUs",
+        "gpus": lambda number: f"{number} GPUs",
+    }
     for job in jobs:
-        for key, have, shown in (
-            ("walltime", most.walltime_s, _clock),
-            ("memory", most.memory_mib, lambda mib: f"{mib:,} MiB"),
-            ("cpus", most.cpus, lambda n: f"{n} CPUs"),
-            ("gpus", most.gpus, lambda n: f"{n} GPUs"),
-        ):
+        for key, shown in spelled.items():
             name = {"walltime": "walltime_s", "memory": "memory_mib"}.get(key, key)
+            have = getattr(most, name)
             asked, alone = getattr(job.asks, name), getattr(job.resources, name)
             if have is not None and asked > have:
                 raise _too_much(source, key, shown(asked), shown(have), where, packed=alone <= have)
@@ -102,7 +106,9 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None
 
 
 def _too_much(source: Source, key: str, asked: str, have: str, where: str, *, packed: bool) -> GridError:
-    what = f"{where} allows {have}" if key == "walltime" else f"no node of {where} has more than {have}"
+    what = f"{where} allows {have}" if key == "walltime" else f"{where} has {have}"
+    if key != "walltime" and where != "this machine":
+        what = f"no node of {where} has more than {have}"
     hint = f"or say what holds, in scheduler: {{limits: {{{key}: …}}}}"
     if packed:
         at = ("submit", "worker_walltime" if key == "walltime" else "per_worker")
@@ -110,10 +116,6 @@ def _too_much(source: Source, key: str, asked: str, have: str, where: str, *, pa
     return source.error(
         ("resources", key), f"a trial asks for {asked}, and {what}", f"ask for less, name another queue, {hint}"
     )
-
-
-def _clock(seconds: int) -> str:
-    return Resources(seconds, 0, 0).walltime
 
 
 def waves(jobs: Sequence[Job], most: Limits) -> int:

@@ -45,6 +45,8 @@ def run(call: Call) -> Reply:
     if failure:
         _kill(process)
     exit_code = process.wait()
+    if exit_code < 0 and not failure:  # it had no chance to say what it had done
+        failure = f"was killed by signal {-exit_code}"
     # Job names and paths of others may be in any encoding; ours are compared, never guessed.
     out, err = (text.decode("utf-8", "surrogateescape") for text in output)
     return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began)

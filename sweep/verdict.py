@@ -198,10 +198,12 @@ def _own_cause(evidence: Evidence) -> Cause:
 
 def _at_its_memory(evidence: Evidence) -> bool:
     """Whether it was killed outright while it used all the memory it had asked for, as the kernel does."""
-    attempt = evidence.attempt
-    if not attempt or attempt.signal != signals.SIGKILL or not evidence.memory_mib:
+    attempt, word = evidence.attempt, evidence.word
+    signal = attempt.signal if attempt and attempt.ended else word.signal if word else None
+    if signal != signals.SIGKILL or not evidence.memory_mib:
         return False
-    return (attempt.peak_memory_mib or 0.0) >= NEAR_LIMIT * evidence.memory_mib
+    peak_mib = max(one.peak_memory_mib or 0.0 for one in (attempt, word) if one)
+    return peak_mib >= NEAR_LIMIT * evidence.memory_mib
 
 
 def _result_cause(evidence: Evidence) -> Cause:
@@ -218,9 +220,12 @@ def _ended_how(evidence: Evidence) -> str:
     if attempt.error:
         return attempt.error
     if attempt.signal is not None:
-        most = " at the memory it asked for, most likely for that" if _at_its_memory(evidence) else ""
-        return f"killed by {_signal_name(attempt.signal)}{most}"
+        return f"killed by {_signal_name(attempt.signal)}{_most_likely(evidence)}"
     return f"exit code {attempt.exit_code}"
+
+
+def _most_likely(evidence: Evidence) -> str:
+    return " at the memory it asked for, most likely for that" if _at_its_memory(evidence) else ""
 
 
 def _by_scheduler(evidence: Evidence) -> str:
@@ -357,8 +362,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         _both(_ended, _outcome(Outcome.FAILED)),
         State.FAILED,
-        lambda e: f"{_by_scheduler(e)}; no exit record",
-        _always(Cause.ERROR),
+        lambda e: f"{_by_scheduler(e)}{_most_likely(e)}; no exit record",
+        lambda e: Cause.OUT_OF_MEMORY if _at_its_memory(e) else Cause.ERROR,
     ),
     Row(
         _ended,

@@ -15,7 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.checker import check
+
 ROOT = Path(__file__).parent.parent
+DYING = Path(__file__).parent / "fakes" / "dying.py"
 
 #: A program, not a module to be imported for its examples.
 collect_ignore = ["fakes"]
@@ -72,6 +75,22 @@ class Sandbox:
         """Wait until nothing of the current sweep is left to run."""
         self.sweep("status", "--watch", "--interval", "0.3", timeout_s=timeout_s)
 
+    def room(self, name: str) -> Sandbox:
+        """Make a folder within, with copies of the grid and the program, for a sweep of its own."""
+        room = Sandbox(self.path / name, self.env)
+        for file in ("grid.yaml", "trial.py"):
+            room.write(file, (self.path / file).read_text())
+        return room
+
+    def dying(self, how: str, step: int, *argv: str, **env: str) -> Ran:
+        """Run sweep with something failing at one of its steps: see ``fakes/dying.py``."""
+        return self.run(sys.executable, str(DYING), how, str(step), *argv, env=env)
+
+    def accounted_for(self, name: str = "toy", **options: Any) -> str:
+        """Check the sentence (see ``checker.py``) for a sweep at rest; returns it, in numbers."""
+        reported = self.sweep("report", name, "--retired", "--json").json
+        return check(self.path, self.path / "results" / name, reported, **options)
+
     def states(self) -> dict[str, int]:
         """Count the trials by state."""
         counts: dict[str, int] = self.sweep("status", "--json").json["counts"]
@@ -92,6 +111,8 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         "SWEEP_LOCAL_CPUS": "4",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]]),
         "SWEEP_GRACE_S": "5",
+        "SWEEP_POLL_EVERY_S": "0",
+        "SWEEP_PATIENCE_S": "20",
         "COLUMNS": "120",
     }
     yield Sandbox(folder, env)
@@ -147,10 +168,17 @@ def real_data() -> Path:
 COMMAND = """\
 import json, os, sys, time
 x, how = float(sys.argv[1]), sys.argv[2]
+def note(word):
+    line = " ".join([word, os.environ["SWEEP_TRIAL"], os.environ["SWEEP_ATTEMPT"]]) + "\\n"
+    runs = os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(runs, line.encode())
+    os.close(runs)
+note("begin")
 print("x is", x, "seed", os.environ["SWEEP_SEED"], flush=True)
 if how == "sleep": time.sleep(x)
 if how == "kill": os.kill(os.getpid(), 9)
 if how != "no result": json.dump({"segMeasure": x * x}, open(os.environ["SWEEP_RESULT"], "w"))
+note("end")
 sys.exit(3 if how == "fail" else 0)
 """
 

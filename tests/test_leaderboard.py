@@ -32,6 +32,7 @@ def test_the_best_come_first_and_nothing_is_dropped() -> None:
     assert table["rank"].tolist()[:3] == [1, 2, 3]
     assert table["rank"].isna().tolist() == [False, False, False, True]
     assert table["cpu_percent"].tolist() == [50.0] * 4  # 10 s of CPU in 10 s on 2 CPUs
+    assert table["memory_percent"].tolist() == [512.0] * 4  # 512 MiB of the 100 asked for
     assert table.columns.tolist() == [
         "rank",
         "trial",
@@ -41,6 +42,8 @@ def test_the_best_come_first_and_nothing_is_dropped() -> None:
         "cpu_s",
         "cpu_percent",
         "peak_memory_mib",
+        "memory_percent",
+        "witness",
         "state",
         "reason",
         "id",
@@ -86,7 +89,19 @@ def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
 def test_parameters_that_do_not_vary_are_named_once() -> None:
     view = shown(frame([entry(0, 0.5, x=1, same="a"), entry(1, 0.6, x=2, same="a")], MAXIMIZE), "score")
     assert view.fixed == {"same": "a"}
-    assert view.heads == ["rank", "trial", "x", "score", "elapsed", "CPU", "CPU %", "peak memory", "state"]
+    assert view.heads == [
+        "rank",
+        "trial",
+        "x",
+        "score",
+        "elapsed",
+        "CPU",
+        "CPU %",
+        "peak memory",
+        "of asked",
+        "by",
+        "state",
+    ]
     assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "done"]
 
 

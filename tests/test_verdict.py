@@ -10,6 +10,7 @@ from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, 
 from sweep.verdict import TABLE, judge, metric_of, result_problem
 
 SENT = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7")
+PACKED = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7", workers=4)
 GOOD = {"segMeasure": 0.7}
 CLAIMED = Attempt(1, host="n1", started_at=1000.0)
 TERM = ("SIGTERM",)
@@ -70,6 +71,23 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
     # cancelled too late: it had ended well
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    # it asked to go on, unless someone cancelled it
+    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(75, told=TERM)}, State.PAUSED, "saved where it was"),
+    ({"submission": SENT, "word": PENDING, "attempt": ended(75, told=TERM)}, State.QUEUED, "was requeued"),
+    ({"submission": SENT, "word": CANCELLED, "attempt": ended(75, told=TERM)}, State.CANCELLED, "while it ran"),
+    # what a packed job's worker sees to itself
+    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 15, told=TERM, limit="walltime"), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
+    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 9, told=TERM, limit="memory", peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
+    ({"submission": PACKED, "word": RUNNING, "attempt": ended(75, told=TERM, limit="walltime"), "pooled": True}, State.PAUSED, "saved where it was"),
+    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 15, told=TERM), "pooled": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    ({"attempt": Attempt(1, ended=True, cancelled=True)}, State.CANCELLED, "cancelled before it ran"),
+    # it waits for a worker
+    ({"submission": PACKED, "word": RUNNING, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
+    ({"submission": PACKED, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
+    ({"submission": PACKED, "word": COMPLETED, "pooled": True, "gone_s": 1.0}, State.QUEUED, "are awaited"),
+    ({"submission": PACKED, "word": ABSENT, "pooled": True, "gone_s": LONG}, State.PLANNED, "ended before its turn"),
+    ({"submission": PACKED, "word": CANCELLED, "pooled": True, "gone_s": LONG, "cancel_asked": True}, State.CANCELLED, "before it ran"),
     # the scheduler alone says how it ended
     ({"submission": SENT, "word": CANCELLED}, State.CANCELLED, "cancelled"),
     ({"submission": SENT, "word": TIMEOUT, "attempt": CLAIMED}, State.FAILED, "walltime exceeded"),
@@ -78,6 +96,8 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "word": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "word": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
     ({"submission": SENT, "word": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
+    ({"submission": SENT, "word": word(JobState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "most likely for that; no exit record"),
+    ({"submission": SENT, "word": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL at the memory it asked for"),
     ({"submission": SENT, "word": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "word": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
     # absent is not finished

@@ -1,4 +1,4 @@
-"""SIGTERM: the scheduler's warning before it kills."""
+"""SIGTERM and SIGUSR1: the scheduler's warnings before it kills."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """SIGTERM came; what there is to save has been saved."""
+    """A warning came; what there is to save has been saved."""
 
 
 class Sigterm:
-    """Turns SIGTERM into `Interrupted`: at once, or where the training can be left between two steps."""
+    """Turns a warning into `Interrupted`: at once, or where the training can be left between two steps.
+
+    PBS warns with SIGTERM. Slurm is asked to send SIGUSR1, earlier, to those who wait for it.
+    """
 
     def __init__(self) -> None:
         self.came = False
         self._deferred = False
-        signal.signal(signal.SIGTERM, self._handle)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._handle)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.came = True
@@ -27,7 +31,7 @@ class Sigterm:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, SIGTERM only sets `came`."""
+        """Within, a warning only sets `came`."""
         self._deferred = True
         try:
             yield

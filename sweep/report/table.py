@@ -15,6 +15,8 @@ _SPELLED = {
     "cpu_s": ("CPU", words.duration),
     "cpu_percent": ("CPU %", words.percent),
     "peak_memory_mib": ("peak memory", words.memory),
+    "memory_percent": ("of asked", words.percent),
+    "witness": ("by", words.cell),
 }
 _HIDDEN = ("id", "reason")
 
@@ -53,7 +55,8 @@ def shown(frame: pd.DataFrame, metric: str, top: int | None = None) -> Shown:
         heads.append(head)
         spelled.append([spell(_or_none(value)) for value in part[name].tolist()])
     numeric = [
-        name in _SPELLED or name in ("rank", "trial", metric) or _is_number(frame[name]) for name in columns
+        (name in _SPELLED and name != "witness") or name in ("rank", "trial", metric) or _is_number(frame[name])
+        for name in columns
     ]
     return Shown(heads, numeric, [list(row) for row in zip(*spelled, strict=True)], fixed)
 

@@ -61,9 +61,11 @@ def plan(report: PlanReport) -> RenderableType:
         old = words.count(report.retired_done, "retired trial")
         lines.append(Text(f"{old} with a result: sweep report --retired shows them"))
     if report.ended_badly:
-        lines.append(Text(f"{report.ended_badly} of them ended badly before: sweep retry plans these again"))
+        lines.append(
+            Text(f"{report.ended_badly} of them ended badly before: sweep retry --errors tries them again")
+        )
     if not report.dry_run:
-        then = "submit" if report.jobs else "retry" if report.ended_badly else "status"
+        then = "submit" if report.jobs else "retry --errors" if report.ended_badly else "status"
         lines.append(Text(f"in {report.folder}\nnext: sweep {then}"))
     return Group(*lines)
 

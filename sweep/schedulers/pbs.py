@@ -90,14 +90,14 @@ class Pbs:
 
     def limits(self, place: Place) -> Talk[Limits]:
         """Ask the server, the queue and the nodes for theirs."""
-        call = Call(("qstat", "-B", "-f"))
+        call = Call(("qstat", "-B", "-f", "-F", "json"))
         reply = yield call
         if reply.exit_code != 0:
             raise silent(call, reply)
-        server = next(iter(pbslike.attributes(reply.stdout).values()), {})
+        server = next(iter((pbslike.read_json(reply.stdout, "Server") or {}).values()), {})
         queue = place.queue or server.get("default_queue", "")
-        about = yield Call(("qstat", "-Q", "-f", queue))
-        records = [server, *pbslike.attributes(about.stdout).values()]
+        about = yield Call(("qstat", "-Q", "-f", "-F", "json", queue))
+        records = [server, *(pbslike.read_json(about.stdout, "Queue") or {}).values()]
         nodes = yield Call(("pbsnodes", "-a", "-F", "json"))
         known = pbslike.tightest(records, place.user)
         memory, cpus, gpus = _largest_node(nodes.stdout)
@@ -151,7 +151,7 @@ class Pbs:
             call = Call(("qstat", *history, "-t", "-f", *ids))
             reply = yield call
             _check_answered(call, reply)
-            records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
+            records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
         return Poll({task: _word(records[task], task) if task in records else absent() for task in tasks})
 
     usage = staticmethod(nothing_more)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.model import TaskRef
-from sweep.schedulers.base import Call, Request, Talk, silent, smallest
+from sweep.schedulers.base import Call, Reply, Request, Talk, silent, smallest
 
 #: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
 Record = dict[str, str]
@@ -35,7 +36,7 @@ def blamed(said: str, table: Sequence[tuple[str, str]]) -> str:
     ('foo', '')
     """
     for words, directive in table:
-        found = re.search(words, said)
+        found = re.search(words, said, re.IGNORECASE)
         if found:
             return directive or found[1]
     return ""
@@ -57,7 +58,12 @@ def submit(
     found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
     if reply.exit_code == 0 and found:
         return found[0]
-    if reply.exit_code is None or reply.exit_code == 0 or reply.exit_code in no_server:
+    if (
+        reply.exit_code is None
+        or reply.exit_code == 0
+        or reply.exit_code in no_server
+        or "qsub" not in reply.stderr
+    ):
         raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
     if reply.exit_code in busy:
         raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
@@ -96,13 +102,21 @@ def read_text(text: str) -> dict[str, Record]:
     return records
 
 
-def read_json(text: str) -> dict[str, Record] | None:
+def read_answer(call: Call, reply: Reply) -> dict[str, Record]:
+    """Read ``qstat -f`` about jobs of ours. That all is well and nobody is there is no answer to that."""
+    records = read_text(reply.stdout)
+    if reply.exit_code == 0 and not records:
+        raise silent(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
+    return records
+
+
+def read_json(text: str, what: str = "Jobs") -> dict[str, Record] | None:
     """Read ``qstat -f -F json``; None if it does not parse, which one odd job of anyone's may cause."""
     try:
         document = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
-    jobs = document.get("Jobs", {}) if isinstance(document, dict) else None
+    jobs = document.get(what, {}) if isinstance(document, dict) else None
     if not isinstance(jobs, dict):
         return None
     return {job: _flat(record) for job, record in jobs.items() if isinstance(record, dict)}

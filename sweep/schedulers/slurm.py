@@ -51,8 +51,8 @@ _SILENT = re.compile(
 #: What a refusal is about, by sbatch's words (slurm_errno.c, and those it prints itself).
 _BLAME: tuple[tuple[str, str], ...] = (
     (r"unrecognized option '(--[\w-]+)", ""),
-    (r"partition", "--partition"),
     (r"account", "--account"),
+    (r"partition", "--partition"),
     (r"qos", "--qos"),
     (r"time limit|--time|WallDuration", "--time"),
     (r"memory", "--mem"),
@@ -66,8 +66,6 @@ _BLAME: tuple[tuple[str, str], ...] = (
 
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
-
-_SIGKILL = 9
 
 #: One argument of a command line holds 128 KiB, which is some 16,000 ids.
 _MOST_IDS = 10_000
@@ -135,7 +133,7 @@ class Slurm:
         if ended.exit_code != 0 and not _no_accounting(ended):
             raise silent(accounting, ended)
         found = {}
-        for line in [*ended.stdout.splitlines(), *reply.stdout.splitlines()]:
+        for line in [*_rows(accounting, ended, 2), *_rows(call, reply, 2)]:
             job_id, _, name = line.partition("|")
             if name in job_names:
                 found[name] = re.split(r"[_+.]", job_id)[0]
@@ -154,11 +152,13 @@ class Slurm:
             # All ids unknown is an error to squeue, and an answer to us.
             if living.exit_code != 0 and "Invalid job id" not in living.stderr:
                 raise silent(call, living)
-            ended = yield Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
+            accounting = Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
+            ended = yield accounting
             if ended.exit_code != 0 and not _no_accounting(ended):
                 # It exists and is down: who is not in the queue may have ended, which only it could say.
                 notes = (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",)
-            told |= merged(read_squeue(living.stdout), read_sacct(ended.stdout if ended.exit_code == 0 else ""))
+            rows = _rows(accounting, ended, 7) if ended.exit_code == 0 else []
+            told |= merged(read_squeue("\n".join(_rows(call, living, 5))), read_sacct("\n".join(rows)))
         if notes:
             return Poll({task: told[task] for task in tasks if task in told}, notes)
         return Poll({task: told.get(task, absent()) for task in tasks})
@@ -200,13 +200,22 @@ def _ping() -> Talk[None]:
         raise silent(call, reply)
 
 
+def _rows(call: Call, reply: Reply, fields: int) -> list[str]:
+    """Return the lines of an answer. One that is no row at all is no answer: nobody is absent by it."""
+    lines = [line for line in reply.stdout.splitlines() if line.strip()] if reply.exit_code == 0 else []
+    if any(line.count("|") < fields - 1 for line in lines):
+        raise silent(call, replace(reply, stderr="", failure="", stdout=f"it makes no sense: {lines[0][:80]!r}"))
+    return lines
+
+
 def _no_accounting(reply: Reply) -> bool:
     """Whether this cluster keeps no accounting, as opposed to keeping one that is down."""
     return "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure == "not found"
 
 
 def _refusal(reply: Reply) -> SchedulerError:
-    if reply.exit_code is None or reply.exit_code == 0 or _SILENT.search(reply.stderr):
+    mute = reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr
+    if mute or _SILENT.search(reply.stderr):
         return SchedulerSilent(f"sbatch: {reply.said or 'no job id in its answer'}")
     if _BUSY.search(reply.stderr):
         return SchedulerBusy(f"sbatch will not take more now: {reply.said}")
@@ -285,9 +294,6 @@ def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[Task
         if known and known.state is word.state is JobState.ENDED:
             # Of a job that has just ended, the database may not have the name yet.
             out[ref] = replace(known, job_name=known.job_name or word.job_name, reason=known.reason or word.reason)
-            if word.reason == "JobLaunchFailure" and known.signal == _SIGKILL:
-                # What Slurm's own watch over memory makes of a job, where no cgroup does it.
-                out[ref] = replace(out[ref], outcome=Outcome.OUT_OF_MEMORY, reason="")
         else:
             out[ref] = word
     return out

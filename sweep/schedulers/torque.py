@@ -131,7 +131,7 @@ class Torque:
         reply = yield call
         if reply.exit_code not in (0, _UNKNOWN_ID):
             raise silent(call, reply)
-        records = pbslike.by_task(pbslike.read_text(reply.stdout), tasks)
+        records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
         return Poll({task: _word(records[task]) if task in records else absent() for task in tasks})
 
     usage = staticmethod(nothing_more)

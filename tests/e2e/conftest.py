@@ -24,6 +24,12 @@ class Cluster:
     sandbox: Sandbox
     knobs: Path | None = None
 
+    def knob(self, name: str, on: bool = True, text: str = "") -> None:
+        """Turn one of the fake's knobs."""
+        assert self.knobs
+        path = self.knobs / name
+        path.write_text(text) if on else path.unlink()
+
     def calls(self) -> list[list[str]]:
         """List the fake's calls so far."""
         assert self.knobs
@@ -39,7 +45,7 @@ class Cluster:
 def fake(sandbox: Sandbox, folder: Path, kind: str) -> Cluster:
     """Put a fake cluster on the sandbox's PATH."""
     (folder / "bin").mkdir(parents=True)
-    for client in ("qsub", "qstat", "qdel", "qselect"):
+    for client in ("qsub", "qstat", "qdel", "qselect", "pbsnodes"):
         wrapper = folder / "bin" / client
         wrapper.symlink_to(FAKE)
     FAKE.chmod(0o755)

@@ -14,12 +14,6 @@ MakeFake = Callable[[str], Cluster]
 KINDS = pytest.mark.parametrize("kind", ["pbs", "torque"])
 
 
-def knob(cluster: Cluster, name: str, on: bool = True, text: str = "") -> None:
-    assert cluster.knobs
-    path = cluster.knobs / name
-    path.write_text(text) if on else path.unlink()
-
-
 @KINDS
 def test_a_scheduler_that_is_down_ends_nothing(make_fake: MakeFake, toy: Toy, kind: str) -> None:
     cluster = make_fake(kind)
@@ -30,12 +24,12 @@ def test_a_scheduler_that_is_down_ends_nothing(make_fake: MakeFake, toy: Toy, ki
     for _ in range(50):
         if sandbox.states().get("running") == 3:
             break
-    knob(cluster, "down")
+    cluster.knob("down")
     looked = sandbox.sweep("status", "--json")
     assert looked.json["counts"] == {"running": 3}
     assert "did not answer" in looked.err
     assert sandbox.sweep("cancel", code=1).err.startswith("error: qdel did not answer")
-    knob(cluster, "down", on=False)
+    cluster.knob("down", on=False)
     sandbox.sweep("cancel")
     sandbox.follow()
     assert sandbox.states() == {"cancelled": 3}
@@ -47,11 +41,11 @@ def test_a_submission_to_a_dead_server_is_a_doubt_and_then_sent(make_fake: MakeF
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler)
     sandbox.sweep("plan")
-    knob(cluster, "down")
+    cluster.knob("down")
     assert "Connection refused" in sandbox.sweep("submit", code=1).err
     assert sandbox.states() == {"submitting": 3}
     assert "did not answer" in sandbox.sweep("submit", code=1).err  # it cannot be resolved, so nothing is sent
-    knob(cluster, "down", on=False)
+    cluster.knob("down", on=False)
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
     sandbox.follow()
     assert sandbox.states() == {"done": 3}
@@ -62,15 +56,16 @@ def test_what_does_not_fit_stays_planned_and_is_sent_later(make_fake: MakeFake, 
     cluster = make_fake(kind)
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, submit="{placement: each}")
-    knob(cluster, "limit", text="2")
-    knob(cluster, "held")
+    cluster.knob("limit", text="2")
+    cluster.knob("held")
     sandbox.sweep("plan")
-    sent = sandbox.sweep("submit", "--json").json
+    sent = sandbox.sweep("--patience", "1", "submit", "--json").json
     assert (sent["trials_sent"], sent["trials_left"]) == (2, 1)
     assert "will not take more now" in sent["why_left"]
+    assert sum(call[0] == "qsub" for call in cluster.calls()) == 4  # the refused one was repeated, within a second
     assert sandbox.states() == {"planned": 1, "queued": 2}
-    knob(cluster, "held", on=False)
-    knob(cluster, "limit", text="10")
+    cluster.knob("held", on=False)
+    cluster.knob("limit", text="10")
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 1
     sandbox.follow()
     assert sandbox.states() == {"done": 3}
@@ -81,7 +76,7 @@ def test_max_queued_sends_in_waves(make_fake: MakeFake, toy: Toy) -> None:
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, parameters="{x: {range: [1, 7]}, how: [ok]}", submit="{max_queued: 3}")
     plan = sandbox.sweep("plan", "--json").json
-    assert [job["trials"] for job in plan["jobs"]] == [3, 3, 1]
+    assert ([job["trials"] for job in plan["jobs"]], plan["waves"]) == ([7], 3)
     waves = []
     for _ in range(4):
         sent = sandbox.sweep("submit", "--json").json
@@ -89,6 +84,9 @@ def test_max_queued_sends_in_waves(make_fake: MakeFake, toy: Toy) -> None:
         sandbox.follow()
     assert waves == [3, 3, 1, 0]
     assert sandbox.states() == {"done": 7}
+    arrays = [call[call.index("-J") + 1] for call in cluster.calls() if call[0] == "qsub"]
+    assert arrays == ["0-2", "3-5", "6-7:2"]  # of one, but not spelled 6-6, which OpenPBS refuses
+    sandbox.accounted_for()
 
 
 def test_a_refusal_is_told_and_the_trials_stay_planned(make_fake: MakeFake, toy: Toy) -> None:
@@ -109,7 +107,7 @@ def test_a_refusal_is_told_and_the_trials_stay_planned(make_fake: MakeFake, toy:
 def test_openpbs_without_history_and_with_broken_json(make_fake: MakeFake, toy: Toy, trouble: str) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
-    knob(cluster, trouble)
+    cluster.knob(trouble)
     toy(scheduler=cluster.scheduler, parameters="{x: [1], how: [ok, fail]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")

@@ -4,7 +4,10 @@
 Run as qsub, qstat, qdel or qselect (links to it on PATH); ``$FAKE_PBS`` is its folder, ``$FAKE_PBS_DIALECT`` is
 ``pbs`` or ``torque``. It really runs the jobs, on four slots. Knobs, each a file in its folder:
 ``down`` (the server does not answer), ``nohistory`` (as OpenPBS's default), ``badjson`` (an odd job of someone
-else's), ``held`` (nothing starts), ``limit`` (a per-user cap, its content the number).
+else's), ``held`` (nothing starts), ``limit`` (a per-user cap, its content the number), ``told`` (the cap is told
+of, too), ``walltime`` (its content the seconds after which a running task is ended), ``nonsense`` (what
+qstat says instead of an answer), ``slow`` (the seconds that qsub takes), ``hang``, ``garbage``, ``empty``, ``die``
+(what qsub does instead of answering, once it has queued the job; their content, if any, how often).
 """
 
 from __future__ import annotations
@@ -81,6 +84,14 @@ def qsub(argv: list[str]) -> None:
             if TORQUE
             else "qsub: Unknown queue",
         )
+    number = queue(text, name, array, options)
+    if not knob("held"):
+        detach("run")
+    answer(f"{number}{'[]' if array else ''}.{SERVER}")
+
+
+def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> str:
+    """Put a job into the queue, if the cap allows; its number."""
     indices = [""] if array is None else array_indices(array)
     with State() as jobs:
         living = sum(task["state"] != DONE for job in jobs.values() for task in job["tasks"].values())
@@ -100,10 +111,34 @@ def qsub(argv: list[str]) -> None:
             "name": name, "array": array is not None, "script": text, "environment": environment,
             "at_once": int(array.partition("%")[2] or SLOTS) if array else SLOTS,
             "tasks": {index: {"state": "Q"} for index in indices},
+            "after": dict(pair.split("=", 1) for pair in [options["-W"]])["depend"].split(":")[1].split(".")[0].rstrip("[]")
+            if "-W" in options else "",
         }  # fmt: skip
-    print(f"{number}{'[]' if array else ''}.{SERVER}")
-    if not knob("held"):
-        detach("run")
+    return number
+
+
+def answer(job_id: str) -> None:
+    """Print a new job's id, or whatever the knobs say instead."""
+    if takes("hang"):
+        time.sleep(600)
+    if knob("slow"):
+        time.sleep(float((ROOT / "slow").read_text()))
+    if takes("die"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if takes("garbage"):
+        print("qsub: Bad \x00 thing\nhappened")
+    elif not takes("empty"):
+        print(job_id)
+
+
+def takes(name: str) -> bool:
+    """Whether a knob is on; one with a number in it is used up."""
+    path = ROOT / name
+    if not path.exists():
+        return False
+    left = int(path.read_text() or 10**6) - 1
+    path.write_text(str(left)) if left else path.unlink()
+    return True
 
 
 def pairs(words: list[str]) -> list[tuple[str, str]]:
@@ -111,12 +146,17 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 
 
 def array_indices(array: str) -> list[str]:
-    found = re.fullmatch(r"(\d+)-(\d+)(?:%\d+)?", array)
-    if not found or int(found[2]) < int(found[1]) or (not TORQUE and found[1] == found[2]):
+    found = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?(?:%\d+)?", array)
+    if (
+        not found
+        or int(found[2]) < int(found[1])
+        or (not TORQUE and found[1] == found[2])
+        or (TORQUE and found[3])
+    ):
         fail(2, "qsub: illegal -J value\nusage: qsub [-a date_time] …")
     if int(found[2]) >= 10_000:
         fail(3, "qsub: Array job exceeds server or queue size limit")
-    return [str(index) for index in range(int(found[1]), int(found[2]) + 1)]
+    return [str(index) for index in range(int(found[1]), int(found[2]) + 1, int(found[3] or 1))]
 
 
 # --- running --------------------------------------------------------------------------------------------------
@@ -136,6 +176,7 @@ def run() -> None:
         processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
         while True:
             with State() as jobs:
+                end_overdue(jobs, processes)
                 reap(jobs, processes)
                 start(jobs, processes)
                 if not processes and not any(
@@ -145,13 +186,37 @@ def run() -> None:
             time.sleep(0.05)
 
 
+def end_overdue(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
+    """End what runs for longer than the knob says: SIGTERM, and SIGKILL a little later."""
+    if not knob("walltime"):
+        return
+    limit_s = float((ROOT / "walltime").read_text())
+    for (number, index), process in processes.items():
+        task = jobs[number]["tasks"][index]
+        late_s = time.time() - task["began"] - limit_s
+        if late_s > 0 and not task.get("over"):
+            task["over"] = True
+            os.killpg(process.pid, signal.SIGTERM)
+        elif late_s > 5:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
     for (number, index), process in list(processes.items()):
         code = process.poll()
         if code is not None:
             del processes[number, index]
             task = jobs[number]["tasks"][index]
-            status = 271 if task.get("deleted") else code if code >= 0 else (256 - code if TORQUE else 128 - code)
+            over = task.get("over")
+            status = (
+                (-11 if TORQUE else -29)
+                if over
+                else 271
+                if task.get("deleted")
+                else code
+                if code >= 0
+                else (256 - code if TORQUE else 128 - code)
+            )
             task.update(
                 state=DONE,
                 status=status,
@@ -162,6 +227,9 @@ def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen
 
 def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
     for number, job in jobs.items():
+        first = jobs.get(job["after"])
+        if first and any(task["state"] != DONE for task in first["tasks"].values()):
+            continue
         for index, task in job["tasks"].items():
             mine = sum(key[0] == number for key in processes)
             if task["state"] != "Q" or len(processes) >= SLOTS or mine >= job["at_once"]:
@@ -209,23 +277,16 @@ def qstat(argv: list[str]) -> None:
         if as_json:
             print(json.dumps(document, indent="\t"))
         fail(111 if TORQUE else 255, "Connection refused\nqstat: cannot connect to server vm (errno=15010)")
-    if "-B" in argv or "-q" in argv:
-        print("Server: vm\n    max_array_size = 10000" if "-f" in argv else "vm  Active")
+    if {"-B", "-q", "-Q"} & set(argv):
+        print(about(argv) if TORQUE else json.dumps({**document, **about_json()}, indent="\t"))
         return
-    if history and not TORQUE and knob("nohistory"):
-        print(json.dumps(document, indent="\t"))
-        print("qstat: PBS is not configured to maintain job history ", file=sys.stderr)
+    if knob("nonsense") or (history and not TORQUE and knob("nohistory")):
+        print((ROOT / "nonsense").read_text() if knob("nonsense") else json.dumps(document, indent="\t"))
+        if not knob("nonsense"):
+            print("qstat: PBS is not configured to maintain job history ", file=sys.stderr)
         return
     ids = [word for word in argv if re.match(r"\d", word)]
-    records: dict[str, dict[str, str]] = {}
-    code = 0
-    with State() as jobs:
-        for one in ids:
-            found = list(listed(jobs, one, history or TORQUE))
-            records.update(found)
-            if not found:
-                code = 153
-                print(f"qstat: Unknown Job Id {'Error ' if TORQUE else ''}{one}", file=sys.stderr)
+    records, code = looked_up(ids, history or TORQUE)
     if as_json:
         if records:
             # The git head's writer: of several ids, the first.
@@ -241,6 +302,42 @@ def qstat(argv: list[str]) -> None:
             )
         )
     sys.exit(code)
+
+
+def about(argv: list[str]) -> str:
+    """What the server and its queue say of themselves."""
+    if "-Q" in argv:
+        return (
+            "Queue: workq\n    queue_type = Execution\n    resources_max.walltime = 48:00:00\n    enabled = True"
+        )
+    if "-f" not in argv:
+        return "vm  Active"
+    told = "Server: vm\n    default_queue = workq"
+    if knob("limit") and knob("told"):
+        told += f"\n    max_user_queuable = {(ROOT / 'limit').read_text().strip()}"
+    return told
+
+
+def about_json() -> dict[str, Any]:
+    """The same of OpenPBS."""
+    server: dict[str, Any] = {"server_state": "Active", "default_queue": "workq", "max_array_size": 10000}
+    if knob("limit") and knob("told"):
+        server["max_queued"] = f"[u:PBS_GENERIC={(ROOT / 'limit').read_text().strip()}]"
+    return {"Server": {"vm": server}, "Queue": {"workq": {"resources_max": {"walltime": "48:00:00"}}}}
+
+
+def looked_up(ids: list[str], history: bool) -> tuple[dict[str, dict[str, str]], int]:
+    """The records of these jobs, and the exit code."""
+    records: dict[str, dict[str, str]] = {}
+    code = 0
+    with State() as jobs:
+        for one in ids:
+            found = list(listed(jobs, one, history))
+            records.update(found)
+            if not found:
+                code = 153
+                print(f"qstat: Unknown Job Id {'Error ' if TORQUE else ''}{one}", file=sys.stderr)
+    return records, code
 
 
 def listed(jobs: dict[str, Any], wanted: str, history: bool) -> Any:
@@ -322,6 +419,16 @@ def qdel(ids: list[str]) -> None:
     sys.exit(code)
 
 
+def pbsnodes(_argv: list[str]) -> None:
+    if TORQUE:
+        print(
+            "vm\n     state = free\n     np = 16\n     ntype = cluster\n     status = physmem=24684096kb,ncpus=2\n"
+        )
+        return
+    resources = {"arch": "linux", "host": "vm", "mem": "24684096kb", "ncpus": 16, "vnode": "vm"}
+    print(json.dumps({"pbs_server": "vm", "nodes": {"vm": {"resources_available": resources}}}, indent="\t"))
+
+
 def qselect(argv: list[str]) -> None:
     if knob("down"):
         fail(111 if TORQUE else 162, "Connection refused")
@@ -332,7 +439,7 @@ def qselect(argv: list[str]) -> None:
                 print(f"{number}{'[]' if job['array'] else ''}.{SERVER}")
 
 
-VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect}
+VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect, "pbsnodes": pbsnodes}
 
 if __name__ == "__main__":
     called = Path(sys.argv[0]).name

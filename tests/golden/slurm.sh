@@ -7,10 +7,12 @@
 #SBATCH --partition=batch
 #SBATCH --account=lab-7
 #SBATCH --array=0-127%50
+#SBATCH --signal=B:USR1@120
 #SBATCH --constraint=avx2
 
 # sweep small-unet, job j0007: 128 trials
 # By hand: sbatch '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+trap '' USR1  # the warning is node.py's, which passes it on to those who wait for it
 index="${SLURM_ARRAY_TASK_ID:-${SWEEP_TASK:-0}}"
 job_id="${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}"
 job_name="${SLURM_JOB_NAME:-}"

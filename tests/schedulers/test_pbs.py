@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Outcome, TaskRef, Word
-from sweep.schedulers import Reply, Request, pbslike
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.schedulers import Place, Reply, Request, pbslike
 from sweep.schedulers.pbs import Pbs
 from tests.conftest import CAPTURES, pbs_capture
 from tests.schedulers.talk import hold, reply
@@ -195,11 +195,10 @@ def test_cancel_never_mixes_arrays_and_singles() -> None:
         hold(Pbs().cancel(["11.vm"], []), [reply(pbs_capture("openpbs-err-server-down-qdel.txt"))])
 
 
-def test_version_and_limit() -> None:
+def test_version() -> None:
     assert (
         hold(Pbs().version(), [reply(pbs_capture("openpbs-qstat-version.txt")), Reply(0)])[0] == "OpenPBS 23.06.06"
     )
-    assert hold(Pbs().max_array_size(), [Reply(0, "Server: vm\n    max_array_size = 50\n")])[0] == 50
     with pytest.raises(SchedulerSilent):
         hold(Pbs().version(), [reply(pbs_capture("torque-qstat-version.txt"))])
 
@@ -207,3 +206,50 @@ def test_version_and_limit() -> None:
 def test_find_by_name() -> None:
     found, _ = hold(Pbs().find(["sweep"]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
     assert found == {"sweep": "19[].vm"}
+
+
+def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
+    server, nodes = pbs_capture("openpbs-qstat-B-f-json.json"), pbs_capture("openpbs-pbsnodes-json.json")
+    queue = pbs_capture("openpbs-qstat-Q-f-json.json")
+    most, calls = hold(Pbs().limits(Place("eve")), [reply(server), reply(queue), reply(nodes)])
+    assert most == Limits(10000, memory_mib=24105, cpus=16, gpus=0)
+    assert calls[1].argv == ("qstat", "-Q", "-f", "-F", "json", "workq")
+    # The same documents with limits set, spelled as the OpenPBS Administrator's Guide does.
+    limited = server[0].replace(
+        '"max_array_size":\t10000', '"max_array_size":\t50, "max_queued":"[u:PBS_GENERIC=5]"'
+    )
+    short = queue[0].replace(
+        '"enabled":', '"max_run": "[u:eve=3]", "resources_max": {"walltime": "24:00:00", "ncpus": 8}, "enabled":'
+    )
+    most, _ = hold(Pbs().limits(Place("eve", "workq")), [Reply(0, limited), Reply(0, short), Reply(None)])
+    assert most == Limits(50, max_queued=5, max_running=3, walltime_s=86400, cpus=8)
+    with pytest.raises(SchedulerSilent):
+        hold(Pbs().limits(Place("eve")), [reply(pbs_capture("openpbs-err-server-down-qstat-f-json.txt"))])
+
+
+@pytest.mark.parametrize(
+    ("name", "directive"),
+    [
+        ("openpbs-err-unknown-queue.txt", "-q"),
+        ("openpbs-err-bad-walltime.txt", "walltime"),
+        ("openpbs-err-bad-mem.txt", "mem"),
+        ("openpbs-err-bad-resource.txt", "foo"),
+        ("openpbs-err-array-single.txt", "-J"),
+        ("openpbs-err-array-too-big.txt", "-J"),
+        ("openpbs-err-queue-walltime-max.txt", "-l"),
+        ("openpbs-err-bad-name-space.txt", "-N"),
+    ],
+)
+def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
+    with pytest.raises(SchedulerRefused) as caught:
+        hold(Pbs().submit(Request("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+    assert caught.value.directive == directive
+
+
+def test_a_part_of_an_array_even_of_one_and_what_is_to_wait() -> None:
+    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="11.vm")
+    _, [call] = hold(Pbs().submit(part), [Reply(0, "37[].vm\n")])
+    assert call.argv == ("qsub", "-N", "n", "-J", "5-9%2", "-W", "depend=afterany:11.vm", "/f/j.sh")
+    # -J 5-5 is refused: openpbs-err-array-single.txt.
+    _, [call] = hold(Pbs().submit(Request("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")])
+    assert call.argv == ("qsub", "-N", "n", "-J", "5-6:2", "/f/j.sh")

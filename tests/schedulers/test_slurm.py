@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Outcome, TaskRef
-from sweep.schedulers import Reply, Request
+from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.schedulers import Place, Reply, Request
 from sweep.schedulers.slurm import STATES, Slurm, merged, read_sacct, read_squeue
 from tests.conftest import capture
 from tests.schedulers.talk import hold, reply
@@ -154,9 +154,11 @@ def test_an_answer_without_an_id_is_a_doubt(answer: Reply) -> None:
         hold(Slurm().submit(REQUEST), [answer])
 
 
-def test_cancel_is_one_call_and_safe_to_repeat() -> None:
-    _, [call] = hold(Slurm().cancel(["12", "13"], [TaskRef("9", 3)]), [reply(capture("errors/scancel_missing"))])
-    assert call.argv == ("scancel", "12", "13", "9_3")
+def test_cancel_is_two_calls_what_waits_first_and_safe_to_repeat() -> None:
+    missing = reply(capture("errors/scancel_missing"))
+    _, [first, then] = hold(Slurm().cancel(["12", "13"], [TaskRef("9", 3)]), [missing, missing])
+    assert first.argv == ("scancel", "--state=PENDING", "12", "13", "9_3")
+    assert then.argv == ("scancel", "12", "13", "9_3")
     with pytest.raises(SchedulerSilent):
         hold(Slurm().cancel(["1"], []), [reply(capture("errors/down_scancel_1"))])
 
@@ -175,12 +177,71 @@ def test_every_captured_state_is_known() -> None:
     assert {"REQUEUED", "OUT_OF_MEMORY", "PREEMPTED"} <= set(STATES)
 
 
-def test_max_array_size() -> None:
-    size, _ = hold(
-        Slurm().max_array_size(), [Reply(0, "MailProg = x\nMaxArraySize            = 10001\nMaxDBDMsgs = 1\n")]
+def limits(place: Place, **instead: Reply) -> Limits:
+    names = ("scontrol_config", "scontrol_partition", "sinfo_nodes", "sacctmgr_assoc", "sacctmgr_qos")
+    replies = [instead.get(name, reply(capture(f"limits/{name}"))) for name in names]
+    return hold(Slurm().limits(place), [UP, *replies])[0]
+
+
+def test_limits_are_the_tightest_of_what_partition_association_and_qos_say() -> None:
+    """The lab's: MaxArraySize 1001, batch a day, short five minutes; eve may queue 500, her QOS 400."""
+    most = limits(Place("eve", account="unet"))
+    assert most == Limits(
+        1001, max_queued=400, max_running=20, walltime_s=12 * 3600, memory_mib=16000, cpus=4, gpus=0
     )
-    assert size == 10001
-    assert hold(Slurm().max_array_size(), [Reply(None, failure="not found")])[0] == 1001
+    assert limits(Place("eve", queue="short")).walltime_s == 300
+    assert limits(Place("eve", queue="short,batch")).walltime_s == 12 * 3600
+    assert limits(Place("eve", account="another")).max_running is None
+
+
+def test_limits_without_an_accounting_are_the_controllers_alone() -> None:
+    disabled = Reply(1, "", "You are not running a supported accounting_storage plugin\n")
+    most = limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure="not found"))
+    assert (most.max_queued, most.walltime_s) == (30000, 86400)
+    nothing = dict.fromkeys(("scontrol_config", "scontrol_partition", "sinfo_nodes"), Reply(0, ""))
+    assert limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=disabled, **nothing) == Limits(1001)
+
+
+def test_a_controller_that_is_down_tells_no_limits() -> None:
+    with pytest.raises(SchedulerSilent):
+        hold(Slurm().limits(Place("eve")), [reply(capture("errors/down_scontrol_ping"))])
+
+
+@pytest.mark.parametrize(
+    ("name", "directive"),
+    [
+        ("invalid_partition", "--partition"),
+        ("bad_account_enforced", "--account"),
+        ("bad_qos_enforced", "--qos"),
+        ("bad_constraint", "--constraint"),
+        ("bad_gres", "--gres"),
+        ("bad_directive", "--bogus"),
+        ("array_over_max", "--array"),
+        ("mem_too_large", "--mem"),
+        ("time_over_partition_enforced", "--time"),
+        ("cpus_too_many_enforced", "--cpus-per-task"),
+    ],
+)
+def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
+    with pytest.raises(SchedulerRefused) as caught:
+        hold(Slurm().submit(REQUEST), [reply(capture(f"errors/{name}"))])
+    assert caught.value.directive == directive
+
+
+def test_a_part_of_an_array_and_what_is_to_wait() -> None:
+    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="36")
+    _, [call] = hold(Slurm().submit(part), [Reply(0, "37\n")])
+    assert {"--array=5-9%2", "--dependency=afterany:36"} <= set(call.argv)
+
+
+def test_usage_asks_by_the_raw_ids_that_sstat_knows() -> None:
+    out = capture("mixed/sstat_raw_array_elem")[0].splitlines()[1]
+    told, [_, call] = hold(
+        Slurm().usage([TaskRef("9", 3), TaskRef("11")]), [Reply(0, "9_3|22\n9_4|23\n11|11\n"), Reply(0, out)]
+    )
+    assert call.argv[:6] == ("sstat", "-n", "-P", "--noconvert", "-j", "22.batch,11.batch")
+    assert told == {TaskRef("9", 3): Word(JobState.RUNNING, cpu_s=0.0, peak_memory_mib=4776 / 1024)}
+    assert hold(Slurm().usage([]), []) == ({}, [])
 
 
 def test_find_by_name() -> None:

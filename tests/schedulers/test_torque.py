@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Outcome, TaskRef
-from sweep.schedulers import Reply, Request
+from sweep.model import JobState, Limits, Outcome, TaskRef
+from sweep.schedulers import Place, Reply, Request
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture
 from tests.schedulers.talk import hold, reply
@@ -78,3 +78,35 @@ def test_version() -> None:
     )
     with pytest.raises(SchedulerSilent):
         hold(Torque().version(), [reply(pbs_capture("openpbs-qstat-version.txt"))])
+
+
+def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
+    """Spelled as the Torque Administrator Guide does (no capture has them)."""
+    server = Reply(0, "Server: vm\n    default_queue = batch\n    max_user_queuable = 100\n")
+    queue = Reply(0, "Queue: batch\n    resources_max.walltime = 48:00:00\n    resources_max.mem = 64gb\n")
+    nodes = Reply(0, "vm\n     state = free\n     np = 16\n     status = physmem=24684096kb,ncpus=2\n")
+    most, _ = hold(Torque().limits(Place("eve")), [server, queue, nodes])
+    assert most == Limits(1000, max_queued=100, walltime_s=172800, memory_mib=24105, cpus=16, gpus=0)
+    with pytest.raises(SchedulerSilent):
+        hold(Torque().limits(Place("eve")), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
+
+
+@pytest.mark.parametrize(
+    ("name", "directive"),
+    [
+        ("torque-err-unknown-queue.txt", "-q"),
+        ("torque-err-bad-walltime.txt", "walltime"),
+        ("torque-err-bad-resource.txt", "foo"),
+        ("torque-err-walltime-max.txt", "walltime"),
+    ],
+)
+def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
+    with pytest.raises(SchedulerRefused) as caught:
+        hold(Torque().submit(Request("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+    assert caught.value.directive == directive
+
+
+def test_a_part_of_an_array() -> None:
+    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 5), after="11.vm")
+    _, [call] = hold(Torque().submit(part), [Reply(0, "37[].vm\n")])
+    assert call.argv == ("qsub", "-N", "n", "-t", "5-5", "-W", "depend=afterany:11.vm", "/f/j.sh")

@@ -129,7 +129,7 @@ def test_another_training_is_not_taken_up(
 ) -> None:
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     options = ["train", "--data", str(large), "--epochs", "60", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGUSR1, "epoch 2/") == 75
     ran = trainer(*options, "--epochs", 2, "--seed", 1)
     assert "going on" not in ran.out
     assert result(sandbox.path)["resumed"] == 0

@@ -1,0 +1,1 @@
+sacctmgr -n -P show assoc user=eve format=Account,Partition,MaxJobs,MaxSubmit,MaxWall,QOS,DefaultQOS

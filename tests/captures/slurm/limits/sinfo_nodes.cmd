@@ -1,0 +1,1 @@
+sinfo -h -N -o %P|%c|%m|%G

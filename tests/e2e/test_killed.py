@@ -1,0 +1,124 @@
+"""`kill -9` and a full disk at every step that `sweep` takes towards the outside; after each, the sentence holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sandbox
+from tests.e2e.conftest import Cluster
+
+Toy = Callable[..., Path]
+MakeFake = Callable[[str], Cluster]
+
+#: A submission that was killed is found by now, or never will be: the fakes answer within a second.
+SOON = {"DYING_IN_FLIGHT_S": "2"}
+
+
+def steps_of(sandbox: Sandbox, *argv: str, how: str = "count") -> int:
+    """Count what a command does to the outside."""
+    ran = sandbox.dying(how, 0, *argv)
+    assert ran.code == 0, ran.err
+    return int(ran.err.splitlines()[-1])
+
+
+def until_sent(sandbox: Sandbox) -> None:
+    """Repeat `sweep submit`, as it says one should, until it ends well."""
+    for _ in range(20):
+        ran = sandbox.dying("count", 0, "submit", "--json", **SOON)
+        if ran.code == 0:
+            return
+        assert "may still be on its way" in ran.err, ran.err
+        time.sleep(0.5)
+    raise AssertionError(ran.err)
+
+
+def kill_at_every_step(sandbox: Sandbox, how: str) -> list[str]:
+    """Kill a `sweep submit` at each of its steps, each time in a sweep of its own."""
+    first = sandbox.room("undisturbed")
+    first.sweep("plan")
+    rooms = [sandbox.room(f"step {step}") for step in range(1, steps_of(first, "submit") + 1)]
+    for step, room in enumerate(rooms, 1):
+        room.sweep("plan")
+        killed = room.dying(how, step, "submit")
+        assert killed.code == -9, f"step {step}: {killed.err}"
+    for room in rooms:
+        until_sent(room)
+    sentences = []
+    for room in rooms:
+        room.follow()
+        sentences.append(room.accounted_for())
+    return sentences
+
+
+@pytest.mark.parametrize("how", ["before", "half", "after"])
+@pytest.mark.parametrize("placement", ["array", "each", "packed"])
+def test_submit_killed_at_every_step(make_fake: MakeFake, toy: Toy, placement: str, how: str) -> None:
+    sandbox = make_fake("pbs").sandbox
+    toy(scheduler="{kind: pbs}", parameters="{x: [1, 2], how: [ok]}", submit=f"{{placement: {placement}}}")
+    sentences = kill_at_every_step(sandbox, how)
+    assert len(sentences) >= (7 if placement == "each" else 4)
+    assert set(sentences) == {"2 trials: 2 ran exactly once to a recorded end (2 done, 0 failed)"}
+
+
+@pytest.mark.parametrize("how", ["half", "after"])
+def test_submit_killed_at_every_step_on_a_real_slurm(sandbox: Sandbox, slurm: None, toy: Toy, how: str) -> None:
+    toy(scheduler="{kind: slurm}", parameters="{x: [1, 2], how: [ok]}")
+    sentences = kill_at_every_step(sandbox, how)
+    assert set(sentences) == {"2 trials: 2 ran exactly once to a recorded end (2 done, 0 failed)"}
+
+
+@pytest.mark.parametrize("command", ["plan", "retry", "status", "cancel"])
+def test_the_other_commands_killed_at_every_step(make_fake: MakeFake, toy: Toy, command: str) -> None:
+    """Each is simply repeated."""
+    sandbox = make_fake("torque").sandbox
+    toy(scheduler="{kind: torque}", parameters="{x: [1, 2], how: [fail]}")
+    argv = {"retry": ("retry", "--errors"), "plan": ("plan", "--set", "x=[1,2,3]")}.get(command, (command,))
+
+    def ready(room: Sandbox) -> None:
+        room.sweep("plan")
+        room.sweep("submit")
+        if command != "cancel":
+            room.follow()
+
+    first = sandbox.room("undisturbed")
+    ready(first)
+    for step in range(1, steps_of(first, *argv) + 1):
+        room = sandbox.room(f"step {step}")
+        ready(room)
+        room.dying("half", step, *argv)
+        # A submission of `retry`'s that is in flight is waited for.
+        room.dying("count", 0, *argv, **SOON)
+        until_sent(room)
+        room.follow()
+        assert room.accounted_for().startswith("3 trials" if command == "plan" else "2 trials")
+
+
+@pytest.mark.parametrize("command", ["plan", "submit", "status", "retry"])
+def test_the_disk_full_at_each_write(make_fake: MakeFake, toy: Toy, command: str) -> None:
+    sandbox = make_fake("pbs").sandbox
+    toy(scheduler="{kind: pbs}", parameters="{x: [1, 2], how: [ok, fail]}", submit="{placement: each}")
+    argv = ("retry", "--errors") if command == "retry" else (command,)
+
+    def ready(room: Sandbox) -> None:
+        for one in {"plan": [], "submit": ["plan"]}.get(command, ["plan", "submit"]):
+            room.sweep(one)
+        if command == "retry":
+            room.follow()
+
+    first = sandbox.room("undisturbed")
+    ready(first)
+    for step in range(1, steps_of(first, *argv, how="full") + 1):
+        room = sandbox.room(f"write {step}")
+        ready(room)
+        ran = room.dying("full", step, *argv)
+        assert "Traceback" not in ran.err
+        assert (ran.code == 1) == ("cannot write" in ran.err and "No space left" in ran.err), ran.err
+        for one in ("plan", "submit"):
+            room.sweep(one) if one == "plan" else until_sent(room)
+        room.follow()
+        room.sweep("retry", "--errors", "--plan-only")
+        assert room.accounted_for().startswith("4 trials: 2 ran" if command != "plan" else "4 trials")
