@@ -142,6 +142,13 @@ def _gone_for_long(evidence: Evidence) -> bool:
     return evidence.gone_s > evidence.grace_s
 
 
+def _undecided(evidence: Evidence) -> bool:
+    """Whether the scheduler may still say that it was requeued: it says it runs, or has not said that it ended."""
+    if evidence.word is None:
+        return evidence.submission is not None and bool(evidence.submission.job_id)
+    return _running(evidence) or (_absent(evidence) and not _gone_for_long(evidence))
+
+
 def _both(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
     return lambda evidence: all(condition(evidence) for condition in conditions)
 
@@ -292,7 +299,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(_both(_over_limit, _not(_paused)), State.FAILED, _exceeded, _limit_cause),
     Row(
-        _both(_interrupted, _running, _not(_over_limit), lambda e: not e.cancel_asked),
+        _both(_interrupted, _undecided, _not(_over_limit), lambda e: not e.cancel_asked),
         State.RUNNING,
         lambda e: f"was told to stop ({_ended_how(e)}); the scheduler has not said how its job ended",
     ),

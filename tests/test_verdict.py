@@ -66,6 +66,10 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     # a requeue begins with a signal, and the scheduler says what comes of it
     ({"submission": SENT, "word": PENDING, "attempt": ended(None, 15, told=TERM)}, State.QUEUED, "was requeued (killed by SIGTERM)"),
     ({"submission": SENT, "word": RUNNING, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "word": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": 1.0}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "word": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": LONG}, State.FAILED, "killed by SIGTERM"),
+    ({"attempt": ended(None, 15, told=TERM)}, State.FAILED, "killed by SIGTERM"),  # run by hand
     ({"submission": SENT, "word": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
