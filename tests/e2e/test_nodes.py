@@ -1,0 +1,178 @@
+"""What goes wrong on the nodes: clocks, file systems, killed runners, results that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import Sandbox
+from tests.e2e.conftest import Cluster
+from tests.e2e.test_recovery import until
+
+Toy = Callable[..., Path]
+MakeFake = Callable[[str], Cluster]
+
+RESULTS = {
+    "half written": "b'{\"segMeasure\": 0.'",
+    "not UTF-8": 'b\'{"segMeasure": 0.5, "note": "\\xff"}\'',
+    "NaN": "b'{\"segMeasure\": NaN}'",
+    "100 MB": "b'{\"segMeasure\": 0.5, \"x\": \"' + b'x' * 10**8 + b'\"}'",
+    "a list": "b'[0.5]'",
+}
+
+
+def test_results_that_are_none_are_failures_each_with_its_reason(sandbox: Sandbox, toy: Toy) -> None:
+    sandbox.write(
+        "t.py",
+        f"import os, sys\nforms = {{{', '.join(f'{name!r}: {code}' for name, code in RESULTS.items())}}}\n"
+        "open(os.environ['SWEEP_RESULT'], 'wb').write(forms[sys.argv[1]])\n",
+    )
+    toy(command="[python3, t.py, '{{ kind }}']", parameters=f"{{kind: {json.dumps(list(RESULTS))}}}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    rows = sandbox.sweep("report", "--json").json
+    reasons = {row["kind"]: row["reason"] for row in rows}
+    assert {row["state"] for row in rows} == {"failed"}
+    assert "is not JSON" in reasons["half written"]
+    assert "is not JSON" in reasons["not UTF-8"]
+    assert "segMeasure is nan" in reasons["NaN"]
+    assert "100,000,028 bytes long" in reasons["100 MB"]
+    assert "holds a list" in reasons["a list"]
+    causes = {row["cause"] for row in sandbox.sweep("status", "--json").json["failures"]}
+    assert causes == {"result not valid"}
+
+
+@pytest.mark.parametrize("apart_s", [3600, -3600])
+def test_a_node_whose_clock_is_an_hour_off(make_fake: MakeFake, toy: Toy, apart_s: int) -> None:
+    """Durations are measured on one clock; no elapsed time is negative, and nothing is lost for it."""
+    sandbox = make_fake("pbs").sandbox
+    python = sandbox.write(
+        "skewed", f'#!/bin/sh\nexec {sys.executable} -c "import runpy, sys, time; real = time.time; '
+        f"time.time = lambda: real() + {apart_s}; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')\" \"$@\"\n",
+    )  # fmt: skip
+    python.chmod(0o755)
+    sandbox.write("plain/skewed", python.read_text()).chmod(0o755)
+    toy(
+        scheduler=json.dumps({"kind": "pbs", "python": str(python)}),
+        parameters="{x: [3, 3.5], how: [sleep, ok]}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: sandbox.states().get("running"), 2)
+    for row in sandbox.sweep("status", "--json").json["running"]:
+        assert row["elapsed_s"] >= 0
+    sandbox.follow()
+    rows = sandbox.sweep("report", "--json").json
+    assert all(0 <= row["elapsed_s"] < 30 for row in rows)
+    assert sandbox.accounted_for() == "4 trials: 4 ran exactly once to a recorded end (4 done, 0 failed)"
+
+
+def test_a_trial_folder_that_appears_late_is_waited_for(make_fake: MakeFake, toy: Toy) -> None:
+    """The job has ended, and this login node does not see its record yet."""
+    sandbox = make_fake("torque").sandbox
+    toy(scheduler="{kind: torque}", parameters="{x: [1], how: [ok]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    trials = sandbox.path / "results/toy/trials"
+    own = trials.parent / "elsewhere"
+    until(lambda: '"ended": true' in "".join(path.read_text() for path in trials.rglob("attempt-1.json")), True)
+    trials.rename(own)
+    trials.mkdir()
+    until(lambda: "awaited" in sandbox.sweep("why", "0", "--json").json["reason"], True, timeout_s=4)
+    assert sandbox.states() in ({"running": 1}, {"queued": 1})
+    trials.rmdir()
+    own.rename(trials)
+    assert sandbox.states() == {"done": 1}
+    sandbox.accounted_for()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_runner_that_is_killed(make_fake: MakeFake, toy: Toy, number: signal.Signals) -> None:
+    sandbox = make_fake("pbs").sandbox
+    toy(scheduler="{kind: pbs}", parameters="{x: [60], how: [sleep]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(sandbox.states, {"running": 1})
+    record = next((sandbox.path / "results/toy/trials").rglob("attempt-1.json"))
+    until(lambda: "heartbeat_at" in record.read_text() or record.stat().st_size > 0, True)
+    runner = psutil.Process(json.loads(record.read_text())["pid"])
+    commands = runner.children(recursive=True)
+    os.kill(runner.pid, number)
+    sandbox.follow()
+    told = sandbox.sweep("why", "0", "--json").json
+    assert told["state"] == "failed"
+    assert ("no exit record" in told["reason"]) == (number is signal.SIGKILL)
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in commands)
+    sandbox.accounted_for()
+    sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("time.sleep(x)", "pass"))
+    sandbox.sweep("retry", "0")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 1}
+    sandbox.accounted_for()
+
+
+def test_a_command_killed_at_its_memory_was_most_likely_killed_for_that(sandbox: Sandbox, toy: Toy) -> None:
+    """As the kernel does, which leaves no word about it: SIGKILL, with the memory all used."""
+    sandbox.write(
+        "eat.py", "import os, time\nhog = bytearray(110 * 2**20)\ntime.sleep(2)\nos.kill(os.getpid(), 9)\n"
+    )
+    toy(command="[python3, eat.py]", parameters="{x: [1]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    [row] = sandbox.sweep("status", "--json").json["failures"]
+    assert row["cause"] == "out of memory"
+    assert "at the memory it asked for, most likely for that" in row["reason"]
+    made = sandbox.sweep("retry", "--json").json
+    assert made["raised"]["0"]["memory_mib"] >= 165  # once and a half what was measured
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Make a file system of a few MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip("a small tmpfs needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def test_the_disk_full_under_running_trials(make_fake: MakeFake, toy: Toy, small_disk: Path) -> None:
+    """The nodes wait for room; who could not even claim says so in its job's log, and can be tried again."""
+    sandbox = make_fake("torque").sandbox
+    toy(scheduler="{kind: torque}", parameters="{x: [3, 3.5, 3.25], how: [sleep]}")
+    results = {"SWEEP_RESULTS": str(small_disk)}
+    sandbox.sweep("plan", env=results)
+    sandbox.sweep("submit", env=results)
+    claims = small_disk / "toy/trials"
+    until(lambda: len(list(claims.rglob("attempt-1.json"))), 3)
+    stuffing = small_disk / "stuffing"
+    subprocess.run(["dd", "if=/dev/zero", f"of={stuffing}", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
+    looked = sandbox.sweep("status", "--json", env=results)
+    assert looked.json["counts"] == {"running": 3}
+    time.sleep(4)
+    stuffing.unlink()
+    sandbox.sweep("status", "--watch", "--interval", "0.3", env=results)
+    states = sandbox.sweep("status", "--json", env=results).json["counts"]
+    assert set(states) <= {"done", "failed"}  # failed: where the result itself found no room
+    assert sum(states.values()) == 3
+    sandbox.sweep("retry", "--errors", env=results)
+    sandbox.sweep("status", "--watch", "--interval", "0.3", env=results)
+    assert sandbox.sweep("status", "--json", env=results).json["counts"] == {"done": 3}
