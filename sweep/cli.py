@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,17 +92,21 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Expand a grid into trials and job scripts. Safe to repeat: what is known is kept."""
+    from sweep.store import Store
     from sweep.verbs.plan import plan as verb
 
+    calls: list[str] = []  # kept until there is a folder to log them in
     made = verb(
         grid,
         _Options.results,
-        _shell(),
+        _shell(keep=calls.append),
         overrides=override or [],
         template=template,
         yes=yes,
         dry_run=dry_run,
     )
+    for line in calls if not dry_run else []:
+        Store(Path(made.folder)).log(line)
     _talk(made.notes)
     if as_json:
         _print_json(asdict(made))
@@ -369,12 +373,12 @@ def schema() -> None:
 # --- printing -----------------------------------------------------------------------------------------------
 
 
-def _shell(store: Store | None = None) -> Shell:
+def _shell(store: Store | None = None, keep: Callable[[str], None] | None = None) -> Shell:
     from sweep.shell import Shell
 
     def log(line: str) -> None:
-        if store:
-            store.log(line)
+        if store or keep:
+            (store.log if store else keep)(line)  # type: ignore[misc]
         if _Options.verbose:
             print(line, file=sys.stderr)
 

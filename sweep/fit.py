@@ -87,8 +87,8 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None
     spelled: dict[str, Callable[[int], str]] = {
         "walltime": lambda seconds: Resources(seconds, 0, 0).walltime,
         "memory": lambda mib: f"{mib:,} MiB" if mib < 10240 else f"{mib / 1024:,.1f} GiB",
-        "cpus": lambda number: f"{number} CPUs",
-        "gpus": lambda number: f"{number} GPUs",
+        "cpus": lambda number: f"{number} CPU{'' if number == 1 else 's'}",
+        "gpus": lambda number: f"{number} GPU{'' if number == 1 else 's'}",
     }
     for job in jobs:
         for key, shown in spelled.items():

@@ -90,10 +90,11 @@ def _remove(path: str) -> None:
         pass
 
 
-def claim(path: str, record: Record) -> bool:
+def claim(path: str, record: Record, wait_s: float = 0.0) -> bool:
     """Claim an attempt; False if it is someone else's or has ended.
 
-    A requeued task finds its own claim, with the job's id, name and task all the same, and takes it up.
+    A requeued task finds its own claim, with the job's id, name and task all the same, and takes it up. It may
+    have been started before the old one has quite ended, which is waited for.
     """
     temporary = "%s.%s.%d.tmp" % (path, socket.gethostname(), os.getpid())
     _write(temporary, record)
@@ -104,14 +105,21 @@ def claim(path: str, record: Record) -> bool:
         pass
     finally:
         _remove(temporary)
-    try:
-        with open(path, encoding="utf-8") as found:
-            other = json.load(found)
-    except (OSError, ValueError):
-        return False
-    same = all(other.get(key) == record[key] for key in ("job_id", "job_name", "index"))
-    if not same or not record["job_id"] or not _is_over(other):
-        return False
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            with open(path, encoding="utf-8") as found:
+                other = json.load(found)
+        except (OSError, ValueError):
+            return False
+        same = all(other.get(key) == record[key] for key in ("job_id", "job_name", "index"))
+        if not same or not record["job_id"]:
+            return False
+        if _is_over(other):
+            break
+        if other.get("ended") or time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
     record["restarts"] = other.get("restarts", 0) + 1
     replace(path, record)
     return True
@@ -445,6 +453,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--result", required=True)
     parser.add_argument("--heartbeat-s", type=float, default=60.0)
+    parser.add_argument("--requeue-wait-s", type=float, default=30.0)
     parser.add_argument("--worker", type=int, help="the packed worker that this is run by")
     parser.add_argument("--walltime-s", type=int, default=0, help="end the command after so long")
     parser.add_argument("--memory-mib", type=int, default=0, help="end the command if it uses more")
@@ -464,7 +473,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
         "host": socket.gethostname(), "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
         "started_at": time.time(), "ended": False,
     }  # type: Record  # fmt: skip
-    if not claim(attempt_path, record):
+    if not claim(attempt_path, record, options.requeue_wait_s):
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
         return
     _remove(os.path.join(own, options.result))  # an earlier attempt's result proves nothing about this one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Sandbox
+from tests.conftest import Sandbox, capture
 
 Toy = Callable[..., Path]
 
@@ -105,3 +107,156 @@ def test_arrays_are_cut_to_what_slurm_takes(on_slurm: Sandbox, toy: Toy) -> None
     assert sandbox.states() == {"queued": size + 5}
     sandbox.sweep("cancel")
     until(sandbox.states, {"cancelled": size + 5})
+
+
+def test_a_node_set_down_under_a_running_trial_and_the_next_attempt_elsewhere(on_slurm: Sandbox, toy: Toy) -> None:
+    sandbox = on_slurm
+    toy(
+        parameters="{x: [60], how: [sleep]}",
+        scheduler="{kind: slurm, extra: [--no-requeue]}",
+        resources="{walltime: 5min, memory: 50MiB}",
+        retry="{node_failure: {times: 1}}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(
+        lambda: [row["host"] for row in sandbox.sweep("status", "--json").json["running"] if row["host"]] != [],
+        True,
+    )
+    [node] = [row["host"] for row in sandbox.sweep("status", "--json").json["running"]]
+    slurm_command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        until(sandbox.states, {"failed": 1})
+        told = sandbox.sweep("why", "0", "--json").json
+        assert told["cause"] == "node failure"
+        sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("time.sleep(x)", "pass"))
+        assert sandbox.sweep("submit", "--retry", "--json").json["retried"]["trials"] == [0]
+        assert f"#SBATCH --exclude={node}\n" in (sandbox.path / "results/toy/jobs/j0002.sh").read_text()
+        until(sandbox.states, {"done": 1})
+        assert sandbox.sweep("why", "0", "--json").json["attempt"]["node"] != node
+    finally:
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False, timeout=60)
+    sandbox.accounted_for()
+
+
+@pytest.fixture
+def controller(slurm: None) -> Iterator[Callable[[bool], None]]:
+    """Stop and start the lab's controller; another Slurm than the tests' own is left alone."""
+    lab = Path(os.environ.get("SLURM_CONF", "")).parent.parent
+    pid_file = lab / "run" / "slurmctld.pid"
+    if not pid_file.is_file():
+        pytest.skip("this Slurm was not started by tests/cluster/slurm.sh: its controller is not ours to stop")
+
+    def switch(on: bool) -> None:
+        if on:
+            env = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+            subprocess.run(["slurmctld"], check=True, env=env, timeout=60)
+        else:
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        wanted = " is UP" if on else " is DOWN"
+        until(lambda: wanted in subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout, True)
+
+    yield switch
+    if " is UP" not in subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False).stdout:
+        switch(True)
+
+
+def test_the_controller_down_and_back(on_slurm: Sandbox, controller: Callable[[bool], None], toy: Toy) -> None:
+    sandbox = on_slurm
+    toy(parameters="{x: [6, 7], how: [sleep, ok]}", scheduler="{kind: slurm}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: sandbox.states().get("running"), 2)
+    controller(False)
+    looked = sandbox.sweep("status", "--json")
+    assert "stale: scontrol did not answer" in looked.err
+    assert not {"lost", "failed", "cancelled"} & looked.json["counts"].keys()
+    toy(name="second", scheduler="{kind: slurm}")
+    assert "arrays of at most 1000 and no other limits are assumed" in sandbox.sweep("plan").err
+    assert "error: sbatch: " in sandbox.sweep("submit", "second", code=1).err
+    time.sleep(6)  # trials end while nobody is there to be told
+    controller(True)
+    until(lambda: sandbox.sweep("status", "toy", "--json").json["counts"], {"done": 4})
+    sandbox.accounted_for("toy")
+    assert sandbox.sweep("submit", "second", "--json").json["trials_sent"] == 3
+    until(lambda: sandbox.sweep("status", "second", "--json").json["counts"], {"done": 3})
+
+
+def test_an_accounting_that_is_down_judges_nobody(on_slurm: Sandbox, toy: Toy) -> None:
+    """As captured from one whose database was stopped: who has left the queue waits until it answers again."""
+    sandbox = on_slurm
+    _, err, code = capture("errors/dbd_down_sacct")
+    fake = sandbox.write("bin/sacct", f"#!/bin/sh\ncat >&2 <<'E'\n{err}E\nexit {code}\n")
+    fake.chmod(0o755)
+    down = {"PATH": f"{fake.parent}:{sandbox.env['PATH']}", "SWEEP_GRACE_S": "0"}
+    toy(parameters="{x: [1, 2], how: [ok, kill]}", scheduler="{kind: slurm}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    records = sandbox.path / "results/toy/trials"
+    until(lambda: sum('"ended": true' in path.read_text() for path in records.rglob("attempt-1.json")), 4)
+    ran = sandbox.sweep("status", "--json", env=down)
+    assert "note: sacct did not answer" in ran.err
+    assert "lost" not in ran.json["counts"]
+    until(sandbox.states, {"done": 2, "failed": 2})
+    sandbox.accounted_for()
+
+
+def test_what_runs_just_now_is_asked_of_sstat_on_request(on_slurm: Sandbox, toy: Toy) -> None:
+    sandbox = on_slurm
+    burn = "import time\nend = time.time() + 30\nhog = bytearray(60 * 2**20)\nwhile time.time() < end: pass\n"
+    sandbox.write("burn.py", burn)
+    toy(command="[python3, burn.py, '{{ x }}']", parameters="{x: [1, 2]}", scheduler="{kind: slurm}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: sandbox.states().get("running"), 2)
+
+    def told() -> bool:
+        rows = sandbox.sweep("status", "--usage", "--json").json["running"]
+        return all(row["witness"] == "scheduler" and row["cpu_s"] and row["peak_memory_mib"] > 40 for row in rows)
+
+    until(told, True, timeout_s=25)
+    plain = sandbox.sweep("status", "--json").json
+    assert plain["calls"] == 3
+    sandbox.sweep("cancel")
+    until(sandbox.states, {"cancelled": 2})
+
+
+def test_who_cancelled_is_said(on_slurm: Sandbox, toy: Toy) -> None:
+    sandbox = on_slurm
+    toy(parameters="{x: [60], how: [sleep]}", scheduler="{kind: slurm, extra: [--hold]}")
+    sandbox.sweep("plan")
+    job = sandbox.sweep("submit", "--json").json["sent"][0]["id"]
+    slurm_command("scancel", job)
+    until(sandbox.states, {"cancelled": 1})
+    [row] = sandbox.sweep("status", "--json").json["failures"]
+    assert row["reason"] == f"cancelled: cancelled by user {os.getuid()}"
+    sandbox.sweep("retry", "--cancelled")
+    sandbox.sweep("cancel")
+    until(sandbox.states, {"cancelled": 1})
+    assert " on " in sandbox.sweep("why", "0", "--json").json["cancelled_by"]
+
+
+def test_what_the_partition_does_not_allow_is_refused_while_planning(on_slurm: Sandbox, toy: Toy) -> None:
+    sandbox = on_slurm
+    for resources, queue, said in [
+        ("{walltime: 6min, memory: 50MiB}", "short", "asks for 00:06:00, and the queue 'short' allows 00:05:00"),
+        ("{cpus: 5}", "batch", "asks for 5 CPUs, and no node of the queue 'batch' has more than 4 CPUs"),
+        (
+            "{memory: 17000MiB}",
+            "batch",
+            "asks for 16.6 GiB, and no node of the queue 'batch' has more than 15.6 GiB",
+        ),
+        ("{gpus: 1}", "batch", "asks for 1 GPU, and no node of the queue 'batch' has more than 0 GPUs"),
+    ]:
+        toy(resources=resources, scheduler=f"{{kind: slurm, queue: {queue}}}")
+        ran = sandbox.sweep("plan", code=2)
+        assert said in ran.err
+        assert "grid.yaml:4:" in ran.err
+    toy(resources="{walltime: 6min}", scheduler="{kind: slurm, queue: short, limits: {walltime: 1h}}")
+    sandbox.sweep("plan")
+    toy(submit="{placement: packed, per_worker: 5}", scheduler="{kind: slurm}", resources="{memory: 50MiB}")
+    ran = sandbox.sweep("plan", code=2)
+    assert (
+        "grid.yaml:5:29: a worker asks for 5 CPUs, and no node of the default queue has more than 4 CPUs"
+        in ran.err
+    )
