@@ -181,13 +181,15 @@ class Slurm:
         return read_sstat(told.stdout, raw)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Two calls for all, first what waits: a place that becomes free is not taken by what is to go as well.
+        """Two calls at most, first what waits: a place that becomes free is not taken by what is to go as well.
 
-        scancel is silent about ended and unknown jobs.
+        scancel is silent about ended and unknown jobs. With ``--state``, one task of a waiting array takes all of
+        the array with it (22.05): that is for whole jobs alone.
         """
-        ids = (*jobs, *(f"{task.job_id}_{task.index}" for task in tasks))
-        for only in (("--state=PENDING",), ()):
-            call = Call(("scancel", *only, *ids))
+        calls = [("scancel", "--state=PENDING", *jobs)] if jobs else []
+        calls.append(("scancel", *(f"{task.job_id}_{task.index}" for task in tasks), *jobs))
+        for argv in calls:
+            call = Call(argv)
             reply = yield call
             if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
                 raise silent(call, reply)

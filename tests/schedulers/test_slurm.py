@@ -157,8 +157,11 @@ def test_an_answer_without_an_id_is_a_doubt(answer: Reply) -> None:
 def test_cancel_is_two_calls_what_waits_first_and_safe_to_repeat() -> None:
     missing = reply(capture("errors/scancel_missing"))
     _, [first, then] = hold(Slurm().cancel(["12", "13"], [TaskRef("9", 3)]), [missing, missing])
-    assert first.argv == ("scancel", "--state=PENDING", "12", "13", "9_3")
-    assert then.argv == ("scancel", "12", "13", "9_3")
+    # Never with a task: scancel --state=PENDING 9_3 takes the whole of a waiting array (seen on 22.05).
+    assert first.argv == ("scancel", "--state=PENDING", "12", "13")
+    assert then.argv == ("scancel", "9_3", "12", "13")
+    _, [only] = hold(Slurm().cancel([], [TaskRef("9", 3)]), [missing])
+    assert only.argv == ("scancel", "9_3")
     with pytest.raises(SchedulerSilent):
         hold(Slurm().cancel(["1"], []), [reply(capture("errors/down_scancel_1"))])
 
