@@ -1,0 +1,102 @@
+"""Trials and limits → jobs: cut, sized, refused, counted in waves."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep import fit
+from sweep import grid as grids
+from sweep.errors import GridError
+from sweep.fit import Wanted
+from sweep.grid import Grid, Source
+from sweep.model import Limits, Resources
+
+HOUR = Resources(3600, 1000, 2)
+ROOMY = Limits(max_array_size=1000)
+
+
+def grid(submit: str = "{}", **keys: str) -> tuple[Grid, Source]:
+    given = {"name": "toy", "command": "prog", "scheduler": "{kind: slurm}", "submit": submit} | keys
+    return grids.read("".join(f"{key}: {value}\n" for key, value in given.items()), "grid.yaml")
+
+
+def wanted(count: int, resources: Resources = HOUR, first: int = 0) -> list[Wanted]:
+    return [Wanted(number, 1, resources) for number in range(first, first + count)]
+
+
+def test_a_group_a_job_in_chunks_that_an_array_may_have() -> None:
+    two = wanted(5) + wanted(2, Resources(60, 1, 1), first=5)
+    jobs = fit.cut(grid()[0], two, Limits(max_array_size=3), 4)
+    assert [(job.name, [number for number, _ in job.tasks]) for job in jobs] == [
+        ("j0004", [0, 1, 2]),
+        ("j0005", [3, 4]),
+        ("j0006", [5, 6]),
+    ]
+    assert jobs[0].asks == HOUR
+
+
+def test_who_is_to_avoid_a_node_gets_a_job_of_its_own() -> None:
+    some = [Wanted(0, 1, HOUR), Wanted(1, 2, HOUR, ("n3",)), Wanted(2, 1, HOUR)]
+    jobs = fit.cut(grid()[0], some, ROOMY, 1)
+    assert [(job.tasks, job.avoid) for job in jobs] == [(((0, 1), (2, 1)), ()), (((1, 2),), ("n3",))]
+
+
+@pytest.mark.parametrize(
+    ("submit", "trials", "most", "workers", "hours"),
+    [
+        ("{placement: packed, workers: 4, per_worker: 2}", 80, ROOMY, 4, 10),  # 80 / (4 · 2) rounds
+        ("{placement: packed, workers: 4, per_worker: 2}", 5, ROOMY, 3, 1),  # no more than have something to do
+        ("{placement: packed, workers: 4, per_worker: 2}", 80, Limits(1000, max_queued=2), 2, 20),
+        ("{placement: packed, workers: 4}", 80, Limits(1000, walltime_s=5 * 3600), 4, 5),  # the queue's longest
+        ("{placement: packed, worker_walltime: 6h}", 80, ROOMY, 1, 6),
+    ],
+)
+def test_workers(submit: str, trials: int, most: Limits, workers: int, hours: float) -> None:
+    [job] = fit.cut(grid(submit)[0], wanted(trials), most, 1)
+    side_by_side = 2 if "per_worker" in submit else 1
+    assert job.workers == workers
+    assert hours * 3600 <= job.asks.walltime_s <= hours * 3600 * 1.02 + 60
+    assert (job.asks.memory_mib, job.asks.cpus) == (1000 * side_by_side, 2 * side_by_side)
+    assert len(job.tasks) == trials
+
+
+@pytest.mark.parametrize(
+    ("keys", "most", "said"),
+    [
+        ({}, Limits(10, walltime_s=1800), "a trial asks for 01:00:00, and the default queue allows 00:30:00"),
+        ({}, Limits(10, cpus=1), "a trial asks for 2 CPUs, and no node of the default queue has more than 1 CPU"),
+        (
+            {},
+            Limits(10, memory_mib=999),
+            "asks for 1,000 MiB, and no node of the default queue has more than 999 MiB",
+        ),
+        ({"submit": "{placement: packed, per_worker: 3}"}, Limits(10, cpus=4), "a worker asks for 6 CPUs"),
+        (
+            {"submit": "{placement: packed, worker_walltime: 30min}"},
+            ROOMY,
+            "a worker has 00:30:00, and one trial asks",
+        ),
+    ],
+)
+def test_what_no_node_has_is_refused(keys: dict[str, str], most: Limits, said: str) -> None:
+    made, source = grid(**keys)
+    jobs = fit.cut(made, wanted(10), most, 1)
+    with pytest.raises(GridError) as caught:
+        fit.check(made, source, jobs, most)
+    assert said in str(caught.value)
+    assert "grid.yaml:" in str(caught.value)
+    fit.check(made, source, fit.cut(grid()[0], wanted(10), ROOMY, 1), ROOMY)
+
+
+def test_the_grid_overrules_what_was_told() -> None:
+    made, _ = grid("{max_queued: 7, max_array_size: 5}", scheduler="{limits: {walltime: 2h, gpus: 0}}")
+    told = Limits(1000, max_queued=100, walltime_s=60, memory_mib=10, cpus=4, gpus=8)
+    assert fit.limits(made, told) == Limits(5, max_queued=7, walltime_s=7200, memory_mib=10, cpus=4, gpus=0)
+
+
+def test_waves() -> None:
+    most = Limits(1000, max_queued=30)
+    jobs = fit.cut(grid()[0], wanted(100), most, 1)
+    assert fit.waves(jobs, most) == 4
+    assert fit.waves(jobs, ROOMY) == 1
+    assert fit.waves([], most) == 0

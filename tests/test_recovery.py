@@ -1,0 +1,93 @@
+"""Another attempt, or why not: the rules, on cases worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sweep import recovery
+from sweep.grid.schema import RetrySpec
+from sweep.model import Cause, Limits, Resources, State, Verdict
+from sweep.verbs.retry import RULES
+
+ASKED = Resources(3600, 1000, 2)
+DEFAULT = RetrySpec().model_dump()
+ROOMY = Limits(1000)
+
+
+def failed(cause: Cause, peak_mib: float | None = None) -> Verdict:
+    return Verdict(State.FAILED, "why", peak_memory_mib=peak_mib, cause=cause, host="n3")
+
+
+def decide(
+    cause: Cause,
+    *before: str,
+    peak_mib: float | None = None,
+    most: Limits = ROOMY,
+    told: bool = False,
+    **rules: object,
+) -> Resources | str:
+    given = {
+        **DEFAULT,
+        **{name: {**DEFAULT[name], **rule} for name, rule in rules.items() if isinstance(rule, dict)},
+    }
+    return recovery.decide(failed(cause, peak_mib), ASKED, before, given, most, told=told)
+
+
+@pytest.mark.parametrize(
+    ("peak_mib", "most", "ceiling", "memory_mib"),
+    [
+        (None, ROOMY, None, 1500),
+        (1200.0, ROOMY, None, 1800),  # of the measured peak, which is the larger
+        (400.0, ROOMY, None, 1500),  # a sample that missed the peak
+        (None, Limits(10, memory_mib=1200), None, 1200),  # no node has more
+        (None, ROOMY, "1100MiB", 1100),
+    ],
+)
+def test_out_of_memory(peak_mib: float | None, most: Limits, ceiling: str | None, memory_mib: int) -> None:
+    made = decide(Cause.OUT_OF_MEMORY, peak_mib=peak_mib, most=most, out_of_memory={"ceiling": ceiling})
+    assert made == replace(ASKED, memory_mib=memory_mib)
+
+
+def test_walltime() -> None:
+    assert decide(Cause.WALLTIME) == replace(ASKED, walltime_s=7200)
+    assert decide(Cause.WALLTIME, most=Limits(10, walltime_s=5000)) == replace(ASKED, walltime_s=5000)
+    assert "the ceiling is 01:00:00" in str(decide(Cause.WALLTIME, walltime={"ceiling": "1h"}))
+    # Who asks for this very trial gets an attempt, if not more time.
+    assert decide(Cause.WALLTIME, walltime={"ceiling": "1h"}, told=True) == ASKED
+
+
+@pytest.mark.parametrize("cause", [Cause.NODE_FAILURE, Cause.PREEMPTED])
+def test_what_was_not_its_fault_is_tried_again_as_it_was(cause: Cause) -> None:
+    assert decide(cause) == ASKED
+    assert decide(cause, "node_failure", "walltime") == ASKED
+    assert decide(cause, *["node_failure"] * 3) == f"{cause}: tried again 3 times already"
+    assert decide(cause, *["node_failure"] * 3, told=True) == ASKED
+
+
+def test_only_a_failed_node_is_avoided() -> None:
+    assert recovery.avoided(failed(Cause.NODE_FAILURE)) == ("n3",)
+    assert recovery.avoided(failed(Cause.PREEMPTED)) == ()
+
+
+@pytest.mark.parametrize("cause", [cause for cause, rule in recovery.RULE_OF.items() if rule == "error"])
+def test_a_programs_own_error_only_if_told(cause: Cause) -> None:
+    assert decide(cause) == f"{cause}: only when told"
+    assert decide(cause, error={"times": 1}) == ASKED
+    assert decide(cause, told=True) == ASKED
+
+
+@pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.LOST])
+def test_what_someone_cancelled_or_nobody_knows_of_only_if_told(cause: Cause) -> None:
+    assert "only when told" in str(decide(cause))
+    assert decide(cause, told=True) == ASKED
+
+
+def test_every_cause_has_a_rule_or_needs_a_person() -> None:
+    assert set(Cause) - set(recovery.RULE_OF) == {Cause.NONE, Cause.CANCELLED, Cause.LOST}
+    assert set(recovery.RULE_OF.values()) == set(DEFAULT)
+
+
+def test_the_rules_of_old_sweeps_are_the_defaults() -> None:
+    assert {name: {key: rule[key] for key in RULES[name]} for name, rule in DEFAULT.items()} == RULES
