@@ -51,6 +51,7 @@ class Slots(object):
         self.running: Dict[int, Any] = {}
         visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
         self.gpus = [visible[slot * gpus_each : (slot + 1) * gpus_each] for slot in range(count)]
+        self.claims: Dict[int, str] = {}
         self.told: List[int] = []
 
     @property
@@ -72,10 +73,13 @@ class Slots(object):
         for slot, process in list(self.running.items()):
             if process.poll() is not None:
                 del self.running[slot]
+                if process.returncode < 0:
+                    record_killed(self.claims[slot], process.pid, -process.returncode)
         return next((slot for slot in range(self.count) if slot not in self.running), None)
 
-    def start(self, slot: int, argv: List[str]) -> None:
-        """Run a trial's node.py in a slot."""
+    def start(self, slot: int, argv: List[str], claim: str) -> None:
+        """Run a trial's node.py in a slot; `claim` is where its record will be."""
+        self.claims[slot] = claim
         environment = dict(os.environ)
         if self.gpus[slot]:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus[slot])
@@ -86,10 +90,26 @@ class Slots(object):
             self.running[slot].send_signal(number)
 
 
-def is_free(options: argparse.Namespace, index: int) -> bool:
-    """Whether a trial is still to be run, or is an interrupted one of this worker's own; node.py decides."""
+def record_killed(claim: str, pid: int, number: int) -> None:
+    """Say of a node.py that was killed outright how it ended: this worker saw it, and nobody else did."""
+    try:
+        with open(claim, encoding="utf-8") as found:
+            record = json.load(found)
+        if record.get("pid") == pid and not record.get("ended"):
+            end = {"ended": True, "exit_code": None, "signal": number, "ended_at": time.time()}
+            node.replace(claim, dict(record, **end))
+    except (OSError, ValueError) as error:
+        print("sweep: cannot write %s: %s" % (claim, error), file=sys.stderr)
+
+
+def claim_path(options: argparse.Namespace, index: int) -> str:
+    """Where the record of a task's attempt is, or will be."""
     attempt, trial = node.read_task(options.folder, options.job, index)
-    path = os.path.join(node.trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
+    return os.path.join(node.trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
+
+
+def is_free(options: argparse.Namespace, path: str) -> bool:
+    """Whether a trial is still to be run, or is an interrupted one of this worker's own; node.py decides."""
     try:
         with open(path, encoding="utf-8") as claim:
             record = json.load(claim)
@@ -131,7 +151,8 @@ def pull(options: argparse.Namespace, slots: Slots, passed: List[str]) -> None:
     one_only = "--environment-failed" in passed  # a node on which no trial can run spoils one, not all
     first = options.per_worker  # these begin with the job, as they would in one of their own
     for index in shares(size, options.worker, options.workers):
-        if not is_free(options, index):
+        claim = claim_path(options, index)
+        if not is_free(options, claim):
             continue
         slot = slots.free()
         while slot is None:
@@ -140,8 +161,8 @@ def pull(options: argparse.Namespace, slots: Slots, passed: List[str]) -> None:
         left_s = options.ends_s - (time.monotonic() - began)
         if slots.ending or (first <= 0 and left_s < options.walltime_s):
             return
-        if is_free(options, index):  # nobody has taken it while we waited for a slot
-            slots.start(slot, command(options, index, passed))
+        if is_free(options, claim):  # nobody has taken it while we waited for a slot
+            slots.start(slot, command(options, index, passed), claim)
             first -= 1
             if one_only:
                 return
@@ -154,8 +175,9 @@ def main() -> None:
     for name in node.FORWARDED:
         signal.signal(getattr(signal, name), slots.tell)
     pull(options, slots, passed)
-    for process in list(slots.running.values()):
-        process.wait()
+    while slots.running:
+        time.sleep(TICK_S)
+        slots.free()
     ending = [number for number in slots.told if signal.Signals(number).name != node.WARNING]
     if ending:
         node.end_as(None, ending[0])

@@ -98,6 +98,19 @@ def test_a_trial_folder_that_appears_late_is_waited_for(make_fake: MakeFake, toy
     sandbox.accounted_for()
 
 
+def test_a_runner_killed_under_a_worker_that_lives_on(sandbox: Sandbox, toy: Toy) -> None:
+    """The worker says how it ended, at once, and goes on with the next trial."""
+    toy(parameters="{x: [60, 1], how: [sleep]}", submit="{placement: packed}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: sandbox.states().get("running"), 1)
+    record = next((sandbox.path / "results/toy/trials").rglob("attempt-1.json"))
+    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    until(sandbox.states, {"failed": 1, "done": 1}, timeout_s=20)
+    assert sandbox.sweep("why", "0", "--json").json["reason"] == "killed by SIGKILL"
+    sandbox.accounted_for()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_runner_that_is_killed(make_fake: MakeFake, toy: Toy, number: signal.Signals) -> None:
     sandbox = make_fake("pbs").sandbox
