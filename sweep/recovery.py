@@ -56,9 +56,10 @@ def decide(
     rule = rules.get(name, {})
     if not told:
         if not name:
-            return f"{verdict.cause or verdict.state.value}: only when told"
+            return f"{verdict.cause or verdict.state.value}: only if told, by --cancelled or the trial's number"
         if before.count(name) >= rule["times"]:
-            times = "only when told" if not rule["times"] else f"tried again {rule['times']} times already"
+            often = f"tried again {rule['times']} times already"
+            times = often if rule["times"] else "only if told, by --errors or the trial's number"
             return f"{verdict.cause}: {times}"
     if name == "out_of_memory":
         base = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)

@@ -73,14 +73,14 @@ def test_only_a_failed_node_is_avoided() -> None:
 
 @pytest.mark.parametrize("cause", [cause for cause, rule in recovery.RULE_OF.items() if rule == "error"])
 def test_a_programs_own_error_only_if_told(cause: Cause) -> None:
-    assert decide(cause) == f"{cause}: only when told"
+    assert decide(cause) == f"{cause}: only if told, by --errors or the trial's number"
     assert decide(cause, error={"times": 1}) == ASKED
     assert decide(cause, told=True) == ASKED
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.LOST])
 def test_what_someone_cancelled_or_nobody_knows_of_only_if_told(cause: Cause) -> None:
-    assert "only when told" in str(decide(cause))
+    assert "only if told" in str(decide(cause))
     assert decide(cause, told=True) == ASKED
 
 
