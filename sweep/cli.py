@@ -133,11 +133,17 @@ def submit(
         from sweep.verbs.follow import follow as rounds
 
         shell = _shell(store)
-        for made in rounds(
+        followed = rounds(
             store, shell, patience_s=_Options.patience_s, interval_s=interval, trouble=lambda line: _talk([line])
-        ):
-            if made.trials_sent or not made.trials_left or made.stuck:
+        )
+        for number, made in enumerate(followed):
+            if number == 0 or made.trials_sent or made.resumed or made.retried.get("trials") or made.stuck:
                 _print_submitted(made, as_json)
+        return
+    if os.environ.get("SWEEP_DRIVER"):
+        from sweep.verbs.follow import drive
+
+        _print_submitted(drive(store, _shell(store), patience_s=_Options.patience_s), as_json)
         return
     from sweep.verbs.submit import submit as verb
 

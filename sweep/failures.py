@@ -27,7 +27,7 @@ class Shared:
 
 
 def kind_of(reason: str) -> str:
-    """Leave out of a reason what differs from trial to trial: numbers of jobs and amounts, names of nodes.
+    """Leave out of a reason what differs from trial to trial: numbers of jobs, and amounts.
 
     >>> kind_of("job 12.vm ended (unknown) and left no exit record")
     'job … ended (unknown) and left no exit record'

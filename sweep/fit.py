@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sweep.errors import GridError
 from sweep.grid import Grid, Source, units
@@ -37,6 +38,16 @@ def limits(grid: Grid, told: Limits) -> Limits:
         cpus=given.cpus or told.cpus,
         gpus=told.gpus if given.gpus is None else given.gpus,
     )
+
+
+def of_one_trial(most: Limits, submit: Mapping[str, Any]) -> Limits:
+    """Return what one trial may ask for at most, by the plan's `submit`: in a worker, its share of a node."""
+    if submit["placement"] != "packed":
+        return most
+    own_s = units.walltime_s(submit["worker_walltime"]) if submit["worker_walltime"] else None
+    walltimes = [one for one in (own_s, most.walltime_s) if one is not None]
+    memory_mib = most.memory_mib and most.memory_mib // submit["per_worker"]
+    return replace(most, memory_mib=memory_mib, walltime_s=min(walltimes, default=None))
 
 
 def cut(grid: Grid, wanted: Iterable[Wanted], most: Limits, first: int) -> list[Job]:
@@ -81,6 +92,11 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None
     GridError
         A job asks for more than the queue or any of its nodes has.
     """
+    if grid.submit.driver and most.max_queued == 1:
+        raise source.error(
+            ("submit", "driver"), "the driver is a job, too, and only one may be queued", "allow two, or no driver"
+        )
+    _check_ceilings(grid, source, jobs)
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
     if grid.scheduler.kind == "local":
         where = "this machine"
@@ -105,6 +121,26 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], most: Limits) -> None
             )
 
 
+def _check_ceilings(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
+    """Refuse a retry's ceiling that is below what a first attempt asks for."""
+    rules = grid.retry
+    for job in jobs if rules else []:
+        assert rules
+        memory, walltime = rules.out_of_memory.ceiling, rules.walltime.ceiling
+        if memory and units.memory_mib(memory) < job.resources.memory_mib:
+            raise source.error(
+                ("retry", "out_of_memory", "ceiling"),
+                f"the ceiling {memory} is less than the {job.resources.memory_mib:,} MiB that a trial asks for",
+                "raise it, or leave it out: no attempt asks for more than a node has",
+            )
+        if walltime and units.walltime_s(walltime) < job.resources.walltime_s:
+            raise source.error(
+                ("retry", "walltime", "ceiling"),
+                f"the ceiling {walltime} is less than the {job.resources.walltime} that a trial asks for",
+                "raise it, or leave it out: no attempt asks for more than the queue allows",
+            )
+
+
 def _too_much(source: Source, key: str, asked: str, have: str, where: str, *, packed: bool) -> GridError:
     what = f"{where} allows {have}" if key == "walltime" else f"{where} has {have}"
     if key != "walltime" and where != "this machine":
@@ -118,7 +154,12 @@ def _too_much(source: Source, key: str, asked: str, have: str, where: str, *, pa
     )
 
 
-def waves(jobs: Sequence[Job], most: Limits) -> int:
-    """Return in how many waves the jobs' tasks go out, as far as the cap on queued ones makes them."""
+def waves(jobs: Sequence[Job], most: Limits, *, driver: bool = False) -> int:
+    """Return in how many waves the jobs' tasks go out, as far as the cap on queued ones makes them.
+
+    The driver takes a place of each but the last.
+    """
     tasks = sum(job.workers or len(job.tasks) for job in jobs)
-    return math.ceil(tasks / most.max_queued) if most.max_queued and tasks else min(1, tasks)
+    if not most.max_queued or tasks <= most.max_queued:
+        return min(1, tasks)
+    return math.ceil((tasks - 1) / (most.max_queued - 1)) if driver else math.ceil(tasks / most.max_queued)

@@ -37,8 +37,12 @@ class Ledger:
         Trial number → what it asks for since a retry: ``memory_mib``, ``walltime_s``.
     causes : dict
         Trial number → the rules its retries were made under so far.
+    avoid : dict
+        Trial number → nodes that failed under it.
     workers : dict
         Packed job → how many workers it has.
+    stopped_at : float
+        When someone last cancelled everything: who was sending by itself stops.
     planned : Event or None
         The newest ``planned`` event.
     """
@@ -50,7 +54,9 @@ class Ledger:
     attempts: dict[int, int] = field(default_factory=dict)
     raised: dict[int, dict[str, int]] = field(default_factory=dict)
     causes: dict[int, list[str]] = field(default_factory=dict)
+    avoid: dict[int, tuple[str, ...]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
+    stopped_at: float = 0.0
     planned: Event | None = None
 
     def sent(self, job: str) -> list[Submission]:
@@ -88,7 +94,11 @@ def _planned(ledger: Ledger, event: Event) -> None:
             if not verdict.reason.startswith(BY_RESULT)
         }
     ledger.planned = event
-    ledger.jobs = list(event["jobs"])
+    # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
+    # submission is in doubt, if it turns out not to be there.
+    kept = {one.job for one in ledger.submissions.values() if one.workers and not one.refused}
+    kept |= {one.job for one in ledger.doubts}
+    ledger.jobs = [job for job in ledger.jobs if job in kept] + list(event["jobs"])
     ledger.workers.update(event.get("workers", {}))
 
 
@@ -99,9 +109,10 @@ def _retried(ledger: Ledger, event: Event) -> None:
         ledger.attempts[number] = attempt
         ledger.settled.pop(number, None)
         ledger.cancelled.pop(number, None)
-    for number, cause, raised in event.get("why", []):
+    for number, cause, raised, avoid in event.get("why", []):
         ledger.causes.setdefault(number, []).append(cause)
         ledger.raised.setdefault(number, {}).update(raised)
+        ledger.avoid[number] = (*ledger.avoid.get(number, ()), *avoid)
 
 
 def _submitting(ledger: Ledger, event: Event) -> None:
@@ -115,6 +126,7 @@ def _submitting(ledger: Ledger, event: Event) -> None:
         float(event["at"]),
         span=(span[0], span[1]) if span else None,
         workers=event.get("workers", 0),
+        open=event.get("open", 0),
     )
 
 
@@ -141,6 +153,13 @@ def _update(ledger: Ledger, token: str, **changes: Any) -> None:
 
 def _cancelled(ledger: Ledger, event: Event) -> None:
     ledger.cancelled.update(dict.fromkeys(event["trials"], event.get("by", "")))
+    if event.get("everything"):
+        ledger.stopped_at = float(event["at"])
+
+
+def _not_cancelled(ledger: Ledger, event: Event) -> None:
+    for number in event["trials"]:
+        ledger.cancelled.pop(number, None)
 
 
 def _observed(ledger: Ledger, event: Event) -> None:
@@ -175,5 +194,6 @@ _READERS = {
     "refused": _refused,
     "over": _over,
     "cancelled": _cancelled,
+    "not cancelled": _not_cancelled,
     "observed": _observed,
 }

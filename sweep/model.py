@@ -112,7 +112,7 @@ class Job:
     workers : int
         Of a packed job, how many workers pull its trials; 0 where each task is a trial.
     avoid : tuple of str
-        Nodes it is not to run on: they failed under an earlier attempt.
+        Nodes it is not to run on: they failed under earlier attempts.
     """
 
     name: str
@@ -152,7 +152,9 @@ class Submission:
     span : (int, int) or None
         The array's first and last task; None: all of the job's.
     workers : int
-        The job is packed, and so many workers were asked for.
+        The job is packed, and so many workers were asked for, for `open` trials.
+    over : bool
+        The workers have ended; what they left may be sent again.
     job_id : str
         What the scheduler answered; empty while that is not known.
     refused : str
@@ -171,6 +173,7 @@ class Submission:
     unanswered: bool = False
     span: tuple[int, int] | None = None
     workers: int = 0
+    open: int = 0
     over: bool = False
 
     @property

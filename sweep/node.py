@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What runs on the compute node: one trial, claimed, run, and recorded.
 
-One file, standard library alone, Python 3.6 or newer: it is copied into the sweep's folder and run by
+Standard library alone, Python 3.6 or newer: it is copied into the sweep's folder, with command.py, and run by
 whatever ``python3`` the node has. It knows no scheduler; the job script tells it which job and task it is.
 
 ::
@@ -20,25 +20,22 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-#: What a scheduler or a person may send a job; all of it is the command's business.
-FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+if __package__:
+    from sweep.command import Command, Limits
+else:  # beside it in the sweep's folder
+    sys.dont_write_bytecode = True  # files are a quota there
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from command import Command, Limits  # type: ignore[import-not-found, no-redef]
 
-#: Sent some time before the end, by schedulers that warn. It would kill a command that does not expect it.
-WARNING = "SIGUSR1"
-
-#: How long a command may take to end after SIGTERM, where this runner is the one to end it.
-KILL_WAIT_S = 10.0
 
 #: ``number attempt offset`` of one task, the offset being that of its line in trials.jsonl.
 TASK_LINE_BYTES = 31
 
-MIB = 1024 * 1024
 
 Record = Dict[str, Any]
 
@@ -112,6 +109,8 @@ def claim(path: str, record: Record, wait_s: float = 0.0) -> bool:
                 other = json.load(found)
         except (OSError, ValueError):
             return False
+        if all(other.get(key) == record.get(key) for key in ("host", "pid", "started_at")) and other.get("pid"):
+            return True  # our own link, made by a first request whose answer a file server lost
         same = all(other.get(key) == record[key] for key in ("job_id", "job_name", "index"))
         if not same or not record["job_id"]:
             return False
@@ -128,8 +127,10 @@ def claim(path: str, record: Record, wait_s: float = 0.0) -> bool:
 def _is_over(other: Record) -> bool:
     """Whether a claim of our own job can be taken up: it was interrupted, and nobody is still at it."""
     if other.get("ended"):
-        interrupted = bool(other.get("told") or other.get("signal"))  # a requeue begins by sending SIGTERM
-        return interrupted and other.get("exit_code") != 0 and not other.get("limit")
+        if other.get("exit_code") == 0 or other.get("stopped"):
+            return False
+        # A requeue begins by sending SIGTERM. A worker that sent none has seen its trial die by itself.
+        return bool(other.get("told") or (other.get("signal") and not other.get("packed")))
     pid = other.get("pid")
     return other.get("host") != socket.gethostname() or not pid or not _runs_node(pid)
 
@@ -162,183 +163,6 @@ def _link(source: str, path: str) -> None:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             with os.fdopen(handle, "wb") as out:
                 out.write(content.read())
-
-
-class Command(object):
-    """The trial's command: started, watched, signalled, reaped."""
-
-    def __init__(self) -> None:
-        self.pid = 0
-        self.told = []  # type: List[str]
-        self.limit = ""
-        self.stopped_at = None  # type: Optional[float]
-        self.started = time.monotonic()
-        self.cpu_s = 0.0
-        self.memory_mib = 0.0
-        self.peak_memory_mib = 0.0
-
-    def install(self) -> None:
-        """Take over the signals that are to reach the command."""
-        for name in FORWARDED:
-            signal.signal(getattr(signal, name), self._forward)
-
-    def _forward(self, number: int, _frame: Any) -> None:
-        name = signal.Signals(number).name
-        self.told.append(name)
-        if name == WARNING:
-            self.warn()
-        elif self.pid:
-            self._signal(number)
-
-    def warn(self) -> None:
-        """Pass the warning on to those of the command's processes that wait for it, and to no other."""
-        for pid in _tree(self.pid) if self.pid else []:
-            if _catches(pid, getattr(signal, WARNING)):
-                os.kill(pid, getattr(signal, WARNING))
-
-    def stop(self, limit: str = "") -> None:
-        """End it: with SIGTERM, and with SIGKILL if that does not do."""
-        now = time.monotonic()
-        if self.stopped_at is None:
-            self.stopped_at, self.limit = now, limit
-            self.told.append("SIGTERM")
-            self._signal(signal.SIGTERM)
-        elif now - self.stopped_at > KILL_WAIT_S:
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self.pid, number)
-        except OSError:
-            pass
-
-    def start(self, argv: List[str], workdir: str, environment: Dict[str, str], log: int) -> None:
-        """Start it in a session of its own, so that one call reaches all of its processes."""
-        process = subprocess.Popen(
-            argv,
-            cwd=workdir,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-        self.pid = process.pid
-        process.returncode = 0  # it is reaped by wait4, for its resource usage; Popen must not try
-        for name in self.told:
-            if name != WARNING:
-                self._signal(getattr(signal, name))
-
-    def wait(self) -> int:
-        """Reap it. Its wait status; the usage is noted. What it left running is killed."""
-        _, status, usage = os.wait4(self.pid, 0)
-        self._signal(signal.SIGKILL)
-        self.cpu_s = usage.ru_utime + usage.ru_stime
-        unit = 1 if sys.platform == "darwin" else 1024
-        self.peak_memory_mib = max(self.peak_memory_mib, usage.ru_maxrss * unit / MIB)
-        return int(status)
-
-    def sample(self) -> None:
-        """Note what the process tree uses just now (Linux; elsewhere only the end says)."""
-        ticks, pages = _tree_usage(self.pid)
-        self.cpu_s = max(self.cpu_s, ticks / os.sysconf("SC_CLK_TCK"))
-        self.memory_mib = pages * os.sysconf("SC_PAGE_SIZE") / MIB
-        self.peak_memory_mib = max(self.peak_memory_mib, self.memory_mib)
-
-    def usage(self) -> Record:
-        """Return what it has used so far."""
-        return {
-            "elapsed_s": round(time.monotonic() - self.started, 3),
-            "cpu_s": round(self.cpu_s, 3),
-            "memory_mib": round(self.memory_mib, 1),
-            "peak_memory_mib": round(self.peak_memory_mib, 1),
-        }
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill the command if this process is: no trial runs on unwatched."""
-    _on_parents_end(signal.SIGKILL)
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end this process if its parent is killed."""
-    _on_parents_end(signal.SIGTERM)
-
-
-def _on_parents_end(number: int) -> None:
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, number)
-    except (ImportError, OSError, AttributeError):
-        pass
-
-
-def _tree_usage(pid: int) -> Tuple[int, int]:
-    """Sum (CPU ticks, resident pages) over a process and its descendants."""
-    ticks = pages = 0
-    for one in _tree(pid):
-        try:
-            with open("/proc/%d/stat" % one, "rb") as stat:
-                fields = stat.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        # utime, stime and those of reaped children; then the resident set. See proc(5), counted after comm.
-        ticks += sum(int(field) for field in fields[11:15])
-        pages += int(fields[21])
-    return ticks, pages
-
-
-def _tree(pid: int) -> List[int]:
-    """List a process and its descendants."""
-    found = [pid]
-    for one in found:
-        try:
-            with open("/proc/%d/task/%d/children" % (one, one), "rb") as children:
-                found += [int(child) for child in children.read().split()]
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def _catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal (Linux; elsewhere that is not known, and no)."""
-    try:
-        with open("/proc/%d/status" % pid) as status:
-            caught = [int(line.split()[1], 16) for line in status if line.startswith("SigCgt:")]
-    except (OSError, ValueError):
-        return False
-    return bool(caught and caught[0] >> (number - 1) & 1)
-
-
-class Limits(object):
-    """What the runner itself sees to: a packed worker's trials have nobody else who would.
-
-    Parameters
-    ----------
-    walltime_s, memory_mib : int
-        0: no limit.
-    cancel : str
-        A file whose appearance means that the trial is cancelled.
-    """
-
-    def __init__(self, walltime_s: int, memory_mib: int, cancel: str) -> None:
-        self.walltime_s, self.memory_mib, self.cancel = walltime_s, memory_mib, cancel
-        self.warned = not walltime_s
-
-    def enforce(self, command: Command) -> None:
-        """Warn or end a command that is at its limits, or cancelled."""
-        elapsed_s = time.monotonic() - command.started
-        if not self.warned and elapsed_s > self.walltime_s - min(120, self.walltime_s // 4):
-            self.warned = True
-            command.warn()
-        if self.walltime_s and elapsed_s > self.walltime_s:
-            command.stop("walltime")
-        elif self.memory_mib and command.memory_mib > self.memory_mib:
-            command.stop("memory")
-        elif command.stopped_at is not None or os.path.exists(self.cancel):
-            command.stop()
 
 
 def watch(
@@ -469,7 +293,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
     record = {
         "version": 1, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
         "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
-        "index": options.index if options.worker is None else options.worker,
+        "index": options.index if options.worker is None else options.worker, "packed": options.worker is not None,
         "host": socket.gethostname(), "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
         "started_at": time.time(), "ended": False,
     }  # type: Record  # fmt: skip
@@ -487,6 +311,7 @@ def main(arguments: Optional[List[str]] = None) -> None:
             command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
         )
     record.update(end, ended=True, ended_at=time.time(), told=command.told, limit=command.limit)
+    record["stopped"] = command.stopped_at is not None
     record.update(command.usage())
     record_end(attempt_path, record)
     _remove(cancel_path(attempt_path))

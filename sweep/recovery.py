@@ -24,6 +24,9 @@ RULE_OF: dict[Cause, str] = {
     Cause.BAD_RESULT: "error",
 }
 
+#: Memory is raised in so many parts of what was asked for.
+STEPS = 4
+
 Rules = Mapping[str, Mapping[str, Any]]
 
 
@@ -59,12 +62,18 @@ def decide(
             return f"{verdict.cause or verdict.state.value}: only if told, by --cancelled or the trial's number"
         if before.count(name) >= rule["times"]:
             often = f"tried again {rule['times']} times already"
-            times = often if rule["times"] else "only if told, by --errors or the trial's number"
+            times = (
+                f"{often}; by its number only"
+                if rule["times"]
+                else "only if told, by --errors or the trial's number"
+            )
             return f"{verdict.cause}: {times}"
     if name == "out_of_memory":
         base = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
         ceiling = _least(rule.get("ceiling"), units.memory_mib, most.memory_mib)
-        more = min(math.ceil(base * rule["factor"]), ceiling)
+        # In steps of what was asked for: each group of equal demands is a job of its own.
+        step = max(1, asked.memory_mib // STEPS)
+        more = min(math.ceil(base * rule["factor"] / step) * step, ceiling)
         if more <= asked.memory_mib and not told:
             return f"{verdict.cause}: it had {asked.memory_mib:,} MiB, and the ceiling is {int(ceiling):,} MiB"
         return replace(asked, memory_mib=max(int(more), asked.memory_mib))

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import socket
@@ -39,6 +40,14 @@ LOCK_PATIENCE_S = 60.0
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
+
+
+def whoami() -> str:
+    """Name the person; her number where the machine does not know her name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def create(results: Path, name: str) -> Store:
@@ -249,7 +258,7 @@ class Store:
 
     def install_node(self) -> None:
         """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
-        for name in ("node.py", "worker.py"):
+        for name in ("node.py", "command.py", "worker.py"):
             self.write(name, Path(node.__file__).with_name(name).read_bytes())
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:

@@ -77,6 +77,9 @@ def _best(name: str, attempt: Attempt | None, word: Word | None) -> float | None
     return own if own is not None else getattr(word, name, None)
 
 
+_KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PREEMPTED)
+
+
 # --- the conditions ---------------------------------------------------------------------------------------
 
 
@@ -142,6 +145,11 @@ def _gone_for_long(evidence: Evidence) -> bool:
     return evidence.gone_s > evidence.grace_s
 
 
+def _with_its_job(evidence: Evidence) -> bool:
+    """Whether it ended as its job did: of a worker's trials, those that were told to end."""
+    return not evidence.pooled or bool(evidence.attempt and evidence.attempt.told)
+
+
 def _undecided(evidence: Evidence) -> bool:
     """Whether the scheduler may still say that it was requeued: it says it runs, or has not said that it ended."""
     if evidence.word is None:
@@ -160,8 +168,11 @@ def _not(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
 def _told_to_stop(evidence: Evidence) -> bool:
     """Whether the job was told to end before it did so with an error."""
     attempt = evidence.attempt
-    told = bool(attempt and ({"SIGTERM", "SIGINT"} & set(attempt.told) or attempt.signal == signals.SIGKILL))
-    return told and (evidence.cancel_asked or _outcome(Outcome.CANCELLED)(evidence))
+    killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
+    told = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.told))
+    # A cancellation that came to nothing is no reason, where the scheduler knows another.
+    asked = evidence.cancel_asked and not _outcome(*_KILLED)(evidence)
+    return told and (asked or _outcome(Outcome.CANCELLED)(evidence))
 
 
 # --- the causes -------------------------------------------------------------------------------------------
@@ -284,8 +295,6 @@ def _waiting(evidence: Evidence) -> str:
     return f"waits in the queue{': ' + reason if reason else ''}"
 
 
-_KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PREEMPTED)
-
 #: Every combination of the evidence. The order matters: the node's record first, it was there.
 TABLE: tuple[Row, ...] = (
     # -- the exit record is there
@@ -293,7 +302,7 @@ TABLE: tuple[Row, ...] = (
     Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
     Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}", _result_cause),
     Row(
-        _both(_recorded, _pending, _not(_over_limit)),
+        _both(_recorded, _pending, _not(_over_limit), _with_its_job),
         State.QUEUED,
         lambda e: f"was requeued ({_ended_how(e)}); {_waiting(e)}",
     ),
@@ -316,7 +325,7 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.PAUSED),
     ),
     Row(
-        _both(_recorded, _outcome(*_KILLED)),
+        _both(_recorded, _outcome(*_KILLED), _with_its_job),
         State.FAILED,
         lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})",
         _outcome_cause,

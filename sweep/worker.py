@@ -20,8 +20,11 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 if __package__:
-    from sweep import node
+    from sweep import command, node
 else:  # beside it in the sweep's folder
+    sys.dont_write_bytecode = True  # files are a quota there
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import command  # type: ignore[import-not-found, no-redef]
     import node  # type: ignore[import-not-found, no-redef]
 
 #: Between two looks at what runs here.
@@ -84,7 +87,7 @@ class Slots(object):
         if self.gpus[slot]:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus[slot])
         self.running[slot] = subprocess.Popen(
-            argv, env=environment, stdin=subprocess.DEVNULL, preexec_fn=node.end_with_parent
+            argv, env=environment, stdin=subprocess.DEVNULL, preexec_fn=command.end_with_parent
         )
         for number in self.told:  # one that came while it was being started
             self.running[slot].send_signal(number)
@@ -121,7 +124,7 @@ def is_free(options: argparse.Namespace, path: str) -> bool:
     return all(record.get(key) == value for key, value in own.items())
 
 
-def command(options: argparse.Namespace, index: int, passed: List[str]) -> List[str]:
+def call(options: argparse.Namespace, index: int, passed: List[str]) -> List[str]:
     """Spell the call of node.py for one trial."""
     runner = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node.py")
     return [
@@ -139,19 +142,22 @@ def parsed(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]]:
     for name in ("--worker", "--workers", "--per-worker", "--walltime-s", "--memory-mib", "--gpus"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--ends-s", type=int, required=True, help="the worker's own walltime")
-    parser.add_argument("--elapsed-s", type=int, required=True, help="what of it is over")
     at = arguments.index("--")
     return parser.parse_args(arguments[:at]), arguments[at + 1 :]
 
 
 def pull(options: argparse.Namespace, slots: Slots, passed: List[str]) -> None:
     """Start trials until none is left, or no time for one."""
-    began = time.monotonic() - options.elapsed_s
+    began = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))  # the job's, with its environment lines
     size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks")) // node.TASK_LINE_BYTES
     one_only = "--environment-failed" in passed  # a node on which no trial can run spoils one, not all
     first = options.per_worker  # these begin with the job, as they would in one of their own
     for index in shares(size, options.worker, options.workers):
-        claim = claim_path(options, index)
+        try:
+            claim = claim_path(options, index)
+        except (OSError, ValueError) as error:  # a file server that is unwell; the others may be found
+            print("sweep: cannot look up task %d: %s" % (index, error), file=sys.stderr)
+            continue
         if not is_free(options, claim):
             continue
         slot = slots.free()
@@ -162,7 +168,7 @@ def pull(options: argparse.Namespace, slots: Slots, passed: List[str]) -> None:
         if slots.ending or (first <= 0 and left_s < options.walltime_s):
             return
         if is_free(options, claim):  # nobody has taken it while we waited for a slot
-            slots.start(slot, command(options, index, passed), claim)
+            slots.start(slot, call(options, index, passed), claim)
             first -= 1
             if one_only:
                 return
@@ -172,13 +178,15 @@ def main() -> None:
     """Pull trials; see the top of this file."""
     options, passed = parsed(sys.argv[1:])
     slots = Slots(options.per_worker, options.gpus)
-    for name in node.FORWARDED:
+    for name in command.FORWARDED:
         signal.signal(getattr(signal, name), slots.tell)
-    pull(options, slots, passed)
-    while slots.running:
-        time.sleep(TICK_S)
-        slots.free()
-    ending = [number for number in slots.told if signal.Signals(number).name != node.WARNING]
+    try:
+        pull(options, slots, passed)
+    finally:  # whatever becomes of this process: what it has begun is seen to its end
+        while slots.running:
+            time.sleep(TICK_S)
+            slots.free()
+    ending = [number for number in slots.told if signal.Signals(number).name != command.WARNING]
     if ending:
         node.end_as(None, ending[0])
 

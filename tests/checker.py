@@ -69,6 +69,9 @@ def _check_trial(sweep: Path, trial: str, state: str, reason: str, runs: Counter
         assert last["ended"], told + "and its record has no end"
         assert last["exit_code"] == 0, told + f"and its record says {last['exit_code']}"
         assert runs["end", trial, str(last["attempt"])] == 1, told + "and its program never came to its end"
+    if state == "failed":
+        known = last.get("ended") or "no exit record" in reason or "before the trial began" in reason
+        assert known or not attempts, told + "and neither its record nor the reason says that it ended"
     if state == "planned" and records:
         # A retried one waits for its next attempt: what it has are the records of earlier ones.
         assert last["ended"], told + "and is running"

@@ -102,7 +102,7 @@ def test_parameters_that_do_not_vary_are_named_once() -> None:
         "by",
         "state",
     ]
-    assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "done"]
+    assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "512 %", "–", "done"]
 
 
 def test_names_that_are_the_leaderboards_own_get_a_prefix() -> None:

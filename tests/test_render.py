@@ -20,7 +20,7 @@ command: python -m trainer train
 objective: {{file: segMeasure.json}}
 scheduler: {{kind: {kind}, queue: batch, account: lab-7, extra: ["{extra}"]}}
 environment: ["module load tensorflow", "source ~/envs/u-net/bin/activate"]
-submit: {{placement: {placement}, throttle: 50}}
+submit: {{placement: {placement}{throttle}}}
 """
 EXTRA = {"slurm": "--constraint=avx2", "pbs": "-m n", "torque": "-m n", "local": "--memory-mib=1"}
 PATHS = {
@@ -31,7 +31,15 @@ JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple((number, 1) for number in
 
 
 def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | None = None) -> str:
-    grid, _ = read(GRID.format(kind=kind, placement=placement, extra=EXTRA[kind]), "g.yaml")
+    grid, _ = read(
+        GRID.format(
+            kind=kind,
+            placement=placement,
+            extra=EXTRA[kind],
+            throttle=", throttle: 50" if placement == "array" else "",
+        ),
+        "g.yaml",
+    )
     return Renderer(grid, {**PATHS, "workdir": "/home/she/it's here"}, "python3", site)(job)
 
 
@@ -55,7 +63,7 @@ def test_each_and_single_trials_are_no_array() -> None:
     assert "--array" not in render("slurm", placement="each")
     assert "-J" not in render("pbs", job=single)  # OpenPBS refuses an array of one
     assert "--array=0-127%50" in render("slurm")
-    grid, _ = read(GRID.format(kind="pbs", placement="array", extra=""), "g.yaml")
+    grid, _ = read(GRID.format(kind="pbs", placement="array", extra="", throttle=""), "g.yaml")
     assert array_range(grid, single) == ""
 
 

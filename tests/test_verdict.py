@@ -73,6 +73,7 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "word": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
     # cancelled too late: it had ended well
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
     # it asked to go on, unless someone cancelled it
@@ -85,6 +86,11 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": PACKED, "word": RUNNING, "attempt": ended(75, told=TERM, limit="walltime"), "pooled": True}, State.PAUSED, "saved where it was"),
     ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
     ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 15, told=TERM), "pooled": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    # how a worker ended says nothing about those of its trials that ended before
+    ({"submission": PACKED, "word": TIMEOUT, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
+    ({"submission": PACKED, "word": PENDING, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
+    ({"submission": PACKED, "word": CANCELLED, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": PACKED, "word": NODE_FAIL, "attempt": ended(None, 15, told=TERM), "pooled": True}, State.FAILED, "node failure (killed by SIGTERM)"),
     ({"attempt": Attempt(1, ended=True, cancelled=True)}, State.CANCELLED, "cancelled before it ran"),
     # it waits for a worker
     ({"submission": PACKED, "word": RUNNING, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),

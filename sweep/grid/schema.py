@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 
 from sweep.errors import GridError, nearest
@@ -172,6 +173,17 @@ class SubmitSpec(_Part):
     max_queued: int | None = Field(None, ge=1, description="of our tasks, at most so many in the queue at once")
     throttle: int | None = Field(None, ge=1, description="of an array's tasks, at most so many running at once")
     max_array_size: int | None = Field(None, ge=1, description="instead of what the scheduler says of itself")
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> SubmitSpec:
+        """Refuse what would have no effect: who writes it means something else."""
+        packed = ("workers", "per_worker", "worker_walltime")
+        vain = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
+        if vain:
+            raise ValueError(f"{vain[0]} means nothing with placement {self.placement}; write placement: packed")
+        if self.throttle and self.placement == "each":
+            raise ValueError("throttle is an array's, and placement is each; use max_queued")
+        return self
 
 
 class RetryRule(_Part):

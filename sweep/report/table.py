@@ -16,7 +16,7 @@ _SPELLED = {
     "cpu_percent": ("CPU %", words.percent),
     "peak_memory_mib": ("peak memory", words.memory),
     "memory_percent": ("of asked", words.percent),
-    "witness": ("by", words.cell),
+    "witness": ("by", lambda value: value or "–"),
 }
 _HIDDEN = ("id", "reason")
 

@@ -61,9 +61,8 @@ def plan(report: PlanReport) -> RenderableType:
         old = words.count(report.retired_done, "retired trial")
         lines.append(Text(f"{old} with a result: sweep report --retired shows them"))
     if report.ended_badly:
-        lines.append(
-            Text(f"{report.ended_badly} of them ended badly before: sweep retry --errors tries them again")
-        )
+        hint = "sweep retry --errors, or sweep retry TRIAL, tries them again"
+        lines.append(Text(f"{report.ended_badly} of them ended badly before: {hint}"))
     if not report.dry_run:
         then = "submit" if report.jobs else "retry --errors" if report.ended_badly else "status"
         lines.append(Text(f"in {report.folder}\nnext: sweep {then}"))
@@ -85,7 +84,7 @@ def _limits(report: PlanReport) -> Iterator[Text]:
     known = ", ".join(filter(None, told))
     if known:
         yield Text(f"{report.kind} takes: {known}")
-    if report.placement == "packed":
+    if report.placement == "packed" and report.jobs:
         workers = sum(job["workers"] for job in report.jobs)
         longest = max((job["asks"]["walltime_s"] for job in report.jobs), default=0)
         yield Text(f"so: {words.count(workers, 'worker')} of up to {words.duration(longest)}")
@@ -104,6 +103,7 @@ def submit(report: SubmitReport) -> RenderableType:
         lines.append(Text(f"{words.count(report.adopted, 'job')} of an interrupted submission found and taken up"))
     if report.resumed:
         lines.append(Text(f"{words.count(report.resumed, 'trial')} paused and going on"))
+    lines += [Text(f"not again, {len(some)}: {why} (trial {_some(some)})") for why, some in report.spared.items()]
     if report.retried.get("trials"):
         lines.append(Text(f"{words.count(len(report.retried['trials']), 'trial')} tried again"))
     for one in report.sent[:SHOWN]:

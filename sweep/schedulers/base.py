@@ -134,11 +134,14 @@ class Scheduler(Protocol):
         The commands it needs on PATH.
     grace_s : float
         How much later than its word a node's record may appear: what a shared file system may lag behind.
+    avoids : bool
+        Whether its jobs can be kept from nodes by name; the template then has to.
     """
 
     kind: str
     clients: tuple[str, ...]
     grace_s: float
+    avoids: bool
 
     def version(self) -> Talk[str]:
         """Ask for name and version. SchedulerSilent if there is no answer."""

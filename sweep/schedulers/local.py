@@ -34,6 +34,7 @@ class Local:
     kind = "local"
     clients: tuple[str, ...] = ()
     grace_s = 1.0
+    avoids = False
 
     def version(self) -> Talk[str]:
         """Ask what the machine has."""

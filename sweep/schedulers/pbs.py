@@ -74,6 +74,7 @@ class Pbs:
     kind = "pbs"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
     grace_s = SHARED_GRACE_S
+    avoids = False
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
@@ -116,7 +117,8 @@ class Pbs:
 
     def submit(self, request: Request) -> Talk[str]:
         """Submit with qsub."""
-        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request)))
+        after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
+        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request), after))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name, with the history where the server keeps one."""

@@ -43,16 +43,19 @@ def blamed(said: str, table: Sequence[tuple[str, str]]) -> str:
 
 
 def submit(
-    request: Request, busy: Collection[int], no_server: Collection[int], array: tuple[str, ...] = ()
+    request: Request,
+    busy: Collection[int],
+    no_server: Collection[int],
+    array: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
 ) -> Talk[str]:
     """Submit a script with qsub; what varies from call to call is given here, not in the script.
 
-    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server"; `array` is
-    the request's array, as the dialect spells it.
+    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server"; `array` and
+    `after` are the request's, as the dialect spells them.
     """
     # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
     task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-    after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
     call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script))
     reply = yield call
     found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)

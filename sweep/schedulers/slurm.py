@@ -77,6 +77,7 @@ class Slurm:
     kind = "slurm"
     clients: tuple[str, ...] = ("sbatch", "squeue", "scancel", "scontrol")
     grace_s = SHARED_GRACE_S
+    avoids = True
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the controller is up."""

@@ -29,9 +29,9 @@ def read(place: Place, config: str, partitions: str, nodes: str, whose: str, gra
         ),
         max_running=smallest(_most(one[2] for one in own), _most(one[0] for one in mine)),
         walltime_s=smallest(
-            _most(_minutes(one.get("MaxTime", "")) for one in chosen),
-            _most(_minutes(one[4]) for one in own),
-            _most(_minutes(one[2]) for one in mine),
+            _most(_seconds(one.get("MaxTime", "")) for one in chosen),
+            _most(_seconds(one[4]) for one in own),
+            _most(_seconds(one[2]) for one in mine),
         ),
         memory_mib=smallest(_most(one[1] for one in has), _most(one.get("MaxMemPerNode", "") for one in chosen)),
         cpus=smallest(_most(one[0] for one in has), _most(one.get("MaxCPUsPerNode", "") for one in chosen)),
@@ -83,10 +83,10 @@ def _grades(text: str) -> Iterator[tuple[str, list[str]]]:
     return ((row[0], row[1:]) for row in _rows(text, 4))
 
 
-def _minutes(text: str) -> int | None:
+def _seconds(text: str) -> int | None:
     """Read a time limit, ``[days-]hours:minutes:seconds``, in seconds.
 
-    >>> _minutes("1-00:00:00"), _minutes("00:05:00"), _minutes("UNLIMITED")
+    >>> _seconds("1-00:00:00"), _seconds("00:05:00"), _seconds("UNLIMITED")
     (86400, 300, None)
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sweep.errors import SchedulerError
+from sweep.errors import SchedulerError, SchedulerRefused
 from sweep.model import JobState, Limits, Outcome, TaskRef, Word
 from sweep.schedulers import pbslike
 from sweep.schedulers.base import (
@@ -65,6 +65,7 @@ class Torque:
     kind = "torque"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
     grace_s = SHARED_GRACE_S
+    avoids = False
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
@@ -110,6 +111,15 @@ class Torque:
     def submit(self, request: Request) -> Talk[str]:
         """Submit with qsub."""
         array = ("-t", request.array) if request.array else ()
+        if request.after:
+            kind = "afteranyarray" if "[]" in request.after else "afterany"
+            after = ("-W", f"depend={kind}:{request.after}")
+            try:
+                return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array, after))
+            except SchedulerRefused as error:
+                if "Invalid Job Dependency" not in str(error):
+                    raise
+                # The other job has ended: Torque will not wait for what is over, and there is nothing to wait for.
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:

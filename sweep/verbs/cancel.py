@@ -6,15 +6,14 @@ runs is asked to end by a file that its runner looks for. A job of which nothing
 
 from __future__ import annotations
 
-import getpass
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.errors import UsageError
+from sweep.errors import SchedulerError, UsageError
 from sweep.model import State, TaskRef
 from sweep.shell import Shell
-from sweep.store import Store
+from sweep.store import Store, whoami
 from sweep.verbs.observe import Seen, Snapshot, observe, pick
 
 
@@ -47,14 +46,20 @@ def cancel(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> CancelRepo
     jobs, tasks, pooled = _whole_jobs(snapshot, chosen)
     numbers = [one.trial.number for one in chosen]
     drivers = [] if wanted else list(snapshot.drivers)  # first: it would send what is only planned
-    if numbers or drivers:
+    if numbers or not wanted:
         with store.lock():
-            store.note(event="cancelled", trials=numbers, by=f"{getpass.getuser()} on {socket.gethostname()}")
+            by = f"{whoami()} on {socket.gethostname()}"
+            store.note(event="cancelled", trials=numbers, by=by, everything=not wanted)
+        withdrawn = {one.trial.number for one in pooled}
         for one in pooled:
             if not store.withdraw(one.trial, one.attempt):
                 store.ask_to_end(one.trial, one.attempt)
-        if drivers or jobs or tasks:
-            shell.converse(snapshot.settings.scheduler.cancel([*drivers, *jobs], tasks))
+        try:
+            if drivers or jobs or tasks:
+                shell.converse(snapshot.settings.scheduler.cancel([*drivers, *jobs], tasks))
+        except SchedulerError:  # what ends by itself later was not cancelled
+            store.note(event="not cancelled", trials=[n for n in numbers if n not in withdrawn])
+            raise
     return CancelReport(numbers, jobs, [str(task) for task in tasks], len(snapshot.of(State.PLANNED)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from sweep.errors import SchedulerError
 from sweep.schedulers import SCHEDULERS, Call, Place
 from sweep.shell import Shell, run
+from sweep.store import whoami
 
 #: Clocks further apart than this make elapsed times and graces wrong.
 CLOCK_S = 5.0
@@ -69,7 +69,7 @@ def _schedulers(shell: Shell) -> Iterator[Finding]:
 def _answers(kind: str, shell: Shell) -> Finding:
     try:
         version = shell.converse(SCHEDULERS[kind].version())
-        limits = shell.converse(SCHEDULERS[kind].limits(Place(getpass.getuser())))
+        limits = shell.converse(SCHEDULERS[kind].limits(Place(whoami())))
     except SchedulerError as error:
         return Finding("note", kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
     return Finding("ok", kind, f"{version}; arrays of up to {limits.max_array_size:,}")

@@ -1,4 +1,7 @@
-"""follow: submit, again and again, until all is sent; with the grid's `retry`, until all has ended as well."""
+"""follow: submit, again and again, until all is sent; if any of it may come back, until all has ended as well.
+
+It may with the grid's `retry`, and where the workers of a packed job leave trials over.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,21 @@ from sweep.verbs.submit import SubmitReport, submit
 #: Between two rounds; longer and longer while there is nothing to do.
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
+
+#: Of the driver's quarter of an hour, so much may be spent on waiting.
+DRIVER_PATIENCE_S = 600.0
+
+
+def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitReport:
+    """Do the driver job's one round, however often it has to be tried: nobody comes later."""
+    deadline = time.monotonic() + DRIVER_PATIENCE_S
+    while True:
+        try:
+            return submit(store, shell, patience_s=patience_s, retry=True)
+        except (SchedulerSilent, LockHeld):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(FIRST_PAUSE_S)
 
 
 def follow(
@@ -34,8 +52,10 @@ def follow(
     trouble : callable
         Takes a line about what is being waited for.
     """
-    pause_s = interval_s
+    began, pause_s = time.time(), interval_s
     while True:
+        if store.ledger()[0].stopped_at > began:
+            return trouble("someone has cancelled everything: nothing more is sent")
         try:
             made = submit(store, shell, patience_s=patience_s, retry=True)
         except (SchedulerSilent, LockHeld) as error:
@@ -44,9 +64,9 @@ def follow(
         if made:
             yield made
             did = made.trials_sent or made.retried.get("trials")
-            if not made.trials_left and not (made.watch and (made.alive or did)):
+            if not did and not (made.watch and made.alive) and (made.stuck or not made.trials_left):
                 return
-            if made.stuck:
+            if did and not made.trials_left and not made.watch:
                 return
             pause_s = interval_s if did else pause_s
         time.sleep(pause_s)

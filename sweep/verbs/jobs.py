@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.fit import Wanted
 from sweep.grid import Grid, Source
 from sweep.ledger import DRIVER, Ledger
-from sweep.model import Job, Limits, Resources
+from sweep.model import Job, Limits, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
 from sweep.shell import Shell
-from sweep.store import Store
+from sweep.store import Store, whoami
 
 #: The driver sends the next wave and ends: seconds of one core.
 DRIVER_ASKS = Resources(walltime_s=15 * 60, memory_mib=1024, cpus=1)
@@ -45,7 +44,7 @@ def read_grid(path: Path, overrides: Sequence[str]) -> tuple[Grid, Source, bytes
 
 def ask_limits(grid: Grid, shell: Shell) -> tuple[Limits, list[str]]:
     """Ask the grid's scheduler what it takes; with it, what to say about the answer."""
-    place = Place(getpass.getuser(), grid.scheduler.queue, grid.scheduler.account)
+    place = Place(whoami(), grid.scheduler.queue, grid.scheduler.account)
     try:
         return fit.limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
     except SchedulerSilent as error:
@@ -74,6 +73,16 @@ class JobMaker:
         """Cut attempts into jobs, numbered from `first`."""
         return fit.cut(self.grid, wanted, self.limits, first)
 
+    def asks(self, trial: Trial, ledger: Ledger) -> Resources:
+        """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""
+        own, raised = trial.resources, ledger.asks(trial)
+        most = fit.of_one_trial(self.limits, self.grid.submit.model_dump())
+        return replace(
+            raised,
+            memory_mib=max(own.memory_mib, min(raised.memory_mib, most.memory_mib or raised.memory_mib)),
+            walltime_s=max(own.walltime_s, min(raised.walltime_s, most.walltime_s or raised.walltime_s)),
+        )
+
     def render(self, job: Job) -> str:
         """Render a job's script."""
         return self.renderer(job)
@@ -81,7 +90,13 @@ class JobMaker:
     def driver(self) -> str:
         """Render the driver's script: one that runs `sweep submit` on this sweep."""
         command = [sys.executable, "-P", "-m", "sweep", "submit", "--retry", str(self.store.path)]
-        return self.renderer(Job(DRIVER, DRIVER_ASKS, ()), command)
+        most, asks = self.limits, DRIVER_ASKS
+        asks = replace(
+            asks,
+            walltime_s=min(asks.walltime_s, most.walltime_s or asks.walltime_s),
+            memory_mib=min(asks.memory_mib, most.memory_mib or asks.memory_mib),
+        )
+        return self.renderer(Job(DRIVER, asks, ()), command)
 
 
 def maker_of(store: Store, ledger: Ledger) -> JobMaker:

@@ -156,10 +156,8 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     asked = {ref: one.submission for one in unsettled if not one.submission.dead for ref in one.refs} | drivers
     told = ask(store, shell, has.scheduler, asked, recent_s)
     witness = _Witness(store, ledger, has, told)
-    seen = [
-        _settled(trial, ledger, sent) or witness.see(trial, sent.get(trial.number, ()))
-        for trial in planned.trials.values()
-    ]
+    asking = [replace(trial, resources=ledger.asks(trial)) for trial in planned.trials.values()]
+    seen = [_settled(trial, ledger, sent) or witness.see(trial, sent.get(trial.number, ())) for trial in asking]
     _settle(store, ledger, seen, fresh=told.fresh)
     notes = (*planned.torn, *torn, *told.notes)
     in_queue = [ref for ref in asked if not told.ended(ref)]
@@ -214,7 +212,7 @@ class _Witness:
         self.store, self.ledger = store, ledger
         self.objective = has.objective
         self.grace_s = grace_s(has.scheduler)
-        self.words, self.gone = told.words, told.gone
+        self.words, self.gone, self.told_at = told.words, told.gone, told.at
         self.begun = store.begun()
         self.now = time.time()
 
@@ -245,7 +243,7 @@ class _Witness:
             grace_s=self.grace_s,
             now=self.now,
             pooled=bool(sent and sent.submission.workers),
-            memory_mib=self.ledger.asks(trial).memory_mib,
+            memory_mib=trial.resources.memory_mib,
         )
         return Seen(trial, judge(evidence), number, sent, evidence)
 
@@ -255,8 +253,9 @@ class _Witness:
         if not words or len(words) < len(refs):
             return None, 0.0
         word = min(words, key=lambda one: _ORDER.index(one.state))
-        since = max((self.gone[ref] for ref in refs if ref in self.gone), default=self.now)
-        return word, self.now - since
+        # Up to the scheduler's last answer: its silence makes nobody absent for longer.
+        since = max((self.gone[ref] for ref in refs if ref in self.gone), default=self.told_at)
+        return word, max(0.0, self.told_at - since)
 
 
 #: The states of a pool's workers, from the one that promises most.

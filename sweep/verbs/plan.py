@@ -123,12 +123,17 @@ def plan(
     active = {number: state for number, state in ended.items() if not settled.trials[number].retired}
     return replace(
         made,
-        ended_badly=sum(state is not State.DONE for state in active.values()),
+        ended_badly=sum(state not in (State.DONE, State.PAUSED) for state in active.values()),
         retired_done=sum(state is State.DONE for number, state in ended.items() if number not in active),
         dry_run=dry_run,
-        sample=list(drafts[0].argv),
+        sample=list(_sample(settled, jobs, drafts)),
         notes=notes,
     )
+
+
+def _sample(settled: Settled, jobs: list[Job], drafts: list[Draft]) -> Sequence[str]:
+    """Return the command of the first trial that is to be sent; if none is, the grid's first."""
+    return settled.trials[jobs[0].tasks[0][0]].argv if jobs else drafts[0].argv
 
 
 def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limits: Limits) -> PlanReport:
@@ -145,7 +150,7 @@ def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit
         groups=_groups(settled.trials.values()),
         jobs=described(store, jobs),
         limits=asdict(limits),
-        waves=fit.waves(jobs, limits),
+        waves=fit.waves(jobs, limits, driver=grid.submit.driver),
         driver=grid.submit.driver,
     )
 
@@ -196,7 +201,7 @@ def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settl
     sent = sent_trials(store, ledger)
     settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = [trial for number, trial in settled.trials.items() if not trial.retired and number not in sent]
-    wanted = [Wanted(one.number, ledger.attempts.get(one.number, 1), ledger.asks(one)) for one in unsent]
+    wanted = [Wanted(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent]
     jobs = maker.jobs(wanted, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
 
@@ -204,7 +209,9 @@ def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settl
 def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> set[int]:
     """Return the trials that stay as they ran, or run; those that ended badly take what the grid now says."""
     begun = store.begun()
-    ran = sent | {trial.number for trial in planned.trials.values() if trial.id in begun}
+    # A further attempt that is planned and was not sent has run nothing yet; what has begun may be by hand.
+    first = {n for n in planned.trials if ledger.attempts.get(n, 1) == 1}
+    ran = sent | {trial.number for trial in planned.trials.values() if trial.id in begun and trial.number in first}
     return {n for n in ran if n not in ledger.settled or ledger.settled[n][1].state is State.DONE}
 
 
@@ -251,7 +258,7 @@ def _write(
     data: bytes,
     event: dict[str, Any],
 ) -> None:
-    """Write a plan. The journal's line comes last and makes it count; until then the old plan holds."""
+    """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
     old = store.ledger()[0]
     store.keep_grid(data)
     store.install_node()

@@ -41,6 +41,8 @@ class Told:
         Why the words are old ones; empty if they are not.
     notes : tuple of str
         What a person should know.
+    at : float
+        When it said so.
     fresh : bool
         Whether they are of just now, and may settle something.
     """
@@ -49,6 +51,7 @@ class Told:
     gone: dict[TaskRef, float] = field(default_factory=dict)
     stale: str = ""
     notes: tuple[str, ...] = ()
+    at: float = 0.0
     fresh: bool = True
 
     def ended(self, task: TaskRef) -> bool:
@@ -65,14 +68,15 @@ def ask(
         return Told()
     at, known, gone = _read_poll(store)
     age_s = time.time() - at
-    if 0 <= age_s < min(recent_s, _poll_every_s(scheduler)) and asked.keys() <= known.keys():
-        note = f"the scheduler's word is {age_s:.0f} s old; it is asked every {POLL_EVERY_S:.0f} s at most"
-        return Told(known, gone, notes=(note,), fresh=False)
+    every_s = _poll_every_s(scheduler)
+    if 0 <= age_s < min(recent_s, every_s) and asked.keys() <= known.keys():
+        note = f"the scheduler's word is {age_s:.0f} s old; it is asked every {every_s:.0f} s at most"
+        return Told(known, gone, notes=(note,), at=at, fresh=False)
     try:
         poll = shell.converse(scheduler.poll(list(asked)))
     except SchedulerError as error:  # silent, or a word that we do not know yet: nothing is judged by it
         since = f"; shown as of {time.ctime(at)}" if at else ""
-        return Told(known, gone, stale=f"{error}{since}", fresh=False)
+        return Told(known, gone, stale=f"{error}{since}", at=at, fresh=False)
     words = {task: _checked(word, asked[task]) for task, word in poll.words.items()}
     now = time.time()
     gone = {
@@ -81,7 +85,7 @@ def ask(
         if word.state in (JobState.ENDED, JobState.ABSENT)
     }
     _write_poll(store, now, words, gone)
-    return Told(words, gone, notes=poll.notes)
+    return Told(words, gone, notes=poll.notes, at=now)
 
 
 def _checked(word: Word, submission: Submission) -> Word:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweep import recovery
+from sweep import fit, recovery
 from sweep.errors import UsageError
 from sweep.fit import Wanted
 from sweep.ledger import Ledger
 from sweep.model import Cause, State
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.jobs import limits_of, maker_of, next_job
@@ -53,7 +54,8 @@ def retry(store: Store, shell: Shell, wanted: Sequence[str] = (), *, also: Seque
             planned = store.trials()
             numbers = {pick(planned, text).number for text in wanted}
             chosen = [_retryable(one) for one in snapshot.seen if one.trial.number in numbers]
-        causes = {*also, Cause.LOST}
+        # Of a trial that is lost by an old word, nobody knows whether it runs.
+        causes = {*also} if snapshot.stale else {*also, Cause.LOST}
         return again(store, [(one, bool(wanted) or one.verdict.cause in causes) for one in chosen])
 
 
@@ -71,8 +73,8 @@ def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
     ledger = store.ledger()[0]
     event = ledger.planned or {}
     rules, limits = event.get("retry") or RULES, limits_of(event)
-    side_by_side = event["submit"].get("per_worker", 1) if event["submit"]["placement"] == "packed" else 1
-    most = replace(limits, memory_mib=limits.memory_mib and limits.memory_mib // side_by_side)
+    most = fit.of_one_trial(limits, event["submit"])
+    avoids = SCHEDULERS[event["kind"]].avoids
     todo: list[tuple[Wanted, Seen]] = []
     for one, told in chosen:
         number = one.trial.number
@@ -82,7 +84,8 @@ def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
         if isinstance(asks, str):
             report.spared.setdefault(asks, []).append(number)
         else:
-            todo.append((Wanted(number, one.attempt + 1, asks, recovery.avoided(one.verdict)), one))
+            avoid = (*ledger.avoid.get(number, ()), *recovery.avoided(one.verdict)) if avoids else ()
+            todo.append((Wanted(number, one.attempt + 1, asks, tuple(sorted(set(avoid)))), one))
     if todo:
         _plan(store, ledger, todo, report)
     return report
@@ -94,7 +97,7 @@ def _plan(store: Store, ledger: Ledger, todo: Sequence[tuple[Wanted, Seen]], rep
     offsets = store.trials().offsets
     for job in jobs:
         store.write_job(job, maker.render(job), offsets)
-    why: list[tuple[int, str, dict[str, int]]] = []
+    why: list[tuple[int, str, dict[str, int], tuple[str, ...]]] = []
     for wanted, one in todo:
         asked = ledger.asks(one.trial)
         raised = {
@@ -102,7 +105,8 @@ def _plan(store: Store, ledger: Ledger, todo: Sequence[tuple[Wanted, Seen]], rep
             for name in ("memory_mib", "walltime_s")
             if getattr(wanted.resources, name) > getattr(asked, name)
         }
-        why.append((wanted.number, recovery.RULE_OF.get(one.verdict.cause, "told"), raised))
+        rule = recovery.RULE_OF.get(one.verdict.cause, "told")
+        why.append((wanted.number, rule, raised, recovery.avoided(one.verdict)))
         report.trials.append(wanted.number)
         if raised:
             report.raised[wanted.number] = raised

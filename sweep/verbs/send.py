@@ -130,10 +130,12 @@ class Sender:
     def _call(self, unit: Unit, after: str) -> None:
         token = secrets.token_hex(4)
         asked = request(self.store, unit, token, self.has.throttle, after)
+        more: dict[str, Any] = {"span": unit.span} if unit.span else {}
+        if unit.workers:
+            more |= {"workers": unit.workers, "open": unit.trials}
         self.store.note(
-            event="submitting", token=token, job=unit.job, index=unit.index, job_name=asked.job_name,
-            **({"span": unit.span} if unit.span else {}), **({"workers": unit.workers} if unit.workers else {}),
-        )  # fmt: skip
+            event="submitting", token=token, job=unit.job, index=unit.index, job_name=asked.job_name, **more
+        )
         try:
             job_id = self.shell.converse(self.has.scheduler.submit(asked))
         except (SchedulerBusy, SchedulerRefused) as error:

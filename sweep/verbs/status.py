@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sweep.failures import in_common, kind_of
+from sweep.ledger import DRIVER
 from sweep.model import State, TaskRef, Word
 from sweep.shell import Shell
 from sweep.store import Store
@@ -75,8 +76,16 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
         retired_alive=sum(one.verdict.state in alive for one in retired),
         stale=snapshot.stale,
         calls=shell.calls,
-        notes=list(snapshot.notes),
+        notes=[*snapshot.notes, *_driver_gone(snapshot)],
     )
+
+
+def _driver_gone(snapshot: Snapshot) -> Iterator[str]:
+    """Say if what waits for a driver waits in vain."""
+    waiting = snapshot.of(State.PLANNED)
+    sent = any(one.job == DRIVER for one in snapshot.ledger.submissions.values())
+    if snapshot.settings.driver and sent and waiting and not snapshot.in_queue:
+        yield f"the driver job has ended, and {len(waiting)} trials are planned: run `sweep submit`"
 
 
 def _asked_usage(shell: Shell, snapshot: Snapshot, running: list[Seen]) -> dict[TaskRef, Word]:
@@ -146,9 +155,7 @@ def _failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
             "reason": reason if len(some) > 1 else some[0].verdict.reason,
             "count": len(some),
             "trials": [one.trial.number for one in some],
-            "shared": asdict(shared)
-            if (shared := in_common([one.trial.params for one in some], everyone))
-            else None,
+            "shared": _shared([one.trial.params for one in some], everyone),
         }
         for (state, cause, reason), some in groups.items()
     ]

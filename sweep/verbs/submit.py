@@ -18,11 +18,12 @@ from typing import Any
 
 from sweep.errors import SchedulerSilent
 from sweep.ledger import DRIVER, Ledger
-from sweep.model import State
+from sweep.model import State, Submission
 from sweep.schedulers import Scheduler
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import Settings, Snapshot, observe, settings
+from sweep.verbs.poll import grace_s
 from sweep.verbs.retry import by_itself
 from sweep.verbs.send import Sender, Unit, request
 
@@ -36,10 +37,12 @@ class SubmitReport:
 
     Attributes
     ----------
+    spared : dict
+        Paused trials that do not go on, by reason.
     alive : int
         How many trials were queued or running before.
     watch : bool
-        What is queued or running may come back, by the grid's `retry`.
+        What is queued or running may come back: by the grid's `retry`, or left over by a packed job's workers.
     stuck : bool
         Sending the rest again would end as it did before.
     """
@@ -49,6 +52,7 @@ class SubmitReport:
     trials_left: int = 0
     adopted: int = 0
     resumed: int = 0
+    spared: dict[str, list[int]] = field(default_factory=dict)
     retried: dict[str, Any] = field(default_factory=dict)
     why_left: str = ""
     driver: str = ""
@@ -81,6 +85,7 @@ def submit(
     if dry_run:
         _describe(store, report)
         return report
+    _await_records(store, shell)
     with store.lock():
         ledger = store.ledger()[0]
         has = settings(ledger)
@@ -88,10 +93,11 @@ def submit(
         report.adopted = _resolve_doubts(store, shell, has.scheduler, ledger)
         snapshot = observe(store, shell)
         report.alive = len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
-        report.resumed = len(by_itself(store, snapshot, (State.PAUSED,)).trials)
+        paused = by_itself(store, snapshot, (State.PAUSED,))
+        report.resumed, report.spared = len(paused.trials), paused.spared
         if retry and has.auto_retry:
             report.retried = asdict(by_itself(store, snapshot, (State.FAILED,)))
-        report.watch = has.auto_retry
+        report.watch = has.auto_retry or has.placement == "packed"
         stuck = _release(store, snapshot, unattended=retry)
         _send_all(store, shell, has, report, snapshot, patience_s)
         report.why_left, report.stuck = report.why_left or stuck, bool(stuck)
@@ -101,13 +107,17 @@ def submit(
 def units(store: Store, ledger: Ledger, has: Settings) -> Iterator[Unit]:
     """Yield what is planned and was not sent, in the plan's order."""
     for job in ledger.jobs:
-        size, sent = len(store.tasks(job)), ledger.sent(job)
+        tasks, sent = store.tasks(job), ledger.sent(job)
+        size = len(tasks)
         if job in ledger.workers:
-            open_ = sum(number not in ledger.settled for number, _ in store.tasks(job))
+            current = [number for number, attempt in tasks if attempt == ledger.attempts.get(number, 1)]
+            open_ = sum(number not in ledger.settled for number in current)
             if open_ and not sent:
                 yield Unit(job, trials=open_, workers=ledger.workers[job])
             continue
-        left = [index for index in range(size) if not any(one.covers(index) for one in sent)]
+        gone = {one.index for one in sent}
+        spans = [one for one in sent if one.index is None]
+        left = [i for i in range(size) if i not in gone and not any(one.covers(i) for one in spans)]
         if has.placement == "each" or size == 1:
             yield from (Unit(job, index=index) for index in left)
         elif len(left) == size:
@@ -122,9 +132,25 @@ def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
     >>> list(_runs([3, 4, 5, 8]))
     [(3, 5), (8, 8)]
     """
-    starts = [i for i in indices if i - 1 not in set(indices)]
-    ends = [i for i in indices if i + 1 not in set(indices)]
+    known = set(indices)
+    starts = [i for i in indices if i - 1 not in known]
+    ends = [i for i in indices if i + 1 not in known]
     yield from zip(starts, ends, strict=True)
+
+
+def _await_records(store: Store, shell: Shell) -> None:
+    """As the driver job, wait for the records of what has just ended: there is nobody who would come later."""
+    if not os.environ.get("SWEEP_DRIVER"):
+        return
+    snapshot = observe(store, shell)
+    wait_s = grace_s(snapshot.settings.scheduler)
+    deadline = time.monotonic() + 2 * wait_s
+    while time.monotonic() < deadline:
+        awaited = snapshot.of(State.QUEUED, State.RUNNING)
+        if not awaited or snapshot.in_queue > len(snapshot.drivers):
+            return
+        time.sleep(max(1.0, wait_s / 4))
+        snapshot = observe(store, shell)
 
 
 def _end_own_driver(store: Store, ledger: Ledger) -> None:
@@ -162,19 +188,16 @@ def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> str:
     With nobody watching, workers that began no trial at all are not: they would end the same way for ever.
     Returns what to say about those.
     """
-    left = {
-        one.sent.submission.token: one.sent.submission
-        for one in snapshot.of(State.PLANNED)
-        if one.sent and one.sent.submission.workers and one.sent.submission.job_id and not one.sent.submission.dead
-    }
-    began = {one.evidence.attempt.job_name for one in snapshot.seen if one.evidence and one.evidence.attempt}
-    began |= {one.sent.submission.job_name for one in snapshot.seen if one.sent and not one.evidence}
+    left: dict[str, list[Submission]] = {}
+    for one in snapshot.of(State.PLANNED):
+        sent = one.sent.submission if one.sent else None
+        if sent and sent.workers and sent.job_id and not sent.dead:
+            left.setdefault(sent.token, []).append(sent)
     stuck = ""
-    for token, submission in left.items():
-        if unattended and submission.job_name not in began:
-            stuck = (
-                f"the workers of job {submission.job_id} began no trial; {store.job_log(submission.job)} says more"
-            )
+    for token, (submission, *others) in left.items():
+        if unattended and 1 + len(others) >= submission.open:
+            log = store.job_log(submission.job)
+            stuck = f"the workers of job {submission.job_id} began no trial; {log} says more"
         else:
             store.note(event="over", token=token)
     return stuck
@@ -200,11 +223,12 @@ def _send_all(
         report.trials_sent = sum(one["trials"] for one in sender.sent)
         report.trials_left -= report.trials_sent
         report.why_left = sender.full
-    coming_back = report.trials_left or (has.auto_retry and (report.trials_sent or report.alive))
-    if has.driver and coming_back and not snapshot.drivers:
-        report.driver = sender.send_driver(_last_job(sender, snapshot))
     if sender.refusal:
         raise sender.refusal
+    coming_back = report.trials_left or report.watch
+    # Behind nothing, the driver would run at once, find what this call has found, and send the next one.
+    if has.driver and coming_back and (report.trials_sent or report.alive) and not snapshot.drivers:
+        report.driver = sender.send_driver(_last_job(sender, snapshot))
 
 
 def _last_job(sender: Sender, snapshot: Snapshot) -> str:

@@ -75,26 +75,53 @@ def test_submit_killed_at_every_step_on_a_real_slurm(sandbox: Sandbox, slurm: No
 def test_the_other_commands_killed_at_every_step(make_fake: MakeFake, toy: Toy, command: str) -> None:
     """Each is simply repeated."""
     sandbox = make_fake("torque").sandbox
-    toy(scheduler="{kind: torque}", parameters="{x: [1, 2], how: [fail]}")
+    lasting = command in ("status", "cancel")
+    toy(
+        scheduler="{kind: torque}",
+        parameters=f"{{x: [{'6, 7' if lasting else '1, 2'}], how: [{'sleep' if lasting else 'fail'}]}}",
+    )
     argv = {"retry": ("retry", "--errors"), "plan": ("plan", "--set", "x=[1,2,3]")}.get(command, (command,))
 
     def ready(room: Sandbox) -> None:
         room.sweep("plan")
         room.sweep("submit")
-        if command != "cancel":
+        if command in ("plan", "retry"):
             room.follow()
 
     first = sandbox.room("undisturbed")
     ready(first)
-    for step in range(1, steps_of(first, *argv) + 1):
+    steps = steps_of(first, *argv)
+    assert steps
+    for step in range(1, steps + 1):
         room = sandbox.room(f"step {step}")
         ready(room)
-        room.dying("half", step, *argv)
+        killed = room.dying("half", step, *argv)
+        assert killed.code == -9 or command == "status", killed.err  # of what has settled, nobody is asked
         # A submission of `retry`'s that is in flight is waited for.
         room.dying("count", 0, *argv, **SOON)
         until_sent(room)
         room.follow()
         assert room.accounted_for().startswith("3 trials" if command == "plan" else "2 trials")
+
+
+def test_cancel_of_packed_trials_killed_at_every_step(make_fake: MakeFake, toy: Toy) -> None:
+    sandbox = make_fake("pbs").sandbox
+    toy(scheduler="{kind: pbs}", parameters="{x: [60, 61, 62], how: [sleep]}", submit="{placement: packed}")
+    step, killed_at = 1, []
+    while True:
+        room = sandbox.room(f"step {step}")
+        room.sweep("plan")
+        room.sweep("submit")
+        killed = room.dying("after", step, "cancel", "0", "1")
+        room.sweep("cancel")
+        room.follow()
+        assert room.states() == {"cancelled": 3}
+        room.accounted_for()
+        if killed.code != -9:
+            break
+        killed_at.append(step)
+        step += 1
+    assert len(killed_at) >= 4  # the poll, the journal, and each trial
 
 
 @pytest.mark.parametrize("command", ["plan", "submit", "status", "retry"])

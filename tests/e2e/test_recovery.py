@@ -83,24 +83,21 @@ def test_a_trial_that_waits_for_a_worker_is_cancelled_by_its_claim(sandbox: Sand
 
 
 def test_a_worker_starts_nothing_that_cannot_end_and_the_rest_is_sent_again(sandbox: Sandbox, toy: Toy) -> None:
-    """A worker of 8 s, trials that may take 5 s: after 3 s nothing more is begun."""
+    """A worker of 26 s, trials that may take 20 s and take 3: after 6 s nothing more is begun."""
     toy(
-        parameters="{x: [2, 2.5, 1.5, 1, 0.5], how: [sleep]}",
-        resources="{walltime: 5s, memory: 100MiB}",
-        submit="{placement: packed, worker_walltime: 8s}",
+        parameters="{x: [3, 3.1, 3.2, 3.3, 3.4], how: [sleep]}",
+        resources="{walltime: 20s, memory: 100MiB}",
+        submit="{placement: packed, worker_walltime: 26s}",
     )
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
-    until(lambda: sandbox.states().get("planned"), 3)
+    until(lambda: "queued" in sandbox.states(), False)
+    left = sandbox.states()["planned"]
+    assert 2 <= left <= 4  # two begin within 6 s, or on a slow machine one
     assert "ended before its turn came" in sandbox.sweep("why", "4", "--json").json["reason"]
-    rounds = 0
-    while sandbox.states().get("planned"):
-        assert sandbox.sweep("submit", "--json").json["trials_sent"]
-        sandbox.follow()
-        until(lambda: "queued" in sandbox.states(), False)
-        rounds += 1
-    assert 1 <= rounds <= 3
+    assert sandbox.sweep("plan", "--json").json["jobs"] == []  # the job is there, and is sent again
+    sandbox.sweep("submit", "--follow", "--interval", "0.5")
     assert sandbox.states() == {"done": 5}
     sandbox.accounted_for()
 
@@ -158,7 +155,7 @@ def test_follow_feeds_until_all_is_sent(make_fake: MakeFake, toy: Toy, placement
     toy(
         scheduler=cluster.scheduler,
         parameters="{x: {range: [1, 7]}, how: [ok]}",
-        submit=f"{{placement: {placement}, workers: 5}}",
+        submit=f"{{placement: {placement}{', workers: 5' if placement == 'packed' else ''}}}",
     )
     plan = sandbox.sweep("plan", "--json").json
     assert plan["limits"]["max_queued"] == 3
@@ -189,7 +186,7 @@ def test_the_driver_job_sends_one_wave_after_another(cluster: Cluster, toy: Toy)
         parameters="{x: {range: [1, 5]}, how: [ok]}",
         submit="{max_queued: 3, driver: true}",
     )
-    assert "so: 2 waves; the driver job sends them" in sandbox.sweep("plan").out
+    assert "so: 2 waves; the driver job sends them" in sandbox.sweep("plan").out  # 2, 2 and 1 of 3: see below
     sent = sandbox.sweep("submit", "--json").json
     assert (sent["trials_sent"], sent["trials_left"]) == (2, 3)  # and the driver's own place
     assert sandbox.sweep("submit", "--json").json["driver"] == ""  # one is waiting already
@@ -230,16 +227,15 @@ def test_a_command_that_saved_where_it_was_goes_on(make_fake: MakeFake, toy: Toy
     """PBS and Torque send SIGTERM at the walltime; exit code 75 is progress, not a failure."""
     cluster = make_fake(kind)
     sandbox = cluster.sandbox
-    cluster.knob("walltime", text="3")
-    sandbox.write("trial.py", RESUMES)
-    toy(scheduler=cluster.scheduler, command="[python3, trial.py, '{{ x }}']", parameters="{x: [5, 6]}")
+    cluster.knob("walltime", text="6")
+    toy(scheduler=cluster.scheduler, command="[python3, trial.py, '{{ x }}']", parameters="{x: [9, 10]}")
     sandbox.write("trial.py", RESUMES)
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
     assert sandbox.states() == {"paused": 2}
     assert sandbox.sweep("submit", "--json").json["resumed"] == 2
-    for _ in range(4):
+    for _ in range(8):
         sandbox.follow()
         if sandbox.states() == {"done": 2}:
             break

@@ -76,6 +76,16 @@ def write(self: Store, name: str, content: str | bytes) -> Path:
     return step(lambda: real_write(self, name, content), half, writes=self.path / name)  # type: ignore[no-any-return]
 
 
+def also(name: str) -> None:
+    """Count another change that the store can make; of these there is no half."""
+    real = getattr(Store, name)
+
+    def changed(self: Store, *given: Any) -> Any:
+        return step(lambda: real(self, *given), lambda: None, writes=self.path)
+
+    setattr(Store, name, changed)
+
+
 def run(call: Call) -> Reply:
     call = replace(call, timeout_s=min(call.timeout_s, float(os.environ.get("DYING_TIMEOUT_S", "inf"))))
 
@@ -87,6 +97,8 @@ def run(call: Call) -> Reply:
 
 if __name__ == "__main__":
     submit.IN_FLIGHT_S = float(os.environ.get("DYING_IN_FLIGHT_S", submit.IN_FLIGHT_S))
+    for change in ("keep_grid", "remove_job", "withdraw", "ask_to_end"):
+        also(change)
     Store.append, Store.write, shell.run = append, write, run  # type: ignore[method-assign]
     sys.argv[1:3] = []
     try:

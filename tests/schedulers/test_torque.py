@@ -110,3 +110,8 @@ def test_a_part_of_an_array() -> None:
     part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 5), after="11.vm")
     _, [call] = hold(Torque().submit(part), [Reply(0, "37[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-t", "5-5", "-W", "depend=afterany:11.vm", "/f/j.sh")
+    behind = Request("/f/j.sh", "n", None, "/f/j.log", after="4[].vm")
+    ended = reply(pbs_capture("torque-depend-array-any.txt"))
+    job_id, [waits, at_once] = hold(Torque().submit(behind), [ended, Reply(0, "38.vm\n")])
+    assert waits.argv == ("qsub", "-N", "n", "-W", "depend=afteranyarray:4[].vm", "/f/j.sh")
+    assert (job_id, at_once.argv) == ("38.vm", ("qsub", "-N", "n", "/f/j.sh"))

@@ -1,0 +1,136 @@
+"""worker.py: pulls trials, several side by side; what a requeue of it runs again, and what it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.model import Job, Resources, Trial
+from sweep.store import create
+from sweep.worker import shares
+
+#: Says that it began; then sleeps, dies, or ends, as told.
+PROGRAM = """\
+import os, sys, time
+os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND), (sys.argv[1] + "\\n").encode())
+if sys.argv[1] == "dies": os.kill(os.getpid(), 11)
+if sys.argv[1].startswith("sleeps") and not os.path.exists("no more sleep"): time.sleep(60)
+open(os.environ["SWEEP_RESULT"], "w").write("{}")
+"""
+
+
+class Packed:
+    """A packed job in a folder, and the calls of its worker."""
+
+    def __init__(self, path: Path, *ways: str) -> None:
+        self.store = create(path, "toy")
+        self.work = path / "it's work"
+        self.work.mkdir()
+        (self.work / "p.py").write_text(PROGRAM)
+        self.resources = Resources(60, 500, 1)
+        self.trials = [
+            Trial(n, f"{n:016x}", {}, 0, 0, self.resources, (sys.executable, "p.py", way))
+            for n, way in enumerate(ways)
+        ]
+        self.store.install_node()
+        self.store.add_trials(self.trials)
+        job = Job("j0001", self.resources, tuple((n, 1) for n in range(len(ways))))
+        self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
+
+    def start(self, *, job_id: str = "7", per_worker: int = 1, ends_s: int = 3600) -> subprocess.Popen[bytes]:
+        argv = [
+            sys.executable, "-I", "-S", str(self.store.path / "worker.py"), "--folder", str(self.store.path),
+            "--job", "j0001", "--worker", "0", "--workers", "1", "--per-worker", str(per_worker), "--walltime-s", "60",
+            "--memory-mib", "500", "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
+            "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
+        ]  # fmt: skip
+        return subprocess.Popen(argv, env={**os.environ, "CUDA_VISIBLE_DEVICES": "4,7"}, start_new_session=True)
+
+    def ran(self) -> list[str]:
+        path = self.work / "runs"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def record(self, number: int) -> dict[str, Any]:
+        path = self.store.trial_folder(self.trials[number]) / "attempt-1.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def until(self, count: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(self.ran()) < count:
+            assert time.monotonic() < deadline, self.ran()
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("size", "workers"), [(1, 1), (7, 3), (3, 8), (100, 7)])
+def test_the_workers_shares_cover_all_and_begin_apart(size: int, workers: int) -> None:
+    orders = [list(shares(size, worker, workers)) for worker in range(workers)]
+    assert all(sorted(order) == list(range(size)) for order in orders)
+    if size >= workers:
+        assert len({order[0] for order in orders}) == workers
+
+
+def test_a_requeued_worker_takes_up_what_it_was_told_to_leave_and_nothing_else(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "fine", "dies", "sleeps", "never reached")
+    first = job.start()
+    job.until(3)
+    time.sleep(0.5)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == -signal.SIGTERM
+    assert job.ran() == ["fine", "dies", "sleeps"]
+    assert job.record(2)["told"] == ["SIGTERM"]
+    (job.work / "no more sleep").touch()
+    assert job.start().wait(20) == 0
+    assert job.ran() == ["fine", "dies", "sleeps", "sleeps", "never reached"]  # not the one that died by itself
+    assert job.record(2)["restarts"] == 1
+    assert job.start(job_id="8").wait(20) == 0  # another job finds nothing left
+    assert len(job.ran()) == 5
+
+
+def test_a_cancelled_trial_stays_cancelled_when_its_worker_is_requeued(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "sleeps", "sleeps too")
+    first = job.start()
+    job.until(1)
+    job.store.ask_to_end(job.trials[0], 1)
+    job.until(2)
+    first.send_signal(signal.SIGTERM)
+    first.wait(20)
+    assert job.record(0)["stopped"]
+    (job.work / "no more sleep").touch()
+    assert job.start().wait(20) == 0
+    assert job.ran() == ["sleeps", "sleeps too", "sleeps too"]
+
+
+def test_side_by_side_each_sees_its_own_gpus_and_a_slot_is_used_again(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "a", "b", "c", "d")
+    (job.work / "p.py").write_text(PROGRAM.replace("sys.argv[1] + ", "os.environ['CUDA_VISIBLE_DEVICES'] + "))
+    assert job.start(per_worker=2).wait(20) == 0
+    assert sorted(set(job.ran())) == ["4", "7"]
+    assert len(job.ran()) == 4
+
+
+def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "sleeps")
+    worker = job.start()
+    job.until(1)
+    worker.kill()
+    worker.wait()
+    deadline = time.monotonic() + 20
+    while not job.record(0).get("ended"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert job.record(0)["told"] == ["SIGTERM"]
+
+
+def test_nothing_is_begun_without_the_time_for_it(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "a", "b", "c")
+    assert job.start(ends_s=60).wait(20) == 0  # the first begins with the job, as it would in one of its own
+    assert job.ran() == ["a"]
+    assert job.record(1) == {}
