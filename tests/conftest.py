@@ -131,6 +131,15 @@ def _end_of(folder: Path) -> None:
                     continue
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share the real Slurm on one of several workers: some stop its controller or a node."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        kind = getattr(getattr(item, "callspec", None), "params", {}).get("cluster")
+        if kind == "slurm" or "slurm" in fixtures or "on_slurm" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
 # --- what may be absent -------------------------------------------------------------------------------------
 
 
@@ -169,6 +178,7 @@ COMMAND = """\
 import json, os, sys, time
 x, how = float(sys.argv[1]), sys.argv[2]
 def note(word):
+    if "SWEEP_TRIAL" not in os.environ: return  # repeated by hand
     line = " ".join([word, os.environ["SWEEP_TRIAL"], os.environ["SWEEP_ATTEMPT"]]) + "\\n"
     runs = os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(runs, line.encode())

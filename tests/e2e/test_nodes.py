@@ -90,8 +90,9 @@ def test_a_trial_folder_that_appears_late_is_waited_for(make_fake: MakeFake, toy
     until(lambda: '"ended": true' in "".join(path.read_text() for path in trials.rglob("attempt-1.json")), True)
     trials.rename(own)
     trials.mkdir()
-    until(lambda: "awaited" in sandbox.sweep("why", "0", "--json").json["reason"], True, timeout_s=4)
-    assert sandbox.states() in ({"running": 1}, {"queued": 1})
+    patient = {"SWEEP_GRACE_S": "60"}
+    until(lambda: "awaited" in sandbox.sweep("why", "0", "--json", env=patient).json["reason"], True)
+    assert sandbox.sweep("status", "--json", env=patient).json["counts"] in ({"running": 1}, {"queued": 1})
     trials.rmdir()
     own.rename(trials)
     assert sandbox.states() == {"done": 1}

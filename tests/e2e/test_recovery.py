@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -280,3 +283,162 @@ def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: N
     assert sandbox.sweep("why", "0", "--json").json["state"] == "running"
     sandbox.sweep("cancel")
     until(lambda: sandbox.states().get("cancelled"), 1, timeout_s=30)
+
+
+# --- what an edited grid and a bad moment may not do -------------------------------------------------------------
+
+
+def test_planning_again_strands_nobody(make_fake: MakeFake, toy: Toy) -> None:
+    """A submission that nobody answered, then an edited grid: in the end all trials have run."""
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [1, 2], how: [ok]}")
+    sandbox.sweep("plan")
+    cluster.knob("down")
+    sandbox.sweep("submit", code=1)
+    cluster.knob("down", on=False)
+    toy(scheduler=cluster.scheduler, parameters="{x: [1, 2, 3], how: [ok]}")
+    sandbox.sweep("plan")
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+    sandbox.follow()
+    assert sandbox.accounted_for() == "3 trials: 3 ran exactly once to a recorded end (3 done, 0 failed)"
+
+
+def test_a_further_attempt_that_was_not_sent_takes_the_edited_grid(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [1], how: [fail]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    sandbox.sweep("retry", "--errors", "--plan-only")
+    toy(parameters="{x: [1], how: [fail]}", command="[python3, trial.py, '{{ x }}', ok]")
+    assert "the first runs: python3 trial.py 1 ok" in sandbox.sweep("plan").out
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 1}
+
+
+def test_a_driver_that_meets_a_silent_scheduler_tries_again(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("torque")
+    sandbox = cluster.sandbox
+    toy(
+        scheduler=cluster.scheduler,
+        parameters="{x: {range: [1, 4]}, how: [ok]}",
+        submit="{max_queued: 3, driver: true}",
+    )
+    sandbox.sweep("plan")
+    cluster.knob("held")
+    sandbox.sweep("submit")
+    cluster.knob("down")
+    cluster.knob("held", on=False)
+    # The fake's own hand: what is queued runs, and nobody answers.
+    hand = subprocess.Popen(
+        ["qsub", "run"],
+        cwd=sandbox.path,
+        env=sandbox.env,
+        executable=shutil.which("qsub", path=sandbox.env["PATH"]),
+    )
+    log = sandbox.path / "results/toy/jobs/driver.log"
+    until(lambda: (sandbox.path / "runs").exists() and len(read_lines(sandbox.path / "runs")) == 4, True)
+    time.sleep(8)
+    cluster.knob("down", on=False)
+    until(sandbox.states, {"done": 4}, timeout_s=90)
+    assert "2 trials submitted, 0 left" in log.read_text()
+    assert hand.wait(30) == 0
+    sandbox.accounted_for()
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_a_driver_is_not_sent_behind_nothing(make_fake: MakeFake, toy: Toy) -> None:
+    """Refused for good, it would be refused again at once, and again."""
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler="{kind: pbs, queue: nosuch}", submit="{driver: true, max_queued: 2}")
+    sandbox.sweep("plan")
+    assert "Unknown queue" in sandbox.sweep("submit", code=1).err
+    assert {event["job"] for event in events(sandbox, "submitting")} == {"j0001"}
+    toy(scheduler="{kind: pbs}", submit="{driver: true, max_queued: 1}")
+    assert "the driver is a job, too" in sandbox.sweep("plan", code=2).err
+
+
+def test_cancelling_everything_stops_who_follows(sandbox: Sandbox, toy: Toy) -> None:
+    toy(parameters="{x: [30, 31, 32], how: [sleep]}", submit="{max_queued: 1}")
+    sandbox.sweep("plan")
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "sweep", "submit", "--follow", "--interval", "0.3"],
+        cwd=sandbox.path, env=sandbox.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: sandbox.states().get("running"), 1)
+    sandbox.sweep("cancel")
+    _, err = follower.communicate(timeout=60)
+    assert "someone has cancelled everything: nothing more is sent" in err
+    until(sandbox.states, {"cancelled": 1, "planned": 2})
+
+
+def test_a_cancel_that_came_to_nothing_is_no_reason_later(make_fake: MakeFake, toy: Toy) -> None:
+    cluster = make_fake("pbs")
+    sandbox = cluster.sandbox
+    toy(scheduler=cluster.scheduler, parameters="{x: [60], how: [sleep]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: (sandbox.path / "runs").exists(), True)
+    cluster.knob("down")
+    assert "qdel did not answer" in sandbox.sweep("cancel", code=1).err
+    cluster.knob("down", on=False)
+    cluster.knob("walltime", text="1")
+    sandbox.follow()
+    assert sandbox.sweep("why", "0", "--json").json["cause"] == "walltime"
+
+
+def test_a_paused_trial_that_may_not_go_on_is_said(sandbox: Sandbox, toy: Toy) -> None:
+    toy(command="[bash, -c, 'exit 75']", parameters="{x: [1]}", retry="{resume: {times: 1}}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit", "--follow", "--interval", "0.3")
+    assert sandbox.states() == {"paused": 1}
+    assert "not again, 1: paused: tried again 1 times already" in sandbox.sweep("submit").out
+    assert sandbox.sweep("retry", "0", "--json").json["trials"] == [0]  # a person may
+    sandbox.follow()
+
+
+def test_retries_for_memory_stay_together_and_under_the_limit(sandbox: Sandbox, toy: Toy) -> None:
+    """Different peaks, one job; and a limit that is lowered later lowers what was raised."""
+    sandbox.write("eat.py", "import sys, time\nhog = bytearray(int(sys.argv[1]) * 2**20)\ntime.sleep(60)\n")
+    given = {
+        "command": "[python3, eat.py, '{{ x }}']",
+        "parameters": "{x: [151, 156, 161]}",
+        "resources": "{walltime: 1min, memory: 100MiB}",
+        "submit": "{placement: packed, per_worker: 3}",
+    }
+    toy(**given)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    made = sandbox.sweep("retry", "--plan-only", "--json").json
+    assert made["jobs"] == ["j0002"]
+    assert {one["memory_mib"] for one in made["raised"].values()} in ({250}, {275})
+    toy(**given, scheduler="{kind: local, limits: {memory: 600MiB}}")
+    plan = sandbox.sweep("plan", "--json").json
+    assert [job["asks"]["memory_mib"] for job in plan["jobs"]] == [600]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"submit": "{workers: 4}"}, "workers means nothing with placement array"),
+        ({"submit": "{placement: each, throttle: 3}"}, "throttle is an array's"),
+        ({"retry": "{out_of_memory: {ceiling: 10MiB}}"}, "the ceiling 10MiB is less than the 100 MiB"),
+        ({"retry": "{walltime: {ceiling: 1min}}"}, "the ceiling 1min is less than the 00:05:00"),
+        ({"retry": "{walltime: {factor: 0.5}}"}, "factor"),
+        ({"retry": "{errors: {times: 1}}"}, "did you mean 'error'?"),
+        ({"submit": "{placement: packed, worker_walltime: 1min}"}, "one trial asks for 00:05:00"),
+    ],
+)
+def test_settings_that_would_mean_nothing_are_refused(
+    sandbox: Sandbox, toy: Toy, keys: dict[str, str], said: str
+) -> None:
+    toy(**keys)
+    ran = sandbox.sweep("plan", code=2)
+    assert said in ran.err
+    assert "grid.yaml:" in ran.err
