@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Sandbox
 
 FAKE = Path(__file__).parents[1] / "fakes" / "pbs.py"
+
+
+def until(look: Callable[[], Any], wanted: Any, timeout_s: float = 60) -> None:
+    """Look until what is seen is what is wanted."""
+    deadline = time.monotonic() + timeout_s
+    while (seen := look()) != wanted:
+        assert time.monotonic() < deadline, f"{seen}, not {wanted}"
+        time.sleep(0.3)
 
 
 @dataclass(frozen=True)

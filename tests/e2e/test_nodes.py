@@ -16,8 +16,7 @@ import psutil
 import pytest
 
 from tests.conftest import Sandbox
-from tests.e2e.conftest import Cluster
-from tests.e2e.test_recovery import until
+from tests.e2e.conftest import Cluster, until
 
 Toy = Callable[..., Path]
 MakeFake = Callable[[str], Cluster]

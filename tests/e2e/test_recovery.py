@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sandbox
-from tests.e2e.conftest import Cluster
+from tests.e2e.conftest import Cluster, until
 
 Toy = Callable[..., Path]
 MakeFake = Callable[[str], Cluster]
@@ -39,13 +39,6 @@ while done < int(sys.argv[1]):
 json.dump({"segMeasure": done}, open(os.environ["SWEEP_RESULT"], "w"))
 note("end")
 """
-
-
-def until(look: Callable[[], Any], wanted: Any, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while (seen := look()) != wanted:
-        assert time.monotonic() < deadline, f"{seen}, not {wanted}"
-        time.sleep(0.3)
 
 
 def events(sandbox: Sandbox, kind: str) -> list[dict[str, Any]]:

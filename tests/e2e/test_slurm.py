@@ -9,11 +9,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import Sandbox, capture
+from tests.e2e.conftest import until
 
 Toy = Callable[..., Path]
 
@@ -28,13 +28,6 @@ def on_slurm(sandbox: Sandbox, slurm: None) -> Iterator[Sandbox]:
     for journal in sandbox.path.glob("results/*/journal.jsonl"):
         ids = [json.loads(line).get("id", "") for line in journal.read_text().splitlines()]
         subprocess.run(["scancel", *filter(None, ids), "999999"], check=False, timeout=60)
-
-
-def until(look: Callable[[], Any], wanted: Any, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while (seen := look()) != wanted:
-        assert time.monotonic() < deadline, f"{seen}, not {wanted}"
-        time.sleep(0.3)
 
 
 def test_a_requeued_trial_runs_again_to_its_end(on_slurm: Sandbox, toy: Toy) -> None:
