@@ -10,7 +10,7 @@ demo: .venv/ready
 	@bash examples/demo.sh
 
 test: .venv/ready lint
-	$(VENV_PYTHON) -m pytest -n 3 --dist loadgroup
+	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal
 
 lint: .venv/ready
 	$(VENV_PYTHON) -m ruff check .

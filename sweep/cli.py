@@ -164,7 +164,7 @@ def _print_submitted(made: SubmitReport, as_json: bool) -> None:
 def retry(
     trials: Trials = None,
     sweep: SweepOption = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Programs' own errors, too.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="All that failed, programs' own errors too.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Cancelled ones, too.")] = False,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     as_json: Json = False,
@@ -177,7 +177,7 @@ def retry(
     from sweep.verbs import retry as verbs
 
     store = _store(sweep)
-    also = [*(verbs.OWN_ERRORS if errors else ()), *(verbs.CANCELLED if cancelled else ())]
+    also = [*(verbs.ALL_FAILED if errors else ()), *(verbs.CANCELLED if cancelled else ())]
     made = verbs.retry(store, _shell(store), trials or [], also=also)
     sent = None
     if made.trials and not plan_only:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tests.checker import check
 
@@ -131,15 +133,6 @@ def _end_of(folder: Path) -> None:
                     continue
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the real Slurm on one of several workers: some stop its controller or a node."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        kind = getattr(getattr(item, "callspec", None), "params", {}).get("cluster")
-        if kind == "slurm" or "slurm" in fixtures or "on_slurm" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("slurm"))
-
-
 # --- what may be absent -------------------------------------------------------------------------------------
 
 
@@ -153,13 +146,20 @@ def _no_slurm() -> str:
 
 
 @pytest.fixture(scope="session")
-def slurm() -> None:
-    """A real Slurm; without one the test skips, or fails where SWEEP_REQUIRE_SLURM is set."""
+def slurm_is_here() -> None:
+    """Skip where there is no real Slurm, or fail where SWEEP_REQUIRE_SLURM is set."""
     reason = _no_slurm()
     if reason and os.environ.get("SWEEP_REQUIRE_SLURM"):
         pytest.fail(f"SWEEP_REQUIRE_SLURM is set, and there is {reason}")
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def slurm(slurm_is_here: None) -> Iterator[None]:
+    """A real Slurm, for one test at a time: some stop its controller or set a node down."""
+    with FileLock(Path(tempfile.gettempdir()) / f"sweep-tests-slurm-{os.getuid()}.lock"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,9 @@ def _limits(report: PlanReport) -> Iterator[Text]:
     """Say what the scheduler takes, and what that does to this sweep."""
     has = report.limits
     told = [
-        f"arrays of up to {has['max_array_size']:,}" if report.placement == "array" else "",
+        f"arrays of up to {has['max_array_size']:,}"
+        if report.placement == "array" and report.kind != "local"
+        else "",
         f"{has['max_queued']:,} of one person's tasks queued" if has["max_queued"] else "",
         f"{has['max_running']:,} running" if has["max_running"] else "",
         f"walltime {words.duration(has['walltime_s'])}" if has["walltime_s"] else "",

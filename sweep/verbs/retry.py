@@ -17,7 +17,7 @@ from sweep.store import Store
 from sweep.verbs.jobs import limits_of, maker_of, next_job
 from sweep.verbs.observe import Seen, Snapshot, observe, pick
 
-OWN_ERRORS = tuple(cause for cause, rule in recovery.RULE_OF.items() if rule == "error")
+ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause is not Cause.PAUSED)
 CANCELLED = (Cause.CANCELLED,)
 
 #: What there may be another attempt of; PAUSED ones take it by themselves, at the next `submit`.
@@ -124,7 +124,7 @@ def _retryable(one: Seen) -> Seen:
     if one.verdict.state not in RETRIED:
         raise UsageError(
             f"trial {one.trial.number} is {one.verdict.state}: {one.verdict.reason}",
-            "only trials that failed, were cancelled or got lost are tried again",
+            "only trials that failed, were cancelled, got lost or paused are tried again",
         )
     return one
 

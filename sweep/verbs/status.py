@@ -187,4 +187,4 @@ def time_left_s(snapshot: Snapshot) -> float | None:
         return None
     each = statistics.median(took)
     going = sum(max(0.0, each - (one.verdict.elapsed_s or 0.0)) for one in running)
-    return (going + each * len(queued)) / max(1, len(running))
+    return (going + each * len(queued)) / max(1, len(running)) or None  # past the median, nobody knows

@@ -65,16 +65,16 @@ def test_a_node_whose_clock_is_an_hour_off(make_fake: MakeFake, toy: Toy, apart_
     sandbox.write("plain/skewed", python.read_text()).chmod(0o755)
     toy(
         scheduler=json.dumps({"kind": "pbs", "python": str(python)}),
-        parameters="{x: [3, 3.5], how: [sleep, ok]}",
+        parameters="{x: [6, 6.5], how: [sleep, ok]}",
     )
     sandbox.sweep("plan")
     sandbox.sweep("submit")
-    until(lambda: sandbox.states().get("running"), 2)
+    until(lambda: (sandbox.path / "runs").exists(), True)
     for row in sandbox.sweep("status", "--json").json["running"]:
-        assert row["elapsed_s"] >= 0
+        assert (row["elapsed_s"] or 0) >= 0
     sandbox.follow()
     rows = sandbox.sweep("report", "--json").json
-    assert all(0 <= row["elapsed_s"] < 30 for row in rows)
+    assert all(0 <= row["elapsed_s"] < 60 for row in rows)
     assert sandbox.accounted_for() == "4 trials: 4 ran exactly once to a recorded end (4 done, 0 failed)"
 
 
