@@ -242,6 +242,13 @@ def _ended_how(evidence: Evidence) -> str:
     return f"exit code {attempt.exit_code}"
 
 
+def _by_whom(evidence: Evidence) -> str:
+    """Add who it was, where the scheduler says so: ``cancelled by user 1000``, ``deleted by eve@login1``."""
+    word = evidence.word
+    known = word and word.outcome is Outcome.CANCELLED and " by " in word.reason
+    return f", {word.reason}" if word and known else ""
+
+
 def _most_likely(evidence: Evidence) -> str:
     return " at the memory it asked for, most likely for that" if _at_its_memory(evidence) else ""
 
@@ -315,7 +322,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         _told_to_stop,
         State.CANCELLED,
-        lambda e: f"cancelled while it ran ({_ended_how(e)})",
+        lambda e: f"cancelled while it ran{_by_whom(e)} ({_ended_how(e)})",
         _always(Cause.CANCELLED),
     ),
     Row(

@@ -72,6 +72,7 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"attempt": ended(None, 15, told=TERM)}, State.FAILED, "killed by SIGTERM"),  # run by hand
     ({"submission": SENT, "word": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "word": word(JobState.ENDED, Outcome.CANCELLED, reason="deleted by eve@login1"), "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran, deleted by eve@login1 (killed"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
     # cancelled too late: it had ended well

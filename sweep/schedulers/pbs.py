@@ -222,7 +222,9 @@ def _end(status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int 
         outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"PBS exit status {status}"))
         return outcome, reason, None, None
     if record.get("substate") == _SUBSTATE_TERMINATED:
-        return Outcome.CANCELLED, "it was deleted while it ran", None, status - 256 if status > 256 else None
+        who = re.search(r"terminated by (\S+)", record.get("comment", ""))
+        reason = f"deleted by {who[1]}" if who else "it was deleted while it ran"
+        return Outcome.CANCELLED, reason, None, status - 256 if status > 256 else None
     if status > 256:
         return Outcome.FAILED, "", None, status - 256
     return (Outcome.FAILED if status else Outcome.COMPLETED), "", status, None

@@ -44,6 +44,7 @@ def test_every_outcome() -> None:
     assert ends["walltime"].outcome is Outcome.TIMEOUT
     assert ends["trapped walltime"].outcome is Outcome.TIMEOUT
     assert ends["deleted running"].outcome is Outcome.CANCELLED
+    assert ends["deleted running"].reason == "deleted by pbsuser@localhost"
     assert (ends["segv"].outcome, ends["segv"].exit_code) == (Outcome.FAILED, 139)
     assert (ends["kill -9"].outcome, ends["kill -9"].exit_code) == (Outcome.FAILED, 137)
     assert ends["exec failed"].exit_code == 254
