@@ -59,7 +59,8 @@ class JobMaker:
     """Cuts trials into jobs and renders their scripts."""
 
     def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limits: Limits) -> None:
-        self.grid, self.source, self.store, self.limits = grid, source, store, limits
+        self.grid, self.store, self.limits = grid, store, limits
+        self.of_one_trial = fit.of_one_trial(limits, grid.submit.model_dump())
         workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
         self.workdir = workdir.absolute()
         if not self.workdir.is_dir():
@@ -75,8 +76,7 @@ class JobMaker:
 
     def asks(self, trial: Trial, ledger: Ledger) -> Resources:
         """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""
-        own, raised = trial.resources, ledger.asks(trial)
-        most = fit.of_one_trial(self.limits, self.grid.submit.model_dump())
+        own, raised, most = trial.resources, ledger.asks(trial), self.of_one_trial
         return replace(
             raised,
             memory_mib=max(own.memory_mib, min(raised.memory_mib, most.memory_mib or raised.memory_mib)),
