@@ -41,6 +41,10 @@ class Ledger:
         Trial number → nodes that failed under it.
     workers : dict
         Packed job → how many workers it has.
+    confirming : set of int
+        Trials that were added to confirm their configurations.
+    earlier : list
+        (trial number, verdict) of attempts that ended and were tried again.
     stopped_at : float
         When someone last cancelled everything: who was sending by itself stops.
     planned : Event or None
@@ -56,6 +60,8 @@ class Ledger:
     causes: dict[int, list[str]] = field(default_factory=dict)
     avoid: dict[int, tuple[str, ...]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
+    confirming: set[int] = field(default_factory=set)
+    earlier: list[tuple[int, Verdict]] = field(default_factory=list)
     stopped_at: float = 0.0
     planned: Event | None = None
 
@@ -107,12 +113,21 @@ def _retried(ledger: Ledger, event: Event) -> None:
     ledger.workers.update(event.get("workers", {}))
     for number, attempt in event["trials"]:
         ledger.attempts[number] = attempt
-        ledger.settled.pop(number, None)
+        if number in ledger.settled:
+            ledger.earlier.append((number, ledger.settled.pop(number)[1]))
         ledger.cancelled.pop(number, None)
     for number, cause, raised, avoid in event.get("why", []):
         ledger.causes.setdefault(number, []).append(cause)
         ledger.raised.setdefault(number, {}).update(raised)
         ledger.avoid[number] = (*ledger.avoid.get(number, ()), *avoid)
+
+
+def _confirmed(ledger: Ledger, event: Event) -> None:
+    ledger.jobs += event["jobs"]
+    ledger.workers.update(event.get("workers", {}))
+    ledger.confirming.update(event["trials"])
+    for number, raised in event.get("raised", []):
+        ledger.raised.setdefault(number, {}).update(raised)
 
 
 def _submitting(ledger: Ledger, event: Event) -> None:
@@ -169,7 +184,8 @@ def _observed(ledger: Ledger, event: Event) -> None:
             reason, elapsed_s, cpu_s, peak_mib, host, *said = rest
             # A journal of an older version does not say the cause, nor whose the figures are.
             cause, witness = (Cause(said[0]), str(said[1])) if said else (Cause.NONE, "")
-            verdict = Verdict(State(state), reason, elapsed_s, cpu_s, peak_mib, host, cause, witness)
+            began = said[2] if len(said) > 2 else None
+            verdict = Verdict(State(state), reason, elapsed_s, cpu_s, peak_mib, host, cause, witness, began)
             ledger.settled[number] = (attempt, verdict)
 
 
@@ -179,7 +195,8 @@ def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
         "event": "observed",
         "trials": [
             [number, attempt, verdict.state.value, verdict.reason, verdict.elapsed_s, verdict.cpu_s,
-             verdict.peak_memory_mib, verdict.host, verdict.cause.value, verdict.witness]
+             verdict.peak_memory_mib, verdict.host, verdict.cause.value, verdict.witness,
+             verdict.started_at]
             for number, attempt, verdict in settled
         ],
     }  # fmt: skip
@@ -188,6 +205,7 @@ def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
 _READERS = {
     "planned": _planned,
     "retried": _retried,
+    "confirmed": _confirmed,
     "submitting": _submitting,
     "submitted": _submitted,
     "unanswered": _unanswered,

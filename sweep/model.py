@@ -344,6 +344,8 @@ class Verdict:
     ----------
     witness : str
         Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
+    started_at : float or None
+        When it began on its node, by that node's clock.
     """
 
     state: State
@@ -354,4 +356,5 @@ class Verdict:
     host: str = ""
     cause: Cause = Cause.NONE
     witness: str = ""
+    started_at: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)

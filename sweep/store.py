@@ -344,6 +344,16 @@ class Store:
         except OSError as error:
             return None, f"{file} cannot be read: {error.strerror}"
 
+    def picture(self, trial: Trial, path: str, most_bytes: int) -> bytes:
+        """Read an image that a trial left; nothing if it is not there, no plain file, or too large."""
+        try:
+            file = self.trial_folder(trial) / path
+            if not file.is_file() or file.stat().st_size > most_bytes:
+                return b""
+            return file.read_bytes()
+        except (OSError, ValueError):  # ValueError: a NUL in the path
+            return b""
+
     def trial_log(self, trial: Trial) -> Path:
         """Where a trial's output is."""
         return self.trial_folder(trial) / "log.txt"

@@ -53,6 +53,7 @@ def judge(evidence: Evidence) -> Verdict:
         host=(attempt.node or attempt.host) if attempt else "",
         cause=row.cause(evidence),
         witness=_witness(attempt, word),
+        started_at=attempt.started_at if attempt else None,
         metrics=evidence.result if row.state is State.DONE and evidence.result else {},
     )
 

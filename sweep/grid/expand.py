@@ -84,6 +84,13 @@ def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_
     return drafts
 
 
+def again(grid: Grid, source: Source, env: Mapping[str, str], wanted: Iterable[tuple[Params, int]]) -> list[Draft]:
+    """Write out further replicates of configurations that the grid has: (parameters, replicate) each."""
+    known = frozenset(name for _, group in _axes(grid, source) for name in group) | set(NAMES)
+    fill = _Filler(grid, source, known, env)
+    return [fill(params, replicate) for params, replicate in wanted]
+
+
 # --- which configurations ---------------------------------------------------------------------------------
 
 Group = list[Params]
@@ -196,10 +203,9 @@ class _Filler:
             for name, text in grid.resources.model_dump().items()
         }
         self.parsed: dict[tuple[str, ...], Resources] = {}
-        self.seeds = [trial_seed(grid.seed, replicate) for replicate in range(grid.replicates)]
 
     def __call__(self, params: Params, replicate: int) -> Draft:
-        identity, seed = trial_id(params, replicate), self.seeds[replicate]
+        identity, seed = trial_id(params, replicate), trial_seed(self.grid.seed, replicate)
         context: Context = {
             **params,
             "params": params,

@@ -3,30 +3,79 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.errors import SweepError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def export(frame: pd.DataFrame, form: str) -> str:
-    """Write a leaderboard.
+def export(frame: pd.DataFrame, form: str) -> str | bytes:
+    """Write a table.
 
     Parameters
     ----------
     form : str
-        ``csv`` and ``json`` (a list of objects; missing is null) have all columns and digits; ``markdown`` and
-        ``latex`` are for people: six digits, no reasons.
+        ``csv``, ``json`` (a list of objects; missing is null) and ``parquet`` have all columns and digits;
+        ``markdown`` and ``latex`` are for people: six digits, no reasons.
+
+    Raises
+    ------
+    SweepError
+        Parquet, and pyarrow is not installed.
     """
     if form == "csv":
         return frame.to_csv(index=False)
     if form == "json":
-        return json.dumps(json.loads(frame.to_json(orient="records")), indent=1, ensure_ascii=False) + "\n"
-    spelled = frame.drop(columns=["reason"]).map(_spelled)
+        return json.dumps(rows(frame), indent=1, ensure_ascii=False) + "\n"
+    if form == "parquet":
+        return _parquet(frame)
+    spelled = frame.drop(columns=["reason"], errors="ignore").map(_spelled)
     if form == "markdown":
         return spelled.map(_in_one_cell).to_markdown(index=False, disable_numparse=True) + "\n"
     table = spelled.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     return table.to_latex(hrules=True)
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give a table as objects, a row each; missing is None."""
+    made: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return made
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise SweepError(
+            "Parquet needs pyarrow, which is not installed", "pip install pyarrow, or --csv"
+        ) from None
+    out = BytesIO()
+    # A parameter that is a number here and a text there has no type of its own in Parquet: then all are texts.
+    mixed = [
+        name
+        for name in frame.columns
+        if frame[name].dtype == object and len({type(value) for value in frame[name].dropna()}) > 1
+    ]
+    frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed}).to_parquet(out, index=False)
+    return out.getvalue()
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """Write a file that a person named.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    try:
+        path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", "name another file") from None
 
 
 def _spelled(value: object) -> str:

@@ -1,8 +1,9 @@
-"""The leaderboard as people see it: which columns, spelled how. Terminal and page share it."""
+"""Frames as people see them: which columns, spelled how. Terminal and page share it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sweep.report import words
@@ -10,15 +11,28 @@ from sweep.report import words
 if TYPE_CHECKING:
     import pandas as pd
 
-_SPELLED = {
+Spell = Callable[[Any], str]
+
+_SPELLED: dict[str, tuple[str, Spell]] = {
     "elapsed_s": ("elapsed", words.duration),
     "cpu_s": ("CPU", words.duration),
     "cpu_percent": ("CPU %", words.percent),
     "peak_memory_mib": ("peak memory", words.memory),
     "memory_percent": ("of asked", words.percent),
     "witness": ("by", lambda value: value or "–"),
+    "configurations": ("configurations", words.cell),
 }
-_HIDDEN = ("id", "reason")
+_HIDDEN = ("id", "reason", "sd", "ci_low", "ci_high", "like_first", "asked", "confirmed")
+
+#: Where a terminal is narrow these go first, in this order; then parameters are cut.
+_FIRST_TO_GO = ("witness", "memory_percent", "cpu_percent", "cpu_s", "scores", "test", "peak_memory_mib", "state",
+                "interval", "elapsed_s")  # fmt: skip
+
+#: Digits behind the point where nobody knows the uncertainty.
+DECIMALS = 4
+
+#: No cell is longer on a terminal.
+WIDEST = 40
 
 
 @dataclass(frozen=True)
@@ -35,47 +49,152 @@ class Shown:
         The cells, row by row.
     fixed : dict
         Parameters that do not vary, named once: name → value.
+    names : list of str
+        The columns' names in the frame.
     """
 
     heads: list[str]
     numeric: list[bool]
     rows: list[list[str]]
-    fixed: dict[str, str]
+    fixed: dict[str, str] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+
+    def fitting(self, width: int) -> tuple[Shown, list[str]]:
+        """Leave columns out until the table fits; which ones, by their heads."""
+        view, gone = self, []
+        for name in _FIRST_TO_GO:
+            if view.width <= width:
+                break
+            if name in view.names:
+                place = view.names.index(name)
+                gone.append(view.heads[place])
+                view = view.without(place)
+        longest = WIDEST
+        while view.width > width and longest > 8:
+            longest -= 4
+            rows = [[words.shortened(cell, longest) for cell in row] for row in view.rows]
+            heads = [words.shortened(head, max(longest, 10)) for head in view.heads]
+            view = Shown(heads, view.numeric, rows, view.fixed, view.names)
+        return view, gone
+
+    @property
+    def width(self) -> int:
+        """So many characters wide, two between columns."""
+        return sum(
+            max(len(words.shortened(cell, WIDEST)) for cell in column) + 2
+            for column in zip(self.heads, *self.rows, strict=True)
+        )
+
+    def without(self, place: int) -> Shown:
+        """Leave a column out."""
+
+        def rest(some: Sequence[Any]) -> list[Any]:
+            return [*some[:place], *some[place + 1 :]]
+
+        return Shown(
+            rest(self.heads), rest(self.numeric), [rest(row) for row in self.rows], self.fixed, rest(self.names)
+        )
 
 
-def shown(frame: pd.DataFrame, metric: str, top: int | None = None) -> Shown:
-    """Spell the first `top` rows of a leaderboard."""
+def shown(
+    frame: pd.DataFrame,
+    metric: str,
+    top: int | None = None,
+    only: Sequence[str] = (),
+    *,
+    score_first: bool = False,
+) -> Shown:
+    """Spell the first `top` rows of a leaderboard.
+
+    Parameters
+    ----------
+    only : sequence of str
+        The columns to show beside rank, trial and metric; else all parameters that vary and the usual measures.
+    score_first : bool
+        The score stands before the parameters: on a page that is scrolled sideways it must not be far off.
+    """
     params = _params(frame, metric)
     fixed = {name: words.cell(frame[name].iloc[0]) for name in params if len(frame) > 1 and _same(frame[name])}
-    columns = [name for name in frame.columns if name not in fixed and name not in _HIDDEN]
-    heads, spelled = [], []
     part = frame if top is None else frame.head(top)
-    for name in columns:
-        head, spell = _SPELLED.get(name, (name, words.score if name == metric else words.cell))
+    decimals = decimals_of(frame)
+    names = [name for name in frame.columns if name not in fixed and name not in _HIDDEN]
+    if only:
+        names = ["rank", "trial", metric, *(name for name in only if name not in ("rank", "trial", metric))]
+    elif "ci_low" in frame.columns:
+        names.insert(names.index(metric) + 1, "interval")
+    if score_first:
+        front = [name for name in ("rank", "trial", metric, "interval", "scores", "test") if name in names]
+        names = [*front, *(name for name in names if name not in front)]
+    heads, numeric, spelled = [], [], []
+    for name in names:
+        head, cells = _column(frame, part, name, metric, decimals)
         heads.append(head)
-        spelled.append([spell(_or_none(value)) for value in part[name].tolist()])
-    numeric = [
-        (name in _SPELLED and name != "witness") or name in ("rank", "trial", metric) or _is_number(frame[name])
-        for name in columns
-    ]
-    return Shown(heads, numeric, [list(row) for row in zip(*spelled, strict=True)], fixed)
+        spelled.append(cells)
+        numeric.append(_is_numeric(frame, name, metric))
+    return Shown(heads, numeric, [list(row) for row in zip(*spelled, strict=True)], fixed, names)
+
+
+def _column(
+    frame: pd.DataFrame, part: pd.DataFrame, name: str, metric: str, decimals: int
+) -> tuple[str, list[str]]:
+    """Spell one column: its head and its cells."""
+    if name == "rank" and "like_first" in frame.columns:
+        pairs = zip(part["rank"].tolist(), part["like_first"].tolist(), strict=True)
+        return "rank", [f"{words.cell(or_none(rank))}{' =' if same is True else ''}" for rank, same in pairs]
+    if name == "interval":
+        pairs = zip(part["ci_low"].tolist(), part["ci_high"].tolist(), strict=True)
+        return "95 % interval", [words.interval(low, high, decimals) for low, high in pairs]
+    if name == "scores":
+        rows = zip(part["scores"].tolist(), part["asked"].tolist(), part["confirmed"].tolist(), strict=True)
+        return "runs", [f"{n}/{asked}{' confirmed' if yes else ''}" for n, asked, yes in rows]
+    if name in (metric, "test"):
+        return name, [words.score(or_none(value), decimals) for value in part[name].tolist()]
+    head, spell = _SPELLED.get(name, (name, words.cell))
+    return head, [spell(or_none(value)) for value in part[name].tolist()]
+
+
+def plain(frame: pd.DataFrame, decimals: int = DECIMALS) -> Shown:
+    """Spell any other table, scores with so many digits."""
+    scores = ("best", "mean", "ci_low", "ci_high", "a", "b", "difference")
+    heads, spelled, names = [], [], list(map(str, frame.columns))
+    for name in names:
+        head, spell = _SPELLED.get(name, (name, words.cell))
+        if name in scores:
+            head, spell = name, lambda value: words.score(value, decimals)
+        heads.append(head)
+        spelled.append([spell(or_none(value)) for value in frame[name].tolist()])
+    numeric = [frame[name].dtype.kind in "iufb" for name in names]
+    return Shown(heads, numeric, [list(row) for row in zip(*spelled, strict=True)], {}, names)
+
+
+def decimals_of(frame: pd.DataFrame) -> int:
+    """Choose the digits behind the point: two meaningful ones of the scores' usual uncertainty."""
+    if "sd" not in frame.columns:
+        return DECIMALS
+    errors = (frame["sd"] / frame["scores"].astype(float) ** 0.5).dropna()
+    errors = errors[errors > 0]
+    return words.decimals(float(errors.head(50).median())) if len(errors) else DECIMALS
 
 
 def _params(frame: pd.DataFrame, metric: str) -> list[str]:
-    from sweep.leaderboard import MEASURES
-
-    return [name for name in frame.columns if name not in (*MEASURES, "rank", "trial", "replicate", metric)]
+    """Name the parameters: they stand between the trial and the metric."""
+    names = list(frame.columns)
+    return names[names.index("trial") + 1 : names.index(metric)]
 
 
 def _same(column: pd.Series[Any]) -> bool:
-    return len({repr(value) for value in column.tolist()}) == 1
+    values = column.tolist()
+    first = repr(values[0])
+    return all(repr(value) == first for value in values)
 
 
-def _is_number(column: pd.Series[Any]) -> bool:
-    return column.dtype.kind in "if"
+def _is_numeric(frame: pd.DataFrame, name: str, metric: str) -> bool:
+    if name in ("rank", "trial", metric, "test", "interval", "scores"):
+        return True
+    return (name in _SPELLED and name != "witness") or frame[name].dtype.kind in "if"
 
 
-def _or_none(value: Any) -> Any:
+def or_none(value: Any) -> Any:
     """Make pandas' several kinds of missing one."""
     import pandas as pd
 

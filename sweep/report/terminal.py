@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,11 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.report import words
-from sweep.report.table import Shown, shown
 from sweep.verbs.cancel import CancelReport
 from sweep.verbs.doctor import Finding
 from sweep.verbs.plan import PlanReport
-from sweep.verbs.report import Report
 from sweep.verbs.retry import RetryReport
 from sweep.verbs.status import SHOWN, StatusReport
 from sweep.verbs.submit import SubmitReport
@@ -45,11 +43,11 @@ def plan(report: PlanReport) -> RenderableType:
         Text(f"{report.name}: {words.count(report.trials, 'trial')} {would}planned for {report.kind}", "bold"),
         Text(f"{report.new} new, {report.kept} kept, {report.retired} retired"),
     ]
-    axes = _table(["parameter", "values"], [False, False])
+    axes = table_of(["parameter", "values"], [False, False])
     for name, values in report.axes.items():
         spelled = ", ".join(words.cell(value) for value in values[:8]) + (", …" if len(values) > 8 else "")
         axes.add_row(Text(name), Text(f"{len(values)}: {spelled}"))
-    groups = _table(["group", "trials", "walltime", "memory", "CPUs", "GPUs"], [False, *[True] * 5])
+    groups = table_of(["group", "trials", "walltime", "memory", "CPUs", "GPUs"], [False, *[True] * 5])
     for index, group in enumerate(report.groups, 1):
         memory = words.memory(group["memory_mib"])
         walltime = words.duration(group["walltime_s"])
@@ -176,7 +174,7 @@ def bar(share: float, width: int = 30) -> str:
 
 
 def _running(rows: list[dict[str, Any]]) -> RenderableType:
-    table = _table(
+    table = table_of(
         ["running", "elapsed", "of", "CPU", "memory", "of", "by", "on", "job"], [False, *[True] * 5, *[False] * 3]
     )
     for row in rows[:SHOWN]:
@@ -209,7 +207,7 @@ def _ended(used: dict[str, float]) -> str:
 
 def _failures(rows: list[dict[str, Any]]) -> Iterator[RenderableType]:
     """Show each kind of failure once: how many, why, what they share, and what one of them wrote last."""
-    table = _table(["not well ended", "trials", "why"], [False, True, False])
+    table = table_of(["not well ended", "trials", "why"], [False, True, False])
     for row in rows[:SHOWN]:
         shared = row["shared"]
         alike = ""
@@ -225,67 +223,6 @@ def _failures(rows: list[dict[str, Any]]) -> Iterator[RenderableType]:
         yield Text(f"… and {len(rows) - SHOWN} reasons more")
 
 
-def leaderboard(report: Report, top: int) -> RenderableType:
-    """Show the best trials, the counts and the best configuration."""
-    metric = report.objective.metric
-    view = shown(report.frame, report.column, top)
-    lines: list[RenderableType] = [
-        Text(f"{report.name}: by {metric}, {report.objective.goal}", "bold"),
-        GAP,
-        _frame(view),
-        GAP,
-    ]
-    if view.fixed:
-        lines.append(
-            Text("the same in all: " + ", ".join(f"{name}={value}" for name, value in view.fixed.items()))
-        )
-    counts = ", ".join(f"{n} {state}" for state, n in report.counts.items())
-    rest = f"; {words.count(report.retired, 'trial')} retired" if report.retired else ""
-    lines.append(
-        Text(f"{min(top, len(report.frame))} of {words.count(len(report.frame), 'trial')} ({counts}{rest})")
-    )
-    if report.best:
-        lines.append(Text(_best_line(report)))
-    else:
-        lines.append(Text(f"no trial has a {metric} yet"))
-    return Group(*lines)
-
-
-def _best_line(report: Report) -> str:
-    assert report.best
-    trial = report.best.entry.trial
-    params = ", ".join(f"{name}={words.cell(value)}" for name, value in trial.params.items())
-    several = f" (mean of {len(report.best.replicates)} replicates)" if len(report.best.replicates) > 1 else ""
-    tied = f"; as good: trial {', '.join(map(str, report.best.ties[:8]))}" if report.best.ties else ""
-    score = words.score(report.best.score)
-    return f"best: trial {trial.number}, {report.objective.metric} {score}{several}: {params}{tied}"
-
-
-def _frame(view: Shown) -> Table:
-    table = _table(view.heads, view.numeric)
-    for row in view.rows:
-        table.add_row(*(Text(words.shortened(value, 40)) for value in row))
-    return table
-
-
-def best(config: dict[str, Any]) -> RenderableType:
-    """Show the best configuration and the command that repeats it."""
-    table = _table(["parameter", "value"], [False, False])
-    for name, value in config["parameters"].items():
-        table.add_row(Text(name), Text(words.cell(value)))
-    tied = f"; as good: trial {', '.join(map(str, config['ties']))}" if config["ties"] else ""
-    if len(config["replicates"]) > 1:
-        tied = f" (mean of {len(config['replicates'])} replicates){tied}"
-    return Group(
-        Text(
-            f"{config['sweep']}: trial {config['trial']}, {config['metric']} {words.score(config['score'])}{tied}",
-            "bold",
-        ),
-        table,
-        Text("to repeat it:"),
-    )
-
-
 def cancel(report: CancelReport) -> RenderableType:
     """Show what was cancelled."""
     text = f"{words.count(len(report.trials), 'trial')} cancelled"
@@ -299,7 +236,7 @@ def why(told: dict[str, Any]) -> RenderableType:
     lines: list[RenderableType] = [
         Text(f"trial {told['trial']} ({told['id']}) is {told['state']}: {told['reason']}", "bold"),
     ]
-    table = _table(["evidence", ""], [False, False])
+    table = table_of(["evidence", ""], [False, False])
     table.add_row("parameters", Text(", ".join(f"{name}={words.cell(v)}" for name, v in told["params"].items())))
     table.add_row("command", Text(shlex.join(told["argv"])))
     table.add_row("submitted", Text(_submission(told["submission"])))
@@ -352,13 +289,14 @@ def _pairs(said: dict[str, Any]) -> str:
 
 def doctor(findings: Iterable[Finding]) -> RenderableType:
     """Show what was found and what to do about it."""
-    table = _table(["", "what", "found", "what to do"], [False] * 4)
+    table = table_of(["", "what", "found", "what to do"], [False] * 4)
     for one in findings:
         table.add_row(one.verdict, one.what, Text(one.found), Text(one.advice))
     return table
 
 
-def _table(heads: list[str], numeric: list[bool]) -> Table:
+def table_of(heads: Sequence[str], numeric: Sequence[bool]) -> Table:
+    """Make an empty table; numbers are aligned at the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for head, right in zip(heads, numeric, strict=True):
         table.add_column(escape(head), justify="right" if right else "left", overflow="fold")

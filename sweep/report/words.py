@@ -43,15 +43,37 @@ def percent(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.0f} %"
 
 
-def score(value: float | None) -> str:
-    """Spell a score with four digits behind the point, or as many as a small one needs.
+def score(value: float | None, decimals: int = 4) -> str:
+    """Spell a score with so many digits behind the point, or as many as a small one needs.
 
-    >>> score(0.71), score(1.5e-7), score(None)
-    ('0.7100', '1.5e-07', '–')
+    >>> score(0.71), score(1.5e-7), score(None), score(0.71234, 3)
+    ('0.7100', '1.5e-07', '–', '0.712')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.4g}"
+    if value == 0 or 10.0 ** (1 - decimals) <= abs(value) < 1e6 or decimals > 4:
+        return f"{value:.{decimals}f}"
+    return f"{value:.4g}"
+
+
+def interval(low: float, high: float, decimals: int = 4) -> str:
+    """Spell an interval.
+
+    >>> interval(0.7123, 0.7345, 3), interval(float("nan"), 1.0)
+    ('0.712 – 0.735', '–')
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "–"
+    return f"{score(low, decimals)} – {score(high, decimals)}"
+
+
+def decimals(error: float) -> int:
+    """Choose the digits behind the point that show two meaningful ones of an uncertainty.
+
+    >>> decimals(0.0123), decimals(0.5), decimals(42.0)
+    (3, 2, 0)
+    """
+    return min(10, max(0, 1 - math.floor(math.log10(error))))
 
 
 def cell(value: Any) -> str:

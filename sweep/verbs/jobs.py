@@ -59,7 +59,7 @@ class JobMaker:
     """Cuts trials into jobs and renders their scripts."""
 
     def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limits: Limits) -> None:
-        self.grid, self.store, self.limits = grid, store, limits
+        self.grid, self.source, self.store, self.limits = grid, source, store, limits
         self.of_one_trial = fit.of_one_trial(limits, grid.submit.model_dump())
         workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
         self.workdir = workdir.absolute()

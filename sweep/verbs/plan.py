@@ -198,12 +198,22 @@ def _shell_words(grid: Grid) -> list[str]:
 def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
+    drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
     sent = sent_trials(store, ledger)
     settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = [trial for number, trial in settled.trials.items() if not trial.retired and number not in sent]
     wanted = [Wanted(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent]
     jobs = maker.jobs(wanted, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
+
+
+def _confirming(planned: Planned, ledger: Ledger, drafts: list[Draft], maker: JobMaker) -> list[Draft]:
+    """Write out anew what `sweep confirm` added to configurations that the grid still has."""
+    known = {draft.id for draft in drafts}
+    added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
+    kept = [one for one in added if grids.trial_id(one.params, 0) in known and one.id not in known]
+    wanted = [(one.params, one.replicate) for one in kept]
+    return grids.again(maker.grid, maker.source, os.environ, wanted) if wanted else []
 
 
 def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> set[int]:

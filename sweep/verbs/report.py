@@ -1,93 +1,204 @@
-"""report and best: collect the results, rank the trials, name the best configuration."""
+"""report, best, compare: collect the results, rank the configurations, say how sure that is and what it cost."""
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import StoreError, SweepError
+from sweep.errors import StoreError, SweepError, UsageError, nearest
 from sweep.model import Objective, State
 from sweep.shell import Shell
 from sweep.store import Store
-from sweep.verbs.observe import Seen, Snapshot, observe
+from sweep.verbs import collect
+from sweep.verbs.confirm import under_way
+from sweep.verbs.observe import Snapshot, observe
 from sweep.verbs.poll import POLL_EVERY_S
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.leaderboard import Best
+    from sweep.leaderboard.comparison import Comparison
+    from sweep.leaderboard.cost import Attempted
+    from sweep.leaderboard.entries import Entry
+    from sweep.leaderboard.ranking import Best, Board
+
+#: Of a metric that no result has, so many of those that exist are named.
+NAMED = 12
 
 
 @dataclass
 class Report:
-    """The leaderboard, and where it was written."""
+    """The leaderboard, and what stands behind it.
+
+    Attributes
+    ----------
+    board, frame
+        The ranking, and the same as a frame.
+    entries : list of Entry
+        Every trial that was ranked, with its result.
+    attempts : list of Attempted
+        Everything that has ended, retired trials and earlier attempts too: what the sweep cost.
+    counts : dict
+        State → how many trials of the grid.
+    doubts : list of str
+        What a reader has to know before trusting the winner.
+    """
 
     name: str
+    board: Board
     frame: pd.DataFrame
-    best: Best | None
-    objective: Objective
+    entries: list[Entry]
+    attempts: list[Attempted]
     counts: dict[str, int]
     column: str
     retired: int
-    stale: str
-    notes: tuple[str, ...]
+    snapshot: Snapshot
+    where: str = ""
+    doubts: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     csv: Path | None = None
-    html: Path | None = None
+
+    @property
+    def best(self) -> Best | None:
+        """The best configuration, if any has a score."""
+        return self.board.best
+
+    @property
+    def objective(self) -> Objective:
+        """What ranks."""
+        return self.board.objective
+
+    @property
+    def left(self) -> int:
+        """How many trials may still run by themselves."""
+        return len(self.snapshot.of(State.SUBMITTING, State.QUEUED, State.RUNNING))
+
+    @property
+    def stale(self) -> str:
+        """Why the scheduler's word is an old one; empty if it is not."""
+        return self.snapshot.stale
 
 
 def report(
-    store: Store, shell: Shell, *, page: Callable[[Report], str] | None = None, retired: bool = False
+    store: Store,
+    shell: Shell,
+    *,
+    where: str = "",
+    columns: Sequence[str] = (),
+    retired: bool = False,
+    write: bool = True,
+    recent_s: float = POLL_EVERY_S,
 ) -> Report:
-    """Rank all trials.
+    """Rank all configurations.
 
     Parameters
     ----------
-    page : callable, optional
-        Renders a report; with it, leaderboard.csv and report.html are left in the sweep's folder.
+    where : str
+        An expression; only configurations that fit it are ranked.
+    columns : sequence of str
+        Further numbers of the results to show.
     retired : bool
         Rank those that the grid no longer asks for as well.
-    """
-    from sweep import leaderboard
+    write : bool
+        Leave leaderboard.csv in the sweep's folder, unless only some are ranked.
 
-    snapshot = observe(store, shell, recent_s=POLL_EVERY_S)
+    Raises
+    ------
+    UsageError
+        The expression does not parse, or a column is nowhere in the results.
+    """
+    from sweep.leaderboard import frames
+    from sweep.leaderboard.filters import where as kept
+    from sweep.leaderboard.ranking import rank
+
+    snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
-    entries = _entries(store, snapshot, snapshot.seen if retired else snapshot.active)
+    known = collect.entries(store, snapshot, snapshot.seen if retired else snapshot.active)
+    board = rank(known, objective)
+    if where:
+        total, known = len(board.configurations), kept(board, where)
+        if not known and total:
+            raise UsageError(f"--where {where!r} fits none of {total:,} configurations", "loosen it")
+        board = rank(known, objective)
     made = Report(
         name=store.name,
-        frame=leaderboard.frame(entries, objective),
-        best=leaderboard.best(entries, objective),
-        objective=objective,
+        board=board,
+        frame=frames.leaderboard(board, _known_numbers(known, columns)),
+        entries=known,
+        attempts=collect.attempts(snapshot),
         counts={state.value: n for state in State if (n := len(snapshot.of(state)))},
-        column=leaderboard.metric_column(objective),
+        column=frames.metric_column(objective),
         retired=len(snapshot.seen) - len(snapshot.active),
-        stale=snapshot.stale,
+        snapshot=snapshot,
+        where=where,
         notes=snapshot.notes,
     )
-    if page:
+    made.doubts = [*_doubts(made), *_no_metric(store, made)]
+    if write and not where:
         try:
             made.csv = store.write("leaderboard.csv", made.frame.to_csv(index=False))
-            made.html = store.write("report.html", page(made))
         except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
             made.notes += (str(error),)
     return made
 
 
-def _entries(store: Store, snapshot: Snapshot, chosen: list[Seen]) -> list[Any]:
-    from sweep.leaderboard import Entry
+def _known_numbers(known: Sequence[Entry], columns: Sequence[str]) -> list[str]:
+    """Return those of the columns that are numbers in the results; others are for who shows the frame to find."""
+    from sweep.leaderboard.entries import measure
+    from sweep.leaderboard.frames import OWN
 
-    entries = []
-    for one in chosen:
-        result = one.verdict.metrics
-        if one.verdict.state is State.DONE and not result:
-            value, _ = store.result(one.trial, snapshot.settings.objective.file)
-            result = value if isinstance(value, dict) else {}
-        entries.append(Entry(one.trial, one.verdict, result))
-    return entries
+    return [
+        name
+        for name in dict.fromkeys(columns)
+        if name not in OWN and any(measure(one, name) is not None for one in known)
+        if not any(name in one.trial.params for one in known[:1])
+    ]
+
+
+def _doubts(made: Report) -> list[str]:
+    """Say what keeps the winner from being certain, and what to do."""
+    found, best = [], made.best
+    ended, confirming = under_way(made.snapshot)
+    if ended < confirming:
+        found.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
+    if best is None:
+        return found
+    if best.fall is None:
+        found.append(
+            f"one run each: by how much the best of {best.compared} scores is too high cannot be known; "
+            "`sweep confirm --top 5 --replicates 5` settles it"
+        )
+    elif best.compared > 1 and best.configuration.deviation == 0 and len(best.configuration.scores) > 1:
+        found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
+    if best.higher:
+        found.append(
+            f"{best.higher} that were not confirmed scored better, as chance will have it among many; "
+            f"`sweep confirm --top {best.compared + best.higher}` puts them to the test, too"
+        )
+    return found
+
+
+def _no_metric(store: Store, made: Report) -> list[str]:
+    """Where no trial has the metric, but results are there: name what they have, and the nearest."""
+    if made.best is not None:
+        return []
+    names: dict[str, None] = {}
+    for one in made.snapshot.of(State.FAILED)[:NAMED]:
+        value, _ = store.result(one.trial, made.objective.file)
+        if isinstance(value, dict):
+            from sweep.leaderboard.entries import numbers
+
+            names |= dict.fromkeys(numbers(value))
+    if not names or made.objective.metric in names:
+        return []
+    there = ", ".join([*names][:NAMED])
+    return [f"results have no {made.objective.metric!r}, but {there}; {nearest(made.objective.metric, names)}"]
 
 
 def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,27 +215,38 @@ def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
             f"no trial of {made.name!r} has a {made.objective.metric} yet ({counts})",
             "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
         )
-    trial, verdict = made.best.entry.trial, made.best.entry.verdict
+    best, trial, verdict = made.best, made.best.entry.trial, made.best.entry.verdict
+    test = best.configuration.test(made.objective)
     return {
         "sweep": made.name,
         "trial": trial.number,
         "id": trial.id,
         "parameters": trial.params,
         "metric": made.objective.metric,
-        "score": made.best.score,
+        "score": best.score,
         "goal": made.objective.goal,
-        "replicates": list(made.best.replicates),
-        "ties": list(made.best.ties),
+        "confirmed": best.configuration.confirmed,
+        "expected": None if best.fall is None else best.score + (best.fall if less(made) else -best.fall),
+        "interval": None if math.isnan(best.low) else [best.low, best.high],
+        "test": None if math.isnan(test) else test,
+        "replicates": list(best.replicates),
+        "ties": list(best.ties),
+        "same": list(best.same),
         "seed": trial.seed,
         "replicate": trial.replicate,
         "elapsed_s": verdict.elapsed_s,
         "peak_memory_mib": verdict.peak_memory_mib,
         "argv": list(trial.argv),
-        "command": _command(trial, planned, made.objective),
+        "command": command(trial, planned, made.objective),
     }
 
 
-def _command(trial: Any, planned: Mapping[str, Any], objective: Objective) -> str:
+def less(made: Report) -> bool:
+    """Whether less is better."""
+    return made.objective.goal == "minimize"
+
+
+def command(trial: Any, planned: Mapping[str, Any], objective: Objective) -> str:
     """Write the command as a shell takes it, with the grid's environment and what the trial was told of itself."""
     told = {
         "SWEEP_SEED": trial.seed,
@@ -145,3 +267,28 @@ def write_best(store: Store, config: dict[str, Any]) -> Path:
     out = StringIO()
     YAML(typ="safe").dump(config, out)
     return store.write("best.yaml", f"# The best configuration of the sweep {store.name}.\n{out.getvalue()}")
+
+
+def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
+    """Set two sweeps side by side.
+
+    Raises
+    ------
+    SweepError
+        They are ranked by different metrics, or no configuration with a score is in both.
+    """
+    from sweep.leaderboard.comparison import compare as side_by_side
+
+    first, second = (report(one, shell, write=False) for one in (a, b))
+    if first.objective.metric != second.objective.metric:
+        raise SweepError(
+            f"{a.name} is ranked by {first.objective.metric}, {b.name} by {second.objective.metric}",
+            "plan one of them again with the other's objective: results are kept",
+        )
+    made = side_by_side(first.board, second.board)
+    if not len(made.table):
+        raise SweepError(
+            f"no configuration with a score is both in {a.name} and in {b.name}",
+            "they are compared where their parameters and values are the same",
+        )
+    return made, first.objective

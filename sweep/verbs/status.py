@@ -67,7 +67,7 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
         trials=len(snapshot.active),
         counts={state: count for state, count in counts.items() if count},
         running=[_running(one, told) for one in running],
-        failures=_failures(store, snapshot),
+        failures=failures(store, snapshot),
         planned_because=_tally([one.verdict.reason for one in snapshot.of(State.PLANNED)]),
         queued_because=_tally([one.verdict.reason for one in snapshot.of(State.QUEUED)]),
         ended=_ended(snapshot),
@@ -141,7 +141,7 @@ def _ended(snapshot: Snapshot) -> dict[str, float]:
     return {name: statistics.median(some) for name, some in known.items() if some}
 
 
-def _failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
+def failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
     """Group failures by cause and reason, the commonest first, with what each group's trials share."""
     groups: dict[tuple[str, str, str], list[Seen]] = {}
     for one in snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED):

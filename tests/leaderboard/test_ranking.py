@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from sweep.leaderboard import Entry, best, frame
-from sweep.model import Objective, Resources, State, Trial, Verdict
+from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.frames import leaderboard
+from sweep.leaderboard.ranking import Best, rank
+from sweep.model import Objective, Resources, State, Trial
 from sweep.report.exports import export
 from sweep.report.table import shown
+from tests.leaderboard.conftest import entry
 
 MAXIMIZE, MINIMIZE = Objective("score"), Objective("score", "minimize")
 
 
-def entry(
-    number: int, score: Any, *, state: State = State.DONE, cpu_s: float = 10.0, replicate: int = 0, **params: Any
-) -> Entry:
-    trial = Trial(number, f"{number:016x}", params, replicate, 0, Resources(60, 100, 2), ("p",))
-    return Entry(trial, Verdict(state, "why", 10.0, cpu_s, 512.0), {"score": score})
+def frame(entries: Sequence[Entry], objective: Objective) -> pd.DataFrame:
+    return leaderboard(rank(entries, objective))
+
+
+def best(entries: Sequence[Entry], objective: Objective) -> Best | None:
+    return rank(entries, objective).best
+
+
+def exported(table: pd.DataFrame, form: str) -> str:
+    made = export(table, form)
+    assert isinstance(made, str)
+    return made
 
 
 def test_the_best_come_first_and_nothing_is_dropped() -> None:
@@ -48,7 +59,7 @@ def test_the_best_come_first_and_nothing_is_dropped() -> None:
         "reason",
         "id",
     ]
-    assert frame([entry(0, 0.5), entry(1, 0.4)], MINIMIZE)["trial"].tolist() == [1, 0]
+    assert frame([entry(0, 0.5, x=1), entry(1, 0.4, x=2)], MINIMIZE)["trial"].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), "0.99", True, [1], 10**400])
@@ -82,8 +93,15 @@ def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
     assert made
     assert made.score == pytest.approx(0.8)
     assert made.replicates == (0, 1)
-    assert made.entry.trial.number == 1
-    assert "replicate" in frame(entries, MAXIMIZE).columns
+    assert made.entry.trial.number == 0
+    table = frame(entries, MAXIMIZE)
+    assert table["trial"].tolist() == [0, 2, 4]  # what is not complete stands below, and is not dropped
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert table["scores"].tolist() == [2, 2, 1]
+    assert table["asked"].tolist() == [2, 2, 2]
+    assert table["state"].tolist() == ["done", "done", "1 done, 1 failed"]
+    assert table["sd"].tolist()[:2] == pytest.approx([0.1 * 2**0.5, 0.0])
+    assert table["low"][0] == pytest.approx(0.8 - 12.7062047 * 0.1)  # Student's t for one degree of freedom
 
 
 def test_parameters_that_do_not_vary_are_named_once() -> None:
@@ -126,26 +144,26 @@ def test_names_that_are_the_leaderboards_own_get_a_prefix() -> None:
 def test_exports() -> None:
     nasty = "a|b\n<script>&_$%#"
     table = frame([entry(0, 0.5, x=nasty), entry(1, None, state=State.FAILED, x="y")], MAXIMIZE)
-    rows = json.loads(export(table, "json"))
+    rows = json.loads(exported(table, "json"))
     assert rows[0]["x"] == nasty
     assert rows[1]["score"] is None
     assert rows[1]["rank"] is None
     import io
 
     pd.testing.assert_frame_equal(
-        pd.read_csv(io.StringIO(export(table, "csv")))[["trial", "x"]], table[["trial", "x"]]
+        pd.read_csv(io.StringIO(exported(table, "csv")))[["trial", "x"]], table[["trial", "x"]]
     )
-    markdown = export(table, "markdown").splitlines()
+    markdown = exported(table, "markdown").splitlines()
     assert len(markdown) == 4  # head, rule, two rows: no newline of a value's
     assert "a\\|b" in markdown[2]
-    latex = export(table, "latex")
+    latex = exported(table, "latex")
     assert r"\toprule" in latex
     assert r"\&\_\$\%\#" in latex
     assert r"elapsed\_s" in latex
     tiny = frame([entry(0, 0.5, lr=5e-05)], MAXIMIZE)
-    assert "5e-05" in export(tiny, "markdown")
-    assert "5e-05" in export(tiny, "latex")
-    assert "nan" not in export(table, "markdown") + export(table, "latex")
+    assert "5e-05" in exported(tiny, "markdown")
+    assert "5e-05" in exported(tiny, "latex")
+    assert "nan" not in exported(table, "markdown") + exported(table, "latex")
 
 
 def test_an_empty_frame_is_a_frame() -> None:
@@ -153,4 +171,4 @@ def test_an_empty_frame_is_a_frame() -> None:
     assert len(table) == 0
     assert best([], MAXIMIZE) is None
     for form in ("csv", "json", "markdown", "latex"):
-        assert isinstance(export(table, form), str)
+        assert exported(table, form) is not None

@@ -1,0 +1,140 @@
+"""What all commands share: the options before a command's name, opening a sweep, printing."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from sweep import __version__
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sweep.shell import Shell
+    from sweep.store import Store
+
+#: The order in which the help lists the commands: that in which they are used.
+ORDER = ("init", "plan", "submit", "status", "report", "best", "confirm", "compare",
+         "why", "logs", "retry", "cancel", "doctor", "schema")  # fmt: skip
+
+
+class _InOrder(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
+app = typer.Typer(
+    cls=_InOrder,
+    help="Plan, submit, follow and rank a sweep: grid.yaml → jobs → leaderboard.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Options:
+    """What stands before the command's name."""
+
+    verbose = False
+    patience_s = 30.0
+    results = Path("results")
+
+
+Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; else the last planned.")]
+SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
+Trial = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
+Trials = Annotated[list[str] | None, typer.Argument(help="Trials, by number or id; else all it applies to.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"sweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each scheduler call.")] = False,
+    results: Annotated[Path, typer.Option(envvar="SWEEP_RESULTS", help="Where sweeps land.")] = Path("results"),
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            envvar="SWEEP_PATIENCE_S",
+            help="Seconds to wait for another one who changes the sweep, and for a scheduler that says: not now.",
+        ),
+    ] = 30.0,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
+) -> None:
+    Options.verbose, Options.results, Options.patience_s = verbose, results, patience
+
+
+def shell_of(store: Store | None = None, keep: Callable[[str], None] | None = None) -> Shell:
+    """Make what starts processes; its calls are logged in the sweep's folder, and shown with --verbose."""
+    from sweep.shell import Shell
+
+    def log(line: str) -> None:
+        if store or keep:
+            (store.log if store else keep)(line)  # type: ignore[misc]
+        if Options.verbose:
+            print(line, file=sys.stderr)
+
+    return Shell(log)
+
+
+def store_of(sweep: str | None) -> Store:
+    """Open the sweep that is meant."""
+    from sweep.store import find
+
+    store = find(Options.results, sweep)
+    store.patience_s = Options.patience_s
+    store.say = lambda line: print(line, file=sys.stderr)
+    return store
+
+
+def show(renderable: RenderableType) -> None:
+    """Print for people."""
+    from sweep.report.terminal import console
+
+    console().print(renderable)
+
+
+def print_json(value: Any) -> None:
+    """Print for programs."""
+    json.dump(_finite(value), sys.stdout, indent=1, ensure_ascii=False, default=str, allow_nan=False)
+    print()
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say, NaN and infinities of a trial's result, by null."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def wrote(*paths: Path | None) -> None:
+    """Say on stderr which files were written."""
+    for path in paths:
+        if path:
+            print(f"wrote {path}", file=sys.stderr)
+
+
+def talk(notes: Iterable[str], stale: str = "") -> None:
+    """Say on stderr what is no data."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if stale:
+        print(f"stale: {stale}", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""What a sweep cost, what of it was wasted, and the request that would have done (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sweep.model import Resources, State, Verdict
+
+#: A request is judged by what this share of the trials needed.
+MOST = 0.99
+
+#: To what was needed, so much is added before it is recommended.
+MARGIN = 1.2
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """An attempt that has ended: what it asked for and how it went."""
+
+    resources: Resources
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Request:
+    """One group's request, and what its trials used of it.
+
+    Attributes
+    ----------
+    trials : int
+        That are done.
+    memory_mib, walltime_s : float
+        What 99 % of them stayed under; NaN where it is not known.
+    enough_memory_mib, enough_walltime_s : int
+        The request that would have done: a fifth more than that, rounded up, and never more than was asked for.
+    """
+
+    asked: Resources
+    trials: int
+    memory_mib: float
+    walltime_s: float
+    enough_memory_mib: int
+    enough_walltime_s: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Core-hours.
+
+    Attributes
+    ----------
+    allotted_core_h : float
+        Elapsed time of all attempts, times the CPUs they held.
+    used_core_h : float
+        CPU time of all attempts.
+    wasted_core_h : dict
+        Of what was allotted, what brought nothing, by cause: attempts that did not end well by theirs, ``idle
+        CPUs`` of those that did.
+    unused_memory_gib_h : float
+        Memory held and not used, by the attempts that are done, over their time.
+    unused_walltime_core_h : float
+        Time asked for and not used, by the same: the longer a request, the longer it waits.
+    unknown : int
+        Attempts whose time is not known.
+    """
+
+    allotted_core_h: float
+    used_core_h: float
+    wasted_core_h: dict[str, float] = field(default_factory=dict)
+    unused_memory_gib_h: float = 0.0
+    unused_walltime_core_h: float = 0.0
+    unknown: int = 0
+    requests: tuple[Request, ...] = ()
+
+
+def cost(attempts: Iterable[Attempted]) -> Cost:
+    """Add up what the attempts that have ended cost."""
+    everything = [*attempts]
+    ended = [(one, one.verdict.elapsed_s / 3600) for one in everything if one.verdict.elapsed_s is not None]
+    wasted: dict[str, float] = {}
+    memory = walltime = 0.0
+    for one, hours in ended:
+        cpus, verdict, asked = one.resources.cpus, one.verdict, one.resources
+        if verdict.state is State.DONE:
+            idle = hours * cpus - (verdict.cpu_s or 0.0) / 3600 if verdict.cpu_s is not None else 0.0
+            wasted["idle CPUs"] = wasted.get("idle CPUs", 0.0) + max(0.0, idle)
+            if verdict.peak_memory_mib is not None:
+                memory += hours * max(0.0, asked.memory_mib - verdict.peak_memory_mib) / 1024
+            walltime += max(0.0, asked.walltime_s / 3600 - hours) * cpus
+        elif verdict.state is not State.PAUSED:  # what paused goes on where it was
+            cause = verdict.cause.value or verdict.state.value
+            wasted[cause] = wasted.get(cause, 0.0) + hours * cpus
+    return Cost(
+        allotted_core_h=sum(hours * one.resources.cpus for one, hours in ended),
+        used_core_h=sum((one.verdict.cpu_s or 0.0) / 3600 for one, _ in ended),
+        wasted_core_h=dict(sorted(wasted.items(), key=lambda pair: -pair[1])),
+        unused_memory_gib_h=memory,
+        unused_walltime_core_h=walltime,
+        unknown=len(everything) - len(ended),
+        requests=tuple(_requests([one for one, _ in ended])),
+    )
+
+
+def _requests(ended: Sequence[Attempted]) -> Iterable[Request]:
+    groups: dict[Resources, list[Verdict]] = {}
+    for one in ended:
+        if one.verdict.state is State.DONE:
+            groups.setdefault(one.resources, []).append(one.verdict)
+    for asked, verdicts in groups.items():
+        peak_mib = _most([verdict.peak_memory_mib for verdict in verdicts])
+        longest_s = _most([verdict.elapsed_s for verdict in verdicts])
+        yield Request(
+            asked,
+            len(verdicts),
+            peak_mib,
+            longest_s,
+            _enough(peak_mib, asked.memory_mib, 256),
+            _enough(longest_s, asked.walltime_s, 300),
+        )
+
+
+def _most(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.quantile(known, MOST, method="higher")) if known else float("nan")
+
+
+def _enough(needed: float, asked: int, step: int) -> int:
+    if needed != needed:
+        return asked
+    return min(asked, int(-(-needed * MARGIN // step) * step))

@@ -1,0 +1,259 @@
+"""The page's figures, by plotly: what each parameter did, score against cost, what the cluster did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sweep.leaderboard import effects
+from sweep.leaderboard.importance import Importance
+from sweep.report import words
+from sweep.verbs.report import Report, less
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Okabe and Ito's colours, told apart by all kinds of colour vision.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+
+#: Axes beyond which parallel coordinates and effects are no longer read, values beyond which a colour is none.
+MOST_PARAMETERS, MOST_VALUES = 12, 40
+
+#: Characters of a value on an axis.
+WIDEST = 18
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: its place in the page, what it is called, what it says to who cannot see it, and plotly's JSON."""
+
+    name: str
+    title: str
+    alt: str
+    content: dict[str, Any]
+
+
+def text(value: Any, width: int = WIDEST) -> str:
+    """Spell a value for plotly, which takes ``<b>`` for bold: nothing of a person's is markup."""
+    spelled = words.shortened(words.cell(value).replace("\n", "⏎"), width)
+    return spelled.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def figures(report: Report, mattered: Importance) -> list[Figure]:
+    """Draw all there is to draw; of a sweep without scores, only what the cluster did."""
+    scored = report.frame.dropna(subset=[report.column])
+    names = varying(report)
+    order = [share.names[0] for share in mattered.single]
+    ranked = [name for param in order for name in names if name.removeprefix("param.") == param or name == param]
+    ranked += [name for name in names if name not in ranked]
+    made: list[Figure | None] = []
+    if len(scored) > 1 and names:
+        made += [
+            _importance(mattered),
+            _effects(report, scored, ranked[:MOST_PARAMETERS]),
+            _heat_map(report, scored, ranked),
+            _parallel(report, scored, ranked[:MOST_PARAMETERS]),
+        ]
+    if len(scored):
+        made.append(_against_cost(report, scored, ranked))
+    from sweep.report.timeline import timeline
+
+    made.append(timeline(report))
+    return [one for one in made if one]
+
+
+def varying(report: Report) -> list[str]:
+    """Name the parameters' columns that have more than one value."""
+    from sweep.leaderboard.frames import columns_of
+
+    columns = columns_of((one.entry for one in report.board.configurations), report.objective)
+    return [name for name in columns.values() if report.frame[name].map(repr).nunique() > 1]
+
+
+def _importance(mattered: Importance) -> Figure | None:
+    import plotly.graph_objects as go
+
+    shares = [*mattered.single[:MOST_PARAMETERS], *[one for one in mattered.pairs if one.percent >= 1][:5]]
+    if not shares:
+        return None
+    labels = [" × ".join(text(name) for name in one.names) for one in shares]
+    bars = go.Bar(
+        x=_rounded([one.percent for one in shares]), y=labels, orientation="h", marker_color=COLOURS[0],
+        error_x={"type": "data", "array": _rounded([one.sd for one in shares]), "color": COLOURS[5]},
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )  # fmt: skip
+    layout = {
+        "height": 90 + 26 * len(shares),
+        "xaxis": {"title": "share of the score's variance, %", "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+    }
+    first = shares[0]
+    alt = f"{' × '.join(first.names)} accounts for {first.percent:.0f} % of the score's variance"
+    return Figure("importance", "What mattered", alt, content(go.Figure(bars), layout))
+
+
+def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """Draw the mean and the best score by each value of each parameter."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    made = make_subplots(rows, columns, subplot_titles=[text(name) for name in names], shared_yaxes="all",
+                         vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
+    for place, name in enumerate(names):
+        table = in_order(effects.by(scored, [name], report.objective))
+        x = [text(value) for value in table.iloc[:, 0].tolist()]
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        made.add_trace(
+            go.Scatter(
+                x=x, y=_rounded(table["mean"]), mode="lines+markers", name="mean, 95 % interval",
+                marker_color=COLOURS[0], showlegend=place == 0, legendgroup="mean",
+                error_y={"type": "data", "symmetric": False, "array": _rounded(table["ci_high"] - table["mean"]),
+                         "arrayminus": _rounded(table["mean"] - table["ci_low"])},
+            ), **where)  # fmt: skip
+        made.add_trace(
+            go.Scatter(
+                x=x, y=_rounded(table["best"]), mode="markers", name="best", showlegend=place == 0,
+                marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
+            ), **where)  # fmt: skip
+    made.update_xaxes(type="category", tickangle=0)
+    layout = {"height": 120 + 230 * rows, "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom",
+              "yref": "container"}}  # fmt: skip
+    alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
+    return Figure("effects", "Each parameter's effect", alt, content(made, layout))
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort a table of effects by its values, in the first column: numbers by size, all else as text."""
+    values = table.iloc[:, 0].tolist()
+    numeric = all(isinstance(value, int | float) for value in values)
+    order = sorted(range(len(values)), key=lambda place: values[place] if numeric else str(values[place]))
+    return table.iloc[order[:MOST_VALUES]]
+
+
+def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
+    """Draw the mean score by the two most important parameters."""
+    import plotly.graph_objects as go
+
+    if len(ranked) < 2:
+        return None
+    across, down = ranked[:2]
+    table = effects.by(scored, [down, across], report.objective)
+    xs = _levels(scored, across, report)
+    ys = _levels(scored, down, report)
+    found = {
+        (_key(a), _key(b)): mean
+        for a, b, mean in zip(
+            *(table.iloc[:, place].tolist() for place in (0, 1)), table["mean"].tolist(), strict=True
+        )
+    }
+    grid = [[found.get((_key(y), _key(x))) for x in xs] for y in ys]
+    labels = [[words.score(value, 3) if value is not None else "" for value in row] for row in grid]
+    made = go.Heatmap(
+        x=[text(x) for x in xs], y=[text(y) for y in ys], z=[_rounded(row) for row in grid], colorscale="Cividis",
+        reversescale=less(report), colorbar={"title": text(report.objective.metric)},
+        text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
+        hovertemplate="%{y}, %{x}: %{z}<extra></extra>", xgap=1, ygap=1,
+    )  # fmt: skip
+    layout = {
+        "height": 160 + 40 * max(3, len(ys)),
+        "xaxis": {"title": text(across, 60), "type": "category"},
+        "yaxis": {"title": text(down, 60), "type": "category", "automargin": True},
+    }
+    alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the figures"
+    return Figure("heat", f"{down} and {across}", alt, content(go.Figure(made), layout))
+
+
+def _levels(scored: pd.DataFrame, name: str, report: Report) -> list[Any]:
+    levels: list[Any] = in_order(effects.by(scored, [name], report.objective)).iloc[:, 0].tolist()
+    return levels
+
+
+def _key(value: Any) -> str:
+    return repr(value)
+
+
+def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """Draw a line a configuration across its parameters to its score; a stretch of an axis can be picked out."""
+    import plotly.graph_objects as go
+
+    dimensions: list[dict[str, Any]] = []
+    for name in names:
+        values = scored[name].tolist()
+        levels = _levels(scored, name, report)
+        places = {_key(value): place for place, value in enumerate(levels)}
+        dimensions.append(
+            {
+                "label": text(name),
+                "values": [places.get(_key(value), -1) for value in values],
+                "tickvals": [*range(len(levels))],
+                "ticktext": [text(value, 12) for value in levels],
+            }
+        )
+    scores = _rounded(scored[report.column])
+    dimensions.append({"label": text(report.objective.metric), "values": scores})
+    line = {"color": scores, "colorscale": "Cividis", "reversescale": less(report), "showscale": True}
+    made = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
+    layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
+    alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the figures"
+    return Figure("parallel", "All configurations", alt, content(go.Figure(made), layout))
+
+
+def _against_cost(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
+    """Draw the score against the time, with the line of those that nothing beats."""
+    import plotly.graph_objects as go
+
+    timed = scored.dropna(subset=["elapsed_s"])
+    if not len(timed):
+        return None
+    made = go.Figure()
+    kind = "scattergl" if len(timed) > 1500 else "scatter"
+    hue = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
+    for place, value in enumerate(_levels(timed, hue, report) if hue else [None]):
+        part = timed[timed[hue].map(_key) == _key(value)] if hue else timed
+        made.add_trace({
+            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]), "y": _rounded(part[report.column]),
+            "name": f"{text(hue)} = {text(value)}" if hue else "configurations",
+            "marker": {"color": COLOURS[place], "size": 6, "opacity": 0.75, "symbol": place},
+            "text": [f"trial {number}" for number in part["trial"]],
+            "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
+        })  # fmt: skip
+    told = {report.column: less(report), "elapsed_s": True}
+    front = effects.pareto(timed, told).sort_values("elapsed_s")
+    made.add_trace({
+        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]), "y": _rounded(front[report.column]),
+        "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "beaten by none",
+        "hoverinfo": "skip",
+    })  # fmt: skip
+    layout = {
+        "height": 460,
+        "xaxis": {"title": "elapsed, s", "type": "log" if _wide(timed["elapsed_s"]) else "linear"},
+        "yaxis": {"title": text(report.objective.metric)},
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    alt = f"{len(front)} of {len(timed)} configurations are beaten by none in {report.objective.metric} and time"
+    return Figure("cost", "Score against time", alt, content(made, layout))
+
+
+def _wide(values: pd.Series[Any]) -> bool:
+    positive = values[values > 0]
+    return bool(len(positive)) and float(positive.max() / positive.min()) > 20
+
+
+def _rounded(values: Any) -> list[float | None]:
+    """Keep four digits: a picture shows no more, and the page stays small."""
+    return [None if value is None or value != value else float(f"{value:.4g}") for value in values]
+
+
+def content(made: Any, layout: dict[str, Any]) -> dict[str, Any]:
+    """Take plotly's JSON, without its template: the page has its own colours."""
+    made.update_layout(
+        template="none", margin={"t": 40, "r": 20}, **{k: v for k, v in layout.items() if k != "margin"}
+    )
+    if "margin" in layout:
+        made.update_layout(margin=layout["margin"])
+    content: dict[str, Any] = json.loads(made.to_json())
+    return content

@@ -1,0 +1,45 @@
+"""collect: every trial with its result, for those who rank them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweep.model import State
+from sweep.store import Store
+from sweep.verbs.observe import Seen, Snapshot
+
+if TYPE_CHECKING:
+    from sweep.leaderboard.cost import Attempted
+    from sweep.leaderboard.entries import Entry
+
+
+def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen]) -> list[Entry]:
+    """Read the results of those that are done."""
+    from sweep.leaderboard.entries import Entry
+
+    confirming, file = snapshot.ledger.confirming, snapshot.settings.objective.file
+    made = []
+    for one in chosen:
+        result = one.verdict.metrics
+        if one.verdict.state is State.DONE and not result:
+            value, _ = store.result(one.trial, file)
+            result = value if isinstance(value, dict) else {}
+        made.append(Entry(one.trial, one.verdict, result, one.trial.number in confirming))
+    return made
+
+
+def attempts(snapshot: Snapshot) -> list[Attempted]:
+    """List what has ended, with the attempts before the last; retired trials cost, too."""
+    from sweep.leaderboard.cost import Attempted
+
+    resources = {one.trial.number: one.trial.resources for one in snapshot.seen}
+    earlier = [(number, verdict) for number, verdict in snapshot.ledger.earlier if number in resources]
+    ran = [one for one in snapshot.seen if one.verdict.state.final and not _never_began(one)]
+    last = [(one.trial.number, one.verdict) for one in ran]
+    return [Attempted(resources[number], verdict) for number, verdict in [*earlier, *last]]
+
+
+def _never_began(one: Seen) -> bool:
+    """Whether nothing of a trial ran: it was cancelled while it waited."""
+    return one.verdict.state is State.CANCELLED and not one.verdict.elapsed_s

@@ -1,0 +1,164 @@
+"""confirm: run the best configurations again, with seeds that had no part in choosing them; `submit` sends it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sweep import grid as grids
+from sweep.errors import SweepError
+from sweep.fit import Wanted
+from sweep.grid import Draft
+from sweep.ledger import Ledger
+from sweep.model import Resources, State, Trial
+from sweep.shell import Shell
+from sweep.store import Store
+from sweep.verbs import collect
+from sweep.verbs.jobs import maker_of, next_job
+from sweep.verbs.observe import Snapshot, observe, sent_trials
+from sweep.verbs.retry import workers_of
+
+if TYPE_CHECKING:
+    from sweep.leaderboard.ranking import Configuration
+
+
+@dataclass
+class ConfirmReport:
+    """Which configurations are run again, as which trials, in which jobs.
+
+    Attributes
+    ----------
+    configurations : list of dict
+        ``trial``, ``parameters``, ``score`` (that it was chosen by), ``trials`` (new), ``had`` (from before).
+    unfinished : int
+        Trials of the sweep that have not ended: the best may still change.
+    """
+
+    replicates: int
+    configurations: list[dict[str, Any]] = field(default_factory=list)
+    trials: list[int] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    unfinished: int = 0
+    dry_run: bool = False
+
+
+def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: bool = False) -> ConfirmReport:
+    """Plan confirming runs of the best configurations.
+
+    Safe to repeat: a configuration that has so many gets no more. All get the same seeds, so that they can be
+    compared in pairs.
+
+    Parameters
+    ----------
+    top : int
+        So many of the best.
+    replicates : int
+        So many confirming runs of each.
+
+    Raises
+    ------
+    SweepError
+        No trial has a score yet.
+    """
+    from sweep.leaderboard.ranking import rank
+
+    with store.lock():
+        snapshot = observe(store, shell)
+        objective = snapshot.settings.objective
+        board = rank(collect.entries(store, snapshot, snapshot.active), objective)
+        chosen = [one for one in board.configurations if one.scores][:top]
+        if not chosen:
+            raise SweepError(
+                f"no trial of {store.name!r} has a {objective.metric} yet: there is nothing to confirm",
+                "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
+            )
+        report = ConfirmReport(replicates, dry_run=dry_run)
+        report.unfinished = len(snapshot.active) - sum(one.verdict.state.final for one in snapshot.active)
+        _plan(store, snapshot, chosen, report)
+    return report
+
+
+def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], report: ConfirmReport) -> None:
+    ledger = snapshot.ledger
+    maker = maker_of(store, ledger)
+    planned = store.trials()
+    chosen_by = sent_trials(store, ledger) - ledger.confirming  # a retired replicate had its part in the choice
+    replicates = [planned.trials[one].replicate + 1 for one in chosen_by if one in planned.trials]
+    first = max([maker.grid.replicates, *replicates])
+    number = max(planned.trials) + 1
+    known = {trial.id: trial for trial in planned.trials.values()}
+    added: list[Trial] = []
+    raised: list[tuple[int, dict[str, int]]] = []
+    for one in chosen:
+        missing = _missing(one, first, report.replicates)
+        drafts = grids.again(maker.grid, maker.source, os.environ, [(one.entry.trial.params, n) for n in missing])
+        trials = []
+        for draft in drafts:
+            old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between
+            trials.append(_trial(draft, old.number if old else number))
+            number += old is None
+        more = _more(one, trials[0].resources) if trials else {}
+        raised += [(trial.number, more) for trial in trials if more]
+        added += trials
+        report.configurations.append(_described(one, trials))
+    report.trials = [trial.number for trial in added]
+    if added and not report.dry_run:
+        _write(store, ledger, added, raised, report)
+
+
+def _missing(one: Configuration, first: int, replicates: int) -> list[int]:
+    """Say which confirming replicates a configuration has not; what failed is there, and for `retry`."""
+    has = {entry.trial.replicate for entry in one.entries if entry.confirms}
+    return [number for number in range(first, first + replicates) if number not in has]
+
+
+def _trial(draft: Draft, number: int) -> Trial:
+    return Trial(number, draft.id, draft.params, draft.replicate, draft.seed, draft.resources, draft.argv)
+
+
+def _more(one: Configuration, asks: Resources) -> dict[str, int]:
+    """Return what a retry had to raise for this configuration: its further runs need it, too."""
+    names = ("memory_mib", "walltime_s")
+    most = {name: max(getattr(entry.trial.resources, name) for entry in one.entries) for name in names}
+    return {name: value for name, value in most.items() if value > getattr(asks, name)}
+
+
+def _described(one: Configuration, trials: list[Trial]) -> dict[str, Any]:
+    return {
+        "trial": one.number,
+        "parameters": one.entry.trial.params,
+        "score": one.mean,
+        "trials": [trial.number for trial in trials],
+        "had": sum(entry.confirms for entry in one.entries),
+    }
+
+
+def _write(
+    store: Store,
+    ledger: Ledger,
+    added: list[Trial],
+    raised: list[tuple[int, dict[str, int]]],
+    report: ConfirmReport,
+) -> None:
+    """Write the trials, then their jobs, then the journal's line, which makes them count."""
+    maker = maker_of(store, ledger)
+    for number, more in raised:
+        ledger.raised.setdefault(number, {}).update(more)
+    store.add_trials(added)
+    wanted = [
+        Wanted(trial.number, ledger.attempts.get(trial.number, 1), maker.asks(trial, ledger)) for trial in added
+    ]
+    jobs = maker.jobs(wanted, next_job(store, ledger))
+    offsets = store.trials().offsets
+    for job in jobs:
+        store.write_job(job, maker.render(job), offsets)
+    report.jobs = [job.name for job in jobs]
+    store.note(event="confirmed", trials=report.trials, jobs=report.jobs, workers=workers_of(jobs), raised=raised)
+
+
+def under_way(snapshot: Snapshot) -> tuple[int, int]:
+    """Count the confirming trials of the grid: how many have ended, and all."""
+    some = [one for one in snapshot.active if one.trial.number in snapshot.ledger.confirming]
+    return sum(one.verdict.state.final or one.verdict.state is State.LOST for one in some), len(some)

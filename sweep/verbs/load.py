@@ -1,0 +1,57 @@
+"""load: a sweep's trials, results and leaderboard for a notebook."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.shell import Shell
+from sweep.store import find
+from sweep.verbs.report import report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweep.leaderboard.ranking import Best
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A sweep as frames.
+
+    Attributes
+    ----------
+    name : str
+        The sweep's.
+    trials : DataFrame
+        A row a trial, by number: parameters, ``replicate``, ``seed``, score, usage, state.
+    results : DataFrame
+        The numbers of each trial's result, float64, indexed by the trial's number; ``test.f1`` lies in an object.
+    leaderboard : DataFrame
+        A row a configuration, the best first.
+    best : Best or None
+        The winner, with what can be said for it.
+    """
+
+    name: str
+    trials: pd.DataFrame
+    results: pd.DataFrame
+    leaderboard: pd.DataFrame
+    best: Best | None
+
+
+def load(path: Path) -> Loaded:
+    """Load a sweep by its folder. The scheduler is not asked if it ever was; only the journal is written."""
+    from sweep.leaderboard import frames
+
+    store = find(path.parent, str(path))
+    made = report(store, Shell(store.log), write=False, recent_s=math.inf)
+    return Loaded(
+        store.name,
+        frames.trials(made.entries, made.objective),
+        frames.results(made.entries),
+        made.frame,
+        made.best,
+    )
