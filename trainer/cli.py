@@ -38,6 +38,10 @@ def train(
     masks: Annotated[str, typer.Option(help="instances, binary, classes, or auto: look at them.")] = "auto",
     out: Annotated[Path, typer.Option(envvar="SWEEP_RESULT", help="The result.")] = Path("segMeasure.json"),
     save_model: Annotated[Path | None, typer.Option(help="Write the network there, for trainer predict.")] = None,
+    keep_predictions: Annotated[
+        Path | None, typer.Option(help="A folder for the test images' predictions, of the best trainings only.")
+    ] = None,
+    keep_best: Annotated[int, typer.Option(help="So many trainings are kept there.")] = 5,
     model: Annotated[str, typer.Option(help="simpleConv, smallUNet, smallUNet_less or UNet.")] = "smallUNet",
     depth: Annotated[int | None, typer.Option(help="Poolings; else the model's own.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels at the first level; else the model's own.")] = None,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trainer import instances
 from trainer.clock import Clock
 from trainer.instances import Decision, Probabilities
@@ -58,14 +61,22 @@ class Evaluation:
         decision = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
         return decision, scores(decision)
 
-    def judge(self, pictures: Sequence[Picture], decision: Decision, clock: Clock) -> dict[str, Any] | None:
-        """Score pictures that no choice has seen, one after the other; None where they have no object to score."""
+    def judge(
+        self, pictures: Sequence[Picture], decision: Decision, clock: Clock
+    ) -> tuple[dict[str, Any] | None, dict[str, NDArray[np.integer]]]:
+        """Score pictures that no choice has seen, one after the other; None where they have no object to score.
+
+        Returns
+        -------
+        dict or None, dict
+            The scores, and what was found: name → label image.
+        """
         if not any(one.labels.any() for one in pictures):
-            return None
+            return None, {}
         made = {}
         for one in pictures:
             [chances] = self.predict([one])
             clock.lap("predict")
             made[one.name] = (one.labels, instances.instances(chances, decision, self.options.weights))
             clock.lap("score")
-        return score(made)
+        return score(made), {name: found for name, (_, found) in made.items()}

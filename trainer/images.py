@@ -193,3 +193,17 @@ def write_png(path: Path, array: NDArray[np.generic]) -> None:
     """
     with whole(path) as file:
         Pillow.fromarray(array).save(file, "PNG")
+
+
+def write_indexed(path: Path, indices: NDArray[np.uint8], palette: list[int]) -> None:
+    """Write a PNG of palette indices, whole or not at all; `palette` has red, green, blue of each index.
+
+    Raises
+    ------
+    InputError
+        It cannot be written.
+    """
+    image = Pillow.fromarray(indices)
+    image.putpalette(palette)
+    with whole(path) as file:
+        image.save(file, "PNG", optimize=True)

@@ -29,6 +29,8 @@ class Options:
     masks: str = "auto"
     out: Path = Path("segMeasure.json")
     save_model: Path | None = None
+    keep_predictions: Path | None = None
+    keep_best: int = 5
     model: str = "smallUNet"
     depth: int | None = None
     width: int | None = None
@@ -81,7 +83,7 @@ class Options:
         deciding = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("data", "extra_data", "out", "save_model", "threads")
+            if name not in ("data", "extra_data", "out", "save_model", "keep_predictions", "keep_best", "threads")
         }
         text = json.dumps([deciding, prepared, threads], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -118,6 +120,7 @@ def check(options: Options) -> None:
         (0 < options.validation < 1, "validation", options.validation, "between 0 and 1"),
         (options.folds == 0 or options.folds >= 2, "folds", options.folds, "0, or 2 and more"),
         (0 <= options.fold < max(1, options.folds), "fold", options.fold, "from 0 to --folds less one"),
+        (options.keep_best >= 1, "keep-best", options.keep_best, "1 or more"),
         (0 <= options.seed < 2**32, "seed", options.seed, "from 0 to 4294967295"),
         (0 <= options.threads <= 4096, "threads", options.threads, "0 to 4096"),
         (

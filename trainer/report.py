@@ -11,7 +11,7 @@ from trainer import models, surroundings
 from trainer.fit import Fit
 from trainer.instances import Decision
 from trainer.options import Options
-from trainer.result import Data, Epoch, Network, Result, Scores, write_result
+from trainer.result import Data, Epoch, Image, Network, Result, Scores, write_result
 from trainer.setting import Setting
 
 
@@ -48,6 +48,7 @@ class Report:
         decision: Decision | None = None,
         validation: dict[str, Any] | None = None,
         test: dict[str, Any] | None = None,
+        pictures: list[dict[str, str]] | None = None,
     ) -> Result:
         """Write what is known now: after an epoch, at a failure, or at the end."""
         options, progress = self.setting.options, self.fit.progress
@@ -87,6 +88,7 @@ class Report:
             git_commit=self.commit,
             git_dirty=self.dirty,
             warnings=self.setting.warnings,
+            images=[Image(**one) for one in pictures or []],
         )
         write_result(options.out, made)
         return made

@@ -41,6 +41,13 @@ class Epoch(_Strict):
     images_per_s: float = Field(description="patches a second, as whole images of the first one's size")
 
 
+class Image(_Strict):
+    """A picture to look at."""
+
+    path: str = Field(description="of a PNG, absolute; later and better trainings may have displaced it")
+    caption: str
+
+
 class Data(_Strict):
     """What it was trained on."""
 
@@ -106,6 +113,9 @@ class Result(_Strict):
     git_commit: str | None
     git_dirty: bool | None
     warnings: list[str] = []
+    images: list[Image] = Field(
+        [], description="with --keep-predictions, of the best trainings: truth and prediction"
+    )
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -76,6 +76,8 @@ def _check_outputs(options: Options) -> None:
         if twin:
             raise InputError(f"--save-model is {str(options.save_model)!r}, the {twin}'s own file", "name another")
         outputs["--save-model"] = options.save_model
+    if options.keep_predictions and options.keep_predictions.exists() and not options.keep_predictions.is_dir():
+        raise InputError(f"--keep-predictions is the file {str(options.keep_predictions)!r}", "name a folder")
     for name, path in outputs.items():
         if path.is_dir():
             raise InputError(f"{name} is the folder {str(path)!r}", "give a file's name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from trainer import checkpoint, modelfile, models, surroundings
+from trainer import checkpoint, gallery, modelfile, models, surroundings
 from trainer.cache import Cache
 from trainer.clock import Clock
 from trainer.errors import Diverged
@@ -86,10 +86,16 @@ def _finish(setting: Setting, evaluation: Evaluation, report: Report, clock: Clo
     clock.lap("predict")
     decision, validation = evaluation.choose(held, predicted, thresholds=True)
     clock.lap("score")
-    test = evaluation.judge(setting.prepared.test, decision, clock)
+    test, found = evaluation.judge(setting.prepared.test, decision, clock)
     if options.save_model:
         modelfile.save(options.save_model, evaluation.network, _about(options, setting, decision, validation))
-    made = report.write(decision=decision, validation=validation, test=test)
+    images: list[dict[str, str]] = []
+    if options.keep_predictions and found:
+        shown = {one.name: gallery.Shown(one.image, one.labels, found[one.name]) for one in setting.prepared.test}
+        score = validation["segMeasure"]
+        images = gallery.keep(options.keep_predictions, options.keep_best, options.out, score, shown)
+        clock.lap("draw")
+    made = report.write(decision=decision, validation=validation, test=test, pictures=images)
     checkpoint.remove(options.out)
     return made
 

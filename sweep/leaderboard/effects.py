@@ -34,7 +34,7 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
     DataFrame
         A row a value, the highest mean first (the lowest, where less is better): the values;
         ``configurations``, how many; ``scored``, how many have a score; ``best``; ``mean`` of the
-        configurations' scores; ``ci_low`` and ``ci_high``, its 95 % interval (Student's t: how the score varies with the
+        configurations' scores; ``ci_low`` and ``ci_high``, its 95 % interval (Student's t: how it varies with the
         other parameters and by chance); ``elapsed_s``, the mean; ``peak_memory_mib``, the highest.
 
     Raises

@@ -49,9 +49,9 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
         - ``trial``: the number of the trial that stands for it;
         - a column a parameter;
         - the metric, under its own name (see `OWN` for names that are taken), the mean of the scores that count;
-        - where there are replicates: ``sd``, their standard deviation; ``ci_low`` and ``ci_high``, the 95 % interval of
-          the mean; ``like_first``, whether it cannot be told from the first (missing: nothing to compare by);
-          ``scores`` and ``asked``, how many count of how many that would; ``confirmed``;
+        - where there are replicates: ``sd``, their standard deviation; ``ci_low`` and ``ci_high``, the 95 %
+          interval of the mean; ``like_first``, whether it cannot be told from the first (missing: nothing to
+          compare by); ``scores`` and ``asked``, how many count of how many that would; ``confirmed``;
         - ``test``, the metric on images that no choice has seen, where results have one; it never ranks;
         - the columns of `more`;
         - ``elapsed_s`` and ``cpu_s`` in seconds (means), ``cpu_percent`` (CPU over elapsed and CPUs asked for),

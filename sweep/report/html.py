@@ -77,7 +77,7 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
     table = shown(made.frame.head(MOST_ROWS), made.column, score_first=True)
     drawn = figures(made, mattered)
     planned = made.snapshot.ledger.planned or {}
-    ranked = [one.entry for one in made.board.configurations if one.scores]
+    ranked = [one.entries for one in made.board.configurations if one.scores]
     return (
         environment()
         .get_template("report.html.j2")
@@ -102,8 +102,8 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
             cost=_cost(cost(made.attempts)),
             failures=failures(store, made.snapshot)[:20],
             pictures=[
-                {"trial": number, "rank": place, "pictures": [_inline(one) for one in some]}
-                for place, (number, some) in enumerate(pictures(store, ranked, PICTURED).items(), 1)
+                {"trial": number, "pictures": [_inline(one) for one in some]}
+                for number, some in pictures(store, ranked, PICTURED).items()
             ],
             data=packed(_data(made, table, drawn)),
             plotly=plotly_js(),

@@ -51,7 +51,7 @@ def score(value: float | None, decimals: int = 4) -> str:
     """
     if value is None or not math.isfinite(value):
         return "–"
-    if value == 0 or 10.0 ** (1 - decimals) <= abs(value) < 1e6 or decimals > 4:
+    if value == 0 or 10.0 ** (1 - max(decimals, 4)) <= abs(value) < 1e6:
         return f"{value:.{decimals}f}"
     return f"{value:.4g}"
 

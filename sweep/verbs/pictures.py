@@ -25,11 +25,16 @@ class Picture:
     caption: str
 
 
-def pictures(store: Store, entries: Sequence[Entry], trials: int) -> dict[int, list[Picture]]:
-    """Read the pictures of the first `trials` entries that have some.
+def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int) -> dict[int, list[Picture]]:
+    """Read the pictures of the first `most` configurations that have some, each of one of its trials.
 
     A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``; relative
     ones lie in the trial's folder. What is missing, too large or no picture is passed over.
+
+    Parameters
+    ----------
+    configurations : sequence of sequences of Entry
+        The best first, with all trials of each.
 
     Returns
     -------
@@ -38,17 +43,15 @@ def pictures(store: Store, entries: Sequence[Entry], trials: int) -> dict[int, l
     """
     found: dict[int, list[Picture]] = {}
     left = MOST_BYTES_ALL
-    for entry in entries:
-        if len(found) == trials:
+    for entries in configurations:
+        if len(found) == most:
             break
-        kept: list[Picture] = []
-        for path, caption in named(entry.result):
-            picture = _read(store, entry, path, caption)
-            if picture and len(picture.data) <= left:
-                left -= len(picture.data)
-                kept.append(picture)
-        if kept:
-            found[entry.trial.number] = kept
+        for entry in entries:
+            kept = [picture for one in named(entry.result) if (picture := _read(store, entry, *one))]
+            if kept and sum(len(one.data) for one in kept) <= left:
+                left -= sum(len(one.data) for one in kept)
+                found[entry.trial.number] = kept
+                break
     return found
 
 

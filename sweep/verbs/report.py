@@ -177,8 +177,9 @@ def _doubts(made: Report) -> list[str]:
     elif best.compared > 1 and best.configuration.deviation == 0 and len(best.configuration.scores) > 1:
         found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
     if best.higher:
+        some = "1 that was not confirmed" if best.higher == 1 else f"{best.higher:,} that were not confirmed"
         found.append(
-            f"{best.higher} that were not confirmed scored better, as chance will have it among many; "
+            f"{some} scored better, as chance will have it among many; "
             f"`sweep confirm --top {best.compared + best.higher}` puts them to the test, too"
         )
     return found

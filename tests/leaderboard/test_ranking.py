@@ -101,7 +101,7 @@ def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
     assert table["asked"].tolist() == [2, 2, 2]
     assert table["state"].tolist() == ["done", "done", "1 done, 1 failed"]
     assert table["sd"].tolist()[:2] == pytest.approx([0.1 * 2**0.5, 0.0])
-    assert table["low"][0] == pytest.approx(0.8 - 12.7062047 * 0.1)  # Student's t for one degree of freedom
+    assert table["ci_low"][0] == pytest.approx(0.8 - 12.7062047 * 0.1)  # Student's t for one degree of freedom
 
 
 def test_parameters_that_do_not_vary_are_named_once() -> None:

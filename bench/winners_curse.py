@@ -1,0 +1,125 @@
+"""Simulated sweeps whose best is known: how often the winner is right, how far it falls, how well intervals cover.
+
+    python bench/winners_curse.py            # 1000 sweeps a row: some minutes; the table of docs/leaderboard.md
+
+Every configuration has a true score; a run's score is that plus normal noise of standard deviation 1. A sweep runs
+each once or three times; `confirm` then runs the best five five times more. What ranks them is the very code that
+`sweep report` runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.ranking import Board, rank
+from sweep.model import Objective, Resources, State, Trial, Verdict
+
+TOP, AGAIN = 5, 5
+VERDICT = Verdict(State.DONE, "done", 10.0, 10.0, 100.0)
+ASKS = Resources(60, 100, 1)
+
+
+def run(x: int, replicate: int, score: float, *, confirms: bool = False) -> Entry:
+    trial = Trial(1000 * x + replicate, f"{x}/{replicate}", {"x": x}, replicate, 0, ASKS, ("p",))
+    return Entry(trial, VERDICT, {"score": score}, confirms)
+
+
+def truth(rng: np.random.Generator, prior: str, spread: float, count: int) -> np.ndarray:
+    if prior == "exponential":
+        return -rng.exponential(2 * spread, count)
+    real = rng.normal(0, spread, count)
+    return np.where(rng.random(count) < 0.5, real - 20, real) if prior == "half collapsed" else real
+
+
+def noise(rng: np.random.Generator, prior: str, count: int) -> np.ndarray:
+    return np.exp(rng.normal(0, 0.5, count)) if prior == "uneven noise" else np.ones(count)
+
+
+def judged(board: Board, real: np.ndarray) -> dict[str, float]:
+    best = board.best
+    assert best
+    own = real[best.entry.trial.params["x"]]
+    plain = best.configuration
+    return {
+        "right": float(own == real.max()),
+        "regret": float(real.max() - own),
+        "fell": best.score - own,
+        "said": np.nan if best.fall is None else best.fall,
+        "covers": np.nan if np.isnan(best.low) else float(best.low <= own <= best.high),
+        "uncorrected": np.nan if np.isnan(plain.low) else float(plain.low <= own <= plain.high),
+    }
+
+
+def sweep(rng: np.random.Generator, prior: str, spread: float, count: int, runs: int) -> list[dict[str, float]]:
+    real, sd = truth(rng, prior, spread, count), noise(rng, prior, count)
+    entries = [run(x, r, real[x] + sd[x] * rng.normal()) for x in range(count) for r in range(runs)]
+    before = rank(entries, Objective("score"))
+    for one in before.configurations[:TOP]:
+        x = one.entry.trial.params["x"]
+        again = range(runs, runs + AGAIN)
+        entries += [run(x, r, real[x] + sd[x] * rng.normal(), confirms=True) for r in again]
+    return [judged(before, real), judged(rank(entries, Objective("score")), real)]
+
+
+def row(prior: str, spread: float, count: int, runs: int, sweeps: int) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    pairs = [sweep(rng, prior, spread, count, runs) for _ in range(sweeps)]
+    made: dict[str, Any] = {
+        "prior": prior,
+        "spread": spread,
+        "configurations": count,
+        "runs": runs,
+        "sweeps": sweeps,
+    }
+    for place, when in enumerate(("before", "after")):
+        for name in pairs[0][0]:
+            values = [pair[place][name] for pair in pairs]
+            made[f"{when}_{name}"] = None if np.isnan(values).all() else round(float(np.mean(values)), 3)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sweeps", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    cases = [("normal", s, 100, r) for s in (0.0, 0.3, 1.0, 3.0) for r in (1, 3)]
+    cases += [(prior, 1.0, 100, r) for prior in ("half collapsed", "exponential", "uneven noise") for r in (1, 3)]
+    rows = [row(*case, given.sweeps) for case in cases]
+    if given.json:
+        print(json.dumps(rows, indent=1))
+        return
+    heads = ["true scores", "runs", "right", "regret", "falls, said", "covers"]
+    heads += ["after: right", "regret", "falls, said", "covers (uncorrected)"]
+    print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+    for one in rows:
+        print("| " + " | ".join(spelled(one)) + " |")
+
+
+def spelled(one: dict[str, Any]) -> list[str]:
+    known = one["before_said"] is not None
+    return [
+        f"{one['prior']}, spread {one['spread']:g}",
+        str(one["runs"]),
+        f"{one['before_right']:.0%}",
+        f"{one['before_regret']:.2f}",
+        f"{one['before_fell']:.2f}, " + (f"{one['before_said']:.2f}" if known else "not known"),
+        f"{one['before_covers']:.1%}" if known else "–",
+        f"{one['after_right']:.0%}",
+        f"{one['after_regret']:.2f}",
+        f"{one['after_fell']:.2f}, {one['after_said']:.2f}",
+        f"{one['after_covers']:.1%} ({one['after_uncorrected']:.1%})",
+    ]
+
+
+if __name__ == "__main__":
+    main()

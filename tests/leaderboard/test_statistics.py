@@ -1,0 +1,115 @@
+"""Each statistic against hand-worked cases, scipy, and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.leaderboard import statistics
+from sweep.leaderboard.statistics import holm, interval, noise_variance, paired_p, shrunken, student_half, welch_p
+
+
+def test_students_interval_by_hand() -> None:
+    """Mean 3, standard deviation √2.5, t(4, 97.5 %) = 2.776445."""
+    low, high = interval([1, 2, 3, 4, 5])
+    half = 2.776445 * 2.5**0.5 / 5**0.5
+    assert (low, high) == pytest.approx((3 - half, 3 + half), abs=1e-5)
+    assert np.isnan(interval([0.5])).all()
+    assert np.isnan(interval([])).all()
+    assert interval([0.5, 0.5]) == (0.5, 0.5)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=29))
+def test_students_interval_is_scipys(values: list[float]) -> None:
+    if np.std(values) < 1e-9:
+        return
+    n = len(values)
+    known = scipy.stats.t.interval(0.95, n - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert interval(values) == pytest.approx(known, rel=1e-9, abs=1e-9)
+
+
+def test_many_replicates_are_bootstrapped() -> None:
+    """Skewed scores: the bootstrap's interval is not symmetric, Student's would be."""
+    values = np.random.default_rng(1).exponential(1.0, 40)
+    low, high = interval(values)
+    assert high - values.mean() > 1.05 * (values.mean() - low)
+    assert (low, high) == pytest.approx(
+        (values.mean() - student_half(values), values.mean() + student_half(values)), rel=0.25
+    )
+    assert interval([0.5] * 40) == (0.5, 0.5)
+
+
+def test_paired_differences_are_scipys() -> None:
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.normal(0, 1, (20, 5)), rng.normal(0.5, 1, (20, 5))
+    known = scipy.stats.ttest_rel(ours, theirs, axis=1).pvalue
+    assert paired_p(ours - theirs) == pytest.approx(known, rel=1e-9)
+    assert paired_p(np.array([[0.0, 0, 0], [0.1, 0.1, 0.1]])).tolist() == [1.0, 0.0]
+
+
+def test_unpaired_differences_are_scipys() -> None:
+    rng = np.random.default_rng(3)
+    ours, theirs = rng.normal(0, 1, 4), rng.normal(1, 3, 7)
+    assert welch_p(ours, theirs) == pytest.approx(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
+    assert welch_p(np.array([1.0, 1.0]), np.array([1.0, 1.0])) == 1.0
+    assert welch_p(np.array([1.0, 1.0]), np.array([2.0, 2.0])) == 0.0
+
+
+def test_holm_by_hand() -> None:
+    """Holm's own way: the smallest times four, the next times three, and never less than the one before."""
+    assert holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_keeps_false_differences_at_five_percent() -> None:
+    rng = np.random.default_rng(4)
+    wrong = sum(min(holm([*rng.uniform(0, 1, 50)])) < 0.05 for _ in range(2000))
+    assert wrong / 2000 == pytest.approx(0.05, abs=3 * (0.05 * 0.95 / 2000) ** 0.5)
+
+
+def test_noise_is_what_seeds_do_not_share() -> None:
+    """A seed that adds 0.1 to every configuration is no noise between them."""
+    scores = np.array([[0.5, 0.6], [0.7, 0.8], [0.6, 0.7]])
+    assert noise_variance(scores) == pytest.approx(0.0, abs=1e-15)
+    rng = np.random.default_rng(5)
+    many = rng.normal(0, 0.3, (4000, 1)) + rng.normal(0, 0.5, (1, 4)) + rng.normal(0, 0.02, (4000, 4))
+    assert noise_variance(many) == pytest.approx(0.02**2, rel=0.05)
+    assert noise_variance(np.array([[1.0, 3.0]])) == pytest.approx(2.0)
+
+
+def test_without_noise_nothing_falls_and_noise_alone_falls_to_the_middle() -> None:
+    assert shrunken([0.5, 0.9, 0.7], 0.0, 1) == 0.9
+    assert shrunken([0.9], 0.01, 0) == 0.9
+    means = np.random.default_rng(6).normal(0.7, 0.05, 2000)
+    best = int(means.argmax())
+    assert shrunken(means, 0.05**2, best) == pytest.approx(0.7, abs=0.03)  # by all of 0.17
+    assert shrunken(means, 1e-8, best) == pytest.approx(means[best], abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", ["normal", "half collapsed", "exponential"])
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+def test_the_winner_falls_by_what_is_said(shape: str, spread: float) -> None:
+    """Noise of 1 a run, three runs, 100 configurations: the fall over 400 sweeps, said and true."""
+    rng = np.random.default_rng(7)
+    said, true = [], []
+    for _ in range(400):
+        real = rng.normal(0, spread, 100) if shape != "exponential" else -rng.exponential(2 * spread, 100)
+        if shape == "half collapsed":
+            real[rng.random(100) < 0.5] -= 20
+        scores = real[:, None] + rng.normal(0, 1, (100, 3))
+        means = scores.mean(axis=1)
+        best = int(means.argmax())
+        said.append(means[best] - shrunken(means, noise_variance(scores) / 3, best))
+        true.append(means[best] - real[best])
+    assert np.mean(said) == pytest.approx(np.mean(true), abs=0.25)
+
+
+def test_a_hundred_thousand_means_take_no_longer_than_their_bins() -> None:
+    means = np.random.default_rng(8).normal(0, 1, 100_000)
+    assert shrunken(means, 0.25, int(means.argmax())) < means.max()
+    assert len(np.unique(np.round(means / 0.5 * 20))) < 500
+    assert statistics.EM_STEPS * 500 * statistics.PRIOR_POINTS < 1e7

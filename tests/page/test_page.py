@@ -1,0 +1,277 @@
+"""The page in a browser: it opens, sorts, filters, stays text, and says what the leaderboard says."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.model import Cause
+from sweep.store import Store
+from tests.fakes.ended import Ran, ended
+from tests.page.conftest import Open
+
+Paged = Callable[[Store], Path]
+
+HOSTILE = [
+    "<script>document.title='pwned'</script>",
+    "<img src=x onerror=\"document.title='pwned'\">",
+    "</script><b>bold</b>",
+    "' \" & ` ${1} {{ 7 * 7 }}",
+    "a\nb\tc",
+    "x" * 10_000,
+    "‮ \u0000ü€\ud800"[:1],
+    "<a href='javascript:alert(1)'>click</a>",
+]
+
+
+def history(score: float) -> list[dict[str, float]]:
+    return [{"epoch": n + 1, "segMeasure": score * (1 - 0.7 ** (n + 1)), "loss": 1 / (n + 1)} for n in range(10)]
+
+
+def nuclei(replicates: int = 3) -> list[Ran]:
+    """24 configurations; adam is better by 0.2, depth 3 by 0.05; two of the deep ones fail."""
+    rng = random.Random(1)
+    made = []
+    for optimizer, depth, rate in itertools.product(["adam", "sgd"], [1, 2, 3], [0.01, 0.001, 0.0001, 0.00005]):
+        params = {"optimizer": optimizer, "depth": depth, "learning_rate": rate, "fixed": "same"}
+        for replicate in range(replicates):
+            score = 0.5 + 0.2 * (optimizer == "adam") + 0.05 * (depth == 3) + rng.gauss(0, 0.01)
+            result = {"segMeasure": score, "test": {"segMeasure": score - 0.02}, "history": history(score)}
+            fails = optimizer == "sgd" and depth == 3 and rate == 0.01
+            made.append(
+                Ran(params, None if fails else result, replicate, rng.uniform(100, 900), 1500, Cause.WALLTIME)
+            )
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, paged: Paged) -> Path:
+    """A page of a usual sweep, in a folder with an awkward name."""
+    return paged(ended(tmp_path_factory.mktemp("it's a folder"), "nuclei", nuclei()))
+
+
+def test_it_opens_without_an_error_or_a_request_and_says_who_won(page: Path, opened: Open) -> None:
+    look = opened(page)
+    look.clean()
+    winner = look.page.locator(".winner").inner_text()
+    assert "is the best: segMeasure 0.7" in winner
+    assert "(mean of 3 replicates)" in winner
+    assert "Expected of a new seed" in winner
+    assert "cannot be told from it" in winner
+    assert "On the test images" in winner
+    assert "python -m trainer" in winner
+    assert look.page.locator("h2").all_inner_texts() == [
+        "Leaderboard", "What mattered", "What it cost", "What the cluster did", "What did not end well",
+    ]  # fmt: skip
+    for name in ("importance", "effects", "heat", "parallel", "cost", "timeline", "curves"):
+        assert look.page.locator(f"#plot-{name} .main-svg").count() > 0, name
+    assert "walltime" in look.page.locator("#failures ~ div").inner_text()
+    assert "The same in all: fixed = same" in look.page.locator("section:has(#leaderboard)").inner_text()
+
+
+def test_sorting_filtering_hiding(page: Path, opened: Open) -> None:
+    look = opened(page)
+    heads = [text.strip() for text in look.page.locator("#board thead th .dt-column-title").all_inner_texts()]
+    assert heads[:6] == ["rank", "trial", "segMeasure", "95 % interval", "runs", "test"]
+    ranks = [int(text.split()[0]) for text in look.cells(1)[:-1]]
+    assert ranks == sorted(ranks)
+    place = heads.index("learning_rate") + 1
+    title = look.page.locator(f"#board thead th:nth-child({place}) .dt-column-title")
+    title.click()
+    look.page.wait_for_selector("th[aria-sort=ascending]")
+    rates = [float(text) for text in look.cells(place)]
+    assert rates == sorted(rates)  # 5e-05 is a number, and smaller than 0.0001
+    title.click()
+    look.page.wait_for_selector("th[aria-sort=descending]")
+    assert [float(text) for text in look.cells(place)] == sorted(rates, reverse=True)
+    look.page.get_by_label("Filter").fill("sgd")
+    assert set(look.cells(heads.index("optimizer") + 1)) == {"sgd"}
+    assert "of 12" in look.page.locator(".dt-info").inner_text()
+    look.page.get_by_label("Filter").fill("")
+    look.page.get_by_role("button", name="Columns").click()
+    look.page.locator(".dt-button-collection").get_by_text("optimizer").click()
+    assert "optimizer" not in look.page.locator("#board thead").inner_text()
+    look.clean()
+
+
+def test_curves_of_any_row_by_keyboard(page: Path, opened: Open) -> None:
+    look = opened(page)
+    assert {trace["name"] for trace in look.figure("curves")} == {f"trial {look.cells(2)[0]}"}
+    third = look.page.locator("button.pick").nth(2)
+    third.focus()
+    look.page.keyboard.press("Enter")
+    assert third.get_attribute("aria-pressed") == "true"
+    names = {trace["name"] for trace in look.figure("curves")}
+    assert names == {f"trial {number}" for number in (look.cells(2)[0], look.cells(2)[2])}
+    look.page.keyboard.press("Space")
+    assert len({trace["name"] for trace in look.figure("curves")}) == 1
+
+
+def test_the_figures_say_what_the_tables_say(page: Path, opened: Open) -> None:
+    look = opened(page)
+    look.page.locator("summary").click()
+    tables = look.page.locator("details table")
+    shares = {
+        row.split("\t")[0]: float(row.split("\t")[1].rstrip(" %"))
+        for row in tables.nth(0).locator("tbody").inner_text().splitlines()
+    }
+    bars = look.figure("importance")[0]
+    assert bars["y"][0] == "optimizer"
+    for name, percent in zip(bars["y"], bars["x"], strict=True):
+        assert shares[name] == pytest.approx(percent, abs=0.06)
+    by_name = dict(zip(look.page.locator("details h3").all_inner_texts()[1:], range(1, 9), strict=False))
+    rows = tables.nth(by_name["optimizer"]).locator("tbody tr").all_inner_texts()
+    means = {row.split("\t")[0]: float(row.split("\t")[4]) for row in rows}
+    effect = next(trace for trace in look.figure("effects") if trace["x"] == ["adam", "sgd"])
+    assert dict(zip(effect["x"], effect["y"], strict=True)) == pytest.approx(means, abs=1e-3)
+    points = sum(len(trace["x"]) for trace in look.figure("cost") if trace["mode"] == "markers")
+    assert points == 23  # all that have a score
+    ended_ = next(trace for trace in look.figure("timeline") if trace["name"] == "ended")
+    assert ended_["y"][-1] == 72
+
+
+def test_without_a_script_all_tables_are_there(page: Path, opened: Open) -> None:
+    look = opened(page, ready=False, script=False)
+    assert look.page.locator("#board tbody tr").count() == 24
+    assert look.page.locator("#board tbody tr").last.is_visible()
+    assert "is the best" in look.page.locator(".winner").inner_text()
+    assert "need JavaScript" in look.page.locator("noscript").inner_text()
+    assert not look.page.locator("#plot-effects").is_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 380])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_can_be_read_by_all(page: Path, opened: Open, width: int, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    look = opened(page, width=width, scheme=scheme)
+    assert look.page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(look.page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    assert [
+        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary", "")[:300])
+        for one in found
+    ] == []
+    levels = [
+        int(level)
+        for level in look.page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName[1])")
+    ]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+    ink, paper = look.page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert (_light(ink), _light(paper)) == ((False, True) if scheme == "light" else (True, False))
+
+
+def _light(colour: str) -> bool:
+    return sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) > 3 * 128
+
+
+def test_it_prints(page: Path, opened: Open) -> None:
+    look = opened(page)
+    look.page.emulate_media(media="print")
+    assert not look.page.locator("header nav").is_visible()
+    assert look.page.locator(".winner").is_visible()
+    assert look.page.pdf()[:5] == b"%PDF-"
+
+
+def test_hostile_names_and_values_stay_text(tmp_path: Path, paged: Paged, opened: Open) -> None:
+    ran = [
+        Ran({"<b>name</b>": value, "constructor": place % 2, "__proto__": 1, "y": place}, {"segMeasure": 0.5 + place / 100,
+            "history": [{"segMeasure": 0.1, "loss": "<b>"}], "<i>metric</i>": 1})
+        for place, value in enumerate(HOSTILE)
+    ]  # fmt: skip
+    ran += [Ran({"<b>name</b>": "f", "constructor": 1, "__proto__": 1, "y": 99}, None)]
+    look = opened(paged(ended(tmp_path, "<b>&'hostile'", ran)))
+    look.clean()
+    assert look.page.title() == "<b>&'hostile' – sweep report"
+    assert look.page.locator("main b").count() == 1  # the winner's own
+    assert look.page.locator("main img, main script, main a[href^=javascript]").count() == 0
+    shown = look.page.locator("#board").inner_text()
+    assert HOSTILE[0] in shown.replace("…", "") or "<script>document" in shown
+    assert "<a href='javascript:alert(1)'>click</a>" in shown
+    assert "<b>name</b>" in shown
+    drawn = look.page.evaluate(
+        "[...document.querySelectorAll('.plot text')].map(one => one.textContent).join(' ')"
+    )
+    assert "<b>name</b>" in drawn
+    assert look.page.evaluate("document.querySelectorAll('.plot a').length") == look.page.evaluate(
+        "document.querySelectorAll('.plot .modebar a').length"
+    )
+
+
+@pytest.mark.parametrize(
+    "ran",
+    [
+        [],
+        [Ran({"x": 1}, {"segMeasure": 0.5})],
+        [Ran({"x": n}, None) for n in range(3)],
+        [Ran({"x": n, "y": n % 3}, {"segMeasure": 0.5}) for n in range(12)],
+        [Ran({}, {"segMeasure": 0.5})],
+        [Ran({"x": [1, {"a": n}]}, {"segMeasure": n, "images": 7, "history": "none"}) for n in range(9)],
+    ],
+    ids=["empty", "one", "all failed", "all equal", "no parameter", "lists"],
+)
+def test_odd_sweeps_have_a_page(tmp_path: Path, paged: Paged, opened: Open, ran: list[Ran]) -> None:
+    look = opened(paged(ended(tmp_path, "odd", ran)))
+    look.clean()
+    assert look.page.locator("h1").inner_text() == "odd"
+
+
+#: One red pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+
+
+def test_pictures_that_results_name_are_in_the_page(tmp_path: Path, paged: Paged, opened: Open) -> None:
+    images = [
+        "own.png",
+        {"path": str(tmp_path / "else.png"), "caption": "<i>the worst</i> objects"},
+        "missing.png",
+        "secret.txt",
+        "drawing.svg",
+        "nul\0.png",
+        7,
+    ]
+
+    def leave(folder: Path, one: Ran) -> None:
+        (folder / "own.png").write_bytes(PNG)
+        (folder / "secret.txt").write_text("secret")
+        (folder / "drawing.svg").write_text("<svg onload='alert(1)'/>")
+
+    (tmp_path / "else.png").write_bytes(PNG)
+    ran = [Ran({"x": n}, {"segMeasure": n / 10, "images": images}) for n in range(8)]
+    look = opened(paged(ended(tmp_path, "pictured", ran, leave=leave)))
+    look.clean()
+    assert look.page.locator("#pictures ~ h3").all_inner_texts() == [f"Trial {n}" for n in (7, 6, 5, 4, 3)]
+    pictures = look.page.locator(".pictures img")
+    assert pictures.count() == 10
+    assert pictures.nth(1).get_attribute("alt") == "<i>the worst</i> objects"
+    assert pictures.nth(0).evaluate("one => one.naturalWidth") == 1
+    assert "secret" not in json.dumps(look.page.content().count("secret"))
+
+
+def test_8192_trials_are_under_8_mb_and_all_can_be_found(tmp_path: Path, paged: Paged, opened: Open) -> None:
+    axes: dict[str, list[Any]] = {f"p{n}": [0, 1] for n in range(13)}
+    rng = random.Random(2)
+    ran = []
+    for values in itertools.product(*axes.values()):
+        score = 0.3 + 0.04 * sum(values) + rng.gauss(0, 0.02)
+        long = [{"epoch": n, "segMeasure": rng.random(), "loss": rng.random()} for n in range(30)]
+        ran.append(Ran(dict(zip(axes, values, strict=True)), {"segMeasure": score, "history": long}))
+    path = paged(ended(tmp_path, "big", ran))
+    assert path.stat().st_size < 8_000_000
+    look = opened(path)
+    look.clean()
+    assert "of 8,192" in look.page.locator(".dt-info").inner_text()
+    look.page.locator(".dt-paging button.last").click()
+    assert look.cells(1)[-1] == "8192"
+    look.page.get_by_role("button", name="Columns").is_visible()
