@@ -183,7 +183,7 @@ def measure(placement: str, folder: Path, trials: int) -> str:
     sweep.run("retry", "--plan-only")
     sweep.run("submit")
     counts = at_rest(sweep)
-    rows = json.loads(sweep.run("report", "--retired", "--json").stdout)
+    rows = json.loads(sweep.run("report", "--trials", "--retired", "--json").stdout)
     said = check(folder, folder / "results/thousand", rows)
     lines = [
         f"## {placement}: {said}",

@@ -28,7 +28,7 @@ def check(work: Path, sweep: Path, reported: list[dict[str, Any]], *, also: froz
     sweep : Path
         The sweep's folder.
     reported : list of dict
-        ``sweep report --retired --json``.
+        ``sweep report --trials --retired --json``.
     also : set of str
         States that are allowed besides the settled ones: ``lost`` where a record cannot be had, ``paused``.
 

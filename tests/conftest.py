@@ -90,7 +90,7 @@ class Sandbox:
 
     def accounted_for(self, name: str = "toy", **options: Any) -> str:
         """Check the sentence (see ``checker.py``) for a sweep at rest; returns it, in numbers."""
-        reported = self.sweep("report", name, "--retired", "--json").json
+        reported = self.sweep("report", name, "--trials", "--retired", "--json").json
         return check(self.path, self.path / "results" / name, reported, **options)
 
     def states(self) -> dict[str, int]:

@@ -253,4 +253,5 @@ def _fall(peers: list[Configuration], sign: float) -> float | None:
     else:  # not the same seeds: what they add to each stays in
         variance = float(np.mean([one.deviation**2 for one in peers]))
     means = [one.mean for one in peers]
-    return max(0.0, sign * (statistics.shrunken(means, variance / len(names), 0) - means[0]))
+    n = len(names)
+    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, peers[0].deviation ** 2 / n) - means[0]))

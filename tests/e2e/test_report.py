@@ -1,0 +1,221 @@
+"""report and compare on the command line: tables, filters, forms, and what cannot be."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import sys
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sweep.model import Cause, Resources
+from tests.conftest import Sandbox
+from tests.fakes.ended import Ran, ended
+
+
+def scored(x: int, model: str, replicate: int = 0) -> Ran:
+    score = x / 10 + (0.5 if model == "UNet" else 0.0) + 0.001 * replicate
+    result = {"segMeasure": score, "f1": 1 - score, "test": {"segMeasure": score - 0.1, "deep": {"er": 7}}}
+    return Ran(
+        {"x": x, "model": model, "lr": 0.001},
+        result,
+        replicate,
+        elapsed_s=100.0 * (x + 1),
+        peak_memory_mib=1000 + x,
+    )
+
+
+@pytest.fixture
+def done(sandbox: Sandbox) -> Sandbox:
+    """Two models, four values of x, two replicates; one failure."""
+    ran = [scored(x, model, replicate) for model in ("UNet", "small") for x in range(4) for replicate in (0, 1)]
+    ended(
+        sandbox.path / "results",
+        "a",
+        [*ran, Ran({"x": 9, "model": "UNet", "lr": 0.001}, None, cause=Cause.OUT_OF_MEMORY)],
+    )
+    return sandbox
+
+
+def rows(sandbox: Sandbox, *words: str) -> Any:
+    return sandbox.sweep("report", "a", *words, "--json").json
+
+
+def test_a_row_a_configuration_and_failures_below(done: Sandbox) -> None:
+    made = rows(done)
+    assert [(row["model"], row["x"]) for row in made[:2]] == [("UNet", 3), ("UNet", 2)]
+    assert made[0]["segMeasure"] == pytest.approx(0.8005)
+    assert (made[0]["scores"], made[0]["asked"], made[0]["test"]) == (2, 2, pytest.approx(0.7005))
+    assert (made[-1]["state"], made[-1]["rank"]) == ("failed", None)
+    shown = done.sweep("report", "a").out
+    assert "9 of 9 configurations (17 trials: 16 done, 1 failed)" in shown
+    assert "the same in all: lr=0.001" in shown
+    assert "0.80050" in shown  # two digits of the uncertainty, which is 0.0005
+    assert "0.79415 – 0.80685" in shown  # 12.706 times that
+
+
+def test_where(done: Sandbox) -> None:
+    assert [row["x"] for row in rows(done, "--where", "model == 'small' and elapsed_s < 350")] == [2, 1, 0]
+    assert rows(done, "--where", "segMeasure > 0.6 and params['x'] in [1, 2]")[0]["rank"] == 1
+    for text, said in [
+        ("model = 'UNet'", "does not parse"),
+        ("modle == 'UNet'", "did you mean 'model'?"),
+        ("model == 'VGG'", "fits none of 9 configurations"),
+        ("model > 3", "model > 3"),
+        ("", ""),
+    ]:
+        ran = done.sweep("report", "a", "--where", text, code=2 if text else 0)
+        assert said in ran.err
+
+
+def test_by_pareto_columns(done: Sandbox) -> None:
+    by = rows(done, "--by", "model")
+    assert [(row["model"], row["configurations"], row["scored"]) for row in by] == [
+        ("UNet", 5, 4),
+        ("small", 4, 4),
+    ]
+    assert by[0]["best"] == pytest.approx(0.8005)
+    assert by[0]["mean"] == pytest.approx(0.6505)
+    assert by[0]["ci_high"] - by[0]["mean"] == pytest.approx(3.182446 * 0.1290994 / 2, rel=1e-4)
+    assert len(rows(done, "--by", "model,x")) == 9
+    assert "segMeasure by x" in done.sweep("report", "a", "--by", "model", "--by", "x").out
+    front = rows(done, "--pareto", "segMeasure,elapsed_s")
+    assert [(row["model"], row["x"]) for row in front] == [("UNet", 3), ("UNet", 2), ("UNet", 1), ("UNet", 0)]
+    assert len(rows(done, "--columns", "f1", "--pareto", "segMeasure,f1:max")) == 8
+    shown = rows(done, "--columns", "x,test.deep.er")
+    assert list(shown[0]) == ["rank", "trial", "segMeasure", "x", "test.deep.er"]
+    assert shown[0]["test.deep.er"] == 7
+    assert len(rows(done, "--trials")) == 17
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--by", "modle"], "did you mean 'model'?"),
+        (["--columns", "segMeasur"], "did you mean 'segMeasure'?"),
+        (["--pareto", "segMeasure"], "two or three measures"),
+        (["--pareto", "segMeasure,f1"], "f1:max or f1:min"),
+        (["--pareto", "segMeasure,nonsense:min"], "there is no column 'nonsense'"),
+        (["--csv", "--html"], "cannot both"),
+        (["--watch"], "--watch goes with --html"),
+        (["--output", "x.csv"], "--output needs a form"),
+        (["--csv", "--output", "no/such/folder.csv"], "cannot write"),
+        (["--csv", "--by", "x", "--by", "model"], "ask for one at a time"),
+        (["--csv", "--cost"], "--cost is no table"),
+        (["--top", "0"], "--top"),
+    ],
+)
+def test_what_cannot_be_is_said(done: Sandbox, words: list[str], said: str) -> None:
+    ran = done.sweep("report", "a", *words, code=2)
+    assert said in " ".join(ran.err.split())
+
+
+def test_forms_and_files(done: Sandbox) -> None:
+    table = pd.read_csv(io.StringIO(done.sweep("report", "a", "--csv").out))
+    assert table["segMeasure"].iloc[0] == pytest.approx(0.8005)
+    done.sweep("report", "a", "--parquet", "--output", "a.parquet")
+    read = pd.read_parquet(done.path / "a.parquet")
+    assert read["x"].tolist() == table["x"].tolist()
+    done.sweep("report", "a", "--by", "model", "--latex", "-o", "by.tex")
+    assert "UNet" in (done.path / "by.tex").read_text()
+    assert (done.path / "results/a/leaderboard.csv").read_text().startswith("rank,trial,")
+    mixed = [Ran({"x": value}, {"segMeasure": 0.5}) for value in (1, "one", [1], None)]
+    ended(done.path / "results", "mixed", mixed)
+    done.sweep("report", "mixed", "--parquet", "--output", "mixed.parquet")
+    assert pd.read_parquet(done.path / "mixed.parquet")["x"].tolist()[1] == "one"
+
+
+def test_what_mattered_and_what_it_cost(done: Sandbox) -> None:
+    told = done.sweep("report", "a", "--importance").out
+    assert told.index("model") < told.index("x ")
+    assert "%" in told
+    told = done.sweep("report", "a", "--cost").out
+    assert "memory: asked 8.0 GiB, 99 % used under 1003 MiB; 1.2 GiB would do" in told
+    assert "walltime: asked 1:00:00, 99 % took under 6:40; 10:00 would do" in told
+    spent = done.sweep("report", "a", "--cost", "--json").json
+    seconds = 4 * sum(100 * (x + 1) for x in range(4)) + 600
+    assert spent["allotted_core_h"] == pytest.approx(2 * seconds / 3600)
+    assert spent["used_core_h"] == pytest.approx(1.8 * seconds / 3600)
+    assert spent["wasted_core_h"]["out of memory"] == pytest.approx(2 * 600 / 3600)
+    assert spent["wasted_core_h"]["idle CPUs"] == pytest.approx(0.2 * (seconds - 600) / 3600)
+
+
+def test_results_that_are_odd_do_not_end_the_report(sandbox: Sandbox) -> None:
+    deep: Any = 1
+    for _ in range(900):
+        deep = {"a": deep}
+    odd: list[dict[str, Any]] = [
+        {"segMeasure": 0.5, **{f"k{n}": n for n in range(10_000)}},
+        {"segMeasure": 0.6, "deep": deep},
+        {"segMeasure": 0.7, "f1": "high", "history": [1, {"segMeasure": "x"}], "images": {"a": 1}},
+        {"segMeasure": 1, "f1": 0.5, "test": 7},
+    ]
+    ended(sandbox.path / "results", "odd", [Ran({"x": n}, result) for n, result in enumerate(odd)])
+    assert [row["x"] for row in sandbox.sweep("report", "odd", "--json").json] == [3, 2, 1, 0]
+    assert [row["f1"] for row in sandbox.sweep("report", "odd", "--columns", "f1", "--json").json] == [
+        0.5,
+        None,
+        None,
+        None,
+    ]
+    assert "wrote" in sandbox.sweep("report", "odd", "--html").err
+    for name in ("k5", "test"):
+        assert sandbox.sweep("report", "odd", "--columns", name, code=0 if name == "k5" else 2)
+
+
+def test_a_metric_that_no_result_has_is_named_with_the_nearest(sandbox: Sandbox, toy: Any) -> None:
+    toy(objective="{metric: segMeasur}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    shown = sandbox.sweep("report").out
+    assert "results have no 'segMeasur', but segMeasure; did you mean 'segMeasure'?" in shown
+    assert "3 failed" in shown
+
+
+def test_a_narrow_terminal_leaves_columns_out_and_says_so(done: Sandbox) -> None:
+    wide = done.run(
+        "script", "-qec", f"COLUMNS=78 {shlex.quote(sys.executable)} -m sweep report a --top 3", "/dev/null"
+    )
+    if wide.code == 127:
+        pytest.skip("no script(1) to make a terminal")
+    lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", wide.out).splitlines()
+    assert max(len(line) for line in lines if "rank" in line or "UNet" in line) <= 78, lines
+    assert any("left out, as the terminal is narrow" in line for line in lines)
+
+
+def test_compare(done: Sandbox) -> None:
+    better = [scored(x, "UNet", replicate) for x in range(4) for replicate in (0, 1)]
+    for one in better:
+        assert one.result
+    moved = [
+        Ran(one.params, {"segMeasure": one.result["segMeasure"] + 0.1}, one.replicate, 50.0)
+        for one in better
+        if one.result
+    ]
+    ended(done.path / "results", "b", [*moved, Ran({"x": 77}, {"segMeasure": 0.1})])
+    made = done.sweep("compare", "a", "b", "--json").json
+    assert len(made["rows"]) == 4
+    assert {round(row["difference"], 6) for row in made["rows"]} == {0.1}
+    assert (made["only_a"], made["only_b"], round(made["mean"], 6)) == (4, 1, 0.1)
+    assert made["rows"][0]["replicates"] == 2
+    told = done.sweep("compare", "a", "b").out
+    assert "b is on average 0.1000 higher" in told
+    ended(done.path / "results", "c", [Ran({"y": 1}, {"loss": 1}, resources=Resources(60, 100, 1))], metric="loss")
+    assert "a is ranked by segMeasure, c by loss" in done.sweep("compare", "a", "c", code=1).err
+    ended(done.path / "results", "d", [Ran({"y": 1}, {"segMeasure": 1})])
+    assert "no configuration with a score is both" in done.sweep("compare", "a", "d", code=1).err
+
+
+def test_a_page_again_and_again(sandbox: Sandbox, toy: Any) -> None:
+    toy(parameters="{x: [4], how: [sleep]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    ran = sandbox.sweep("report", "--html", "--watch", "--interval", "1")
+    assert ran.err.count("wrote") >= 2
+    page = (sandbox.path / "results/toy/report.html").read_text()
+    assert "http-equiv" not in page  # the last one is not loaded again
+    assert "16.0000" in page
