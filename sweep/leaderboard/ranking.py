@@ -249,9 +249,10 @@ def _fall(peers: list[Configuration], sign: float) -> float | None:
         return None
     if all(one.scores.keys() == peers[0].scores.keys() for one in peers):
         scores = np.array([[one.scores[name] for name in names] for one in peers])
-        variance = statistics.noise_variance(scores)
+        variance, own = statistics.noise_variance(scores)
     else:  # not the same seeds: what they add to each stays in
-        variance = float(np.mean([one.deviation**2 for one in peers]))
+        variance, own = float(np.mean([one.deviation**2 for one in peers])), peers[0].deviation ** 2
     means = [one.mean for one in peers]
     n = len(names)
-    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, peers[0].deviation ** 2 / n) - means[0]))
+    own = statistics.moderated(own, variance, n - 1)
+    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, own / n) - means[0]))

@@ -119,20 +119,20 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in out]
 
 
-def noise_variance(scores: Floats) -> float:
-    """Estimate the variance of one run's score about its configuration's.
+def noise_variance(scores: Floats) -> tuple[float, float]:
+    """Estimate the variance of one run's score about its configuration's: of all, and of the first alone.
 
     Parameters
     ----------
     scores : ndarray, shape (configurations, replicates)
-        Replicate *j* is the same seed or fold in every row: what it adds to all alike decides nothing between
-        them, and is taken out (the residual of the two-way layout).
+        At least two by two. Replicate *j* is the same seed or fold in every row: what it adds to all alike decides
+        nothing between them, and is taken out (the residual of the two-way layout).
     """
     rows, columns = scores.shape
-    if rows == 1:
-        return float(scores.var(ddof=1))
     residual = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0, keepdims=True) + scores.mean()
-    return float((residual**2).sum() / ((rows - 1) * (columns - 1)))
+    squares = (residual**2).sum(axis=1)
+    freedom = (rows - 1) * (columns - 1)
+    return float(squares.sum() / freedom), float(squares[0] * rows / freedom)
 
 
 def moderated(variance: float, usual: float, freedom: int) -> float:

@@ -13,7 +13,7 @@ from sweep.store import Store
 KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 #: Of one picture, of one trial's, and of all in a page.
-MOST_BYTES, MOST_PICTURES, MOST_BYTES_ALL = 2**20, 12, 3 * 2**20
+MOST_BYTES, MOST_PICTURES, MOST_BYTES_ALL = 2**20, 12, 5 * 2**19
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,13 @@ def test_holm_keeps_false_differences_at_five_percent() -> None:
 def test_noise_is_what_seeds_do_not_share() -> None:
     """A seed that adds 0.1 to every configuration is no noise between them."""
     scores = np.array([[0.5, 0.6], [0.7, 0.8], [0.6, 0.7]])
-    assert noise_variance(scores) == pytest.approx(0.0, abs=1e-15)
+    assert noise_variance(scores) == pytest.approx((0.0, 0.0), abs=1e-15)
     rng = np.random.default_rng(5)
     many = rng.normal(0, 0.3, (4000, 1)) + rng.normal(0, 0.5, (1, 4)) + rng.normal(0, 0.02, (4000, 4))
-    assert noise_variance(many) == pytest.approx(0.02**2, rel=0.05)
-    assert noise_variance(np.array([[1.0, 3.0]])) == pytest.approx(2.0)
+    assert noise_variance(many)[0] == pytest.approx(0.02**2, rel=0.05)
+    first = [noise_variance(rng.normal(0, [[2.0], [1.0], [1.0], [1.0]], (4, 3)))[1] for _ in range(2000)]
+    # Of the residuals' first row: its own variance for three quarters, that of the others through their mean.
+    assert np.mean(first) == pytest.approx(0.75 * 4.0 + 0.25 * 1.0, rel=0.1)
 
 
 def test_without_noise_nothing_falls_and_noise_alone_falls_to_the_middle() -> None:
@@ -103,7 +105,7 @@ def test_the_winner_falls_by_what_is_said(shape: str, spread: float) -> None:
         scores = real[:, None] + rng.normal(0, 1, (100, 3))
         means = scores.mean(axis=1)
         best = int(means.argmax())
-        said.append(means[best] - shrunken(means, noise_variance(scores) / 3, best))
+        said.append(means[best] - shrunken(means, noise_variance(scores)[0] / 3, best))
         true.append(means[best] - real[best])
     assert np.mean(said) == pytest.approx(np.mean(true), abs=0.25)
 

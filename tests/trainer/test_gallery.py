@@ -79,8 +79,8 @@ def test_only_the_best_are_kept(tmp_path: Path) -> None:
     assert [Path(one["path"]).exists() for one in made[0]] == [False, False]
     names = [Path(one["path"]).name for one in made[1]]
     assert names == ["one.png", "one-objects.png"]
-    labels = Image.open(Path(made[1][0]["path"]).with_name("one-labels.png"))
-    assert np.array_equal(np.asarray(labels), shown(1)["one.png"].found)
+    with Image.open(Path(made[1][0]["path"]).with_name("one-labels.png")) as labels:
+        assert np.array_equal(np.asarray(labels), shown(1)["one.png"].found)
     # The same training again, now worse: its own pictures go, as they are not its result's any more.
     assert keep(folder, 2, tmp_path / "1.json", 0.05, shown(1))
     assert sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json")) == [0.05, 0.6]
@@ -117,7 +117,8 @@ def test_a_training_leaves_its_pictures(sandbox: Sandbox, trainer: Trainer, nucl
     [name] = made["data"]["test"]
     paths = [Path(one["path"]) for one in made["images"]]
     assert [path.name for path in paths] == [f"{Path(name).stem}.png", f"{Path(name).stem}-objects.png"]
-    assert Image.open(paths[0]).size == (120, 96)
+    with Image.open(paths[0]) as drawn:
+        assert drawn.size == (120, 96)
     assert all(path.is_absolute() for path in paths)
     assert made["seconds"]["draw"] >= 0
     trainer("train", *options, "--keep-predictions", "r.json", code=2)
