@@ -22,9 +22,9 @@ BOOTSTRAP_FROM = 30
 #: that the distribution stays smooth. Both were set on simulated sweeps, `bench/winners_curse.py`.
 PRIOR_POINTS, EM_STEPS = 150, 30
 
-#: A configuration's own variance, out of few runs, is moderated by that of all, as if by so many runs more (Smyth,
+#: A configuration's own variance, out of few runs, is moderated by that of all, as if by so many degrees of freedom (Smyth,
 #: *Stat. Appl. Genet. Mol. Biol.* 3, 2004).
-MODERATING = 2
+MODERATING = 1
 
 
 def interval(scores: ArrayLike) -> tuple[float, float]:
@@ -138,8 +138,8 @@ def noise_variance(scores: Floats) -> tuple[float, float]:
 def moderated(variance: float, usual: float, freedom: int) -> float:
     """Draw a variance that was estimated with few degrees of freedom towards the usual one.
 
-    >>> moderated(0.0, 3.0, 1), moderated(1.0, 3.0, 6)
-    (2.0, 1.5)
+    >>> moderated(0.0, 3.0, 1), moderated(1.0, 3.0, 4)
+    (1.5, 1.4)
     """
     return (MODERATING * usual + freedom * variance) / (MODERATING + freedom)
 

@@ -29,9 +29,6 @@ from sweep.verbs.status import failures
 #: Rows of the leaderboard in the page; leaderboard.csv has all.
 MOST_ROWS = 10_000
 
-#: Learning curves that are at hand; more would be most of the page.
-MOST_CURVES = 10_000
-
 #: Trials whose pictures are shown.
 PICTURED = 5
 
@@ -56,7 +53,7 @@ def write_pages(
         Each time it was written.
     """
     while True:
-        made = report(store, shell, where=where, retired=retired)
+        made = report(store, shell, where=where, retired=retired, whole=True)
         left = made.left if interval_s else 0
         text = page(store, made, again_s=interval_s if left else None)
         yield Page(store.write("report.html", text), made.notes, made.stale)
@@ -149,7 +146,7 @@ def _data(made: Report, table: Shown, drawn: list[Figure]) -> dict[str, Any]:
         column = frame[known]
         numeric = known in ("rank", "scores") or column.dtype.kind in "iuf"
         keys.append([_key(or_none(value)) for value in column.tolist()] if numeric else None)
-    learnt = [curves(one, made.objective) for one in made.board.configurations[:MOST_CURVES]]
+    learnt = [curves(one, made.objective) for one in made.board.configurations[:MOST_ROWS]]
     return {
         "figures": {one.name: one.content for one in drawn},
         "keys": keys,

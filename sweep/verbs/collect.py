@@ -14,9 +14,21 @@ if TYPE_CHECKING:
     from sweep.leaderboard.entries import Entry
 
 
-def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen]) -> list[Entry]:
-    """Read the results of those that are done."""
+#: Of more trials than this, histories are not kept: they are most of a result, and a login node is shared.
+MOST_WHOLE = 20_000
+
+
+def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: bool = False) -> list[Entry]:
+    """Read the results of those that are done.
+
+    Parameters
+    ----------
+    whole : bool
+        With their lists, learning curves and names of pictures, which no number of the leaderboard comes from.
+    """
     from sweep.leaderboard.entries import Entry
+
+    whole = whole and len(chosen) <= MOST_WHOLE
 
     confirming, file = snapshot.ledger.confirming, snapshot.settings.objective.file
     made = []
@@ -25,6 +37,8 @@ def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen]) -> list[En
         if one.verdict.state is State.DONE and not result:
             value, _ = store.result(one.trial, file)
             result = value if isinstance(value, dict) else {}
+        if not whole:
+            result = {name: value for name, value in result.items() if not isinstance(value, list)}
         made.append(Entry(one.trial, one.verdict, result, one.trial.number in confirming))
     return made
 

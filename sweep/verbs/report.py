@@ -93,6 +93,7 @@ def report(
     columns: Sequence[str] = (),
     retired: bool = False,
     write: bool = True,
+    whole: bool = False,
     recent_s: float = POLL_EVERY_S,
 ) -> Report:
     """Rank all configurations.
@@ -107,6 +108,10 @@ def report(
         Rank those that the grid no longer asks for as well.
     write : bool
         Leave leaderboard.csv in the sweep's folder, unless only some are ranked.
+    whole : bool
+        Keep the results' learning curves and pictures' names, for a page.
+    recent_s : float
+        A word of the scheduler's that is no older is good enough.
 
     Raises
     ------
@@ -119,7 +124,7 @@ def report(
 
     snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
-    known = collect.entries(store, snapshot, snapshot.seen if retired else snapshot.active)
+    known = collect.entries(store, snapshot, snapshot.seen if retired else snapshot.active, whole=whole)
     board = rank(known, objective)
     if where:
         total, known = len(board.configurations), kept(board, where)
