@@ -22,8 +22,8 @@ BOOTSTRAP_FROM = 30
 #: that the distribution stays smooth. Both were set on simulated sweeps, `bench/winners_curse.py`.
 PRIOR_POINTS, EM_STEPS = 150, 30
 
-#: A configuration's own variance, out of few runs, is moderated by that of all, as if by so many degrees of freedom (Smyth,
-#: *Stat. Appl. Genet. Mol. Biol.* 3, 2004).
+#: A configuration's own variance, out of few runs, is moderated by that of all, as if by so many degrees of
+#: freedom (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004).
 MODERATING = 1
 
 
