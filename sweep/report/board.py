@@ -156,7 +156,7 @@ def importance(made: Importance) -> RenderableType:
     lines: list[RenderableType] = [Text("what mattered: share of the score's variance", "bold"), GAP]
     table = table_of(["parameter", "share", "±", ""], [False, True, True, False])
     for share in [*made.single, *[one for one in made.pairs if one.percent >= 1]]:
-        table.add_row(*spelled(share), Text("█" * round(share.percent / 2.5)))
+        table.add_row(*spelled(share), Text("█" * round(share.percent / 5)))
     if made.single:
         lines += [table, GAP, Text(f"a forest explains {max(0.0, made.r2):.0%} of the scores it has not seen")]
     return Group(*lines, *(Text(f"note: {one}") for one in made.warnings))
@@ -197,7 +197,7 @@ def hours(value: float) -> str:
 
 def requests(one: Request) -> Iterator[str]:
     """Say what was asked for and what would have done."""
-    group = f"{words.count(one.trials, 'trial')} of {one.asked.cpus} CPUs"
+    group = f"{words.count(one.trials, 'trial')} of {words.count(one.asked.cpus, 'CPU')}"
     if one.memory_mib == one.memory_mib:
         yield (
             f"{group}: memory: asked {words.memory(one.asked.memory_mib)}, 99 % used under "

@@ -24,9 +24,9 @@ _SPELLED: dict[str, tuple[str, Spell]] = {
 }
 _HIDDEN = ("id", "reason", "sd", "ci_low", "ci_high", "like_first", "asked", "confirmed")
 
-#: Where a terminal is narrow these go first, in this order; then parameters are cut.
-_FIRST_TO_GO = ("witness", "memory_percent", "cpu_percent", "cpu_s", "scores", "test", "peak_memory_mib", "state",
-                "interval", "elapsed_s")  # fmt: skip
+#: Where a terminal is narrow these may go, the first of them first; then parameters are cut.
+_OPTIONAL = ("witness", "memory_percent", "cpu_percent", "cpu_s", "peak_memory_mib", "state", "scores",
+             "elapsed_s", "test", "interval")  # fmt: skip
 
 #: Digits behind the point where nobody knows the uncertainty.
 DECIMALS = 4
@@ -60,40 +60,45 @@ class Shown:
     names: list[str] = field(default_factory=list)
 
     def fitting(self, width: int) -> tuple[Shown, list[str]]:
-        """Leave columns out until the table fits; which ones, by their heads."""
-        view, gone = self, []
-        for name in _FIRST_TO_GO:
-            if view.width <= width:
-                break
-            if name in view.names:
-                place = view.names.index(name)
-                gone.append(view.heads[place])
-                view = view.without(place)
-        longest = WIDEST
-        while view.width > width and longest > 8:
-            longest -= 4
-            rows = [[words.shortened(cell, longest) for cell in row] for row in view.rows]
-            heads = [words.shortened(head, max(longest, 10)) for head in view.heads]
-            view = Shown(heads, view.numeric, rows, view.fixed, view.names)
-        return view, gone
+        """Leave columns out until the table fits, the least important first; which ones, by their heads."""
+        room = width - sum(
+            size for name, size in zip(self.names, self.widths, strict=True) if name not in _OPTIONAL
+        )
+        kept: set[str] = {name for name in self.names if name not in _OPTIONAL}
+        for name in reversed(_OPTIONAL):
+            size = self.widths[self.names.index(name)] if name in self.names else width + 1
+            if size <= room:
+                kept.add(name)
+                room -= size
+        gone = [head for head, name in zip(self.heads, self.names, strict=True) if name not in kept]
+        return self._only(kept)._cut(width), gone
 
     @property
-    def width(self) -> int:
-        """So many characters wide, two between columns."""
-        return sum(
+    def widths(self) -> list[int]:
+        """How wide each column is, with two characters between them."""
+        return [
             max(len(words.shortened(cell, WIDEST)) for cell in column) + 2
             for column in zip(self.heads, *self.rows, strict=True)
-        )
+        ]
 
-    def without(self, place: int) -> Shown:
-        """Leave a column out."""
+    def _only(self, kept: set[str]) -> Shown:
+        places = [place for place, name in enumerate(self.names) if name in kept]
 
-        def rest(some: Sequence[Any]) -> list[Any]:
-            return [*some[:place], *some[place + 1 :]]
+        def some(row: Sequence[Any]) -> list[Any]:
+            return [row[place] for place in places]
 
-        return Shown(
-            rest(self.heads), rest(self.numeric), [rest(row) for row in self.rows], self.fixed, rest(self.names)
-        )
+        rows = [some(row) for row in self.rows]
+        return Shown(some(self.heads), some(self.numeric), rows, self.fixed, some(self.names))
+
+    def _cut(self, width: int) -> Shown:
+        """Cut long cells in the middle until the table fits."""
+        view, longest = self, WIDEST
+        while sum(view.widths) > width and longest > 8:
+            longest -= 4
+            rows = [[words.shortened(cell, longest) for cell in row] for row in self.rows]
+            heads = [words.shortened(head, max(longest, 10)) for head in self.heads]
+            view = Shown(heads, self.numeric, rows, self.fixed, self.names)
+        return view
 
 
 def shown(
