@@ -43,8 +43,10 @@ class Ledger:
         Packed job → how many workers it has.
     confirming : set of int
         Trials that were added to confirm their configurations.
+    counting : set of int
+        Those of them whose configurations were chosen by the metric that ranks today.
     earlier : list
-        (trial number, verdict) of attempts that ended and were tried again.
+        (trial number, verdict, what a retry had raised for it) of attempts that ended and were tried again.
     stopped_at : float
         When someone last cancelled everything: who was sending by itself stops.
     planned : Event or None
@@ -61,7 +63,8 @@ class Ledger:
     avoid: dict[int, tuple[str, ...]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
     confirming: set[int] = field(default_factory=set)
-    earlier: list[tuple[int, Verdict]] = field(default_factory=list)
+    counting: set[int] = field(default_factory=set)
+    earlier: list[tuple[int, Verdict, dict[str, int]]] = field(default_factory=list)
     stopped_at: float = 0.0
     planned: Event | None = None
 
@@ -99,6 +102,7 @@ def _planned(ledger: Ledger, event: Event) -> None:
             for number, (attempt, verdict) in ledger.settled.items()
             if not verdict.reason.startswith(BY_RESULT)
         }
+        ledger.counting.clear()  # they confirm what another metric chose
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
@@ -113,8 +117,9 @@ def _retried(ledger: Ledger, event: Event) -> None:
     ledger.workers.update(event.get("workers", {}))
     for number, attempt in event["trials"]:
         ledger.attempts[number] = attempt
-        if number in ledger.settled:
-            ledger.earlier.append((number, ledger.settled.pop(number)[1]))
+        lost = (0, Verdict(State.LOST, "tried again without a record"))
+        verdict = ledger.settled.pop(number, lost)[1]
+        ledger.earlier.append((number, verdict, dict(ledger.raised.get(number, {}))))
         ledger.cancelled.pop(number, None)
     for number, cause, raised, avoid in event.get("why", []):
         ledger.causes.setdefault(number, []).append(cause)
@@ -126,6 +131,7 @@ def _confirmed(ledger: Ledger, event: Event) -> None:
     ledger.jobs += event["jobs"]
     ledger.workers.update(event.get("workers", {}))
     ledger.confirming.update(event["trials"])
+    ledger.counting.update(event["trials"])
     for number, raised in event.get("raised", []):
         ledger.raised.setdefault(number, {}).update(raised)
 

@@ -79,8 +79,8 @@ const curvesOf = (data, picked) => {
   picked.forEach((row, place) => {
     for (const [name, runs] of Object.entries(data.curves[row] || {})) {
       const axis = names.indexOf(name) + 1;
-      runs.forEach((values, run) => traces.push({
-        type: "scatter", mode: "lines", y: values, x: values.map((_, epoch) => epoch + 1),
+      runs.forEach(({ x, y }, run) => traces.push({
+        type: "scatter", mode: "lines", y, x: x || y.map((_, epoch) => epoch + 1),
         yaxis: axis > 1 ? `y${axis}` : "y", name: `trial ${data.trials[row]}`, legendgroup: String(row),
         showlegend: axis === 1 && run === 0,
         line: { color: COLOURS[place % COLOURS.length], dash: DASHES[Math.floor(place / COLOURS.length) % 4], width: run ? 1 : 2 },
@@ -120,7 +120,7 @@ const tabled = async (data, onPick) => {
     title: text(head),
     render: (value, kind, row) => {
       const keys = data.keys[column];
-      if (kind === "sort" || kind === "type") return keys ? keys[row[last]] ?? (data.less ? Infinity : -Infinity) : value;
+      if (kind === "sort" || kind === "type") return keys ? keys[row[last]] ?? data.missing[column] : value;
       if (kind !== "display") return value;
       return column === trial && data.curves.length
         ? `<button type="button" class="pick" data-row="${row[last]}" aria-pressed="false">${text(value)}</button>`

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from trainer.atomic import whole
 from trainer.errors import InputError
 from trainer.images import write_indexed, write_png
 from trainer.pictures import Drawing, extremes, outlined, palette
+
+#: Of another training that keeps its own there, seconds.
+PATIENCE_S = 120.0
 
 #: Says a training's score, and that its folder is whole.
 SCORE = "score.json"
@@ -64,7 +67,7 @@ def keep(folder: Path, most: int, out: Path, score: float, shown: Mapping[str, S
     own = folder.absolute() / hashlib.sha256(os.fsencode(out.absolute())).hexdigest()[:12]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with FileLock(folder / ".lock", timeout=PATIENCE_S):
             others = [(other, path) for path, other in _kept(folder).items() if path.name != own.name]
             better = sum(other >= score for other, _ in others)
             shutil.rmtree(own, ignore_errors=True)  # of an earlier training with this very result's path
@@ -72,10 +75,11 @@ def keep(folder: Path, most: int, out: Path, score: float, shown: Mapping[str, S
                 return []
             made = _write(own, score, shown)
             for _, path in sorted(others, key=lambda pair: -pair[0])[most - 1 :]:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)  # a file server keeps what someone has open
             return made
-    except OSError as error:
-        raise InputError(f"cannot write in {str(folder)!r}: {error.strerror or error}", "name another") from None
+    except (OSError, Timeout) as error:
+        why = getattr(error, "strerror", "") or str(error)
+        raise InputError(f"cannot write in {str(folder)!r}: {why}", "name another") from None
 
 
 def _kept(folder: Path) -> dict[Path, float]:

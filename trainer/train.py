@@ -8,7 +8,7 @@ from typing import Any
 from trainer import checkpoint, gallery, modelfile, models, surroundings
 from trainer.cache import Cache
 from trainer.clock import Clock
-from trainer.errors import Diverged
+from trainer.errors import Diverged, InputError
 from trainer.evaluate import Evaluation
 from trainer.fit import Fit
 from trainer.instances import Decision
@@ -89,15 +89,26 @@ def _finish(setting: Setting, evaluation: Evaluation, report: Report, clock: Clo
     test, found = evaluation.judge(setting.prepared.test, decision, clock)
     if options.save_model:
         modelfile.save(options.save_model, evaluation.network, _about(options, setting, decision, validation))
-    images: list[dict[str, str]] = []
-    if options.keep_predictions and found:
-        shown = {one.name: gallery.Shown(one.image, one.labels, found[one.name]) for one in setting.prepared.test}
-        score = validation["segMeasure"]
-        images = gallery.keep(options.keep_predictions, options.keep_best, options.out, score, shown)
-        clock.lap("draw")
-    made = report.write(decision=decision, validation=validation, test=test, pictures=images)
+    made = report.write(decision=decision, validation=validation, test=test)
     checkpoint.remove(options.out)
+    if options.keep_predictions and found:
+        images = _pictures(setting, found, validation["segMeasure"])
+        clock.lap("draw")
+        made = report.write(decision=decision, validation=validation, test=test, pictures=images)
     return made
+
+
+def _pictures(setting: Setting, found: dict[str, Any], score: float) -> list[dict[str, str]]:
+    """Keep the pictures, or say why not: a training that has its score is not lost to a full disk."""
+    options = setting.options
+    assert options.keep_predictions
+    shown = {one.name: gallery.Shown(one.image, one.labels, found[one.name]) for one in setting.prepared.test}
+    try:
+        return gallery.keep(options.keep_predictions, options.keep_best, options.out, score, shown)
+    except InputError as error:
+        setting.warnings.append(f"no pictures were kept: {error}")
+        print(f"warning: {setting.warnings[-1]}", file=sys.stderr)
+        return []
 
 
 def _about(options: Options, setting: Setting, decision: Decision, scores: dict[str, Any]) -> modelfile.About:

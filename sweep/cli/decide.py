@@ -34,7 +34,9 @@ def report(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="With --html: again and again, while it runs.")
     ] = False,
-    interval: Annotated[float, typer.Option(min=1.0, help="Seconds between two pages with --watch.")] = 30.0,
+    interval: Annotated[
+        float | None, typer.Option(min=1.0, help="Seconds between two pages with --watch; else 30.")
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
@@ -46,14 +48,19 @@ def report(
     from sweep.report.views import Asked
 
     asked_forms = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex, "parquet": parquet}
-    form = _one_of([name for name, wanted in asked_forms.items() if wanted])
-    _sensible(form, html, watch, output)
+    form = _one_of(asked_forms)
     asked = Asked(
         top, _split(columns), [_split([one]) for one in by or ()], _split([pareto]), importance, cost, trials
     )
+    tables = {"by": bool(by), "pareto": bool(pareto), "importance": importance, "cost": cost, "trials": trials}
+    if form:
+        _one_of(tables)
+    if html:
+        _one_of({"html": True, "top": top is not None, "columns": bool(columns), **tables, **asked_forms})
+    _sensible(form, html, watch, output, interval)
     store = store_of(sweep)
     if html:
-        _page(store, where, retired=retired, watch=watch, interval_s=interval)
+        _page(store, where, retired=retired, interval_s=(interval or 30.0) if watch else None)
         return
     from sweep.verbs.report import report as verb
 
@@ -72,29 +79,28 @@ def _split(given: list[str] | None) -> list[str]:
     return [name.strip() for one in given or () for name in one.split(",") if name.strip()]
 
 
-def _one_of(forms: list[str]) -> str:
-    if len(forms) > 1:
-        raise UsageError(f"--{forms[0]} and --{forms[1]} cannot both be had at once", "ask for one at a time")
-    return forms[0] if forms else ""
+def _one_of(wanted: dict[str, bool]) -> str:
+    names = [name for name, is_wanted in wanted.items() if is_wanted]
+    if len(names) > 1:
+        raise UsageError(f"--{names[0]} and --{names[1]} cannot both be had at once", "ask for one at a time")
+    return names[0] if names else ""
 
 
-def _sensible(form: str, html: bool, watch: bool, output: Path | None) -> None:
+def _sensible(form: str, html: bool, watch: bool, output: Path | None, interval: float | None) -> None:
     if watch and not html:
         raise UsageError("--watch goes with --html", "`sweep status --watch` follows a sweep on the terminal")
-    if form and html:
-        raise UsageError(f"--{form} and --html cannot both be had at once", "ask for one at a time")
+    if interval is not None and not watch:
+        raise UsageError("--interval goes with --html --watch", "leave it out, or add them")
     if output and not form:
         raise UsageError("--output needs a form", "--csv, --json, --markdown, --latex or --parquet")
     if form == "parquet" and not output and sys.stdout.isatty():
         raise UsageError("Parquet is nothing for a terminal", "add --output FILE, or redirect it")
 
 
-def _page(store: Store, where: str, *, retired: bool, watch: bool, interval_s: float) -> None:
+def _page(store: Store, where: str, *, retired: bool, interval_s: float | None) -> None:
     from sweep.report.html import write_pages
 
-    for page in write_pages(
-        store, shell_of(store), where, retired=retired, interval_s=interval_s if watch else None
-    ):
+    for page in write_pages(store, shell_of(store), where, retired=retired, interval_s=interval_s):
         talk(page.notes, page.stale)
         wrote(page.path)
 

@@ -20,7 +20,8 @@ class Comparison:
     ----------
     table : DataFrame
         A row a configuration that both have, the largest difference first: the parameters, ``a`` and ``b`` (the
-        scores, means over the replicates that both have), ``difference`` (b − a), ``replicates`` (shared),
+        scores, means over the seeds that both have; over all, where they share none), ``difference`` (b − a),
+        ``shared_seeds`` (how many),
         ``elapsed_ratio`` (b over a).
     mean, low, high : float
         The mean difference over all rows and its 95 % interval; NaN where there is none.
@@ -46,24 +47,22 @@ def compare(a: Board, b: Board) -> Comparison:
         if other is None:
             continue
         before, after = _all_scores(one, a), _all_scores(other, b)
-        shared = [replicate for replicate in before if replicate in after]
-        if not shared:
-            continue
+        shared = [seed for seed in before if seed in after]
         params = one.entry.trial.params
         names |= dict.fromkeys(params)
-        first = float(np.mean([before[replicate] for replicate in shared]))
-        second = float(np.mean([after[replicate] for replicate in shared]))
+        first = float(np.mean([before[seed] for seed in shared or before]))
+        second = float(np.mean([after[seed] for seed in shared or after]))
         rows.append(
             {
                 **{f"param {name}": plain(value) for name, value in params.items()},
                 "a": first,
                 "b": second,
                 "difference": second - first,
-                "replicates": len(shared),
+                "shared_seeds": len(shared),
                 "elapsed_ratio": _ratio(other.entry.verdict.elapsed_s, one.entry.verdict.elapsed_s),
             }
         )
-    columns = [*(f"param {name}" for name in names), "a", "b", "difference", "replicates", "elapsed_ratio"]
+    columns = [*(f"param {name}" for name in names), "a", "b", "difference", "shared_seeds", "elapsed_ratio"]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values("difference", key=abs, ascending=False, kind="stable").reset_index(drop=True)
     table.columns = pd.Index([name if name[6:] in columns else name.removeprefix("param ") for name in columns])
@@ -84,9 +83,9 @@ def _scored(board: Board) -> dict[str, Configuration]:
 
 
 def _all_scores(one: Configuration, board: Board) -> dict[int, float]:
-    """All replicates' scores, those that a confirmation has set aside too: here nothing was chosen."""
-    known = ((entry.trial.replicate, score_of(entry, board.objective)) for entry in one.entries)
-    return {replicate: score for replicate, score in known if score is not None}
+    """All seeds' scores, those that a confirmation has set aside too: here nothing was chosen."""
+    known = ((entry.trial.seed, score_of(entry, board.objective)) for entry in one.entries)
+    return {seed: score for seed, score in known if score is not None}
 
 
 def _ratio(b: float | None, a: float | None) -> float:

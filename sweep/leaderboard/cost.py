@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from sweep.model import Resources, State, Verdict
+from sweep.model import Cause, Resources, State, Verdict
 
 #: A request is judged by what this share of the trials needed.
 MOST = 0.99
@@ -31,9 +32,11 @@ class Request:
     Attributes
     ----------
     trials : int
-        That are done.
+        That are done, or ran out of memory or walltime.
     memory_mib, walltime_s : float
-        What 99 % of them stayed under; NaN where it is not known.
+        What 99 % of them stayed under; NaN where it is not known, infinite where that many did not.
+    out_of_memory, out_of_walltime : int
+        How many ran out of what they had asked for.
     enough_memory_mib, enough_walltime_s : int
         The request that would have done: a fifth more than that, rounded up, and never more than was asked for.
     """
@@ -44,6 +47,8 @@ class Request:
     walltime_s: float
     enough_memory_mib: int
     enough_walltime_s: int
+    out_of_memory: int = 0
+    out_of_walltime: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,13 @@ def cost(attempts: Iterable[Attempted]) -> Cost:
 def _requests(ended: Sequence[Attempted]) -> Iterable[Request]:
     groups: dict[Resources, list[Verdict]] = {}
     for one in ended:
-        if one.verdict.state is State.DONE:
+        if one.verdict.state is State.DONE or one.verdict.cause in (Cause.OUT_OF_MEMORY, Cause.WALLTIME):
             groups.setdefault(one.resources, []).append(one.verdict)
     for asked, verdicts in groups.items():
-        peak_mib = _most([verdict.peak_memory_mib for verdict in verdicts])
-        longest_s = _most([verdict.elapsed_s for verdict in verdicts])
+        # Who ran out needed more than was asked for, nobody knows how much; of the other measure it says little.
+        peaks = [_need(verdict, verdict.peak_memory_mib, Cause.OUT_OF_MEMORY) for verdict in verdicts]
+        times = [_need(verdict, verdict.elapsed_s, Cause.WALLTIME) for verdict in verdicts]
+        peak_mib, longest_s = _most(peaks), _most(times)
         yield Request(
             asked,
             len(verdicts),
@@ -119,7 +126,15 @@ def _requests(ended: Sequence[Attempted]) -> Iterable[Request]:
             longest_s,
             _enough(peak_mib, asked.memory_mib, 256),
             _enough(longest_s, asked.walltime_s, 300),
+            sum(verdict.cause is Cause.OUT_OF_MEMORY for verdict in verdicts),
+            sum(verdict.cause is Cause.WALLTIME for verdict in verdicts),
         )
+
+
+def _need(verdict: Verdict, used: float | None, cause: Cause) -> float | None:
+    if verdict.cause is cause:
+        return math.inf
+    return used if verdict.state is State.DONE else None
 
 
 def _most(values: Iterable[float | None]) -> float:
@@ -128,6 +143,4 @@ def _most(values: Iterable[float | None]) -> float:
 
 
 def _enough(needed: float, asked: int, step: int) -> int:
-    if needed != needed:
-        return asked
-    return min(asked, int(-(-needed * MARGIN // step) * step))
+    return min(asked, int(-(-needed * MARGIN // step) * step)) if math.isfinite(needed) else asked

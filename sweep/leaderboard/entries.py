@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.grid.axes import canonical
 from sweep.model import Objective, State, Trial, Verdict
 from sweep.verdict import finite, metric_of
 
@@ -24,7 +25,7 @@ class Entry:
     Attributes
     ----------
     confirms : bool
-        It was added to confirm its configuration, after that had been chosen.
+        It was added to confirm its configuration, after that had been chosen by the metric that ranks.
     """
 
     trial: Trial
@@ -83,8 +84,12 @@ def _leaves(result: Mapping[str, Any], prefix: str, deep: int) -> Iterator[tuple
 
 
 def key_of(params: Mapping[str, Any]) -> str:
-    """Name a configuration: replicates share it."""
-    return json.dumps(params, sort_keys=True)
+    """Name a configuration: replicates share it, and 1 and 1.0 are one value, as for a trial's id.
+
+    >>> key_of({"x": 1, "y": "1"}) == key_of({"y": "1", "x": 1.0})
+    True
+    """
+    return json.dumps({name: canonical(value) for name, value in params.items()}, sort_keys=True)
 
 
 def plain(value: Any) -> Any:

@@ -46,6 +46,12 @@ def where(board: Board, text: str) -> list[Entry]:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give each row as plain values; a number that is missing is NaN, which no comparison holds for."""
-    missing = table.astype(object).where(table.notna(), float("nan"))
-    return [{str(name): value for name, value in row.items()} for row in missing.to_dict("records")]
+    """Give each row as plain values; a number that is missing is NaN: neither more nor less than anything."""
+    missing = {str(name): None if table[name].dtype == "boolean" else float("nan") for name in table.columns}
+    return [
+        {
+            str(name): missing[str(name)] if value is pd.NA or value is None else value
+            for name, value in row.items()
+        }
+        for row in table.astype(object).to_dict("records")
+    ]

@@ -113,32 +113,53 @@ def _forest(x: Floats, y: Floats) -> Any:
 
 
 def _decomposed(forest: Any, x: Floats, names: Sequence[str]) -> tuple[list[Share], list[Share]]:
-    """Decompose each tree's function; averages over the other parameters are over the grid's own rows."""
+    """Decompose each tree's function over the parameters' own distributions, as if they were independent.
+
+    Without that, effects of a grid that has not tried all combinations overlap, and their shares add up to more
+    than all.
+    """
     rng = np.random.default_rng(0)
-    rows = x if len(x) <= MOST_ROWS else x[rng.choice(len(x), MOST_ROWS, replace=False)]
-    rows = rows.astype(np.float32)  # as the trees take them
-    total = _trees(forest, rows).var(axis=1)
+    rows = np.column_stack([rng.choice(column, MOST_ROWS) for column in x.T]).astype(np.float32)
+    many = np.column_stack([rng.choice(column, 16 * MOST_ROWS) for column in x.T]).astype(np.float32)
+    total = _trees(forest, many).var(axis=1)
     safe = np.where(total > 0, total, np.inf)  # a tree that learnt nothing has nothing to share out
-    values = [_some(np.unique(column), rng) for column in x.T]
-    alone = [_marginal(forest, rows, [place], [values[place]]) for place in range(len(names))]
-    single = [_share((name,), one.var(axis=1) / safe) for name, one in zip(names, alone, strict=True)]
+    levels = [_levels(column, rng) for column in x.T]
+    single = []
+    for place, name in enumerate(names):
+        values, weights = levels[place]
+        alone = _marginal(forest, rows, [place], [values])
+        single.append(_share((name,), _variance(alone, weights) / safe))
     chosen = sorted(range(len(names)), key=lambda place: -single[place].percent)[:PAIRED]
     pairs = []
     for a, b in itertools.combinations(sorted(chosen), 2):
-        both = _marginal(forest, rows, [a, b], [values[a], values[b]])
-        both = both.reshape(len(both), len(values[a]), len(values[b]))
-        beyond = both - both.mean(axis=2, keepdims=True) - both.mean(axis=1, keepdims=True)
-        beyond += both.mean(axis=(1, 2), keepdims=True)
-        pairs.append(_share((names[a], names[b]), beyond.var(axis=(1, 2)) / safe))
+        (ours, our_weights), (theirs, their_weights) = levels[a], levels[b]
+        both = _marginal(forest, rows, [a, b], [ours, theirs]).reshape(-1, len(ours), len(theirs))
+        down, across = both @ their_weights, np.einsum("tij,i->tj", both, our_weights)
+        beyond = both - down[:, :, None] - across[:, None, :] + (down @ our_weights)[:, None, None]
+        weights = np.outer(our_weights, their_weights)
+        pairs.append(
+            _share((names[a], names[b]), _variance(beyond.reshape(len(both), -1), weights.ravel()) / safe)
+        )
     return sorted(single, key=_by_percent), sorted(pairs, key=_by_percent)
+
+
+def _variance(values: Floats, weights: Floats) -> Floats:
+    """Return the weighted variance of each row."""
+    mean = values @ weights
+    return np.asarray(((values - mean[:, None]) ** 2) @ weights)
 
 
 def _by_percent(share: Share) -> float:
     return -share.percent
 
 
-def _some(values: Floats, rng: np.random.Generator) -> Floats:
-    return values if len(values) <= MOST_VALUES else np.sort(rng.choice(values, MOST_VALUES, replace=False))
+def _levels(column: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return a parameter's values, some of them where there are many, and how often each occurs."""
+    values, counts = np.unique(column, return_counts=True)
+    if len(values) > MOST_VALUES:
+        some = np.sort(rng.choice(len(values), MOST_VALUES, replace=False))
+        values, counts = values[some], counts[some]
+    return values, counts / counts.sum()
 
 
 def _marginal(forest: Any, rows: Floats, places: list[int], values: list[Floats]) -> Floats:

@@ -12,6 +12,9 @@ from sweep.leaderboard import statistics
 from sweep.leaderboard.entries import Entry, key_of, score_of, test_of
 from sweep.model import Objective
 
+#: So many intervals are bootstrapped, where there are replicates enough: those that are looked at.
+BOOTSTRAPPED = 200
+
 #: A configuration cannot be told from the first if the corrected p-value is above this.
 SIGNIFICANT = 1 - statistics.CONFIDENCE
 
@@ -28,7 +31,7 @@ class Configuration:
         Replicate → score, of those that count: all that are done; of a configuration that was confirmed only the
         confirming ones, as the others are what it was chosen by.
     confirmed : bool
-        All its confirming trials have ended, and some are done.
+        Some of its confirming trials are done.
     rank : int or None
         1 is the best; equal ones share a rank. None without a score.
     low, high : float
@@ -64,7 +67,9 @@ class Configuration:
     @property
     def deviation(self) -> float:
         """The standard deviation of the scores that count; NaN for fewer than two."""
-        return float(np.std([*self.scores.values()], ddof=1)) if len(self.scores) > 1 else math.nan
+        if len(self.scores) < 2:
+            return math.nan
+        return float(np.std([*self.scores.values()], ddof=1)) if len({*self.scores.values()}) > 1 else 0.0
 
     @property
     def asked(self) -> int:
@@ -97,13 +102,15 @@ class Best:
     same : tuple of int
         … and for others that cannot be told from it.
     compared : int
-        How many configurations it was compared with, itself included: those as complete as it is.
+        How many configurations it is the best of, itself included: all with a score, or all that were confirmed.
     fall : float or None
         By how much its score must be expected to be too good, being the best of so many. None: it cannot be known.
     low, high : float
         The 95 % interval, moved by that; NaN if there is none.
     higher : int
         How many that were not confirmed have a better score, which nobody has put to the test.
+    reach : int
+        The place of the last of these: so many would have to be confirmed; 0 if there are none.
     """
 
     configuration: Configuration
@@ -114,6 +121,7 @@ class Best:
     low: float
     high: float
     higher: int = 0
+    reach: int = 0
 
     @property
     def entry(self) -> Entry:
@@ -149,9 +157,10 @@ class Board:
 def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     """Rank the configurations.
 
-    Those that were confirmed come first, then the others; among each, those that have as many scores as the most
-    complete one, then the rest: a single lucky replicate does not win, nor does a score that many were tried for
-    win over one that was put to the test. Of equal means, the one that used less CPU time comes first.
+    Those that were confirmed come first, then the others; among each, those that are complete enough, then the
+    rest: a single lucky replicate does not win, nor does a score that many were tried for win over one that was
+    put to the test. Complete enough is half as many scores as the most complete one has, and two where that has
+    two. Of equal means, the one that used less CPU time comes first.
 
     Parameters
     ----------
@@ -170,7 +179,8 @@ def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     }
 
     def tier(one: Configuration) -> tuple[bool, bool, bool]:
-        return not one.scores, not one.confirmed, len(one.scores) < most[one.confirmed]
+        has, full = len(one.scores), most[one.confirmed]
+        return not has, not one.confirmed, has < max(min(2, full), full / 2)
 
     places = {id(one): (tier(one), sign * one.mean if one.scores else 0.0) for one in made}
     made.sort(key=lambda one: (*places[id(one)], one.cpu_s if one.scores else 0.0, one.number))
@@ -178,7 +188,7 @@ def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     for index, one in enumerate(made):
         again = ranked and places[id(one)] == places[id(made[index - 1])]
         place = (ranked[-1].rank if again else index + 1) if one.scores else None
-        low, high = statistics.interval([*one.scores.values()])
+        low, high = statistics.interval([*one.scores.values()], bootstrapped=index < BOOTSTRAPPED)
         ranked.append(replace(one, rank=place, low=low, high=high))
     if not ranked or not ranked[0].scores:
         return Board(objective, tuple(ranked), None)
@@ -197,8 +207,7 @@ def _configuration(entries: tuple[Entry, ...], objective: Objective) -> Configur
     fresh = {
         one.trial.replicate: scores[one.trial.replicate] for one in confirming if one.trial.replicate in scores
     }
-    confirmed = bool(fresh) and all(one.verdict.state.final for one in confirming)
-    return Configuration(entries, fresh if confirmed else scores, confirmed)
+    return Configuration(entries, fresh or scores, bool(fresh))
 
 
 def _compared(ranked: list[Configuration]) -> list[Configuration]:
@@ -221,7 +230,8 @@ def _compared(ranked: list[Configuration]) -> list[Configuration]:
         theirs = np.array([[ranked[index].scores[name] for name in names] for index in alike])
         found = statistics.paired_p(np.array([first.scores[name] for name in names]) - theirs)
         p.update(zip(alike, map(float, found), strict=True))
-    corrected = dict(zip(p, statistics.holm([*p.values()]), strict=True))
+    every = (len(p) + 1) * len(p) // 2  # the first was chosen: any two might have been the ones that differ
+    corrected = dict(zip(p, statistics.holm([*p.values()], every), strict=True))
     return [
         replace(one, same=None if index not in corrected else corrected[index] > SIGNIFICANT)
         for index, one in enumerate(ranked)
@@ -232,27 +242,39 @@ def _best(ranked: list[Configuration], peers: int, sign: float) -> Best:
     first, others = ranked[0], ranked[1:]
     ties = tuple(one.number for one in ranked[1:peers] if one.rank == first.rank)
     same = tuple(one.number for one in others if one.same)
-    fall = _fall(ranked[:peers], sign)
+    candidates = [one for one in ranked if one.scores and one.confirmed is first.confirmed]
+    fall = _fall(candidates, sign)
     moved = sign * (fall or 0.0)  # towards worse: down where more is better
-    higher = sum(bool(one.scores) and sign * one.mean < sign * first.mean for one in others if not one.confirmed)
-    return Best(
-        first, ties, same, peers, fall, first.low + moved, first.high + moved, higher if first.confirmed else 0
-    )
+    higher = [
+        place
+        for place, one in enumerate(ranked, 1)
+        if first.confirmed and not one.confirmed and one.scores and sign * one.mean < sign * first.mean
+    ]
+    low, high = first.low + moved, first.high + moved
+    return Best(first, ties, same, len(candidates), fall, low, high, len(higher), max(higher, default=0))
 
 
-def _fall(peers: list[Configuration], sign: float) -> float | None:
+def _fall(candidates: list[Configuration], sign: float) -> float | None:
     """Estimate by how much the first's mean is too good, as the best of all of these."""
-    names = [*peers[0].scores]
-    if len(peers) == 1:
-        return 0.0
-    if len(names) < 2:
+    first, n = candidates[0], len(candidates[0].scores)
+    if n < 2:
         return None
-    if all(one.scores.keys() == peers[0].scores.keys() for one in peers):
-        scores = np.array([[one.scores[name] for name in names] for one in peers])
-        variance, own = statistics.noise_variance(scores)
-    else:  # not the same seeds: what they add to each stays in
-        variance, own = float(np.mean([one.deviation**2 for one in peers])), peers[0].deviation ** 2
-    means = [one.mean for one in peers]
-    n = len(names)
+    if len(candidates) == 1:
+        return 0.0
+    variance, own = _noise([one for one in candidates if len(one.scores) > 1])
     own = statistics.moderated(own, variance, n - 1)
-    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, own / n) - means[0]))
+    means = [one.mean for one in candidates]
+    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, own / n) - first.mean))
+
+
+def _noise(candidates: list[Configuration]) -> tuple[float, float]:
+    """Estimate the variance of one run's score: of all that have several, and of the first alone."""
+    first = candidates[0]
+    if len(candidates) > 1 and all(one.scores.keys() == first.scores.keys() for one in candidates):
+        return statistics.noise_variance(
+            np.array([[one.scores[name] for name in first.scores] for one in candidates])
+        )
+    # Not the same seeds: what they add to each stays in.
+    freedom = sum(len(one.scores) - 1 for one in candidates)
+    pooled = sum((len(one.scores) - 1) * one.deviation**2 for one in candidates) / freedom
+    return pooled, first.deviation**2

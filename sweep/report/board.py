@@ -27,12 +27,7 @@ NAMED = 8
 def leaderboard(report: Report, top: int, only: Sequence[str] = ()) -> RenderableType:
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
     view, gone = shown(report.frame, report.column, top, only).fitting(console().width)
-    lines: list[RenderableType] = [Text(heading(report), "bold"), GAP, frame(view), GAP]
-    if view.fixed:
-        fixed = ", ".join(f"{name}={words.shortened(value, 60)}" for name, value in view.fixed.items())
-        lines.append(Text(f"the same in all: {fixed}"))
-    if gone:
-        lines.append(Text(f"left out, as the terminal is narrow: {', '.join(gone)}"))
+    lines: list[RenderableType] = [Text(heading(report), "bold"), GAP, frame(view), GAP, *_beside(view, gone)]
     lines.append(Text(footer(report, top)))
     if report.best:
         lines += [Text(line) for line in winner(report)]
@@ -118,22 +113,22 @@ def some_table(title: str, made: Any, digits: int, top: int | None = None) -> Re
     """Show another table than the leaderboard: by value, undominated, trial by trial."""
     part = made if top is None else made.head(top)
     view, gone = plain(part, digits).fitting(console().width)
-    lines: list[RenderableType] = [Text(title, "bold"), GAP, frame(view)]
-    if gone:
-        lines += [GAP, Text(f"left out, as the terminal is narrow: {', '.join(gone)}")]
-    return Group(*lines, GAP)
+    return Group(Text(title, "bold"), GAP, frame(view), GAP, *_beside(view, gone))
 
 
 def undominated(title: str, kept: Any, report: Report, top: int | None) -> RenderableType:
     """Show the rows of the leaderboard that nothing beats."""
     view, gone = shown(kept, report.column, top).fitting(console().width)
-    lines: list[RenderableType] = [Text(title, "bold"), GAP, frame(view), GAP]
+    return Group(Text(title, "bold"), GAP, frame(view), GAP, *_beside(view, gone))
+
+
+def _beside(view: Shown, gone: Sequence[str]) -> Iterator[Text]:
+    """Say what the table does not show."""
     if view.fixed:
         fixed = ", ".join(f"{name}={words.shortened(value, 60)}" for name, value in view.fixed.items())
-        lines.append(Text(f"the same in all: {fixed}"))
+        yield Text(f"the same in all: {fixed}")
     if gone:
-        lines.append(Text(f"left out, as the terminal is narrow: {', '.join(gone)}"))
-    return Group(*lines)
+        yield Text(f"left out, as the terminal is narrow: {', '.join(gone)}")
 
 
 def best(config: dict[str, Any], report: Report) -> RenderableType:
@@ -198,16 +193,22 @@ def hours(value: float) -> str:
 def requests(one: Request) -> Iterator[str]:
     """Say what was asked for and what would have done."""
     group = f"{words.count(one.trials, 'trial')} of {words.count(one.asked.cpus, 'CPU')}"
-    if one.memory_mib == one.memory_mib:
-        yield (
-            f"{group}: memory: asked {words.memory(one.asked.memory_mib)}, 99 % used under "
-            f"{words.memory(one.memory_mib)}; {words.memory(one.enough_memory_mib)} would do"
-        )
-    if one.walltime_s == one.walltime_s:
-        yield (
-            f"{group}: walltime: asked {words.duration(one.asked.walltime_s)}, 99 % took under "
-            f"{words.duration(one.walltime_s)}; {words.duration(one.enough_walltime_s)} would do"
-        )
+    for what, asked, used, enough, out, spell in (
+        ("memory", one.asked.memory_mib, one.memory_mib, one.enough_memory_mib, one.out_of_memory, words.memory),
+        (
+            "walltime",
+            one.asked.walltime_s,
+            one.walltime_s,
+            one.enough_walltime_s,
+            one.out_of_walltime,
+            words.duration,
+        ),
+    ):
+        if math.isinf(used):
+            yield f"{group}: {what}: asked {spell(asked)}, and {out} ran out of it"
+        elif used == used:
+            stayed = f"99 % stayed under {spell(used)}; {spell(enough)} would do"
+            yield f"{group}: {what}: asked {spell(asked)}, {stayed}"
 
 
 def confirm(report: ConfirmReport) -> RenderableType:

@@ -15,19 +15,27 @@ MOST_POINTS = 100
 BESIDE = ("loss", "val_loss")
 
 
-def curves(configuration: Configuration, objective: Objective) -> dict[str, list[list[float | None]]]:
-    """Take a configuration's learning curves: name → a list of values a replicate."""
+def curves(configuration: Configuration, objective: Objective) -> dict[str, list[dict[str, Any]]]:
+    """Take a configuration's learning curves.
+
+    Returns
+    -------
+    dict
+        Name → a curve a replicate: its values ``y``, and, where not every epoch is there, which ones, ``x``.
+    """
     metric = objective.metric.rpartition(".")[2]
-    found: dict[str, list[list[float | None]]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for entry in configuration.entries:
         epochs = history(entry.result)
-        if not epochs:
-            continue
-        stride = -(-len(epochs) // MOST_POINTS)
-        for name in (objective.metric, metric, *BESIDE):
-            values = [number(one.get(name)) for one in epochs[::stride]]
+        stride = max(1, -(-len(epochs) // MOST_POINTS))
+        places = [
+            place for place in range(len(epochs)) if (len(epochs) - 1 - place) % stride == 0
+        ]  # the last, too
+        at = {} if stride == 1 else {"x": [place + 1 for place in places]}
+        for name in dict.fromkeys((objective.metric, metric, *BESIDE)):
+            values = [number(epochs[place].get(name)) for place in places]
             if any(value is not None for value in values):
-                found.setdefault(name, []).append([_short(value) for value in values])
+                found.setdefault(name, []).append({"y": [_short(value) for value in values], **at})
     return found
 
 

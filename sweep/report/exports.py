@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,14 @@ def export(frame: pd.DataFrame, form: str) -> str | bytes:
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Give a table as objects, a row each; missing is None."""
-    made: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return made
+    import pandas as pd
+
+    def known(value: Any) -> Any:
+        missing = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+        return None if missing else value
+
+    records = frame.astype(object).to_dict("records")
+    return [{str(name): known(value) for name, value in row.items()} for row in records]
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

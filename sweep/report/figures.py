@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweep.leaderboard import effects
 from sweep.leaderboard.importance import Importance
 from sweep.report import words
+from sweep.report.figure import COLOURS, Figure, content, text
+from sweep.report.timeline import timeline
 from sweep.verbs.report import Report, less
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Okabe and Ito's colours, told apart by all kinds of colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-
 #: Axes beyond which parallel coordinates and effects are no longer read, values beyond which a colour is none.
 MOST_PARAMETERS, MOST_VALUES = 12, 40
 
-#: Characters of a value on an axis.
-WIDEST = 18
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure: its place in the page, what it is called, what it says to who cannot see it, and plotly's JSON."""
-
-    name: str
-    title: str
-    alt: str
-    content: dict[str, Any]
-
-
-def text(value: Any, width: int = WIDEST) -> str:
-    """Spell a value for plotly, which takes ``<b>`` for bold: nothing of a person's is markup."""
-    spelled = words.shortened(words.cell(value).replace("\n", "⏎"), width)
-    return spelled.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+#: Values that are spelled out beneath a small figure.
+MOST_TICKS = 6
 
 
 def figures(report: Report, mattered: Importance) -> list[Figure]:
@@ -58,8 +39,6 @@ def figures(report: Report, mattered: Importance) -> list[Figure]:
         ]
     if len(scored):
         made.append(_against_cost(report, scored, ranked))
-    from sweep.report.timeline import timeline
-
     made.append(timeline(report))
     return [one for one in made if one]
 
@@ -91,7 +70,7 @@ def _importance(mattered: Importance) -> Figure | None:
     }
     first = shares[0]
     alt = f"{' × '.join(first.names)} accounts for {first.percent:.0f} % of the score's variance"
-    return Figure("importance", "What mattered", alt, content(go.Figure(bars), layout))
+    return Figure("importance", alt, content(go.Figure(bars), layout))
 
 
 def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figure:
@@ -105,25 +84,31 @@ def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figu
                          vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
     for place, name in enumerate(names):
         table = in_order(effects.by(scored, [name], report.objective))
-        x = [text(value) for value in table.iloc[:, 0].tolist()]
+        # By place: two long values may be spelled alike.
+        spelled, x = [text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
         where = {"row": place // columns + 1, "col": place % columns + 1}
         made.add_trace(
             go.Scatter(
-                x=x, y=_rounded(table["mean"]), mode="lines+markers", name="mean, 95 % interval",
+                x=x, y=_rounded(table["mean"]), mode="lines+markers", name="mean, 95 % interval", text=spelled,
+                hovertemplate="%{text}: %{y}<extra></extra>",
                 marker_color=COLOURS[0], showlegend=place == 0, legendgroup="mean",
                 error_y={"type": "data", "symmetric": False, "array": _rounded(table["ci_high"] - table["mean"]),
                          "arrayminus": _rounded(table["mean"] - table["ci_low"])},
             ), **where)  # fmt: skip
         made.add_trace(
             go.Scatter(
-                x=x, y=_rounded(table["best"]), mode="markers", name="best", showlegend=place == 0,
+                x=x, y=_rounded(table["best"]), mode="markers", name="best", showlegend=place == 0, text=spelled,
+                hovertemplate="%{text}: %{y}<extra></extra>",
                 marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
             ), **where)  # fmt: skip
-    made.update_xaxes(type="category", tickangle=0)
+        some = slice(None, None, -(-len(x) // MOST_TICKS))
+        made.update_xaxes(
+            tickvals=x[some], ticktext=spelled[some], tickangle=0, range=[-0.4, len(x) - 0.6], **where
+        )
     layout = {"height": 120 + 230 * rows, "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom",
               "yref": "container"}}  # fmt: skip
     alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
-    return Figure("effects", "Each parameter's effect", alt, content(made, layout))
+    return Figure("effects", alt, content(made, layout))
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -153,18 +138,20 @@ def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Fi
     grid = [[found.get((_key(y), _key(x))) for x in xs] for y in ys]
     labels = [[words.score(value, 3) if value is not None else "" for value in row] for row in grid]
     made = go.Heatmap(
-        x=[text(x) for x in xs], y=[text(y) for y in ys], z=[_rounded(row) for row in grid], colorscale="Cividis",
+        x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in grid], colorscale="Cividis",
         reversescale=less(report), colorbar={"title": text(report.objective.metric)},
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
-        hovertemplate="%{y}, %{x}: %{z}<extra></extra>", xgap=1, ygap=1,
+        customdata=[[f"{text(y)}, {text(x)}" for x in xs] for y in ys],
+        hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
     )  # fmt: skip
     layout = {
         "height": 160 + 40 * max(3, len(ys)),
-        "xaxis": {"title": text(across, 60), "type": "category"},
-        "yaxis": {"title": text(down, 60), "type": "category", "automargin": True},
-    }
+        "xaxis": {"title": text(across, 60), "tickvals": [*range(len(xs))], "ticktext": [text(x) for x in xs]},
+        "yaxis": {"title": text(down, 60), "tickvals": [*range(len(ys))], "ticktext": [text(y) for y in ys],
+                  "automargin": True},
+    }  # fmt: skip
     alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the figures"
-    return Figure("heat", f"{down} and {across}", alt, content(go.Figure(made), layout))
+    return Figure("heat", alt, content(go.Figure(made), layout))
 
 
 def _levels(scored: pd.DataFrame, name: str, report: Report) -> list[Any]:
@@ -199,7 +186,7 @@ def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Fig
     made = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
     alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the figures"
-    return Figure("parallel", "All configurations", alt, content(go.Figure(made), layout))
+    return Figure("parallel", alt, content(go.Figure(made), layout))
 
 
 def _against_cost(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
@@ -235,7 +222,7 @@ def _against_cost(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -
         "legend": {"orientation": "h", "y": -0.2},
     }
     alt = f"{len(front)} of {len(timed)} configurations are beaten by none in {report.objective.metric} and time"
-    return Figure("cost", "Score against time", alt, content(made, layout))
+    return Figure("cost", alt, content(made, layout))
 
 
 def _wide(values: pd.Series[Any]) -> bool:
@@ -246,14 +233,3 @@ def _wide(values: pd.Series[Any]) -> bool:
 def _rounded(values: Any) -> list[float | None]:
     """Keep four digits: a picture shows no more, and the page stays small."""
     return [None if value is None or value != value else float(f"{value:.4g}") for value in values]
-
-
-def content(made: Any, layout: dict[str, Any]) -> dict[str, Any]:
-    """Take plotly's JSON, without its template: the page has its own colours."""
-    made.update_layout(
-        template="none", margin={"t": 40, "r": 20}, **{k: v for k, v in layout.items() if k != "margin"}
-    )
-    if "margin" in layout:
-        made.update_layout(margin=layout["margin"])
-    content: dict[str, Any] = json.loads(made.to_json())
-    return content

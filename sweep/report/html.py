@@ -17,13 +17,14 @@ from sweep.leaderboard.cost import Cost, cost
 from sweep.render import environment
 from sweep.report import board, words
 from sweep.report.curves import curves
-from sweep.report.figures import Figure, figures, varying
+from sweep.report.figure import Figure
+from sweep.report.figures import figures, varying
 from sweep.report.table import Shown, decimals_of, or_none, plain, shown
 from sweep.report.views import importance_of
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.pictures import pictures
-from sweep.verbs.report import Report, best_config, report
+from sweep.verbs.report import Report, best_config, less, report
 from sweep.verbs.status import failures
 
 #: Rows of the leaderboard in the page; leaderboard.csv has all.
@@ -68,7 +69,7 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
     Parameters
     ----------
     again_s : float, optional
-        The page is rewritten so often, and the browser is to load it again.
+        The page is rewritten so often. It never loads itself again: that would take a reader's place from her.
     """
     mattered = importance_of(made)
     table = shown(made.frame.head(MOST_ROWS), made.column, score_first=True)
@@ -81,7 +82,7 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
         .render(
             name=made.name,
             made_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(made.snapshot.at)),
-            again_s=again_s and round(again_s),
+            again_s=again_s,
             report=made,
             heading=board.heading(made),
             footer=board.footer(made, len(table.rows)),
@@ -146,12 +147,13 @@ def _data(made: Report, table: Shown, drawn: list[Figure]) -> dict[str, Any]:
         column = frame[known]
         numeric = known in ("rank", "scores") or column.dtype.kind in "iuf"
         keys.append([_key(or_none(value)) for value in column.tolist()] if numeric else None)
+    more = (made.column, "test", "interval", "scores")
     learnt = [curves(one, made.objective) for one in made.board.configurations[:MOST_ROWS]]
     return {
         "figures": {one.name: one.content for one in drawn},
         "keys": keys,
-        "metric": table.names.index(made.column),
-        "less": made.objective.goal == "minimize",
+        # What is missing comes last where the best come first: where more is better it counts as less.
+        "missing": [-1e308 if name in more and not less(made) else 1e308 for name in table.names],
         "curves": learnt if any(learnt) else [],
         "trials": frame["trial"].tolist(),
     }

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.model import State
+from sweep.report.figure import COLOURS, Figure, content
 from sweep.verbs.report import Report
-
-if TYPE_CHECKING:
-    from sweep.report.figures import Figure
 
 #: Moments at which is looked.
 LOOKS = 400
@@ -21,8 +19,6 @@ def timeline(report: Report) -> Figure | None:
     import numpy as np
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
-
-    from sweep.report.figures import COLOURS, Figure, content
 
     spans = [*_spans(report)]
     if not spans:
@@ -60,7 +56,7 @@ def timeline(report: Report) -> Figure | None:
     most = max(layers[1][1], default=0.0)
     alt = f"{len(spans)} trials in {(last - first) / 3600:.1f} hours, at most {most:.0f} at once"
     layout = {"height": 620, "legend": {"orientation": "h", "y": -0.12}}
-    return Figure("timeline", "What the cluster did", alt, content(made, layout))
+    return Figure("timeline", alt, content(made, layout))
 
 
 def _steps(times: Any, weights: Any, at: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sweep.model import State
@@ -30,7 +31,7 @@ def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: 
 
     whole = whole and len(chosen) <= MOST_WHOLE
 
-    confirming, file = snapshot.ledger.confirming, snapshot.settings.objective.file
+    confirming, file = snapshot.ledger.counting, snapshot.settings.objective.file
     made = []
     for one in chosen:
         result = one.verdict.metrics
@@ -43,15 +44,18 @@ def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: 
     return made
 
 
-def attempts(snapshot: Snapshot) -> list[Attempted]:
+def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
     """List what has ended, with the attempts before the last; retired trials cost, too."""
     from sweep.leaderboard.cost import Attempted
 
-    resources = {one.trial.number: one.trial.resources for one in snapshot.seen}
-    earlier = [(number, verdict) for number, verdict in snapshot.ledger.earlier if number in resources]
+    planned = store.trials().trials
+    earlier = [
+        Attempted(replace(planned[number].resources, **raised), verdict)
+        for number, verdict, raised in snapshot.ledger.earlier
+        if number in planned
+    ]
     ran = [one for one in snapshot.seen if one.verdict.state.final and not _never_began(one)]
-    last = [(one.trial.number, one.verdict) for one in ran]
-    return [Attempted(resources[number], verdict) for number, verdict in [*earlier, *last]]
+    return [*earlier, *(Attempted(one.trial.resources, one.verdict) for one in ran)]
 
 
 def _never_began(one: Seen) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sweep import grid as grids
@@ -14,7 +15,7 @@ from sweep.grid import Draft
 from sweep.ledger import Ledger
 from sweep.model import Resources, State, Trial
 from sweep.shell import Shell
-from sweep.store import Store
+from sweep.store import Planned, Store
 from sweep.verbs import collect
 from sweep.verbs.jobs import maker_of, next_job
 from sweep.verbs.observe import Snapshot, observe, sent_trials
@@ -48,7 +49,7 @@ def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: b
     """Plan confirming runs of the best configurations.
 
     Safe to repeat: a configuration that has so many gets no more. All get the same seeds, so that they can be
-    compared in pairs.
+    compared in pairs: who is confirmed later is filled up to what the others have.
 
     Parameters
     ----------
@@ -84,15 +85,18 @@ def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], rep
     ledger = snapshot.ledger
     maker = maker_of(store, ledger)
     planned = store.trials()
-    chosen_by = sent_trials(store, ledger) - ledger.confirming  # a retired replicate had its part in the choice
-    replicates = [planned.trials[one].replicate + 1 for one in chosen_by if one in planned.trials]
-    first = max([maker.grid.replicates, *replicates])
+    sent = sent_trials(store, ledger)
+    if not report.dry_run:
+        _retire_strays(store, planned, sent | ledger.confirming, maker.grid.replicates)
+    seeds = _seeds(planned, ledger, sent, maker.grid.replicates, report.replicates)
     number = max(planned.trials) + 1
     known = {trial.id: trial for trial in planned.trials.values()}
     added: list[Trial] = []
     raised: list[tuple[int, dict[str, int]]] = []
     for one in chosen:
-        missing = _missing(one, first, report.replicates)
+        missing = [
+            seed for seed in seeds if seed not in {each.trial.replicate for each in one.entries if each.confirms}
+        ]
         drafts = grids.again(maker.grid, maker.source, os.environ, [(one.entry.trial.params, n) for n in missing])
         trials = []
         for draft in drafts:
@@ -108,10 +112,29 @@ def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], rep
         _write(store, ledger, added, raised, report)
 
 
-def _missing(one: Configuration, first: int, replicates: int) -> list[int]:
-    """Say which confirming replicates a configuration has not; what failed is there, and for `retry`."""
-    has = {entry.trial.replicate for entry in one.entries if entry.confirms}
-    return [number for number in range(first, first + replicates) if number not in has]
+def _seeds(planned: Planned, ledger: Ledger, sent: set[int], own: int, wanted: int) -> list[int]:
+    """Choose the confirming replicates: those there are, and new ones until there are so many.
+
+    All that are confirmed get these, so that they can be compared in pairs. None may have had a part in a choice:
+    not the grid's own replicates, nor those that it once had, or that confirmed what another metric chose.
+    """
+    known = {number: trial.replicate for number, trial in planned.trials.items() if number in sent}
+    first = max([own, *(replicate + 1 for number, replicate in known.items() if number not in ledger.counting)])
+    there = {planned.trials[number].replicate for number in ledger.counting if number in planned.trials}
+    kept = sorted(replicate for replicate in there if replicate >= first)
+    new = (replicate for replicate in itertools.count(first) if replicate not in there)
+    return [*kept, *itertools.islice(new, max(0, wanted - len(kept)))]
+
+
+def _retire_strays(store: Store, planned: Planned, known: set[int], replicates: int) -> None:
+    """Retire what a confirmation left that was cut off before it was journalled: no job has these trials."""
+    strays = [
+        trial
+        for number, trial in planned.trials.items()
+        if number not in known and trial.replicate >= replicates and not trial.retired
+    ]
+    if strays:
+        store.add_trials([replace(trial, retired=True) for trial in strays])
 
 
 def _trial(draft: Draft, number: int) -> Trial:

@@ -16,6 +16,10 @@ KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF
 MOST_BYTES, MOST_PICTURES, MOST_BYTES_ALL = 2**20, 12, 5 * 2**19
 
 
+#: So many of the best configurations are looked at for pictures.
+LOOKED_AT = 100
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image that a trial left: its kind, its bytes, and what is to be said of it."""
@@ -43,13 +47,16 @@ def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int)
     """
     found: dict[int, list[Picture]] = {}
     left = MOST_BYTES_ALL
-    for entries in configurations:
-        if len(found) == most:
+    for entries in configurations[:LOOKED_AT]:
+        if len(found) == most or not left:
             break
         for entry in entries:
             kept = [picture for one in named(entry.result) if (picture := _read(store, entry, *one))]
-            if kept and sum(len(one.data) for one in kept) <= left:
-                left -= sum(len(one.data) for one in kept)
+            if kept:
+                size = sum(len(one.data) for one in kept)
+                if size > left:  # the next ones' might fit, and would not be the best ones' any more
+                    return found
+                left -= size
                 found[entry.trial.number] = kept
                 break
     return found

@@ -134,9 +134,9 @@ def report(
     made = Report(
         name=store.name,
         board=board,
-        frame=frames.leaderboard(board, _known_numbers(known, columns)),
+        frame=frames.leaderboard(board, _known_numbers(known, columns, objective.metric)),
         entries=known,
-        attempts=collect.attempts(snapshot),
+        attempts=collect.attempts(store, snapshot),
         counts={state.value: n for state in State if (n := len(snapshot.of(state)))},
         column=frames.metric_column(objective),
         retired=len(snapshot.seen) - len(snapshot.active),
@@ -153,7 +153,7 @@ def report(
     return made
 
 
-def _known_numbers(known: Sequence[Entry], columns: Sequence[str]) -> list[str]:
+def _known_numbers(known: Sequence[Entry], columns: Sequence[str], metric: str) -> list[str]:
     """Return those of the columns that are numbers in the results; others are for who shows the frame to find."""
     from sweep.leaderboard.entries import measure
     from sweep.leaderboard.frames import OWN
@@ -161,8 +161,9 @@ def _known_numbers(known: Sequence[Entry], columns: Sequence[str]) -> list[str]:
     return [
         name
         for name in dict.fromkeys(columns)
-        if name not in OWN and any(measure(one, name) is not None for one in known)
-        if not any(name in one.trial.params for one in known[:1])
+        if name not in (*OWN, metric)
+        and not any(name in one.trial.params for one in known[:1])
+        and any(measure(one, name) is not None for one in known)
     ]
 
 
@@ -179,13 +180,13 @@ def _doubts(made: Report) -> list[str]:
             f"one run each: by how much the best of {best.compared} scores is too high cannot be known; "
             "`sweep confirm --top 5 --replicates 5` settles it"
         )
-    elif best.compared > 1 and best.configuration.deviation == 0 and len(best.configuration.scores) > 1:
+    elif best.configuration.deviation == 0:
         found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
     if best.higher:
         some = "1 that was not confirmed" if best.higher == 1 else f"{best.higher:,} that were not confirmed"
         found.append(
             f"{some} scored better, as chance will have it among many; "
-            f"`sweep confirm --top {best.compared + best.higher}` puts them to the test, too"
+            f"`sweep confirm --top {best.reach}` puts them to the test, too"
         )
     return found
 
@@ -286,9 +287,10 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
     from sweep.leaderboard.comparison import compare as side_by_side
 
     first, second = (report(one, shell, write=False) for one in (a, b))
-    if first.objective.metric != second.objective.metric:
+    ours, theirs = (f"{one.objective.metric} ({one.objective.goal})" for one in (first, second))
+    if ours != theirs:
         raise SweepError(
-            f"{a.name} is ranked by {first.objective.metric}, {b.name} by {second.objective.metric}",
+            f"{a.name} is ranked by {ours}, {b.name} by {theirs}",
             "plan one of them again with the other's objective: results are kept",
         )
     made = side_by_side(first.board, second.board)

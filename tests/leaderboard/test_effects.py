@@ -92,5 +92,6 @@ def test_cost_by_hand() -> None:
     assert made.unused_walltime_core_h == pytest.approx(4.0)
     assert made.unknown == 1
     [request] = made.requests
-    assert (request.trials, request.memory_mib, request.enough_memory_mib) == (1, 1024.0, 1280)
+    assert (request.trials, request.memory_mib, request.enough_memory_mib) == (2, float("inf"), 2048)
+    assert (request.out_of_memory, request.out_of_walltime) == (1, 0)  # what ran out needed more than all of it
     assert (request.walltime_s, request.enough_walltime_s) == (3600.0, 4500)

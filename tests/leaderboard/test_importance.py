@@ -93,3 +93,15 @@ def test_what_has_no_score_or_lacks_a_parameter_is_no_obstacle() -> None:
     params: list[dict[str, Any]] = [{"x": n % 3} | ({"y": 1} if n % 2 else {}) for n in range(20)]
     scores = [float(n % 3) if n else math.nan for n in range(20)]
     assert shares(importance(params, scores))["x",] > 90
+
+
+def test_shares_of_an_unbalanced_grid_are_shares() -> None:
+    """One at a time, and nine tenths with one optimizer: no share, nor all together, is more than all."""
+    centre = dict.fromkeys("abcdef", 0)
+    params = [centre, *({**centre, name: n} for name in centre for n in range(1, 6))]
+    made = importance(params, [float(sum(one.values())) for one in params])
+    assert 70 < sum(one.percent for one in made.single) <= 105
+    rare: list[dict[str, Any]] = [{"opt": "sgd" if n % 10 == 0 else "adam", "x": n % 3} for n in range(200)]
+    found = shares(importance(rare, [float(one["opt"] == "adam") + one["x"] for one in rare]))
+    # Variances 0.09 and 2/3.
+    assert found["opt",] == pytest.approx(100 * 0.09 / (0.09 + 2 / 3), abs=4)
