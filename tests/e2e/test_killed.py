@@ -149,3 +149,33 @@ def test_the_disk_full_at_each_write(make_fake: MakeFake, toy: Toy, command: str
         room.follow()
         room.sweep("retry", "--errors", "--plan-only")
         assert room.accounted_for().startswith("4 trials: 2 ran" if command != "plan" else "4 trials")
+
+
+def test_confirm_killed_at_every_step_and_repeated_with_other_words(sandbox: Sandbox, toy: Toy) -> None:
+    """What was cut off before the journal's line is no trial's fate: the next confirmation takes it up or retires it."""
+    toy(parameters="{x: [1, 2, 3], how: [ok]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    words = ["confirm", "--top", "2", "--replicates", "2", "--plan-only"]
+    kept = {path: path.read_bytes() for path in (sandbox.path / "results").rglob("*") if path.is_file()}
+
+    def restored() -> None:
+        for path in [path for path in (sandbox.path / "results").rglob("*") if path.is_file()]:
+            path.unlink()
+        for path, data in kept.items():
+            path.write_bytes(data)
+
+    steps = steps_of(sandbox, *words)
+    assert steps >= 4
+    for step in range(1, steps + 1):
+        for how in ("half", "after"):
+            restored()
+            assert sandbox.dying(how, step, *words).code == -9
+            sandbox.sweep("confirm", "--top", "1", "--replicates", "1", "--plan-only")
+            planned = sandbox.states().get("planned", 0)
+            assert planned in (1, 4), f"{how} {step}"  # only what is asked for now, or what was journalled
+            assert sandbox.sweep("submit", "--dry-run").out.splitlines()[-1].startswith(f"# {planned} trial")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert "0 failed" in sandbox.accounted_for()
