@@ -1,6 +1,6 @@
 """Simulated sweeps whose best is known: how often the winner is right, how far it falls, how well intervals cover.
 
-    python bench/winners_curse.py            # 1000 sweeps a row: some minutes; the table of docs/leaderboard.md
+    python bench/winners_curse.py --sweeps 1500    # some minutes; the table of docs/leaderboard.md
 
 Every configuration has a true score; a run's score is that plus normal noise of standard deviation 1. A sweep runs
 each once or three times; `confirm` then runs the best five five times more. What ranks them is the very code that
@@ -37,7 +37,7 @@ def truth(rng: np.random.Generator, prior: str, spread: float, count: int) -> np
     if prior == "exponential":
         return -rng.exponential(2 * spread, count)
     real = rng.normal(0, spread, count)
-    return np.where(rng.random(count) < 0.5, real - 20, real) if prior == "half collapsed" else real
+    return np.where(rng.random(count) < 0.5, real - 500, real) if prior == "half collapsed" else real
 
 
 def noise(rng: np.random.Generator, prior: str, count: int) -> np.ndarray:

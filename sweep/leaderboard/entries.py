@@ -93,5 +93,7 @@ def key_of(params: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Make a parameter's value fit a cell: lists and objects as their JSON."""
+    """Make a parameter's value fit a cell: lists and objects as their JSON, half characters spelled out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
     return json.dumps(value) if isinstance(value, list | dict) else value
