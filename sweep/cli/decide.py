@@ -57,14 +57,19 @@ def report(
         _one_of(tables)
     if html:
         _one_of({"html": True, "top": top is not None, "columns": bool(columns), **tables, **asked_forms})
+    if columns:
+        _one_of({"columns": True, "by": bool(by), "importance": importance, "cost": cost, "trials": trials})
     _sensible(form, html, watch, output, interval)
+    if pareto and not asked.pareto:
+        raise UsageError("--pareto names nothing", "--pareto segMeasure,elapsed_s")
     store = store_of(sweep)
     if html:
         _page(store, where, retired=retired, interval_s=(interval or 30.0) if watch else None)
         return
     from sweep.verbs.report import report as verb
 
-    made = verb(store, shell_of(store), where=where, columns=asked.columns, retired=retired)
+    numbers = [*asked.columns, *(name.rpartition(":")[0] or name for name in asked.pareto)]
+    made = verb(store, shell_of(store), where=where, columns=numbers, retired=retired)
     talk(made.notes, made.stale)
     if form:
         _export(made, asked, form, output)
@@ -112,6 +117,9 @@ def _export(made: Report, asked: Asked, form: str, output: Path | None) -> None:
         from sweep.leaderboard.cost import cost
 
         print_json(asdict(cost(made.attempts)))
+        return
+    if form == "json" and asked.importance:
+        print_json(asdict(views.importance_of(made)))
         return
     data = exports.export(views.table(made, asked), form)
     if output:

@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sweep.errors import UsageError, nearest
 
@@ -75,8 +75,10 @@ def flags(params: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def _environment() -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True)
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True
+    )
     environment.globals = {"range": environment.globals["range"]}
     environment.filters["flags"] = flags
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)

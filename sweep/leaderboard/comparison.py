@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +60,7 @@ def compare(a: Board, b: Board) -> Comparison:
                 "b": second,
                 "difference": second - first,
                 "shared_seeds": len(shared),
-                "elapsed_ratio": _ratio(other.entry.verdict.elapsed_s, one.entry.verdict.elapsed_s),
+                "elapsed_ratio": _elapsed(other, shared or after) / _elapsed(one, shared or before),
             }
         )
     columns = [*(f"param {name}" for name in names), "a", "b", "difference", "shared_seeds", "elapsed_ratio"]
@@ -88,5 +89,8 @@ def _all_scores(one: Configuration, board: Board) -> dict[int, float]:
     return {seed: score for seed, score in known if score is not None}
 
 
-def _ratio(b: float | None, a: float | None) -> float:
-    return b / a if a and b is not None else float("nan")
+def _elapsed(one: Configuration, seeds: Collection[int]) -> float:
+    """Return the mean elapsed time of these seeds' trials; NaN where it is not known."""
+    known = [entry.verdict.elapsed_s for entry in one.entries if entry.trial.seed in seeds]
+    times = [value for value in known if value]
+    return float(np.mean(times)) if times else float("nan")

@@ -42,7 +42,12 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
     UsageError
         There is no such column.
     """
+    if not names:
+        raise UsageError("--by names nothing", "--by learning_rate, or crossed: --by learning_rate,optimizer")
     require(table, names)
+    for name in names:
+        if name in ("elapsed_s", "peak_memory_mib"):
+            raise UsageError(f"--by {name} is what is summed up", "name a parameter")
     metric, fewer = metric_column(objective), objective.goal == "minimize"
     shown = {name: f"param.{name}" if name in SUMS else name for name in names}
     keys = [table[name].map(repr) for name in names]  # lists are cells, and 1 and "1" are two values
@@ -106,9 +111,10 @@ def directions(wanted: Sequence[str], objective: Objective) -> dict[str, bool]:
         elif text.strip() in COSTS:
             told[text.strip()] = True
         else:
+            plain = name or text.strip()
             raise UsageError(
                 f"--pareto cannot know whether more or less of {text.strip()!r} is better",
-                f"write {text.strip()}:max or {text.strip()}:min",
+                f"write {plain}:max or {plain}:min",
             )
     if not 2 <= len(told) <= 3:
         raise UsageError(f"--pareto takes two or three measures, not {len(told)}", "--pareto segMeasure,elapsed_s")
@@ -124,6 +130,9 @@ def pareto(table: pd.DataFrame, told: Mapping[str, bool]) -> pd.DataFrame:
         Measure → whether less is better.
     """
     require(table, [*told])
+    for name in told:
+        if table[name].dtype.kind not in "iuf":
+            raise UsageError(f"--pareto names {name!r}, which is no number", "name measures: segMeasure,elapsed_s")
     whole = table.dropna(subset=[*told])
     values = np.column_stack([whole[name].to_numpy(float) * (1 if fewer else -1) for name, fewer in told.items()])
     order = np.lexsort(values.T[::-1])  # who is beaten is beaten by one that comes before

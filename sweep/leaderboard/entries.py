@@ -14,6 +14,9 @@ from sweep.verdict import finite, metric_of
 #: Of one result, so many numbers become columns; a program may write a number for each of its weights.
 MOST_NUMBERS = 200
 
+#: A larger number is no measure: variances would overflow.
+LARGEST = 1e150
+
 #: So deep is looked for numbers in a result.
 DEEPEST = 4
 
@@ -35,14 +38,14 @@ class Entry:
 
 
 def number(value: Any) -> float | None:
-    """Take a value as a measure: None unless it is a finite number.
+    """Take a value as a measure: None unless it is a finite number whose square is one, too.
 
-    >>> number(3), number(True), number("0.9"), number(float("nan")), number(10**400)
-    (3.0, None, None, None, None)
+    >>> number(3), number(True), number("0.9"), number(float("nan")), number(10**400), number(1e200)
+    (3.0, None, None, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not finite(value):
         return None
-    return float(value)
+    return float(value) if abs(value) <= LARGEST else None
 
 
 def score_of(entry: Entry, objective: Objective) -> float | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
 from sweep.errors import UsageError
 from sweep.grid.expressions import Expression, ExpressionError
-from sweep.leaderboard.entries import Entry
-from sweep.leaderboard.frames import columns_of, leaderboard
+from sweep.leaderboard.entries import Entry, measure
+from sweep.leaderboard.frames import OWN, columns_of, leaderboard
 from sweep.leaderboard.ranking import Board
+
+#: Results in which is looked for a name.
+LOOKED_AT = 1000
 
 
 def where(board: Board, text: str) -> list[Entry]:
@@ -20,15 +24,16 @@ def where(board: Board, text: str) -> list[Entry]:
     ----------
     board : Board
     text : str
-        In the grid's language of expressions, of the parameters, of all columns of the leaderboard, and of
-        ``params``, where a name is no word.
+        In the grid's language of expressions, of the parameters, of all columns of the leaderboard, of the numbers
+        in the results, and of ``params``, where a name is no word.
 
     Raises
     ------
     UsageError
         It does not parse, names what is not there, or fails on the values it meets.
     """
-    table = leaderboard(board)
+    more = _numbers(board, text)
+    table = leaderboard(board, more)
     columns = columns_of((one.entry for one in board.configurations), board.objective)
     own = [name for name, column in columns.items() if name == column]  # others are hidden behind params
     words = {name for name in map(str, table.columns) if name.isidentifier()} | {*own}
@@ -41,7 +46,9 @@ def where(board: Board, text: str) -> list[Entry]:
             if fits({**row, **given, "params": params}):
                 kept.append(one)
     except ExpressionError as error:
-        raise UsageError(f"--where: {error}", error.hint) from None
+        raise UsageError(
+            f"--where: {error}", error.hint or "for instance: model == 'UNet' and elapsed_s < 600"
+        ) from None
     return [entry for one in kept for entry in one.entries]
 
 
@@ -55,3 +62,12 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in table.astype(object).to_dict("records")
     ]
+
+
+def _numbers(board: Board, text: str) -> list[str]:
+    """Name the words of an expression that are numbers in the results, and nothing else."""
+    entries = [one.entry for one in board.configurations if one.scores][:LOOKED_AT]
+    params = {name for entry in entries for name in entry.trial.params}
+    words = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text))
+    taken = {*OWN, board.objective.metric, *params}
+    return [name for name in words if name not in taken and any(measure(one, name) is not None for one in entries)]

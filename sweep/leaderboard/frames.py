@@ -28,7 +28,7 @@ MEASURES = (
 REPLICATED = ("sd", "ci_low", "ci_high", "like_first", "scores", "asked", "confirmed")
 
 #: The leaderboard's own columns. A parameter so called is shown as ``param.NAME``, a metric as ``result.NAME``.
-OWN = ("rank", "trial", "replicate", "attempt", "seed", "confirms", "test", *REPLICATED, *MEASURES)
+OWN = ("rank", "trial", "interval", "replicate", "attempt", "seed", "confirms", "test", *REPLICATED, *MEASURES)
 
 
 def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
@@ -70,8 +70,7 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
         rows.append(row)
     columns = ["rank", "trial", *names.values(), metric, *(REPLICATED if board.replicated else ())]
     columns += [*(["test"] if has_test else []), *more, *MEASURES]
-    table = pd.DataFrame(rows, columns=columns)
-    return _typed(table, [metric, *more])
+    return _framed(rows, columns, [metric, *more], [*names.values()])
 
 
 def trials(entries: Iterable[Entry], objective: Objective) -> pd.DataFrame:
@@ -88,7 +87,7 @@ def trials(entries: Iterable[Entry], objective: Objective) -> pd.DataFrame:
         for one in known
     ]
     columns = ["trial", *names.values(), "replicate", "seed", "confirms", metric, *MEASURES]
-    return _typed(pd.DataFrame(rows, columns=columns), [metric])
+    return _framed(rows, columns, [metric], [*names.values()])
 
 
 def results(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -110,8 +109,12 @@ def columns_of(entries: Iterable[Entry], objective: Objective) -> dict[str, str]
     return {name: f"param.{name}" if name in taken else name for entry in entries for name in entry.trial.params}
 
 
-def _typed(table: pd.DataFrame, floats: Iterable[str]) -> pd.DataFrame:
-    """Give every column one type, that of an empty or a half-failed sweep too."""
+def _framed(
+    rows: list[dict[str, Any]], columns: list[str], floats: Iterable[str], params: Iterable[str]
+) -> pd.DataFrame:
+    """Give every column one type, that of an empty or a half-failed sweep too; no parameter's value changes."""
+    given = {name: _column([row.get(name) for row in rows]) for name in params}
+    table = pd.DataFrame({name: given.get(name, [row.get(name) for row in rows]) for name in columns})
     numeric = [*floats, "sd", "ci_low", "ci_high", "test", "elapsed_s", "cpu_s", "cpu_percent", "peak_memory_mib",
                "memory_percent"]  # fmt: skip
     types: dict[str, Any] = dict.fromkeys(numeric, "float64") | dict.fromkeys(("rank", "scores", "asked"), "Int64")
@@ -124,6 +127,17 @@ def _typed(table: pd.DataFrame, floats: Iterable[str]) -> pd.DataFrame:
     }
     types |= {"seed": "int64"}
     return table.astype({name: kind for name, kind in types.items() if name in table.columns})
+
+
+def _column(values: list[Any]) -> Any:
+    """Make a parameter's column: whole numbers beside nothing stay whole, different types what they are."""
+    types = {type(value) for value in values if value is not None}
+    whole = types == {int} and all(value is None or abs(value) < 2**63 for value in values)
+    if whole and None in values:
+        return pd.array(values, dtype="Int64")
+    if whole or types in ({float}, {str}, {bool}):
+        return values if None not in values or types != {bool} else pd.Series(values, dtype=object)
+    return pd.Series(values, dtype=object)
 
 
 def _of_trial(entry: Entry) -> dict[str, Any]:

@@ -27,6 +27,9 @@ FEWEST = 8
 #: A forest that explains less of configurations it has not seen (R²) is not to be relied on.
 GOOD_R2 = 0.5
 
+#: Parameters whose order agrees so far (correlation of ranks) are one.
+TOGETHER = 0.98
+
 #: Pairs are looked for among so many parameters, the most important; values and rows beyond these are sampled.
 PAIRED, MOST_VALUES, MOST_ROWS = 6, 12, 256
 
@@ -96,7 +99,8 @@ def _coded(values: Sequence[Any]) -> Floats:
     """Code a parameter for the trees: numbers by their order, all else by the order of first appearance."""
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if numeric:
-        return np.unique(np.array(values, float), return_inverse=True)[1].astype(float)
+        order = {value: float(place) for place, value in enumerate(sorted({*values}))}
+        return np.array([order[value] for value in values])
     texts = [json.dumps(value, sort_keys=True) for value in values]
     places = {text: float(place) for place, text in enumerate(dict.fromkeys(texts))}
     return np.array([places[text] for text in texts])
@@ -189,7 +193,10 @@ def _warnings(x: Floats, names: Sequence[str], r2: float, count: int) -> list[st
     for a, b in itertools.combinations(range(len(names)), 2):
         levels = len(np.unique(x[:, a])), len(np.unique(x[:, b]))
         seen = len(np.unique(x[:, [a, b]], axis=0))
-        if seen == max(levels):
+        if max(levels) > count / 2:  # values that hardly recur, as in a random search: only their order can tell
+            if abs(np.corrcoef(x[:, a], x[:, b])[0, 1]) > TOGETHER:
+                found.append(f"{names[a]} and {names[b]} rise together: which of the two mattered cannot be told")
+        elif seen == max(levels):
             found.append(f"{names[a]} and {names[b]} vary together: which of the two mattered cannot be told")
         elif seen < levels[0] * levels[1] / 2:
             found.append(

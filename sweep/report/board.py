@@ -26,7 +26,7 @@ NAMED = 8
 
 def leaderboard(report: Report, top: int, only: Sequence[str] = ()) -> RenderableType:
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
-    view, gone = shown(report.frame, report.column, top, only).fitting(console().width)
+    view, gone = shown(report.frame, report.column, top, only).fitting(console().width, only)
     lines: list[RenderableType] = [Text(heading(report), "bold"), GAP, frame(view), GAP, *_beside(view, gone)]
     lines.append(Text(footer(report, top)))
     if report.best:
@@ -59,11 +59,14 @@ def winner(report: Report) -> Iterator[str]:
     best = report.best
     assert best
     digits = decimals_of(report.frame)
-    params = ", ".join(f"{name}={words.cell(value)}" for name, value in best.entry.trial.params.items())
+    params = ", ".join(
+        f"{name}={words.shortened(words.cell(value), 60)}" for name, value in best.entry.trial.params.items()
+    )
     several = f" (mean of {len(best.replicates)} {runs(report)})" if len(best.replicates) > 1 else ""
     score = words.score(best.score, digits)
     tied = f"; as good: trial {_some(best.ties)}" if best.ties else ""
-    yield f"best: trial {best.entry.trial.number}, {report.objective.metric} {score}{several}: {params}{tied}"
+    what = f"{score}{several}{': ' if params else ''}{params}{tied}"
+    yield f"best: trial {best.entry.trial.number}, {report.objective.metric} {what}"
     if best.fall is not None and math.isfinite(best.low):
         yield expectation(report)
     if best.same:
@@ -89,11 +92,9 @@ def expectation(report: Report) -> str:
     assert best.fall is not None
     digits = decimals_of(report.frame)
     expected = best.score + (best.fall if less(report) else -best.fall)
-    return (
-        f"expected of a new seed: {words.score(expected, digits)}, 95 % interval "
-        f"{words.interval(best.low, best.high, digits)} "
-        f"(the best of {best.compared:,} is about {words.score(best.fall, digits)} too good)"
-    )
+    interval = words.interval(best.low, best.high, digits)
+    why = f" (the best of {best.compared:,} is about {best.fall:.{digits}f} too good)" if best.compared > 1 else ""
+    return f"expected of a new seed: {words.score(expected, digits)}, 95 % interval {interval}{why}"
 
 
 def _some(numbers: Sequence[int]) -> str:
@@ -109,10 +110,10 @@ def frame(view: Shown) -> Table:
     return table
 
 
-def some_table(title: str, made: Any, digits: int, top: int | None = None) -> RenderableType:
+def some_table(title: str, made: Any, digits: int, top: int | None = None, metric: str = "") -> RenderableType:
     """Show another table than the leaderboard: by value, undominated, trial by trial."""
     part = made if top is None else made.head(top)
-    view, gone = plain(part, digits).fitting(console().width)
+    view, gone = plain(part, digits, metric).fitting(console().width)
     return Group(Text(title, "bold"), GAP, frame(view), GAP, *_beside(view, gone))
 
 
@@ -248,13 +249,15 @@ def compare(a: str, b: str, made: Comparison, objective: Objective, top: int) ->
         Text(f"{min(top, rows)} of {words.count(rows, 'configuration')} that both have"),
     ]
     if rows > 1:
-        sure = made.low > 0 or made.high < 0
-        lines.append(
-            Text(
-                f"b is on average {words.score(abs(made.mean))} {'higher' if made.mean > 0 else 'lower'} "
-                f"(95 % interval {words.interval(made.low, made.high)})"
-                f"{'' if sure else ': no difference can be told'}"
-            )
-        )
+        lines.append(Text(_difference(made, objective)))
     lines.append(Text(f"only in {a}: {made.only_a}; only in {b}: {made.only_b}"))
     return Group(*lines)
+
+
+def _difference(made: Comparison, objective: Objective) -> str:
+    """Say how the second sweep compares with the first."""
+    interval = f"(95 % interval of the difference {words.interval(made.low, made.high)})"
+    if not made.mean or made.low <= 0 <= made.high:
+        return f"on average no difference can be told {interval}"
+    better = "better" if (made.mean > 0) is (objective.goal == "maximize") else "worse"
+    return f"b is on average {words.score(abs(made.mean))} {better} {interval}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,11 @@ from sweep.verbs.report import Report, less
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Axes beyond which parallel coordinates and effects are no longer read, values beyond which a colour is none.
+#: Axes beyond which parallel coordinates and effects are no longer read, and values on one.
 MOST_PARAMETERS, MOST_VALUES = 12, 40
+
+#: Spans that a parameter of more values is cut into.
+SPANS = 10
 
 #: Values that are spelled out beneath a small figure.
 MOST_TICKS = 6
@@ -31,10 +37,11 @@ def figures(report: Report, mattered: Importance) -> list[Figure]:
     ranked += [name for name in names if name not in ranked]
     made: list[Figure | None] = []
     if len(scored) > 1 and names:
+        few = grouped(scored, ranked)
         made += [
             _importance(mattered),
-            _effects(report, scored, ranked[:MOST_PARAMETERS]),
-            _heat_map(report, scored, ranked),
+            _effects(report, few, ranked[:MOST_PARAMETERS]),
+            _heat_map(report, few, ranked),
             _parallel(report, scored, ranked[:MOST_PARAMETERS]),
         ]
     if len(scored):
@@ -111,12 +118,38 @@ def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figu
     return Figure("effects", alt, content(made, layout))
 
 
+def grouped(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Put values together where there are too many to be read: numbers into spans, the rarer texts into one."""
+    import pandas as pd
+
+    made = table.copy()
+    for name in names:
+        kept: list[Any]
+        values = table[name].tolist()
+        if len({repr(value) for value in values}) <= MOST_VALUES:
+            continue
+        if _numeric(values):
+            ordered = sorted({*values})
+            edges = [ordered[round(place * (len(ordered) - 1) / SPANS)] for place in range(SPANS + 1)]
+            spans = [*itertools.pairwise(edges)]
+            kept = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
+        else:
+            common = {key for key, _ in Counter(map(repr, values)).most_common(MOST_VALUES - 1)}
+            kept = [value if repr(value) in common else "all others" for value in values]
+        made[name] = pd.Series(kept, index=table.index, dtype=object)
+    return made
+
+
+def _numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort a table of effects by its values, in the first column: numbers by size, all else as text."""
+    """Sort a table of effects by its values, in the first column: numbers and spans by size, all else as text."""
     values = table.iloc[:, 0].tolist()
-    numeric = all(isinstance(value, int | float) for value in values)
-    order = sorted(range(len(values)), key=lambda place: values[place] if numeric else str(values[place]))
-    return table.iloc[order[:MOST_VALUES]]
+    sized = _numeric(values) or all(isinstance(value, tuple) for value in values)
+    order = sorted(range(len(values)), key=lambda place: values[place] if sized else str(values[place]))
+    return table.iloc[order]
 
 
 def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
@@ -176,8 +209,8 @@ def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Fig
             {
                 "label": text(name),
                 "values": [places.get(_key(value), -1) for value in values],
-                "tickvals": [*range(len(levels))],
-                "ticktext": [text(value, 12) for value in levels],
+                "tickvals": [*range(len(levels))][:: -(-len(levels) // MOST_VALUES)],
+                "ticktext": [text(value, 12) for value in levels][:: -(-len(levels) // MOST_VALUES)],
             }
         )
     scores = _rounded(scored[report.column])

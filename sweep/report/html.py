@@ -18,7 +18,7 @@ from sweep.render import environment
 from sweep.report import board, words
 from sweep.report.curves import curves
 from sweep.report.figure import Figure
-from sweep.report.figures import figures, varying
+from sweep.report.figures import figures, grouped, in_order, varying
 from sweep.report.table import Shown, decimals_of, or_none, plain, shown
 from sweep.report.views import importance_of
 from sweep.shell import Shell
@@ -57,7 +57,9 @@ def write_pages(
         made = report(store, shell, where=where, retired=retired, whole=True)
         left = made.left if interval_s else 0
         text = page(store, made, again_s=interval_s if left else None)
-        yield Page(store.write("report.html", text), made.notes, made.stale)
+        # A part of the sweep does not take the place of the whole.
+        name = "report-where.html" if where else "report.html"
+        yield Page(store.write(name, text), made.notes, made.stale)
         if not left or interval_s is None:
             return
         time.sleep(interval_s)
@@ -119,12 +121,10 @@ def _inline(picture: Any) -> dict[str, str]:
 
 def _effects(made: Report) -> list[tuple[str, Shown]]:
     from sweep.leaderboard import effects
-    from sweep.report.figures import in_order
 
-    digits = decimals_of(made.frame)
-    return [
-        (name, plain(in_order(effects.by(made.frame, [name], made.objective)), digits)) for name in varying(made)
-    ]
+    digits, names = decimals_of(made.frame), varying(made)
+    few = grouped(made.frame, names)
+    return [(name, plain(in_order(effects.by(few, [name], made.objective)), digits)) for name in names]
 
 
 def _cost(spent: Cost) -> dict[str, Any]:

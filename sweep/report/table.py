@@ -59,17 +59,19 @@ class Shown:
     fixed: dict[str, str] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
 
-    def fitting(self, width: int) -> tuple[Shown, list[str]]:
-        """Leave columns out until the table fits, the least important first; which ones, by their heads."""
-        room = width - sum(
-            size for name, size in zip(self.names, self.widths, strict=True) if name not in _OPTIONAL
-        )
-        kept: set[str] = {name for name in self.names if name not in _OPTIONAL}
-        for name in reversed(_OPTIONAL):
-            size = self.widths[self.names.index(name)] if name in self.names else width + 1
-            if size <= room:
+    def fitting(self, width: int, asked: Sequence[str] = ()) -> tuple[Shown, list[str]]:
+        """Leave columns out until the table fits, the least important first; which ones, by their heads.
+
+        None of those that were asked for by name.
+        """
+        optional = [name for name in _OPTIONAL if name not in asked]
+        sizes = dict(zip(self.names, self.widths, strict=True))
+        kept = {name for name in self.names if name not in optional}
+        room = width - sum(sizes[name] for name in kept)
+        for name in reversed(optional):
+            if name in sizes and sizes[name] <= room:
                 kept.add(name)
-                room -= size
+                room -= sizes[name]
         gone = [head for head, name in zip(self.heads, self.names, strict=True) if name not in kept]
         return self._only(kept)._cut(width), gone
 
@@ -154,17 +156,17 @@ def _column(
         return "runs", [f"{n}/{asked}{' confirmed' if yes else ''}" for n, asked, yes in rows]
     if name in (metric, "test"):
         return name, [words.score(or_none(value), decimals) for value in part[name].tolist()]
-    head, spell = _SPELLED.get(name, (name, words.cell))
+    head, spell = _SPELLED.get(name, (name, words.cell if name in _params(frame, metric) else words.brief))
     return head, [spell(or_none(value)) for value in part[name].tolist()]
 
 
-def plain(frame: pd.DataFrame, decimals: int = DECIMALS) -> Shown:
+def plain(frame: pd.DataFrame, decimals: int = DECIMALS, metric: str = "") -> Shown:
     """Spell any other table, scores with so many digits."""
-    scores = ("best", "mean", "ci_low", "ci_high", "a", "b", "difference")
+    scores = ("best", "mean", "ci_low", "ci_high", "a", "b", "difference", metric)
     heads, spelled, names = [], [], list(map(str, frame.columns))
     for name in names:
         head, spell = _SPELLED.get(name, (name, words.cell))
-        if name in scores:
+        if name in scores and frame[name].dtype.kind == "f":
             head, spell = name, lambda value: words.score(value, decimals)
         heads.append(head)
         spelled.append([spell(or_none(value)) for value in frame[name].tolist()])

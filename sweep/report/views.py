@@ -97,7 +97,8 @@ def terminal(report: Report, asked: Asked) -> RenderableType:
         parts.append(board.undominated(title, effects.pareto(report.frame, told), report, asked.top))
     if asked.trials:
         rows = frames.trials(report.entries, report.objective).drop(columns=["id", "reason", "confirms"])
-        parts.append(board.some_table(f"{report.name}: trial by trial", rows, digits, asked.top))
+        title = f"{report.name}: trial by trial"
+        parts.append(board.some_table(title, rows, digits, asked.top, report.column))
     if asked.importance:
         parts.append(board.importance(importance_of(report)))
     if asked.cost:

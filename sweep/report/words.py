@@ -79,14 +79,25 @@ def decimals(error: float) -> int:
 def cell(value: Any) -> str:
     """Spell a parameter's value.
 
-    >>> cell(0.00005), cell(True), cell(None), cell("adam")
-    ('5e-05', 'true', '–', 'adam')
+    >>> cell(0.00005), cell(True), cell(None), cell("adam"), cell(0.12345671), cell((0.5, 1.0))
+    ('5e-05', 'true', '–', 'adam', '0.12345671', '0.5 – 1')
     """
     if isinstance(value, bool):
         return str(value).lower()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):  # from, to
+        return " – ".join(map(cell, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def brief(value: Any) -> str:
+    """Spell a measure that is not known better: six digits.
+
+    >>> brief(0.123456789), brief(7), brief(None)
+    ('0.123457', '7', '–')
+    """
+    return f"{value:g}" if isinstance(value, float) and math.isfinite(value) else cell(value)
 
 
 def count(number: int, noun: str) -> str:

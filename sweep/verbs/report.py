@@ -137,7 +137,7 @@ def report(
         frame=frames.leaderboard(board, _known_numbers(known, columns, objective.metric)),
         entries=known,
         attempts=collect.attempts(store, snapshot),
-        counts={state.value: n for state in State if (n := len(snapshot.of(state)))},
+        counts=_counts(snapshot, known if where else None),
         column=frames.metric_column(objective),
         retired=len(snapshot.seen) - len(snapshot.active),
         snapshot=snapshot,
@@ -151,6 +151,12 @@ def report(
         except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
             made.notes += (str(error),)
     return made
+
+
+def _counts(snapshot: Snapshot, chosen: Sequence[Entry] | None) -> dict[str, int]:
+    """Count the grid's trials by state; of some only, these."""
+    states = [one.verdict.state for one in (snapshot.active if chosen is None else chosen)]
+    return {state.value: n for state in State if (n := states.count(state))}
 
 
 def _known_numbers(known: Sequence[Entry], columns: Sequence[str], metric: str) -> list[str]:
@@ -173,11 +179,16 @@ def _doubts(made: Report) -> list[str]:
     ended, confirming = under_way(made.snapshot)
     if ended < confirming:
         found.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
+    failed = sum(one.confirms and one.verdict.state is State.FAILED for one in made.entries)
+    if failed:
+        found.append(f"{failed} of {confirming} confirming trials failed: `sweep retry --errors` tries them again")
     if best is None:
         return found
+    if best.fall is None and confirming > ended:
+        return found  # what settles it is under way
     if best.fall is None:
         found.append(
-            f"one run each: by how much the best of {best.compared} scores is too high cannot be known; "
+            f"one run each: by how much the best of {best.compared:,} scores is too good cannot be known; "
             "`sweep confirm --top 5 --replicates 5` settles it"
         )
     elif best.configuration.deviation == 0:
@@ -185,8 +196,7 @@ def _doubts(made: Report) -> list[str]:
     if best.higher:
         some = "1 that was not confirmed" if best.higher == 1 else f"{best.higher:,} that were not confirmed"
         found.append(
-            f"{some} scored better, as chance will have it among many; "
-            f"`sweep confirm --top {best.reach}` puts them to the test, too"
+            f"{some} scored better, which nobody has put to the test: `sweep confirm --top {best.reach}` does"
         )
     return found
 

@@ -59,12 +59,17 @@ def test_a_row_a_configuration_and_failures_below(done: Sandbox) -> None:
 
 def test_where(done: Sandbox) -> None:
     assert [row["x"] for row in rows(done, "--where", "model == 'small' and elapsed_s < 350")] == [2, 1, 0]
+    assert len(rows(done, "--where", "f1 > 0.5")) == 5  # a number of the results
+    assert "(6 trials: 6 done)" in done.sweep("report", "a", "--where", "model == 'small' and x < 3").out
+    assert "wrote" in done.sweep("report", "a", "--html", "--where", "x < 3").err
+    assert not (done.path / "results/a/report.html").exists()  # a part is not the whole
     assert rows(done, "--where", "segMeasure > 0.6 and params['x'] in [1, 2]")[0]["rank"] == 1
     for text, said in [
         ("model = 'UNet'", "does not parse"),
         ("modle == 'UNet'", "did you mean 'model'?"),
         ("model == 'VGG'", "fits none of 9 configurations"),
-        ("model > 3", "model > 3"),
+        ("model > 3", "for instance"),
+        ("params.clear() or 1", "params"),
     ]:
         ran = done.sweep("report", "a", "--where", text, code=2)
         assert said in ran.err
@@ -84,7 +89,8 @@ def test_by_pareto_columns(done: Sandbox) -> None:
     assert list(rows(done, "--columns", "segMeasure")[0]) == ["rank", "trial", "segMeasure"]
     front = rows(done, "--pareto", "segMeasure,elapsed_s")
     assert [(row["model"], row["x"]) for row in front] == [("UNet", 3), ("UNet", 2), ("UNet", 1), ("UNet", 0)]
-    assert len(rows(done, "--columns", "f1", "--pareto", "segMeasure,f1:max")) == 8
+    assert len(rows(done, "--pareto", "segMeasure,f1:max")) == 8
+    assert "7" in done.sweep("report", "a", "--columns", "test.deep.er").out
     shown = rows(done, "--columns", "x,test.deep.er")
     assert list(shown[0]) == ["rank", "trial", "segMeasure", "x", "test.deep.er"]
     assert shown[0]["test.deep.er"] == 7
@@ -98,6 +104,11 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         (["--columns", "segMeasur"], "did you mean 'segMeasure'?"),
         (["--pareto", "segMeasure"], "two or three measures"),
         (["--pareto", "segMeasure,f1"], "f1:max or f1:min"),
+        (["--pareto", "segMeasure:up,f1"], "segMeasure:max or segMeasure:min"),
+        (["--pareto", ","], "--pareto names nothing"),
+        (["--pareto", "model:max,elapsed_s"], "'model', which is no number"),
+        (["--by", ","], "--by names nothing"),
+        (["--by", "x", "--columns", "f1"], "--columns and --by"),
         (["--pareto", "segMeasure,nonsense:min"], "there is no column 'nonsense'"),
         (["--csv", "--html"], "cannot both"),
         (["--watch"], "--watch goes with --html"),
@@ -208,7 +219,7 @@ def test_compare(done: Sandbox) -> None:
     assert (made["only_a"], made["only_b"], round(made["mean"], 6)) == (4, 1, 0.1)
     assert made["rows"][0]["shared_seeds"] == 2
     told = done.sweep("compare", "a", "b").out
-    assert "b is on average 0.1000 higher" in told
+    assert "b is on average 0.1000 better" in told
     ended(done.path / "results", "c", [Ran({"y": 1}, {"loss": 1}, resources=Resources(60, 100, 1))], metric="loss")
     assert (
         "a is ranked by segMeasure (maximize), c by loss (maximize)" in done.sweep("compare", "a", "c", code=1).err

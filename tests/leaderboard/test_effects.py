@@ -58,7 +58,20 @@ def test_by_with_names_and_values_that_are_odd() -> None:
         leaderboard(rank(entries, Objective("score", "minimize"))), ["best"], Objective("score", "minimize")
     )
     assert fewer["best"].tolist() == [0.0, 0.1]
-    assert by(leaderboard(rank([], SCORE)), [], SCORE).empty
+    assert by(leaderboard(rank([], SCORE)), ["trial"], SCORE).empty
+    for names in ([], ["elapsed_s"], ["nothing"]):
+        with pytest.raises(UsageError):
+            by(table, names, SCORE)
+
+
+def test_values_of_parameters_stay_what_they_are() -> None:
+    """Seeds above 2^53 beside none are whole numbers, and different ones."""
+    values = [None, 2**60 + 1, 2**60 + 2, 2**70, True]
+    for some in (values[:3], values[:4], values):
+        table = leaderboard(rank([entry(n, n / 10, x=value) for n, value in enumerate(some)], SCORE))
+        found = [None if value is pd.NA else value for value in table.sort_values("trial")["x"].tolist()]
+        assert found == some
+        assert len(by(table, ["x"], SCORE)) == len(some)
 
 
 def test_where_sees_parameters_before_columns_and_missing_holds_for_nothing() -> None:

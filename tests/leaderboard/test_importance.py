@@ -69,7 +69,7 @@ def test_noise_alone_is_said_to_explain_nothing() -> None:
         ([{"x": n} for n in range(7)], [1.0] * 7, "too few"),
         ([{"x": n} for n in range(9)], [1.0] * 9, "all scores are equal"),
         ([{"x": 1}] * 9, [float(n) for n in range(9)], "no parameter varies"),
-        ([{"x": n, "y": 2 * n} for n in range(9)], [float(n) for n in range(9)], "x and y vary together"),
+        ([{"x": n, "y": 2 * n} for n in range(9)], [float(n) for n in range(9)], "x and y rise together"),
         (
             [{f"p{m}": (n >> m) & 1 for m in range(4)} for n in range(9)],
             [float(n) for n in range(9)],

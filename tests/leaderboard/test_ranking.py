@@ -172,3 +172,23 @@ def test_an_empty_frame_is_a_frame() -> None:
     assert best([], MAXIMIZE) is None
     for form in ("csv", "json", "markdown", "latex"):
         assert exported(table, form) is not None
+
+
+def test_scores_beyond_all_measure_are_none() -> None:
+    entries = [entry(10 * x + n, 1.7e308 if x else 0.5, replicate=n, x=x) for x in range(2) for n in range(3)]
+    made = best(entries, MAXIMIZE)
+    assert made
+    assert made.score == 0.5
+    assert frame([entry(0, 0.5, interval="a", mean="b")], MAXIMIZE)["param.interval"].tolist() == ["a"]
+
+
+def test_a_configuration_with_one_failed_run_can_win() -> None:
+    entries = [
+        entry(10 * x + n, 0.5 + 0.3 * x + n / 1000, replicate=n, confirms=n > 0, x=x)
+        for x in range(2)
+        for n in range(6)
+    ]
+    entries[-1] = entry(15, None, state=State.FAILED, replicate=5, confirms=True, x=1)
+    made = best(entries, MAXIMIZE)
+    assert made
+    assert (made.entry.trial.params, len(made.replicates), made.compared) == ({"x": 1}, 4, 2)

@@ -214,9 +214,10 @@ def test_hostile_names_and_values_stay_text(tmp_path: Path, paged: Paged, opened
         [Ran({"x": n}, None) for n in range(3)],
         [Ran({"x": n, "y": n % 3}, {"segMeasure": 0.5}) for n in range(12)],
         [Ran({}, {"segMeasure": 0.5})],
+        [Ran({"v": n / 7, "name": f"name {n}"}, {"segMeasure": n / 100}) for n in range(60)],
         [Ran({"x": [1, {"a": n}]}, {"segMeasure": n, "images": 7, "history": "none"}) for n in range(9)],
     ],
-    ids=["empty", "one", "all failed", "all equal", "no parameter", "lists"],
+    ids=["empty", "one", "all failed", "all equal", "no parameter", "many values", "lists"],
 )
 def test_odd_sweeps_have_a_page(tmp_path: Path, paged: Paged, opened: Open, ran: list[Ran]) -> None:
     look = opened(paged(ended(tmp_path, "odd", ran)))
@@ -275,3 +276,16 @@ def test_8192_trials_are_under_8_mb_and_all_can_be_found(tmp_path: Path, paged: 
     look.page.locator(".dt-paging button.last").click()
     assert look.cells(1)[-1] == "8192"
     assert look.page.get_by_role("button", name="Columns").is_visible()
+
+
+def test_of_many_values_none_is_left_out(tmp_path: Path, paged: Paged, opened: Open) -> None:
+    ran = [Ran({"v": n * n, "name": f"name {n % 55}"}, {"segMeasure": n / 100}) for n in range(80)]
+    look = opened(paged(ended(tmp_path, "many", ran)))
+    look.page.locator("summary").click()
+    tables = look.page.locator("details div table")
+    for place in (0, 1):
+        rows = tables.nth(place).locator("tbody tr").all_inner_texts()
+        assert len(rows) <= 40
+        assert sum(int(row.split("\t")[1]) for row in rows) == 80
+    assert tables.nth(0).locator("tbody tr").last.inner_text().startswith("5041 – 6241")
+    assert sorted(look.figure("parallel")[0]["dimensions"][0]["values"]) == [*range(80)]
