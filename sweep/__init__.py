@@ -20,7 +20,7 @@ def load(path: str | Path) -> Loaded:
     Parameters
     ----------
     path : str or Path
-        The sweep's folder, ``results/small-unet``.
+        The sweep's folder, ``results/small-unet``, or its name.
 
     Returns
     -------

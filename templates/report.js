@@ -129,7 +129,7 @@ const tabled = async (data, onPick) => {
   }));
   const made = new DataTable(table, {
     data: rows, columns, deferRender: true, pageLength: 25, lengthMenu: [10, 25, 100, 1000], order: [],
-    autoWidth: false, columnControl: ["order", ["search"]], ordering: { indicators: false, handler: true },
+    autoWidth: false, columnControl: [["search"]], ordering: { indicators: false, handler: true },
     layout: { topStart: { buttons: [{ extend: "colvis", text: "Columns" }] }, topEnd: "search", bottomStart: "info", bottomEnd: "paging" },
     language: { search: "Filter: ", info: "_START_ to _END_ of _TOTAL_" },
   });

@@ -89,11 +89,12 @@ def extremes(name: str, drawing: Drawing, truth: Labels, found: Labels) -> Drawi
         return None
     scores = object_scores(truth, found)
     order = np.argsort(scores, kind="stable")
-    worst, best = order[:SHOWN], order[::-1][: min(SHOWN, len(order) - min(SHOWN, len(order) // 2))]
+    half = -(-len(order) // 2)
+    worst, best = order[: min(SHOWN, half)], order[::-1][: min(SHOWN, len(order) - half)]
     rows = [_row(drawing.indices, truth, ids[some]) for some in (worst, best)]
     gap = np.full((4, rows[0].shape[1]), _index("gap"), np.uint8)
     told = [", ".join(f"{scores[place]:.2f}" for place in some) for some in (worst, best)]
-    caption = f"{name}: above the worst objects (Jaccard index {told[0]}), below the best ({told[1]})"
+    caption = f"{name}: first row, the worst objects (Jaccard index {told[0]}); second, the best ({told[1]})"
     return Drawing(np.vstack([rows[0], gap, rows[1]]), caption)
 
 

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from sweep.verbs.report import Report
 
 
+#: What a file's name says of its form.
+SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".tex": "latex", ".parquet": "parquet"}
+
+
 @app.command()
 def report(
     sweep: Sweep = None,
     top: Annotated[int | None, typer.Option(min=1, help="So many rows; 10 on the terminal, else all.")] = None,
     where: Annotated[str, typer.Option(help="Only configurations that fit: \"model == 'UNet'\".")] = "",
-    columns: Annotated[list[str] | None, typer.Option(help="Show these, and any number of the results.")] = None,
-    by: Annotated[list[str] | None, typer.Option(help="Sum up by a parameter; by several crossed: a,b.")] = None,
-    pareto: Annotated[str, typer.Option(help="What nothing beats: segMeasure,elapsed_s,f1:max.")] = "",
+    columns: Annotated[list[str] | None, typer.Option(help="Only these; any number of the results, too.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="A table by a parameter's values; crossed: a,b.")] = None,
+    pareto: Annotated[str, typer.Option(help="What nothing beats in all of: segMeasure,elapsed_s.")] = "",
     importance: Annotated[bool, typer.Option("--importance", help="What mattered.")] = False,
     cost: Annotated[bool, typer.Option("--cost", help="What it cost, and what was wasted.")] = False,
     trials: Annotated[bool, typer.Option("--trials", help="A row a trial, not a configuration.")] = False,
@@ -48,7 +52,7 @@ def report(
     from sweep.report.views import Asked
 
     asked_forms = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex, "parquet": parquet}
-    form = _one_of(asked_forms)
+    form = _one_of(asked_forms) or (SUFFIXES.get(output.suffix, "") if output else "")
     asked = Asked(
         top, _split(columns), [_split([one]) for one in by or ()], _split([pareto]), importance, cost, trials
     )

@@ -149,12 +149,15 @@ def retry(
 def confirm(
     sweep: Sweep = None,
     top: Annotated[int, typer.Option(min=1, help="So many of the best configurations.")] = 5,
-    replicates: Annotated[int, typer.Option(min=1, help="So many further runs of each, with fresh seeds.")] = 5,
+    replicates: Annotated[int, typer.Option(min=1, help="So many confirming runs of each, with fresh seeds.")] = 5,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Run the best configurations again, with seeds that had no part in choosing them; then these decide."""
+    """Run the best configurations again, with seeds that had no part in choosing them; then these decide.
+
+    Submits at once; safe to repeat: a configuration that has so many confirming runs gets no more.
+    """
     from sweep.verbs.confirm import confirm as verb
 
     store = store_of(sweep)

@@ -46,9 +46,7 @@ def where(board: Board, text: str) -> list[Entry]:
             if fits({**row, **given, "params": params}):
                 kept.append(one)
     except ExpressionError as error:
-        raise UsageError(
-            f"--where: {error}", error.hint or "for instance: model == 'UNet' and elapsed_s < 600"
-        ) from None
+        raise UsageError(f"--where: {error}", _hint(board, text, error.hint)) from None
     return [entry for one in kept for entry in one.entries]
 
 
@@ -71,3 +69,15 @@ def _numbers(board: Board, text: str) -> list[str]:
     words = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text))
     taken = {*OWN, board.objective.metric, *params}
     return [name for name in words if name not in taken and any(measure(one, name) is not None for one in entries)]
+
+
+def _hint(board: Board, text: str, hint: str) -> str:
+    """Say what was probably meant."""
+    if re.search(r"(?<![=!<>])=(?!=)", text):
+        return "write == to compare"
+    values = {value for one in board.configurations for value in one.entry.trial.params.values()
+              if isinstance(value, str)}  # fmt: skip
+    bare = [word for word in re.findall(r"(?<!['\"\w])[A-Za-z_]\w*(?!['\"\w])", text) if word in values]
+    if bare:
+        return f"put texts in quotes: '{bare[0]}'"
+    return hint or "for instance: model == 'UNet' and elapsed_s < 600"

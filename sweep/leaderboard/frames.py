@@ -199,7 +199,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _all(values: list[str]) -> str:
-    return ", ".join(dict.fromkeys(values))
+    return ", ".join(dict.fromkeys(filter(None, values)))
 
 
 def _tally(values: list[str]) -> str:

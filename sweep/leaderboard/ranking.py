@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class Configuration:
         return float(np.mean(scores)) if scores else math.nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Best:
     """The best configuration, and how far it is to be trusted.
 
@@ -127,6 +128,15 @@ class Best:
     def entry(self) -> Entry:
         """The trial that stands for it."""
         return self.configuration.entry
+
+    def __repr__(self) -> str:
+        """Say the score and the parameters: a notebook shows it."""
+        return f"<best: {self.score:.6g} with {self.parameters}>"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its parameters."""
+        return self.entry.trial.params
 
     @property
     def score(self) -> float:

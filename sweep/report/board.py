@@ -62,7 +62,8 @@ def winner(report: Report) -> Iterator[str]:
     params = ", ".join(
         f"{name}={words.shortened(words.cell(value), 60)}" for name, value in best.entry.trial.params.items()
     )
-    several = f" (mean of {len(best.replicates)} {runs(report)})" if len(best.replicates) > 1 else ""
+    own = words.score(best.configuration.scores[best.entry.trial.replicate], digits)
+    several = f" (mean of {len(best.replicates)} {runs(report)}; {own} itself)" if len(best.replicates) > 1 else ""
     score = words.score(best.score, digits)
     tied = f"; as good: trial {_some(best.ties)}" if best.ties else ""
     what = f"{score}{several}{': ' if params else ''}{params}{tied}"
@@ -93,8 +94,9 @@ def expectation(report: Report) -> str:
     digits = decimals_of(report.frame)
     expected = best.score + (best.fall if less(report) else -best.fall)
     interval = words.interval(best.low, best.high, digits)
-    why = f" (the best of {best.compared:,} is about {best.fall:.{digits}f} too good)" if best.compared > 1 else ""
-    return f"expected of a new seed: {words.score(expected, digits)}, 95 % interval {interval}{why}"
+    many = f"{best.compared:,} confirmed ones" if best.configuration.confirmed else f"{best.compared:,}"
+    why = f" (the best of {many} is about {best.fall:.{digits}f} too good)" if best.compared > 1 else ""
+    return f"expected over new seeds: {words.score(expected, digits)}, 95 % interval of that mean {interval}{why}"
 
 
 def _some(numbers: Sequence[int]) -> str:
@@ -137,11 +139,11 @@ def best(config: dict[str, Any], report: Report) -> RenderableType:
     table = table_of(["parameter", "value"], [False, False])
     for name, value in config["parameters"].items():
         table.add_row(Text(name), Text(words.cell(value)))
-    score = words.score(config["score"], decimals_of(report.frame))
+    first, *rest = winner(report)
     return Group(
-        Text(f"{config['sweep']}: trial {config['trial']}, {config['metric']} {score}", "bold"),
+        Text(f"{config['sweep']}: {first.partition(': ')[2].partition(': ')[0]}", "bold"),
         table,
-        *(Text(line) for line in [*winner(report)][1:]),
+        *(Text(line) for line in rest),
         *(Text(f"note: {doubt}") for doubt in report.doubts),
         Text("to repeat it:"),
     )
@@ -177,8 +179,8 @@ def cost(made: Cost) -> RenderableType:
     lines += [Text(line) for one in made.requests for line in requests(one)]
     lines.append(
         Text(
-            f"held and not used: {hours(made.unused_memory_gib_h)} GiB-hours of memory, "
-            f"{hours(made.unused_walltime_core_h)} core-hours of walltime, which made the queue longer"
+            f"asked for and not used: {hours(made.unused_memory_gib_h)} GiB-hours of memory, "
+            f"{hours(made.unused_walltime_core_h)} core-hours of walltime"
         )
     )
     if made.unknown:
@@ -214,11 +216,11 @@ def requests(one: Request) -> Iterator[str]:
 
 def confirm(report: ConfirmReport) -> RenderableType:
     """Show what is run again."""
-    would = "would be " if report.dry_run else ""
+    would = "would have " if report.dry_run else ""
     each = "each with fresh seeds, the same for all"
     lines: list[RenderableType] = [
         Text(
-            f"{words.count(len(report.configurations), 'configuration')} {would}confirmed by "
+            f"{words.count(len(report.configurations), 'configuration')} {would}to be confirmed by "
             f"{words.count(report.replicates, 'run')}, {each}",
             "bold",
         )
@@ -228,7 +230,10 @@ def confirm(report: ConfirmReport) -> RenderableType:
         params = ", ".join(f"{name}={words.cell(value)}" for name, value in one["parameters"].items())
         new = _range(one["trials"]) or f"none: it has {one['had']}"
         table.add_row(str(one["trial"]), words.score(one["score"]), new, Text(words.shortened(params, 80)))
-    lines += [table, Text(f"{words.count(len(report.trials), 'trial')} {would}planned")]
+    lines += [
+        table,
+        Text(f"{words.count(len(report.trials), 'trial')} {'would be ' if report.dry_run else ''}planned"),
+    ]
     if report.unfinished:
         lines.append(Text(f"note: {report.unfinished} trials have not ended; the best may still change"))
     return Group(*lines)
@@ -246,7 +251,7 @@ def compare(a: str, b: str, made: Comparison, objective: Objective, top: int) ->
     rows = len(made.table)
     lines = [
         some_table(f"{objective.metric}: {a} (a) and {b} (b)", made.table, 4, top),
-        Text(f"{min(top, rows)} of {words.count(rows, 'configuration')} that both have"),
+        Text(f"{min(top, rows)} of {words.count(rows, 'configuration')} in both, over all runs with shared seeds"),
     ]
     if rows > 1:
         lines.append(Text(_difference(made, objective)))

@@ -16,7 +16,7 @@ BESIDE = ("loss", "val_loss")
 
 
 def curves(configuration: Configuration, objective: Objective) -> dict[str, list[dict[str, Any]]]:
-    """Take a configuration's learning curves.
+    """Take a configuration's learning curves: of the runs that count, the one that stands for it first.
 
     Returns
     -------
@@ -25,7 +25,8 @@ def curves(configuration: Configuration, objective: Objective) -> dict[str, list
     """
     metric = objective.metric.rpartition(".")[2]
     found: dict[str, list[dict[str, Any]]] = {}
-    for entry in configuration.entries:
+    counted = [one for one in configuration.entries if one.trial.replicate in configuration.scores]
+    for entry in counted or configuration.entries:
         epochs = history(entry.result)
         stride = max(1, -(-len(epochs) // MOST_POINTS))
         places = [

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: Columns that nobody prints.
+INWARD = ("reason", "id", "witness", "asked", "confirmed")
+
+
 def export(frame: pd.DataFrame, form: str) -> str | bytes:
     """Write a table.
 
@@ -21,7 +25,7 @@ def export(frame: pd.DataFrame, form: str) -> str | bytes:
     ----------
     form : str
         ``csv``, ``json`` (a list of objects; missing is null) and ``parquet`` have all columns and digits;
-        ``markdown`` and ``latex`` are for people: six digits, no reasons.
+        ``markdown`` and ``latex`` are for people: six digits, no ids and reasons.
 
     Raises
     ------
@@ -34,7 +38,7 @@ def export(frame: pd.DataFrame, form: str) -> str | bytes:
         return json.dumps(rows(frame), indent=1, ensure_ascii=False) + "\n"
     if form == "parquet":
         return _parquet(frame)
-    spelled = frame.drop(columns=["reason"], errors="ignore").map(_spelled)
+    spelled = frame.drop(columns=[name for name in INWARD if name in frame.columns]).map(_spelled)
     if form == "markdown":
         return spelled.map(_in_one_cell).to_markdown(index=False, disable_numparse=True) + "\n"
     table = spelled.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)

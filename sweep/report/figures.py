@@ -112,8 +112,8 @@ def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figu
         made.update_xaxes(
             tickvals=x[some], ticktext=spelled[some], tickangle=0, range=[-0.4, len(x) - 0.6], **where
         )
-    layout = {"height": 120 + 230 * rows, "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom",
-              "yref": "container"}}  # fmt: skip
+    made.update_yaxes(title_text=text(report.objective.metric), col=1)
+    layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
     alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
     return Figure("effects", alt, content(made, layout))
 
@@ -215,7 +215,9 @@ def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Fig
         )
     scores = _rounded(scored[report.column])
     dimensions.append({"label": text(report.objective.metric), "values": scores})
-    line = {"color": scores, "colorscale": "Cividis", "reversescale": less(report), "showscale": True}
+    # From grey to vermilion: the best stand out on white and on black, for all kinds of colour vision.
+    scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
+    line = {"color": scores, "colorscale": scale, "reversescale": less(report), "showscale": True}
     made = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
     alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the figures"

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.leaderboard.cost import Cost, cost
+from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.ranking import Configuration
 from sweep.render import environment
 from sweep.report import board, words
 from sweep.report.curves import curves
@@ -77,7 +79,7 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
     table = shown(made.frame.head(MOST_ROWS), made.column, score_first=True)
     drawn = figures(made, mattered)
     planned = made.snapshot.ledger.planned or {}
-    ranked = [one.entries for one in made.board.configurations if one.scores]
+    ranked = [one for one in made.board.configurations if one.scores]
     return (
         environment()
         .get_template("report.html.j2")
@@ -102,8 +104,8 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
             cost=_cost(cost(made.attempts)),
             failures=failures(store, made.snapshot)[:20],
             pictures=[
-                {"trial": number, "pictures": [_inline(one) for one in some]}
-                for number, some in pictures(store, ranked, PICTURED).items()
+                {"of": _pictured(ranked, number), "pictures": [_inline(one) for one in some]}
+                for number, some in pictures(store, [_counted_first(one) for one in ranked], PICTURED).items()
             ],
             data=packed(_data(made, table, drawn)),
             plotly=plotly_js(),
@@ -111,6 +113,17 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
             datatables_css=_itables("dt_bundle.css"),
         )
     )
+
+
+def _counted_first(one: Configuration) -> list[Entry]:
+    return sorted(one.entries, key=lambda entry: entry.trial.replicate not in one.scores)
+
+
+def _pictured(ranked: Sequence[Configuration], number: int) -> str:
+    """Say whose pictures they are."""
+    [one] = [one for one in ranked if any(entry.trial.number == number for entry in one.entries)]
+    params = ", ".join(f"{name}={words.cell(value)}" for name, value in one.entry.trial.params.items())
+    return f"Rank {one.rank}, trial {number}{': ' if params else ''}{words.shortened(params, 200)}"
 
 
 def _inline(picture: Any) -> dict[str, str]:

@@ -18,8 +18,8 @@ _SPELLED: dict[str, tuple[str, Spell]] = {
     "cpu_s": ("CPU", words.duration),
     "cpu_percent": ("CPU %", words.percent),
     "peak_memory_mib": ("peak memory", words.memory),
-    "memory_percent": ("of asked", words.percent),
-    "witness": ("by", lambda value: value or "–"),
+    "memory_percent": ("memory %", words.percent),
+    "witness": ("witness", lambda value: value or "–"),
     "configurations": ("configurations", words.cell),
 }
 _HIDDEN = ("id", "reason", "sd", "ci_low", "ci_high", "like_first", "asked", "confirmed")

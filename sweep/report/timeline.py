@@ -28,7 +28,8 @@ def timeline(report: Report) -> Figure | None:
     going = np.isinf(ended).any()
     first, last = float(known.min()), max(float(known.max()), report.snapshot.at if going else 0.0)
     at = np.linspace(first, max(last, first + 1.0), LOOKS)
-    hours = [round(float(value), 4) for value in (at - first) / 3600]
+    unit, size_s = ("hours", 3600) if last - first > 2 * 3600 else ("minutes", 60)
+    since = [round(float(value), 4) for value in (at - first) / size_s]
 
     def over(lows: Any, highs: Any, weights: Any) -> list[float]:
         """Sum the weights of the spans that are open at each moment."""
@@ -45,16 +46,16 @@ def timeline(report: Report) -> Figure | None:
         ("queued", over(sent, began, ones), COLOURS[1]),
     )
     for name, counts, colour in layers:
-        made.add_trace(go.Scatter(x=hours, y=counts, name=name, stackgroup="one", mode="lines",
+        made.add_trace(go.Scatter(x=since, y=counts, name=name, stackgroup="one", mode="lines",
                                   line={"width": 0.5, "color": colour, "shape": "hv"}), 1, 1)  # fmt: skip
-    for row, (held, used, unit) in ((2, (3, 4, "CPUs")), (3, (5, 6, "GiB"))):
-        for place, name, colour in ((held, f"{unit} held", COLOURS[6]), (used, f"{unit} used", COLOURS[5])):
+    for row, held, used in ((2, 3, 4), (3, 5, 6)):
+        for place, name, colour in ((held, "held", COLOURS[6]), (used, "used", COLOURS[5])):
             weights = np.array([one[place] for one in spans])
-            made.add_trace(go.Scatter(x=hours, y=over(began, ended, weights), name=name, mode="lines",
+            made.add_trace(go.Scatter(x=since, y=over(began, ended, weights), name=name, mode="lines",
                                       line={"color": colour, "shape": "hv"}), row, 1)  # fmt: skip
-    made.update_xaxes(title_text="hours since the first submission", row=3, col=1)
+    made.update_xaxes(title_text=f"{unit} since the first submission", row=3, col=1)
     most = max(layers[1][1], default=0.0)
-    alt = f"{len(spans)} trials in {(last - first) / 3600:.1f} hours, at most {most:.0f} at once"
+    alt = f"{len(spans)} trials in {(last - first) / size_s:.1f} {unit}, at most {most:.0f} at once"
     layout = {"height": 620, "legend": {"orientation": "h", "y": -0.12}}
     return Figure("timeline", alt, content(made, layout))
 

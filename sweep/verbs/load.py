@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sweep.leaderboard.ranking import Best
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A sweep as frames.
 
@@ -41,12 +41,18 @@ class Loaded:
     leaderboard: pd.DataFrame
     best: Best | None
 
+    def __repr__(self) -> str:
+        """Name what is there: a notebook shows it."""
+        return (
+            f"<sweep {self.name}: {len(self.trials)} trials, {len(self.leaderboard)} configurations; {self.best}>"
+        )
+
 
 def load(path: Path) -> Loaded:
     """Load a sweep by its folder. The scheduler is not asked if it ever was; only the journal is written."""
     from sweep.leaderboard import frames
 
-    store = find(path.parent, str(path))
+    store = find(path.parent, str(path)) if path.is_dir() else find(Path("results"), str(path))
     made = report(store, Shell(store.log), write=False, recent_s=math.inf)
     return Loaded(
         store.name,

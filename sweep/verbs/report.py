@@ -191,6 +191,8 @@ def _doubts(made: Report) -> list[str]:
             f"one run each: by how much the best of {best.compared:,} scores is too good cannot be known; "
             "`sweep confirm --top 5 --replicates 5` settles it"
         )
+    elif len(best.configuration.scores) == 2:
+        found.append("two runs make a wide interval, or one that is narrow by chance: five tell more")
     elif best.configuration.deviation == 0:
         found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
     if best.higher:

@@ -142,4 +142,5 @@ def test_a_notebook_loads_it(sandbox: Sandbox, toy: Toy) -> None:
     assert loaded.results.index.tolist() == [0, 1, 2, 3, 4, 5]
     assert loaded.leaderboard["x"].tolist() == [3, 2, 1]
     assert loaded.best
-    assert loaded.best.entry.trial.params == {"x": 3}
+    assert loaded.best.parameters == {"x": 3}
+    assert len(repr(loaded)) < 200

@@ -65,7 +65,8 @@ def test_where(done: Sandbox) -> None:
     assert not (done.path / "results/a/report.html").exists()  # a part is not the whole
     assert rows(done, "--where", "segMeasure > 0.6 and params['x'] in [1, 2]")[0]["rank"] == 1
     for text, said in [
-        ("model = 'UNet'", "does not parse"),
+        ("model = 'UNet'", "write == to compare"),
+        ("model == UNet", "put texts in quotes: 'UNet'"),
         ("modle == 'UNet'", "did you mean 'model'?"),
         ("model == 'VGG'", "fits none of 9 configurations"),
         ("model > 3", "for instance"),
@@ -116,7 +117,7 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         (["--html", "--by", "x"], "--html and --by"),
         (["--html", "--top", "3"], "--html and --top"),
         (["--csv", "--by", "x", "--trials"], "--by and --trials"),
-        (["--output", "x.csv"], "--output needs a form"),
+        (["--output", "x.txt"], "--output needs a form"),
         (["--csv", "--output", "no/such/folder.csv"], "cannot write"),
         (["--csv", "--by", "x", "--by", "model"], "ask for one at a time"),
         (["--csv", "--cost"], "--cost is no table"),
@@ -132,7 +133,7 @@ def test_what_cannot_be_is_said(done: Sandbox, words: list[str], said: str) -> N
 def test_forms_and_files(done: Sandbox) -> None:
     table = pd.read_csv(io.StringIO(done.sweep("report", "a", "--csv").out))
     assert table["segMeasure"].iloc[0] == pytest.approx(0.8005)
-    done.sweep("report", "a", "--parquet", "--output", "a.parquet")
+    done.sweep("report", "a", "--output", "a.parquet")
     read = pd.read_parquet(done.path / "a.parquet")
     assert read["x"].tolist() == table["x"].tolist()
     done.sweep("report", "a", "--by", "model", "--latex", "-o", "by.tex")

@@ -116,8 +116,8 @@ def test_parameters_that_do_not_vary_are_named_once() -> None:
         "CPU",
         "CPU %",
         "peak memory",
-        "of asked",
-        "by",
+        "memory %",
+        "witness",
         "state",
     ]
     assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "512 %", "–", "done"]

@@ -61,8 +61,8 @@ def test_it_opens_without_an_error_or_a_request_and_says_who_won(page: Path, ope
     look.clean()
     winner = look.page.locator(".winner").inner_text()
     assert "is the best: segMeasure 0.7" in winner
-    assert "(mean of 3 replicates)" in winner
-    assert "Expected of a new seed" in winner
+    assert "(mean of 3 replicates" in winner
+    assert "Expected over new seeds" in winner
     assert "cannot be told from it" in winner
     assert "On the test images" in winner
     assert "python -m trainer" in winner
@@ -251,7 +251,9 @@ def test_pictures_that_results_name_are_in_the_page(tmp_path: Path, paged: Paged
     ran = [Ran({"x": n}, {"segMeasure": n / 10, "images": images}) for n in range(8)]
     look = opened(paged(ended(tmp_path, "pictured", ran, leave=leave)))
     look.clean()
-    assert look.page.locator("#pictures ~ h3").all_inner_texts() == [f"Trial {n}" for n in (7, 6, 5, 4, 3)]
+    assert look.page.locator("#pictures ~ h3").all_inner_texts() == [
+        f"Rank {n}, trial {8 - n}: x={8 - n}" for n in range(1, 6)
+    ]
     pictures = look.page.locator(".pictures img")
     assert pictures.count() == 10
     assert pictures.nth(1).get_attribute("alt") == "<i>the worst</i> objects"

@@ -55,8 +55,8 @@ def test_the_worst_and_the_best_objects_are_enlarged(scene: tuple[np.ndarray, np
     made = extremes("a.png", drawing, scene[1], scene[2])
     assert made
     assert made.indices.shape == (2 * SIDE * TIMES + 4, SHOWN * SIDE * TIMES + (SHOWN - 1) * 4)
-    assert "worst objects (Jaccard index 0.00, 0.00, 1.00)" in made.caption
-    assert "below the best (1.00, 0.00)" in made.caption
+    assert "worst objects (Jaccard index 0.00, 0.00)" in made.caption
+    assert "second, the best (1.00)" in made.caption
     assert extremes("a.png", drawing, np.zeros((100, 120), np.uint16), scene[2]) is None
 
 
