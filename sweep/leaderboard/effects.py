@@ -74,6 +74,19 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
     return made.sort_values("mean", ascending=fewer, na_position="last", kind="stable").reset_index(drop=True)
 
 
+def balanced(table: pd.DataFrame, names: Sequence[str], params: Sequence[str], metric: str) -> bool:
+    """Say whether each value has a score with the very same values of the other parameters.
+
+    Where exclusions or failures took some away, a table by value compares other things as well.
+    """
+    scored = table.dropna(subset=[metric])
+    others = [name for name in params if name not in names]
+    groups: dict[str, list[str]] = {}
+    for row in scored[[*names, *others]].itertuples(index=False):
+        groups.setdefault(repr(row[: len(names)]), []).append(repr(row[len(names) :]))
+    return len({tuple(sorted(group)) for group in groups.values()}) <= 1
+
+
 def require(table: pd.DataFrame, names: Sequence[str]) -> None:
     """See that a table has these columns.
 

@@ -20,6 +20,11 @@ from sweep.report.terminal import GAP, console, table_of
 from sweep.verbs.confirm import ConfirmReport
 from sweep.verbs.report import Report, less
 
+#: Beside a table by value that compares more than the values.
+UNBALANCED = Text(
+    "note: not every value has a score with the same values of the other parameters: they differ in these, too"
+)
+
 #: Of those that tie, so many are named.
 NAMED = 8
 

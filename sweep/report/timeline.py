@@ -51,7 +51,7 @@ def timeline(report: Report) -> Figure | None:
     for row, held, used in ((2, 3, 4), (3, 5, 6)):
         for place, name, colour in ((held, "held", COLOURS[6]), (used, "used", COLOURS[5])):
             weights = np.array([one[place] for one in spans])
-            made.add_trace(go.Scatter(x=since, y=over(began, ended, weights), name=name, mode="lines",
+            made.add_trace(go.Scatter(x=since, y=over(began, ended, weights), name=name, mode="lines", showlegend=row == 2,
                                       line={"color": colour, "shape": "hv"}), row, 1)  # fmt: skip
     made.update_xaxes(title_text=f"{unit} since the first submission", row=3, col=1)
     most = max(layers[1][1], default=0.0)

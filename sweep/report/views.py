@@ -86,9 +86,12 @@ def terminal(report: Report, asked: Asked) -> RenderableType:
     from sweep.leaderboard.cost import cost
 
     digits, parts = decimals_of(report.frame), []
+    params = [*frames.columns_of(report.entries, report.objective).values()]
     for names in asked.by:
         title = f"{report.objective.metric} by {', '.join(names)}"
         parts.append(board.some_table(title, effects.by(report.frame, names, report.objective), digits, asked.top))
+        if not effects.balanced(report.frame, names, params, report.column):
+            parts.append(board.UNBALANCED)
     if asked.pareto:
         told = effects.directions(asked.pareto, report.objective)
         title = "beaten by none in " + ", ".join(

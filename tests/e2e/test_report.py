@@ -86,6 +86,11 @@ def test_by_pareto_columns(done: Sandbox) -> None:
     assert by[0]["mean"] == pytest.approx(0.6505)
     assert by[0]["ci_high"] - by[0]["mean"] == pytest.approx(3.182446 * 0.1290994 / 2, rel=1e-4)
     assert len(rows(done, "--by", "model,x")) == 9
+    assert "note: not every value" not in done.sweep("report", "a", "--by", "model").out
+    assert (
+        "note: not every value"
+        in done.sweep("report", "a", "--by", "model", "--where", "x > 1 or lr > 1 or model == 'UNet'").out
+    )
     assert "segMeasure by x" in done.sweep("report", "a", "--by", "model", "--by", "x").out
     assert list(rows(done, "--columns", "segMeasure")[0]) == ["rank", "trial", "segMeasure"]
     front = rows(done, "--pareto", "segMeasure,elapsed_s")
