@@ -51,8 +51,10 @@ def timeline(report: Report) -> Figure | None:
     for row, held, used in ((2, 3, 4), (3, 5, 6)):
         for place, name, colour in ((held, "held", COLOURS[6]), (used, "used", COLOURS[5])):
             weights = np.array([one[place] for one in spans])
-            made.add_trace(go.Scatter(x=since, y=over(began, ended, weights), name=name, mode="lines", showlegend=row == 2,
-                                      line={"color": colour, "shape": "hv"}), row, 1)  # fmt: skip
+            trace = go.Scatter(
+                x=since, y=over(began, ended, weights), name=name, mode="lines", showlegend=row == 2
+            )
+            made.add_trace(trace.update(line={"color": colour, "shape": "hv"}), row, 1)
     made.update_xaxes(title_text=f"{unit} since the first submission", row=3, col=1)
     most = max(layers[1][1], default=0.0)
     alt = f"{len(spans)} trials in {(last - first) / size_s:.1f} {unit}, at most {most:.0f} at once"
