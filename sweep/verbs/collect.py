@@ -30,7 +30,6 @@ def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: 
     from sweep.leaderboard.entries import Entry
 
     whole = whole and len(chosen) <= MOST_WHOLE
-
     confirming, file = snapshot.ledger.counting, snapshot.settings.objective.file
     made = []
     for one in chosen:
