@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sweep.model import State
+from sweep.model import State, Verdict
 from sweep.store import Store
 from sweep.verbs.observe import Seen, Snapshot
 
@@ -51,12 +51,12 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
     earlier = [
         Attempted(replace(planned[number].resources, **raised), verdict)
         for number, verdict, raised in snapshot.ledger.earlier
-        if number in planned
+        if number in planned and not _never_began(verdict)
     ]
-    ran = [one for one in snapshot.seen if one.verdict.state.final and not _never_began(one)]
+    ran = [one for one in snapshot.seen if one.verdict.state.final and not _never_began(one.verdict)]
     return [*earlier, *(Attempted(one.trial.resources, one.verdict) for one in ran)]
 
 
-def _never_began(one: Seen) -> bool:
-    """Whether nothing of a trial ran: it was cancelled while it waited."""
-    return one.verdict.state is State.CANCELLED and not one.verdict.elapsed_s
+def _never_began(verdict: Verdict) -> bool:
+    """Whether nothing ran: it was cancelled while it waited."""
+    return verdict.state is State.CANCELLED and not verdict.elapsed_s
