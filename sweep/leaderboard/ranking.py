@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweep.leaderboard import statistics
-from sweep.leaderboard.entries import Entry, key_of, score_of, test_of
+from sweep.leaderboard.entries import Entry, key_of, on_test, score_of
 from sweep.model import Objective
 
 #: So many intervals are bootstrapped, where there are replicates enough: those that are looked at.
@@ -85,7 +85,7 @@ class Configuration:
 
     def test(self, objective: Objective) -> float:
         """Return the mean score on images that no choice has seen; NaN where there is none."""
-        known = [test_of(one, objective) for one in self.entries if one.trial.replicate in self.scores]
+        known = [on_test(one, objective) for one in self.entries if one.trial.replicate in self.scores]
         scores = [value for value in known if value is not None]
         return float(np.mean(scores)) if scores else math.nan
 
