@@ -20,7 +20,7 @@ lint: .venv/ready
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python of 3.11 or newer on PATH; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[trainer-cpu,dev]'
+	$(VENV_PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check -e '.[trainer-cpu,dev]'
 	@touch $@
 
 clean:

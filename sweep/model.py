@@ -22,7 +22,13 @@ __all__ = [
     "Trial",
     "Verdict",
     "Word",
+    "canonical",
 ]
+
+
+def canonical(value: Any) -> Any:
+    """Give equal numbers one form: 1 and 1.0 are equal, 1 and true are not."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from sweep.model import canonical
+
 #: More values than one parameter can use; a step of 1e-9 is a slip.
 MOST = 1_000_000
 
@@ -52,11 +54,6 @@ def values(axis: Any) -> list[Any]:
             raise ValueError(f"the value {value!r} is there twice; keep one")
         seen[key] = value
     return axis
-
-
-def canonical(value: Any) -> Any:
-    """Give equal numbers one form: 1 and 1.0 are equal, 1 and true are not."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _same(value: Any) -> str:

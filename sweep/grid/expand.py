@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 from sweep.errors import nearest
 from sweep.grid import units
-from sweep.grid.axes import canonical
 from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
 from sweep.grid.schema import Grid
 from sweep.grid.source import Path, Source
-from sweep.model import Resources
+from sweep.model import Resources, canonical
 
 #: More trials than anyone means without saying so.
 MOST_TRIALS = 1_000_000

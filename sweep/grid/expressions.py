@@ -206,6 +206,8 @@ def _unmask(word: str, kept: list[str]) -> str:
 
 def _pieces(source: str) -> list[tuple[str, bool]]:
     """Cut a text into (piece, is it an expression or statement)."""
+    if "{" not in source:
+        return [(source, False)]  # the lexer would make a carriage return a newline
     try:
         tokens = list(ENVIRONMENT.lex(source))
     except jinja2.TemplateSyntaxError as error:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.grid.axes import canonical
-from sweep.model import Objective, State, Trial, Verdict
+from sweep.model import Objective, State, Trial, Verdict, canonical
 from sweep.verdict import finite, metric_of
 
 #: Of one result, so many numbers become columns; a program may write a number for each of its weights.

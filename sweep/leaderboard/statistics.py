@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +71,8 @@ def interval(scores: ArrayLike, *, bootstrapped: bool = True) -> tuple[float, fl
 def student_half(values: Floats) -> float:
     """Give half the width of Student's interval."""
     n = len(values)
+    from scipy.special import stdtrit  # a tenth of a second, and sweeps without replicates need none
+
     return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * values.std(ddof=1) / np.sqrt(n))
 
 
@@ -107,6 +108,8 @@ def _p(mean: Floats, error: Floats, freedom: Floats) -> Floats:
     scale = np.maximum(np.abs(mean), 1e-300)
     still = error <= 1e-12 * scale  # differences that do not vary, but for rounding
     t = np.abs(mean) / np.where(still, 1.0, error)
+    from scipy.special import stdtr
+
     return np.asarray(np.where(still, (mean == 0).astype(float), 2 * stdtr(freedom, -t)), np.float64)
 
 

@@ -119,7 +119,6 @@ def report(
         The expression does not parse, or a column is nowhere in the results.
     """
     from sweep.leaderboard import frames
-    from sweep.leaderboard.filters import where as kept
     from sweep.leaderboard.ranking import rank
 
     snapshot = observe(store, shell, recent_s=recent_s)
@@ -127,6 +126,8 @@ def report(
     known = collect.entries(store, snapshot, snapshot.seen if retired else snapshot.active, whole=whole)
     board = rank(known, objective)
     if where:
+        from sweep.leaderboard.filters import where as kept
+
         total, known = len(board.configurations), kept(board, where)
         if not known and total:
             raise UsageError(f"--where {where!r} fits none of {total:,} configurations", "loosen it")
