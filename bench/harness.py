@@ -1,0 +1,212 @@
+"""What every benchmark here does alike: both sides in one run, alternately; medians, the ratio and its spread.
+
+::
+
+    sides = {"ours": lambda: run([...]), "floor": lambda: run([...])}
+    taken = alternately(sides, rounds=7)
+    write("plan", [row("8192 trials", taken, "ours", "floor", goal="≤ 2 ×", met=lambda r: r.ratio <= 2)])
+
+A side is called once a round, A B A B …, so that a machine that slows down slows both; each round gives one ratio,
+and their median is what is told. `write` leaves ``bench/measured/<name>.json``, with the machine and its load, and
+``python -m bench.table`` puts all of these into ``docs/performance.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "bench" / "measured"
+
+#: Where peers get venvs of their own; kept between runs.
+VENVS = Path(os.environ.get("SWEEP_BENCH_VENVS", "~/.cache/sweep-bench")).expanduser()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one run took: wall and CPU seconds, with its children's; the largest resident set of one process."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float = 0.0
+
+
+class Absent(Exception):
+    """A peer cannot be installed or run here; the message says why."""
+
+
+def run(argv: Sequence[str], *, allow: Sequence[int] = (0,), **how: Any) -> Taken:
+    """Run a program to its end, quietly; what it took. RuntimeError, with what it said, if it fails."""
+    how = {"stdout": subprocess.DEVNULL, **how}
+    began = time.perf_counter()
+    with subprocess.Popen([str(one) for one in argv], stderr=subprocess.PIPE, **how) as process:
+        assert process.stderr
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    taken = Taken(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    if process.returncode not in allow:
+        raise RuntimeError(f"{argv!r} ended with {process.returncode}: {said.decode(errors='replace')[-2000:]}")
+    return taken
+
+
+def timed(work: Callable[[], Any]) -> Taken:
+    """Call it here; what it took, its children's CPU time too."""
+    began, before = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    return Taken(time.perf_counter() - began, sum(after[:4]) - sum(before[:4]))
+
+
+def alternately(
+    sides: Mapping[str, Callable[[], Taken]], rounds: int, *, warm_up: bool = True
+) -> dict[str, list[Taken]]:
+    """Call each side once a round, in turn; after one round that is not counted, if `warm_up`."""
+    taken: dict[str, list[Taken]] = {name: [] for name in sides}
+    for number in range(-warm_up, rounds):
+        for name, side in sides.items():
+            one = side()
+            if number >= 0:
+                taken[name].append(one)
+            print(f"  {name:32} {one.wall_s:9.3f} s wall {one.cpu_s:9.3f} s CPU", file=sys.stderr, flush=True)
+    return taken
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes
+    ----------
+    ours, other : float
+        Medians, in `unit`; `other` is the floor's or the peer's, named by `beside`. None: there is none.
+    ratio, ratio_low, ratio_high : float
+        Of the rounds' ratios, the median, the least and the most.
+    met : bool or None
+        Whether the goal is; None where there is no goal.
+    note : str
+        What a reader has to know: what the limit is where the goal is missed.
+    """
+
+    what: str
+    beside: str
+    ours: float | None
+    other: float | None
+    unit: str
+    goal: str = ""
+    met: bool | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    rounds: int = 0
+    note: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def row(
+    what: str,
+    taken: Mapping[str, Sequence[Taken]],
+    ours: str,
+    beside: str = "",
+    *,
+    measure: str = "wall_s",
+    goal: str = "",
+    met: Callable[[Row], bool] | None = None,
+    note: str = "",
+    each: int = 1,
+) -> Row:
+    """Make a line of what `alternately` gave.
+
+    Parameters
+    ----------
+    measure : {'wall_s', 'cpu_s', 'peak_mib'}
+    met : callable, optional
+        Judges the row by the goal.
+    each : int
+        Divide by so many: trials, jobs.
+    """
+    mine = [getattr(one, measure) / each for one in taken[ours]]
+    theirs = [getattr(one, measure) / each for one in taken[beside]] if beside else []
+    ratios = [a / b for a, b in zip(mine, theirs, strict=True) if b] if theirs else []
+    made = Row(
+        what,
+        beside,
+        statistics.median(mine),
+        statistics.median(theirs) if theirs else None,
+        {"wall_s": "s", "cpu_s": "s of CPU", "peak_mib": "MiB"}[measure],
+        goal,
+        ratio=statistics.median(ratios) if ratios else None,
+        ratio_low=min(ratios) if ratios else None,
+        ratio_high=max(ratios) if ratios else None,
+        rounds=len(mine),
+        note=note,
+    )
+    return Row(**{**asdict(made), "met": met(made) if met else None})
+
+
+def missing(what: str, beside: str, why: str) -> Row:
+    """Make the line of a peer that could not be had."""
+    return Row(what, beside, None, None, "", note=why)
+
+
+def write(name: str, rows: Sequence[Row], **more: Any) -> Path:
+    """Leave the rows as JSON, with the machine and its load, and print them."""
+    MEASURED.mkdir(exist_ok=True)
+    path = MEASURED / f"{name}.json"
+    made = {"bench": name, "machine": machine(), **more, "rows": [asdict(one) for one in rows]}
+    path.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for one in rows:
+        ratio = f"{one.ratio:.2f} ×" if one.ratio is not None else ""
+        ours, other = (f"{v:.4g}" if v is not None else "–" for v in (one.ours, one.other))
+        print(f"{one.what:50} {ours:>9} {one.beside:>24} {other:>9} {one.unit:10} {ratio:>8} {one.goal} {one.met}")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine, and how busy it is."""
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load": [round(one, 2) for one in os.getloadavg()],
+        "at": time.strftime("%Y-%m-%d %H:%M"),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def venv(name: str, *packages: str) -> Path:
+    """Make a peer's own venv, once; its python. Absent, with what pip said, if that fails."""
+    python = VENVS / name / "bin" / "python"
+    mark = VENVS / name / "ready"
+    if not mark.exists():
+        made = subprocess.run([sys.executable, "-m", "venv", str(VENVS / name)], capture_output=True, text=True)
+        if made.returncode == 0:
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+            made = subprocess.run(pip, capture_output=True, text=True)
+        if made.returncode:
+            raise Absent(f"{name} cannot be installed: {made.stderr.strip().splitlines()[-1][:200]}")
+        mark.write_text("\n".join(packages))
+    return python
