@@ -74,7 +74,9 @@ class Ledger:
 
     def asks(self, trial: Trial) -> Resources:
         """Return what a trial asks for: more than the grid gives it, where a retry has raised that."""
-        raised = self.raised.get(trial.number, {})
+        raised = self.raised.get(trial.number)
+        if not raised:
+            return trial.resources
         more = {name: max(value, getattr(trial.resources, name)) for name, value in raised.items()}
         return replace(trial.resources, **more)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import json
 import os
 import socket
@@ -25,21 +26,30 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from sweep import node
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
 from sweep.ledger import Ledger, add_up
-from sweep.model import Attempt, Job, Resources, Trial
+from sweep.model import Attempt, Job, Trial
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+T = TypeVar("T")
 
 #: How long a command waits for another one that is changing the same sweep.
 LOCK_PATIENCE_S = 60.0
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
+
+#: Lines that are appended are written by so many: a million trials are 600 MB, and need not be in memory at once.
+LINES_AT_ONCE = 4096
+
+_TRIALS = msgspec.json.Decoder(Trial)
 
 
 def whoami() -> str:
@@ -117,6 +127,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._at = str(path)
         self.name = path.name
         self.patience_s = LOCK_PATIENCE_S
         self.say: Callable[[str], None] = lambda _line: None
@@ -148,36 +159,44 @@ class Store:
         except OSError as error:
             raise NoSuch(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
 
-    def append(self, name: str, lines: Iterable[str]) -> None:
-        """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone."""
+    def append(self, name: str, lines: Iterable[bytes]) -> list[int]:
+        """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone.
+
+        Returns
+        -------
+        list of int
+            The offset of each line, in bytes.
+        """
         path = self.path / name
-        data = "".join(line + "\n" for line in lines).encode()
+        offsets = []
         with _storing(path), path.open("ab+") as out:
-            if out.tell():
+            end = out.tell()
+            if end:
                 out.seek(-1, os.SEEK_END)
                 if out.read(1) != b"\n":
-                    data = b"\n" + data
-            out.write(data)
+                    end += out.write(b"\n")
+            for some in _in_batches(lines, LINES_AT_ONCE):
+                for line in some:
+                    offsets.append(end)
+                    end += len(line) + 1
+                out.write(b"\n".join(some) + b"\n")
             out.flush()
             os.fsync(out.fileno())
+        return offsets
 
-    def _lines(self, name: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """Yield (offset, object) a line; None for one that does not parse."""
+    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, line) of each line that is not blank."""
         try:
-            data = (self.path / name).read_bytes()
+            with (self.path / name).open("rb") as lines:
+                offset = 0
+                for line in lines:
+                    if not line.isspace():
+                        yield offset, line
+                    offset += len(line)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StoreError(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
-        offset = 0
-        for line in data.split(b"\n"):
-            if line.strip():
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    value = None
-                yield offset, value if isinstance(value, dict) else None
-            offset += len(line) + 1
 
     # --- trials and journal -------------------------------------------------------------------------------
 
@@ -186,23 +205,39 @@ class Store:
         trials: dict[int, Trial] = {}
         offsets: dict[int, int] = {}
         torn = []
-        for offset, record in self._lines("trials.jsonl"):
-            if record is None:
-                torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
-                continue
-            trial = _trial(record)
+        for offset, line in self._lines("trials.jsonl"):
+            try:
+                trial = _TRIALS.decode(line)
+            except msgspec.DecodeError:
+                read = _trial(line)
+                if read is None:
+                    torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
+                    continue
+                trial = read
             trials[trial.number] = trial
             offsets[trial.number] = offset
         return Planned(trials, offsets, tuple(torn))
 
-    def add_trials(self, trials: Sequence[Trial]) -> None:
-        """Append trials, or newer lines of trials that are there."""
-        self.append("trials.jsonl", (json.dumps(asdict(trial)) for trial in trials))
+    def add_trials(self, trials: Sequence[Trial]) -> dict[int, int]:
+        """Append trials, or newer lines of trials that are there; the offset of each, by its number."""
+        offsets = self.append("trials.jsonl", map(_spelled, trials))
+        return {trial.number: offset for trial, offset in zip(trials, offsets, strict=True)}
+
+    def offsets_with(self, added: Sequence[Trial]) -> dict[int, int]:
+        """Append trials; where the newest line of every trial is, in bytes."""
+        before = {} if self.blank else self.trials().offsets
+        return before | self.add_trials(added)
+
+    @property
+    def blank(self) -> bool:
+        """Whether no plan has been written here yet."""
+        return not any((self.path / name).exists() for name in ("trials.jsonl", "journal.jsonl"))
 
     def ledger(self) -> tuple[Ledger, tuple[str, ...]]:
         """Add up the journal; with it, a line about each torn one."""
         events, torn = [], []
-        for offset, event in self._lines("journal.jsonl"):
+        for offset, line in self._lines("journal.jsonl"):
+            event = _object(line)
             if event is None:
                 torn.append(f"journal.jsonl: the line at byte {offset} is torn and was passed over")
             else:
@@ -211,7 +246,7 @@ class Store:
 
     def note(self, **event: Any) -> None:
         """Append an event to the journal, synced."""
-        self.append("journal.jsonl", [json.dumps({"at": time.time(), **event})])
+        self.append("journal.jsonl", [json.dumps({"at": time.time(), **event}).encode()])
 
     def log(self, line: str) -> None:
         """Append a line to sweep.log; a disk that is full does not stop what is logged."""
@@ -292,7 +327,10 @@ class Store:
 
     def trial_folder(self, trial: Trial) -> Path:
         """Where a trial's files are."""
-        return Path(node.trial_folder(str(self.path), trial.id))
+        return Path(self._folder(trial))
+
+    def _folder(self, trial: Trial) -> str:
+        return node.trial_folder(self._at, trial.id)
 
     def begun(self) -> set[str]:
         """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
@@ -307,8 +345,8 @@ class Store:
     def attempt(self, trial: Trial, number: int) -> Attempt | None:
         """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
         try:
-            record = json.loads((self.trial_folder(trial) / f"attempt-{number}.json").read_text())
-        except (OSError, ValueError):
+            record = _value(_bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
+        except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(record, dict):
             return None
@@ -332,11 +370,12 @@ class Store:
 
     def result(self, trial: Trial, file: str) -> tuple[Any, str]:
         """Read a trial's result: (value, problem); the problem is empty if it was read."""
-        path = self.trial_folder(trial) / file
         try:
-            if path.stat().st_size > MOST_RESULT_BYTES:
-                return None, f"{file} is {path.stat().st_size:,} bytes long"
-            return json.loads(path.read_text(encoding="utf-8")), ""
+            with open(f"{self._folder(trial)}/{file}", "rb") as result:  # noqa: PTH123 - as in _bytes_of
+                data = result.read(MOST_RESULT_BYTES + 1)
+            if len(data) > MOST_RESULT_BYTES:
+                return None, f"{file} is more than {MOST_RESULT_BYTES:,} bytes long"
+            return _value(data), ""
         except FileNotFoundError:
             return None, f"there is no {file}"
         except (ValueError, RecursionError) as error:
@@ -427,6 +466,12 @@ def _storing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    while some := list(itertools.islice(items, size)):
+        yield some
+
+
 def _encoded(text: str) -> bytes:
     """Encode as UTF-8: a path's undecodable bytes as they were, half characters of a result's spelled out."""
     try:
@@ -435,10 +480,42 @@ def _encoded(text: str) -> bytes:
         return text.encode("utf-8", "backslashreplace")
 
 
-def _trial(record: dict[str, Any]) -> Trial:
+def _spelled(trial: Trial) -> bytes:
     try:
-        return Trial(**{**record, "resources": Resources(**record["resources"]), "argv": tuple(record["argv"])})
-    except (TypeError, KeyError) as error:
+        return msgspec.json.encode(trial)
+    except UnicodeEncodeError:  # half a character in a value: JSON can spell it, UTF-8 cannot
+        return json.dumps(asdict(trial)).encode()
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - thousands of them: a Path each is a third of the time
+        return file.read()
+
+
+def _value(data: bytes) -> Any:
+    """Read JSON, and what only Python's own reader takes: NaN, half characters. ValueError, RecursionError."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = _value(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _trial(line: bytes) -> Trial | None:
+    """Read a line that is no trial at first sight; None if it is torn."""
+    record = _object(line)
+    if record is None:
+        return None
+    try:
+        return msgspec.convert(record, Trial)
+    except msgspec.ValidationError as error:
         raise StoreError(
             f"trials.jsonl holds a line that is no trial: {error}", "was it changed by hand?"
         ) from None

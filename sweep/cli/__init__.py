@@ -6,6 +6,7 @@ Heavy modules (pandas, pydantic, rich, ruamel) are imported by the commands that
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -19,6 +20,7 @@ __all__ = ["app", "begin", "decide", "look", "main", "send"]
 
 def main() -> None:
     """Run the command line; exit code 0, 1 (it failed) or 2 (what was asked cannot be)."""
+    gc.set_threshold(50_000, 20, 20)  # a command lives for a second, and makes no cycles worth looking for
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # half a character in a trial's result must not end a report
             stream.reconfigure(errors="backslashreplace")

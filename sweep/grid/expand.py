@@ -34,10 +34,14 @@ class Draft:
     argv: tuple[str, ...]
 
 
+#: Spells what is hashed. Not to be changed: it would make every trial of every sweep another one.
+_CONTENT = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def trial_id(params: Mapping[str, Any], replicate: int) -> str:
     """Hash a trial's content, 16 hex digits: at a million trials, two collide once in 10^7 plans."""
     same = {name: canonical(value) for name, value in params.items()}  # 1 and 1.0 are one value
-    content = json.dumps([same, replicate], sort_keys=True, separators=(",", ":"))
+    content = _CONTENT.encode([same, replicate])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -202,9 +206,12 @@ class _Filler:
             for name, text in grid.resources.model_dump().items()
         }
         self.parsed: dict[tuple[str, ...], Resources] = {}
+        self.seeds: dict[int, int] = {}
 
     def __call__(self, params: Params, replicate: int) -> Draft:
-        identity, seed = trial_id(params, replicate), trial_seed(self.grid.seed, replicate)
+        identity, seed = trial_id(params, replicate), self.seeds.get(replicate)
+        if seed is None:
+            seed = self.seeds[replicate] = trial_seed(self.grid.seed, replicate)
         context: Context = {
             **params,
             "params": params,
@@ -219,7 +226,7 @@ class _Filler:
 
     def _resources(self, context: Context) -> Resources:
         texts = tuple(
-            _placed(self.source, ("resources", name), amount, context) for name, amount in self.amounts.items()
+            [_placed(self.source, ("resources", name), amount, context) for name, amount in self.amounts.items()]
         )
         if texts not in self.parsed:
             spelled = dict(zip(self.amounts, texts, strict=True))

@@ -6,9 +6,11 @@ filled in afterwards, so that nothing in a value can become another argument, le
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +37,10 @@ class ExpressionError(UsageError):
     """An expression does not parse, names what is not there, or fails on the values it meets."""
 
 
+#: Spells what is no text; kept, as making an encoder takes longer than one value.
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
 def text(value: Any) -> str:
     """Spell a value as an argument: a text as it is, anything else as JSON spells it.
 
@@ -43,10 +49,12 @@ def text(value: Any) -> str:
     """
     if isinstance(value, str):
         return value
+    if type(value) is int:
+        return repr(value)
     if isinstance(value, jinja2.Undefined):
         return str(value)  # StrictUndefined raises here
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return _JSON.encode(value)
     except (TypeError, ValueError):
         raise ExpressionError(f"a {type(value).__name__} cannot become an argument") from None
 
@@ -64,7 +72,7 @@ def flags(params: Mapping[str, Any]) -> list[str]:
         raise ExpressionError(f"flags takes named values, not a {type(params).__name__}")
     out: list[str] = []
     for name, value in params.items():
-        option = "--" + name.replace("_", "-")
+        option = _option(name)
         if value is True:
             out.append(option)
         elif isinstance(value, list):
@@ -75,13 +83,18 @@ def flags(params: Mapping[str, Any]) -> list[str]:
     return out
 
 
+@functools.cache
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, finalize=text, keep_trailing_newline=True
     )
     environment.globals = {"range": environment.globals["range"]}
     environment.filters["flags"] = flags
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = _JSON.encode
     return environment
 
 
@@ -104,18 +117,61 @@ class Expression:
 
     def __init__(self, source: str, known: frozenset[str]) -> None:
         self.source = source
-        _check_names("{{ " + source + " }}", source, known)
+        names = _check_names("{{ " + source + " }}", source, known)
         try:
             self._evaluate = ENVIRONMENT.compile_expression(source, undefined_to_none=False)
         except jinja2.TemplateSyntaxError as error:
             raise ExpressionError(f"{source!r} does not parse: {error.message}", _SYNTAX_HINT) from None
+        # What nearly every grid's command says, and what cannot be remembered, as it is of all parameters.
+        evaluate = _flags_of if _ALL_FLAGS.fullmatch(source) else self._evaluated
+        self._remembered = _Remembered(names, evaluate)
 
     def __call__(self, context: Context) -> Any:
         """Evaluate it for one trial."""
+        return self._remembered(context)
+
+    def _evaluated(self, context: Context) -> Any:
         value = _guarded(self.source, lambda: self._evaluate(**context))
         if isinstance(value, jinja2.Undefined):
             _guarded(self.source, lambda: str(value))
         return value
+
+
+#: ``params | flags`` as an expression.
+_ALL_FLAGS = re.compile(r"\s*params\s*\|\s*flags\s*")
+
+
+def _flags_of(context: Context) -> list[str]:
+    return flags(context["params"])
+
+
+class _Remembered:
+    """Evaluates once for each combination of the values that an expression names, mostly one parameter of eight.
+
+    Expressions have no other input, so the answer is the same. A value is known by being the very same object:
+    1, 1.0 and true are equal, and spelled differently.
+    """
+
+    #: More combinations than are worth keeping.
+    MOST = 10_000
+
+    def __init__(self, names: frozenset[str], evaluate: Callable[[Context], Any]) -> None:
+        self.names = sorted(names)
+        self.evaluate = evaluate
+        self.useless = not names.isdisjoint(("params", "trial"))  # different for each trial
+        self.kept: dict[tuple[int, ...], tuple[list[Any], Any]] = {}
+
+    def __call__(self, context: Context) -> Any:
+        if self.useless:
+            return self.evaluate(context)
+        values = [context.get(name) for name in self.names]
+        key = tuple(map(id, values))
+        if key not in self.kept:
+            made = self.evaluate(context)
+            if len(self.kept) >= self.MOST:
+                return made
+            self.kept[key] = (values, made)  # with the values, lest another object takes the id of one
+        return self.kept[key][1]
 
 
 class Template:
@@ -123,11 +179,15 @@ class Template:
 
     def __init__(self, source: str, known: frozenset[str]) -> None:
         self.source = source
-        _check_names(source, source, known)
+        self._remembered = _Remembered(_check_names(source, source, known), self._filled)
         self._template = ENVIRONMENT.from_string(source)
 
     def __call__(self, context: Context) -> str:
         """Fill it in for one trial."""
+        filled: str = self._remembered(context)
+        return filled
+
+    def _filled(self, context: Context) -> str:
         filled: str = _guarded(self.source, lambda: self._template.render(context))
         return filled
 
@@ -157,10 +217,11 @@ class Command:
         tuple of str
             What the program receives as its argv.
         """
-        argv = tuple(filled for argument in self._arguments for filled in argument(context))
-        for filled in argv:
-            if "\0" in filled:
-                raise ExpressionError(f"the argument {filled!r} has a NUL byte, which no program can receive")
+        # A million trials have a hundred different arguments: one object each.
+        argv = tuple([sys.intern(filled) for argument in self._arguments for filled in argument(context)])
+        if "\0" in "".join(argv):
+            bad = next(filled for filled in argv if "\0" in filled)
+            raise ExpressionError(f"the argument {bad!r} has a NUL byte, which no program can receive")
         if not argv or not argv[0]:
             raise ExpressionError("the command's first word, the program, is filled in with nothing")
         return argv
@@ -225,7 +286,8 @@ def _pieces(source: str) -> list[tuple[str, bool]]:
 def _argument(piece: str, known: frozenset[str]) -> Callable[[Context], list[str]]:
     parts = _pieces(piece)
     if not any(is_expression for _, is_expression in parts):
-        return lambda context: [piece]  # noqa: ARG005 - the same whatever the trial
+        same = [piece]
+        return lambda context: same  # noqa: ARG005 - whatever the trial
     if len(parts) == 1 and piece.startswith("{{"):
         expression = Expression(_WHITESPACE_CONTROL.sub("", piece[2:-2]), known)
         return lambda context: _as_arguments(expression(context))
@@ -240,13 +302,15 @@ def _as_arguments(value: Any) -> list[str]:
 _SYNTAX_HINT = "expressions are Jinja's, such as {{ learning_rate }} or model == 'UNet'"
 
 
-def _check_names(template: str, shown: str, known: frozenset[str]) -> None:
+def _check_names(template: str, shown: str, known: frozenset[str]) -> frozenset[str]:
+    """Return the names that a template uses; ExpressionError if one is not known."""
     try:
         used = meta.find_undeclared_variables(ENVIRONMENT.parse(template))
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"{shown!r} does not parse: {error.message}", _SYNTAX_HINT) from None
     for name in sorted(used - known - set(ENVIRONMENT.globals)):
         raise ExpressionError(f"{shown!r} names {name!r}, which is no parameter", nearest(name, known))
+    return frozenset(used)
 
 
 def _guarded(source: str, evaluate: Callable[[], Any]) -> Any:

@@ -169,12 +169,11 @@ def _write(
     maker = maker_of(store, ledger)
     for number, more in raised:
         ledger.raised.setdefault(number, {}).update(more)
-    store.add_trials(added)
     wanted = [
         Wanted(trial.number, ledger.attempts.get(trial.number, 1), maker.asks(trial, ledger)) for trial in added
     ]
     jobs = maker.jobs(wanted, next_job(store, ledger))
-    offsets = store.trials().offsets
+    offsets = store.offsets_with(added)
     for job in jobs:
         store.write_job(job, maker.render(job), offsets)
     report.jobs = [job.name for job in jobs]

@@ -76,6 +76,8 @@ class JobMaker:
 
     def asks(self, trial: Trial, ledger: Ledger) -> Resources:
         """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""
+        if trial.number not in ledger.raised:
+            return trial.resources
         own, raised, most = trial.resources, ledger.asks(trial), self.of_one_trial
         return replace(
             raised,

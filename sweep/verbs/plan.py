@@ -108,12 +108,14 @@ def plan(
     if not dry_run:
         _look(store, shell, grid, source)
     notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
+    was_blank = store.blank
     settled, jobs, scripts = _work_out(store, drafts, maker)
     fit.check(grid, source, jobs, limits)
     if not dry_run:
         stores.create(results, grid.name)
         with store.lock():
-            settled, jobs, scripts = _work_out(store, drafts, maker)
+            if not (was_blank and store.blank):  # else what was worked out still holds
+                settled, jobs, scripts = _work_out(store, drafts, maker)
             event = _event(grid, overrides, template, maker, settled, jobs)
             _write(store, settled, jobs, scripts, maker.driver() if grid.submit.driver else "", data, event)
         store.make_current()
@@ -198,11 +200,12 @@ def _shell_words(grid: Grid) -> list[str]:
 def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
-    drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
+    if ledger.confirming:
+        drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
     sent = sent_trials(store, ledger)
     settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
-    unsent = [trial for number, trial in settled.trials.items() if not trial.retired and number not in sent]
-    wanted = [Wanted(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent]
+    unsent = (trial for number, trial in settled.trials.items() if not trial.retired and number not in sent)
+    wanted = (Wanted(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent)
     jobs = maker.jobs(wanted, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
 
@@ -232,31 +235,28 @@ def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozens
     """
     by_id = {trial.id: trial for trial in planned.trials.values()}
     number = max(planned.trials, default=-1) + 1
-    lines, trials, asked, new = [], dict(planned.trials), set(), 0
+    lines, trials, asked, new = [], dict(planned.trials), set[int](), 0
     for draft in drafts:
-        asked.add(draft.id)
         known = by_id.get(draft.id)
-        trial = Trial(
-            number=known.number if known else number,
-            id=draft.id,
-            params=draft.params,
-            replicate=draft.replicate,
-            seed=draft.seed,
-            resources=draft.resources,
-            argv=draft.argv,
-        )
+        trial = _numbered(draft, known.number if known else number)
         if known and known.number in as_ran:
             trial = replace(known, retired=False)
-        if not known:
+        if known:
+            asked.add(known.number)
+        else:
             number, new = number + 1, new + 1
         if trial != known:
             lines.append(trial)
         trials[trial.number] = trial
-    gone = [trial for trial in planned.trials.values() if not trial.retired and trial.id not in asked]
+    gone = [trial for trial in planned.trials.values() if not trial.retired and trial.number not in asked]
     for trial in gone:
         trials[trial.number] = replace(trial, retired=True)
         lines.append(trials[trial.number])
-    return Settled(lines, trials, new, len(asked) - new, len(gone))
+    return Settled(lines, trials, new, len(asked), len(gone))
+
+
+def _numbered(draft: Draft, number: int) -> Trial:
+    return Trial(number, draft.id, draft.params, draft.replicate, draft.seed, draft.resources, draft.argv)
 
 
 def _write(
@@ -272,8 +272,7 @@ def _write(
     old = store.ledger()[0]
     store.keep_grid(data)
     store.install_node()
-    store.add_trials(settled.lines)
-    offsets = store.trials().offsets
+    offsets = store.offsets_with(settled.lines)
     for job, script in zip(jobs, scripts, strict=True):
         store.write_job(job, script, offsets)
     if driver:

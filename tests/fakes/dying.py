@@ -58,15 +58,15 @@ def step(action: Callable[[], Any], half: Callable[[], Any], *, writes: Path | N
 real_append, real_write, real_run = Store.append, Store.write, shell.run
 
 
-def append(self: Store, name: str, lines: Iterable[str]) -> None:
+def append(self: Store, name: str, lines: Iterable[bytes]) -> list[int]:
     some = list(lines)
-    text = "".join(line + "\n" for line in some)
+    data = b"".join(line + b"\n" for line in some)
 
     def half() -> None:
-        with (self.path / name).open("a") as out:
-            out.write(text[: len(text) // 2])
+        with (self.path / name).open("ab") as out:
+            out.write(data[: len(data) // 2])
 
-    step(lambda: real_append(self, name, some), half, writes=self.path / name)
+    return step(lambda: real_append(self, name, some), half, writes=self.path / name)  # type: ignore[no-any-return]
 
 
 def write(self: Store, name: str, content: str | bytes) -> Path:

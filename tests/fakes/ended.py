@@ -94,5 +94,5 @@ def ended(
         {"event": "submitted", "token": "t1", "id": "1"},
         observed(settled),
     ]
-    store.append("journal.jsonl", (json.dumps({"at": BEGAN, **event}) for event in events))
+    store.append("journal.jsonl", (json.dumps({"at": BEGAN, **event}).encode() for event in events))
     return store
