@@ -12,6 +12,7 @@
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
+      .results .answers          what was read and said before, to be neither read nor worked out twice
 """
 
 from __future__ import annotations
@@ -22,15 +23,14 @@ import itertools
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from sweep import node
+from sweep import node, records
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
 from sweep.ledger import Ledger, add_up
 from sweep.model import Attempt, Job, Trial
@@ -49,7 +49,8 @@ MOST_RESULT_BYTES = 16 * 2**20
 #: Lines that are appended are written by so many: a million trials are 600 MB, and need not be in memory at once.
 LINES_AT_ONCE = 4096
 
-_TRIALS = msgspec.json.Decoder(Trial)
+#: Of answers that are kept, so many characters in all.
+MOST_ANSWERED = 4 * 2**20
 
 
 def whoami() -> str:
@@ -139,7 +140,7 @@ class Store:
         """Write a whole file by rename: a reader sees the old one or the new one."""
         path = self.path / name
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-        data = _encoded(content) if isinstance(content, str) else content
+        data = records.encoded(content) if isinstance(content, str) else content
         with _storing(path):
             try:
                 with temporary.open("wb") as out:
@@ -206,21 +207,17 @@ class Store:
         offsets: dict[int, int] = {}
         torn = []
         for offset, line in self._lines("trials.jsonl"):
-            try:
-                trial = _TRIALS.decode(line)
-            except msgspec.DecodeError:
-                read = _trial(line)
-                if read is None:
-                    torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
-                    continue
-                trial = read
+            trial = records.trial_of(line)
+            if trial is None:
+                torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
+                continue
             trials[trial.number] = trial
             offsets[trial.number] = offset
         return Planned(trials, offsets, tuple(torn))
 
     def add_trials(self, trials: Sequence[Trial]) -> dict[int, int]:
         """Append trials, or newer lines of trials that are there; the offset of each, by its number."""
-        offsets = self.append("trials.jsonl", map(_spelled, trials))
+        offsets = self.append("trials.jsonl", map(records.spelled, trials))
         return {trial.number: offset for trial, offset in zip(trials, offsets, strict=True)}
 
     def offsets_with(self, added: Sequence[Trial]) -> dict[int, int]:
@@ -237,7 +234,7 @@ class Store:
         """Add up the journal; with it, a line about each torn one."""
         events, torn = [], []
         for offset, line in self._lines("journal.jsonl"):
-            event = _object(line)
+            event = records.object_of(line)
             if event is None:
                 torn.append(f"journal.jsonl: the line at byte {offset} is torn and was passed over")
             else:
@@ -345,13 +342,9 @@ class Store:
     def attempt(self, trial: Trial, number: int) -> Attempt | None:
         """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
         try:
-            record = _value(_bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
-        except (OSError, ValueError, RecursionError):
+            return records.attempt_of(number, _bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
+        except OSError:
             return None
-        if not isinstance(record, dict):
-            return None
-        names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "told"}
-        return Attempt(number, told=tuple(record.get("told", ())), **{name: record[name] for name in names})
 
     def withdraw(self, trial: Trial, number: int) -> bool:
         """Claim an attempt that nobody has begun, so that nobody will; False if someone has."""
@@ -371,17 +364,56 @@ class Store:
     def result(self, trial: Trial, file: str) -> tuple[Any, str]:
         """Read a trial's result: (value, problem); the problem is empty if it was read."""
         try:
-            with open(f"{self._folder(trial)}/{file}", "rb") as result:  # noqa: PTH123 - as in _bytes_of
-                data = result.read(MOST_RESULT_BYTES + 1)
-            if len(data) > MOST_RESULT_BYTES:
-                return None, f"{file} is more than {MOST_RESULT_BYTES:,} bytes long"
-            return _value(data), ""
+            data = _bytes_of(f"{self._folder(trial)}/{file}", MOST_RESULT_BYTES)
+            return records.value_of(data), ""
+        except _TooLongError as error:
+            return None, f"{file} is {error} bytes long"
         except FileNotFoundError:
             return None, f"there is no {file}"
         except (ValueError, RecursionError) as error:
             return None, f"{file} is not JSON: {str(error)[:120]}"
         except OSError as error:
             return None, f"{file} cannot be read: {error.strerror}"
+
+    def kept_results(self, file: str) -> dict[int, tuple[int, dict[str, Any]]]:
+        """Return what `keep_results` kept of these files; nothing if that cannot be read."""
+        try:
+            kept = records.results_of(_bytes_of(f"{self._at}/.results"))
+        except (OSError, ValueError):
+            return {}
+        return kept.results if kept.file == file else {}
+
+    def keep_results(self, file: str, results: dict[int, tuple[int, dict[str, Any]]]) -> None:
+        """Keep results that will not change: trial number → attempt and result, all in one file."""
+        with contextlib.suppress(StoreError, UnicodeEncodeError, OverflowError):  # who may not write, reads again
+            self.write(".results", records.packed(records.Results(file, results)))
+
+    def stamp(self) -> str:
+        """Name the sweep's present state: another one as soon as anything is planned or journalled."""
+        with contextlib.suppress(OSError):
+            known = [(self.path / name).stat() for name in ("trials.jsonl", "journal.jsonl")]
+            return repr([(one.st_ino, one.st_size, one.st_mtime_ns) for one in known])
+        return ""
+
+    def answers(self, stamp: str) -> dict[str, str]:
+        """Return the answers that were kept under this stamp, by question; none if the leaderboard was removed."""
+        if not stamp or not (self.path / "leaderboard.csv").exists():
+            return {}
+        try:
+            kept = records.answers_of(_bytes_of(f"{self._at}/.answers"))
+        except (OSError, ValueError):
+            return {}
+        return kept.answers if kept.stamp == stamp else {}
+
+    def keep_answer(self, stamp: str, question: str, answer: str) -> None:
+        """Keep an answer; those to older states of the sweep go."""
+        kept = {**self.answers(stamp), question: answer}
+        while len(kept) > 1 and sum(map(len, kept.values())) > MOST_ANSWERED:
+            del kept[next(iter(kept))]
+        if not stamp or len(answer) > MOST_ANSWERED:
+            return
+        with contextlib.suppress(StoreError, UnicodeEncodeError, TypeError):
+            self.write(".answers", records.spelled(records.Answers(stamp, kept)))
 
     def picture(self, trial: Trial, path: str, most_bytes: int) -> bytes:
         """Read an image that a trial left; nothing if it is not there, no plain file, or too large."""
@@ -472,50 +504,15 @@ def _in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def _encoded(text: str) -> bytes:
-    """Encode as UTF-8: a path's undecodable bytes as they were, half characters of a result's spelled out."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace")
+class _TooLongError(Exception):
+    pass
 
 
-def _spelled(trial: Trial) -> bytes:
-    try:
-        return msgspec.json.encode(trial)
-    except UnicodeEncodeError:  # half a character in a value: JSON can spell it, UTF-8 cannot
-        return json.dumps(asdict(trial)).encode()
-
-
-def _bytes_of(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - thousands of them: a Path each is a third of the time
+def _bytes_of(path: str, most: int = sys.maxsize) -> bytes:
+    """Read a small file whole; _TooLongError, with its size, if it is none."""
+    # Thousands of them: a Path each, and a buffer, were half of the time.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise _TooLongError(f"{size:,}")
         return file.read()
-
-
-def _value(data: bytes) -> Any:
-    """Read JSON, and what only Python's own reader takes: NaN, half characters. ValueError, RecursionError."""
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return json.loads(data)
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = _value(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _trial(line: bytes) -> Trial | None:
-    """Read a line that is no trial at first sight; None if it is torn."""
-    record = _object(line)
-    if record is None:
-        return None
-    try:
-        return msgspec.convert(record, Trial)
-    except msgspec.ValidationError as error:
-        raise StoreError(
-            f"trials.jsonl holds a line that is no trial: {error}", "was it changed by hand?"
-        ) from None

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors"},
     {"model"},
-    {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "schedulers"},
+    {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "records", "schedulers"},
     {"shell", "store", "node", "command", "worker"},
     {"verbs"},
     {"report"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweep.cli.common import Json, Sweep, app, print_json, shell_of, show, store_of, talk, wrote
+from sweep.cli.kept import Kept
 from sweep.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -47,15 +48,14 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet (needs pyarrow).")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read all results anew: some were edited.")] = False,
 ) -> None:
     """Collect the results into a leaderboard and select the best configuration."""
-    from sweep.report.views import Asked
-
     asked_forms = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex, "parquet": parquet}
     form = _one_of(asked_forms) or (SUFFIXES.get(output.suffix, "") if output else "")
-    asked = Asked(
+    question = (
         top, _split(columns), [_split([one]) for one in by or ()], _split([pareto]), importance, cost, trials
-    )
+    )  # fmt: skip
     tables = {"by": bool(by), "pareto": bool(pareto), "importance": importance, "cost": cost, "trials": trials}
     if form:
         _one_of(tables)
@@ -64,23 +64,27 @@ def report(
     if columns:
         _one_of({"columns": True, "by": bool(by), "importance": importance, "cost": cost, "trials": trials})
     _sensible(form, html, watch, output, interval)
-    if pareto and not asked.pareto:
+    if pareto and not _split([pareto]):
         raise UsageError("--pareto names nothing", "--pareto segMeasure,elapsed_s")
     store = store_of(sweep)
     if html:
         _page(store, where, retired=retired, interval_s=(interval or 30.0) if watch else None)
         return
+    kept = Kept(store, (question, where, retired, form))
+    if not (fresh or output or form == "parquet") and kept.again():
+        talk(["nothing has changed since the last report; --fresh reads all results anew"])
+        return
+    from sweep.report.views import Asked
     from sweep.verbs.report import report as verb
 
+    asked = Asked(*question)
     numbers = [*asked.columns, *(name.rpartition(":")[0] or name for name in asked.pareto)]
-    made = verb(store, shell_of(store), where=where, columns=numbers, retired=retired)
+    made = verb(store, shell_of(store), where=where, columns=numbers, retired=retired, fresh=fresh)
     talk(made.notes, made.stale)
-    if form:
-        _export(made, asked, form, output)
-    else:
-        from sweep.report import views
-
-        show(views.terminal(made, asked))
+    with kept.listening():
+        _print(made, asked, form, output)
+    if made.snapshot.settled and not made.notes and not output and form != "parquet":
+        kept.keep()
     wrote(made.csv)
 
 
@@ -112,6 +116,15 @@ def _page(store: Store, where: str, *, retired: bool, interval_s: float | None) 
     for page in write_pages(store, shell_of(store), where, retired=retired, interval_s=interval_s):
         talk(page.notes, page.stale)
         wrote(page.path)
+
+
+def _print(made: Report, asked: Asked, form: str, output: Path | None) -> None:
+    if form:
+        _export(made, asked, form, output)
+        return
+    from sweep.report import views
+
+    show(views.terminal(made, asked))
 
 
 def _export(made: Report, asked: Asked, form: str, output: Path | None) -> None:

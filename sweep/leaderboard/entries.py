@@ -85,17 +85,20 @@ def _leaves(result: Mapping[str, Any], prefix: str, deep: int) -> Iterator[tuple
             yield f"{prefix}{name}", taken
 
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
+
 def key_of(params: Mapping[str, Any]) -> str:
     """Name a configuration: replicates share it, and 1 and 1.0 are one value, as for a trial's id.
 
     >>> key_of({"x": 1, "y": "1"}) == key_of({"y": "1", "x": 1.0})
     True
     """
-    return json.dumps({name: canonical(value) for name, value in params.items()}, sort_keys=True)
+    return _SORTED.encode({name: canonical(value) for name, value in params.items()})
 
 
 def plain(value: Any) -> Any:
     """Make a parameter's value fit a cell: lists and objects as their JSON, half characters spelled out."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     return json.dumps(value) if isinstance(value, list | dict) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,13 @@ class Configuration:
         """The number of the trial that stands for it: the first whose score counts, else the first."""
         return self.entry.trial.number
 
-    @property
+    @cached_property
     def entry(self) -> Entry:
         """The trial that stands for it."""
         counted = [one for one in self.entries if one.trial.replicate in self.scores]
         return (counted or self.entries)[0]
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean of the scores that count; NaN without one."""
         return math.fsum(self.scores.values()) / len(self.scores) if self.scores else math.nan
@@ -87,7 +88,7 @@ class Configuration:
         """Return the mean score on images that no choice has seen; NaN where there is none."""
         known = [on_test(one, objective) for one in self.entries if one.trial.replicate in self.scores]
         scores = [value for value in known if value is not None]
-        return float(np.mean(scores)) if scores else math.nan
+        return math.fsum(scores) / len(scores) if scores else math.nan
 
 
 @dataclass(frozen=True, repr=False)

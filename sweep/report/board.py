@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -17,8 +17,10 @@ from sweep.model import Objective
 from sweep.report import words
 from sweep.report.table import Shown, decimals_of, plain, shown
 from sweep.report.terminal import GAP, console, table_of
-from sweep.verbs.confirm import ConfirmReport
 from sweep.verbs.report import Report, less
+
+if TYPE_CHECKING:
+    from sweep.verbs.confirm import ConfirmReport
 
 #: Beside a table by value that compares more than the values.
 UNBALANCED = Text(

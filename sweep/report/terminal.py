@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -13,12 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.report import words
-from sweep.verbs.cancel import CancelReport
-from sweep.verbs.doctor import Finding
-from sweep.verbs.plan import PlanReport
-from sweep.verbs.retry import RetryReport
-from sweep.verbs.status import SHOWN, StatusReport
-from sweep.verbs.submit import SubmitReport
+from sweep.verbs.status import SHOWN
+
+if TYPE_CHECKING:  # each command brings its own: none starts slower for the others
+    from sweep.verbs.cancel import CancelReport
+    from sweep.verbs.doctor import Finding
+    from sweep.verbs.plan import PlanReport
+    from sweep.verbs.retry import RetryReport
+    from sweep.verbs.status import StatusReport
+    from sweep.verbs.submit import SubmitReport
 
 #: In the order in which trials pass through them.
 STATES = ("planned", "submitting", "queued", "running", "done", "paused", "failed", "cancelled", "lost")

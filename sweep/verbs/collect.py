@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.model import State, Verdict
 from sweep.store import Store
@@ -18,29 +18,66 @@ if TYPE_CHECKING:
 #: Of more trials than this, histories are not kept: they are most of a result, and a login node is shared.
 MOST_WHOLE = 20_000
 
+#: The file of kept results is written anew once so large a share of them is.
+WORTH_KEEPING = 0.02
 
-def entries(store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: bool = False) -> list[Entry]:
+
+def entries(
+    store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: bool = False, fresh: bool = False
+) -> list[Entry]:
     """Read the results of those that are done.
 
     Parameters
     ----------
     whole : bool
         With their lists, learning curves and names of pictures, which no number of the leaderboard comes from.
+    fresh : bool
+        Read them all anew.
     """
     from sweep.leaderboard.entries import Entry
 
     whole = whole and len(chosen) <= MOST_WHOLE
-    confirming, file = snapshot.ledger.counting, snapshot.settings.objective.file
-    made = []
+    confirming = snapshot.ledger.counting
+    results = _whole(store, snapshot, chosen) if whole else _scalars(store, snapshot, chosen, fresh=fresh)
+    return [
+        Entry(one.trial, one.verdict, results.get(one.trial.number, {}), one.trial.number in confirming)
+        for one in chosen
+    ]
+
+
+def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[Seen]) -> dict[int, dict[str, Any]]:
+    file = snapshot.settings.objective.file
+    return {one.trial.number: _result(store, one, file) for one in chosen if one.verdict.state is State.DONE}
+
+
+def _scalars(
+    store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, fresh: bool
+) -> dict[int, dict[str, Any]]:
+    """Return the results without their lists; each is read once, then from the one file that keeps them all."""
+    file, settled = snapshot.settings.objective.file, snapshot.ledger.settled
+    kept = {} if fresh else store.kept_results(file)
+    results, new = {}, 0
     for one in chosen:
-        result = one.verdict.metrics
-        if one.verdict.state is State.DONE and not result:
-            value, _ = store.result(one.trial, file)
-            result = value if isinstance(value, dict) else {}
-        if not whole:
-            result = {name: value for name, value in result.items() if not isinstance(value, list)}
-        made.append(Entry(one.trial, one.verdict, result, one.trial.number in confirming))
-    return made
+        if one.verdict.state is not State.DONE:
+            continue
+        number = one.trial.number
+        attempt, result = kept.get(number, (0, {}))
+        if attempt != one.attempt or number not in settled:
+            whole = _result(store, one, file)
+            result = {name: value for name, value in whole.items() if not isinstance(value, list)}
+            if number in settled:
+                kept[number], new = (one.attempt, result), new + 1
+        results[number] = result
+    if new > WORTH_KEEPING * len(kept):
+        store.keep_results(file, kept)
+    return results
+
+
+def _result(store: Store, one: Seen, file: str) -> dict[str, Any]:
+    if one.verdict.metrics:
+        return one.verdict.metrics
+    value, _ = store.result(one.trial, file)
+    return value if isinstance(value, dict) else {}
 
 
 def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:

@@ -13,7 +13,7 @@ from sweep.errors import SweepError
 from sweep.fit import Wanted
 from sweep.grid import Draft
 from sweep.ledger import Ledger
-from sweep.model import Resources, State, Trial
+from sweep.model import Resources, Trial
 from sweep.shell import Shell
 from sweep.store import Planned, Store
 from sweep.verbs import collect
@@ -178,9 +178,3 @@ def _write(
         store.write_job(job, maker.render(job), offsets)
     report.jobs = [job.name for job in jobs]
     store.note(event="confirmed", trials=report.trials, jobs=report.jobs, workers=workers_of(jobs), raised=raised)
-
-
-def under_way(snapshot: Snapshot) -> tuple[int, int]:
-    """Count the confirming trials of the grid: how many have ended, and all."""
-    some = [one for one in snapshot.active if one.trial.number in snapshot.ledger.confirming]
-    return sum(one.verdict.state.final or one.verdict.state is State.LOST for one in some), len(some)

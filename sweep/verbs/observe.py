@@ -134,6 +134,20 @@ class Snapshot:
         """Return the active trials in one of these states."""
         return [one for one in self.active if one.verdict.state in states]
 
+    @property
+    def confirming(self) -> tuple[int, int]:
+        """Of the grid's trials that confirm, how many have ended, and how many there are."""
+        some = [one for one in self.active if one.trial.number in self.ledger.confirming]
+        return sum(one.verdict.state.final or one.verdict.state is State.LOST for one in some), len(some)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the journal says how every trial ended, so that no look will find anything else."""
+        return all(
+            one.trial.number in self.ledger.settled or (one.trial.retired and one.verdict.state is State.PLANNED)
+            for one in self.seen
+        )
+
 
 def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     """Judge every trial by the journal, the nodes' records, the results and the scheduler.
@@ -147,7 +161,8 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     ledger, torn = store.ledger()
     has = settings(ledger)
     sent = submissions(store, ledger)
-    unsettled = [one for number in planned.trials if number not in ledger.settled for one in sent.get(number, ())]
+    open_ = [number for number in sent if number in planned.trials and number not in ledger.settled]
+    unsettled = [one for number in open_ for one in sent[number]]
     drivers = {
         TaskRef(one.job_id): one
         for one in ledger.submissions.values()
@@ -156,7 +171,7 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     asked = {ref: one.submission for one in unsettled if not one.submission.dead for ref in one.refs} | drivers
     told = ask(store, shell, has.scheduler, asked, recent_s)
     witness = _Witness(store, ledger, has, told)
-    asking = [replace(trial, resources=ledger.asks(trial)) for trial in planned.trials.values()]
+    asking = [_as_raised(trial, ledger) for trial in planned.trials.values()]
     seen = [_settled(trial, ledger, sent) or witness.see(trial, sent.get(trial.number, ())) for trial in asking]
     _settle(store, ledger, seen, fresh=told.fresh)
     notes = (*planned.torn, *torn, *told.notes)
@@ -165,11 +180,15 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     return Snapshot(seen, ledger, has, told.stale, notes, time.time(), len(in_queue), alive)
 
 
+def _as_raised(trial: Trial, ledger: Ledger) -> Trial:
+    return replace(trial, resources=ledger.asks(trial)) if trial.number in ledger.raised else trial
+
+
 def _settled(trial: Trial, ledger: Ledger, sent: Mapping[int, Sequence[Sent]]) -> Seen | None:
-    if trial.number not in ledger.settled:
+    known = ledger.settled.get(trial.number)
+    if known is None:
         return None
-    attempt, verdict = ledger.settled[trial.number]
-    return Seen(trial, verdict, attempt, next(iter(sent.get(trial.number, ())), None))
+    return Seen(trial, known[1], known[0], next(iter(sent.get(trial.number, ())), None))
 
 
 def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:

@@ -16,7 +16,6 @@ from sweep.model import Objective, State
 from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs import collect
-from sweep.verbs.confirm import under_way
 from sweep.verbs.observe import Snapshot, observe
 from sweep.verbs.poll import POLL_EVERY_S
 
@@ -94,6 +93,7 @@ def report(
     retired: bool = False,
     write: bool = True,
     whole: bool = False,
+    fresh: bool = False,
     recent_s: float = POLL_EVERY_S,
 ) -> Report:
     """Rank all configurations.
@@ -110,6 +110,8 @@ def report(
         Leave leaderboard.csv in the sweep's folder, unless only some are ranked.
     whole : bool
         Keep the results' learning curves and pictures' names, for a page.
+    fresh : bool
+        Read all results anew.
     recent_s : float
         A word of the scheduler's that is no older is good enough.
 
@@ -123,7 +125,8 @@ def report(
 
     snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
-    known = collect.entries(store, snapshot, snapshot.seen if retired else snapshot.active, whole=whole)
+    chosen = snapshot.seen if retired else snapshot.active
+    known = collect.entries(store, snapshot, chosen, whole=whole, fresh=fresh)
     board = rank(known, objective)
     if where:
         from sweep.leaderboard.filters import where as kept
@@ -177,7 +180,7 @@ def _known_numbers(known: Sequence[Entry], columns: Sequence[str], metric: str) 
 def _doubts(made: Report) -> list[str]:
     """Say what keeps the winner from being certain, and what to do."""
     found, best = [], made.best
-    ended, confirming = under_way(made.snapshot)
+    ended, confirming = made.snapshot.confirming
     if ended < confirming:
         found.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
     failed = sum(one.confirms and one.verdict.state is State.FAILED for one in made.entries)
