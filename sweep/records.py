@@ -1,6 +1,6 @@
 """What the sweep folder's files hold, as bytes and as objects (pure).
 
-msgspec reads a line straight into a `Trial` and writes it back, many times as fast as ``json`` and ``dataclasses``.
+msgspec reads a line straight into a `Trial` and writes it back, far faster than ``json`` and ``dataclasses``.
 What it will not read, NaN and half characters, falls to Python's own reader, so that nothing is torn that was not.
 """
 
