@@ -5,12 +5,14 @@ It runs on the compute node, beside node.py and by the same rules: standard libr
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
 
-Record = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time, importing typing would take longer than claiming a trial
+    from typing import Any, Dict, List, Optional, Tuple
+
+    Record = Dict[str, Any]
 
 #: What a scheduler or a person may send a job; all of it is the command's business.
 FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
@@ -40,9 +42,10 @@ class Command(object):
     def install(self) -> None:
         """Take over the signals that are to reach the command."""
         for name in FORWARDED:
-            signal.signal(getattr(signal, name), self._forward)
+            signal.signal(getattr(signal, name), self.forward)
 
-    def _forward(self, number: int, _frame: Any) -> None:
+    def forward(self, number: int, _frame: "Any" = None) -> None:
+        """Pass a signal on, now or once the command is there."""
         name = signal.Signals(number).name
         self.told.append(name)
         if name == WARNING:
@@ -75,20 +78,13 @@ class Command(object):
         except OSError:
             pass
 
-    def start(self, argv: List[str], workdir: str, environment: Dict[str, str], log: int) -> None:
-        """Start it in a session of its own, so that one call reaches all of its processes."""
-        process = subprocess.Popen(
-            argv,
-            cwd=workdir,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-        self.pid = process.pid
-        process.returncode = 0  # it is reaped by wait4, for its resource usage; Popen must not try
+    def start(self, argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> None:
+        """Start it in a session of its own, so that one call reaches all of its processes. OSError, ValueError."""
+        self.pid = _spawned(argv, workdir, environment, log)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Pass on what came while it was being started."""
         for name in self.told:
             if name != WARNING:
                 self._signal(getattr(signal, name))
@@ -96,10 +92,13 @@ class Command(object):
     def wait(self) -> int:
         """Reap it. Its wait status; the usage is noted. What it left running is killed."""
         _, status, usage = os.wait4(self.pid, 0)
+        return self._ended(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+
+    def _ended(self, status: int, cpu_s: float, most_resident: int) -> int:
         self._signal(signal.SIGKILL)
-        self.cpu_s = usage.ru_utime + usage.ru_stime
+        self.cpu_s = cpu_s
         unit = 1 if sys.platform == "darwin" else 1024
-        self.peak_memory_mib = max(self.peak_memory_mib, usage.ru_maxrss * unit / MIB)
+        self.peak_memory_mib = max(self.peak_memory_mib, most_resident * unit / MIB)
         return int(status)
 
     def sample(self) -> None:
@@ -109,7 +108,7 @@ class Command(object):
         self.memory_mib = pages * os.sysconf("SC_PAGE_SIZE") / MIB
         self.peak_memory_mib = max(self.peak_memory_mib, self.memory_mib)
 
-    def usage(self) -> Record:
+    def usage(self) -> "Record":
         """Return what it has used so far."""
         return {
             "elapsed_s": round(time.monotonic() - self.started, 3),
@@ -119,26 +118,75 @@ class Command(object):
         }
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill the command if this process is: no trial runs on unwatched."""
-    _on_parents_end(signal.SIGKILL)
+def _spawned(argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> int:
+    """Start a program; its process. What `subprocess` does, without the time that importing it takes."""
+    library = c_library()  # before the fork: what it takes is then taken once
+    pipe, end = os.pipe()  # closed by a successful exec; else it says what was wrong
+    pid = os.fork()
+    if pid == 0:
+        step = "exec"
+        try:
+            apart(log, library)
+            step = "chdir"
+            os.chdir(workdir)
+            step = "exec"
+            os.execvpe(argv[0], argv, environment)  # noqa: S606
+        except BaseException as error:  # nothing may go on from here
+            said = "%d %s" % (getattr(error, "errno", None) or 0, step)
+            os.write(end, said.encode() if isinstance(error, OSError) else repr(error).encode("utf-8", "replace"))
+        os._exit(127)
+    os.close(end)
+    with os.fdopen(pipe, "rb") as answer:
+        said = answer.read().decode("utf-8", "replace")
+    if said:
+        os.waitpid(pid, 0)
+        number, _, step = said.partition(" ")
+        if not number.isdigit():
+            raise ValueError(said)
+        raise OSError(int(number), os.strerror(int(number)), workdir if step == "chdir" else argv[0])
+    return pid
 
 
-def end_with_parent() -> None:
-    """Ask Linux to end this process if its parent is killed."""
-    _on_parents_end(signal.SIGTERM)
+def apart(log: int, library: "Any") -> None:
+    """Make this process a trial's: its own session, its output to the log, killed if its runner is."""
+    os.setsid()
+    on_parents_end(signal.SIGKILL, library)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for target, descriptor in ((0, nothing), (1, log), (2, log)):
+        os.dup2(descriptor, target)
+    for name in (*FORWARDED, "SIGPIPE", "SIGXFSZ", "SIGCHLD"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        opened = os.listdir("/proc/self/fd")
+    except OSError:  # no Linux: Python's own descriptors are closed by an exec in any case
+        return
+    for descriptor in map(int, opened):
+        if descriptor > 2:  # what the shell or the scheduler had open is nothing of the trial's
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:
+                continue
 
 
-def _on_parents_end(number: int) -> None:
+def c_library() -> "Any":
+    """Return the C library, for a call that Python has not; None where it is not to be had."""
     try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, number)
-    except (ImportError, OSError, AttributeError):
+        return ctypes.CDLL(None)
+    except (ImportError, OSError):
+        return None
+
+
+def on_parents_end(number: int, library: "Any") -> None:
+    """Ask Linux to send this process a signal when its parent is killed: no trial runs on unwatched."""
+    try:
+        library.prctl(1, number)
+    except AttributeError:
         pass
 
 
-def _tree_usage(pid: int) -> Tuple[int, int]:
+def _tree_usage(pid: int) -> "Tuple[int, int]":
     """Sum (CPU ticks, resident pages) over a process and its descendants."""
     ticks = pages = 0
     for one in _tree(pid):
@@ -153,7 +201,7 @@ def _tree_usage(pid: int) -> Tuple[int, int]:
     return ticks, pages
 
 
-def _tree(pid: int) -> List[int]:
+def _tree(pid: int) -> "List[int]":
     """List a process and its descendants."""
     found = [pid]
     for one in found:
@@ -165,7 +213,7 @@ def _tree(pid: int) -> List[int]:
     return found
 
 
-def _proportional_mib(pid: int) -> Optional[float]:
+def _proportional_mib(pid: int) -> "Optional[float]":
     """MiB that a process uses, shared pages by its share of them; None where the kernel does not say."""
     try:
         with open("/proc/%d/smaps_rollup" % pid) as rollup:

@@ -14,16 +14,20 @@ A claim is the attempt's record, created by a hard link, which fails where the n
 also on NFS. The exit record replaces it by rename, so that no reader ever sees half of one.
 """
 
-import argparse
 import errno
+import gc
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time, importing typing would take longer than claiming a trial
+    from typing import Any, Callable, Dict, List, Optional, Tuple
+
+    Record = Dict[str, Any]
 
 if __package__:
     from sweep.command import Command, Limits
@@ -33,14 +37,13 @@ else:  # beside it in the sweep's folder
     from command import Command, Limits  # type: ignore[import-not-found, no-redef]
 
 
+HOST = os.uname()[1]  # as socket.gethostname() says
+
 #: ``number attempt offset`` of one task, the offset being that of its line in trials.jsonl.
 TASK_LINE_BYTES = 31
 
 
-Record = Dict[str, Any]
-
-
-def read_task(folder: str, job: str, index: int) -> Tuple[int, Record]:
+def read_task(folder: str, job: str, index: int) -> "Tuple[int, Record]":
     """Look up a task: its attempt's number and its trial, without reading all the others."""
     with open(os.path.join(folder, "jobs", job + ".tasks"), "rb") as tasks:
         tasks.seek(index * TASK_LINE_BYTES)
@@ -61,9 +64,9 @@ def trial_folder(folder: str, trial_id: str) -> str:
     return os.path.join(folder, "trials", trial_id[:2], trial_id)
 
 
-def replace(path: str, record: Record) -> None:
+def replace(path: str, record: "Record") -> None:
     """Write a whole file by rename, synced: a record that a crash may not take back."""
-    temporary = "%s.%s.%d.tmp" % (path, socket.gethostname(), os.getpid())
+    temporary = "%s.%s.%d.tmp" % (path, HOST, os.getpid())
     try:
         _write(temporary, record)
         os.rename(temporary, path)
@@ -72,7 +75,7 @@ def replace(path: str, record: Record) -> None:
         raise
 
 
-def _write(path: str, record: Record) -> None:
+def _write(path: str, record: "Record") -> None:
     with open(path, "w", encoding="utf-8") as out:
         json.dump(record, out)
         out.write("\n")
@@ -87,13 +90,13 @@ def _remove(path: str) -> None:
         pass
 
 
-def claim(path: str, record: Record, wait_s: float = 0.0) -> bool:
+def claim(path: str, record: "Record", wait_s: float = 0.0) -> bool:
     """Claim an attempt; False if it is someone else's or has ended.
 
     A requeued task finds its own claim, with the job's id, name and task all the same, and takes it up. It may
     have been started before the old one has quite ended, which is waited for.
     """
-    temporary = "%s.%s.%d.tmp" % (path, socket.gethostname(), os.getpid())
+    temporary = "%s.%s.%d.tmp" % (path, HOST, os.getpid())
     _write(temporary, record)
     try:
         _link(temporary, path)
@@ -124,7 +127,7 @@ def claim(path: str, record: Record, wait_s: float = 0.0) -> bool:
     return True
 
 
-def _is_over(other: Record) -> bool:
+def _is_over(other: "Record") -> bool:
     """Whether a claim of our own job can be taken up: it was interrupted, and nobody is still at it."""
     if other.get("ended"):
         if other.get("exit_code") == 0 or other.get("stopped"):
@@ -132,7 +135,7 @@ def _is_over(other: Record) -> bool:
         # A requeue begins by sending SIGTERM. A worker that sent none has seen its trial die by itself.
         return bool(other.get("told") or (other.get("signal") and not other.get("packed")))
     pid = other.get("pid")
-    return other.get("host") != socket.gethostname() or not pid or not _runs_node(pid)
+    return other.get("host") != HOST or not pid or not _runs_node(pid)
 
 
 def _runs_node(pid: int) -> bool:
@@ -145,7 +148,8 @@ def _runs_node(pid: int) -> bool:
         return False
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as line:
-            return b"node.py" in line.read()
+            said = line.read()
+        return b"node.py" in said or b"worker.py" in said
     except OSError:
         return True
 
@@ -166,7 +170,7 @@ def _link(source: str, path: str) -> None:
 
 
 def watch(
-    command: Command, record: Record, path: str, heartbeat_s: float, limits: Limits, ended: threading.Event
+    command: Command, record: "Record", path: str, heartbeat_s: float, limits: Limits, ended: threading.Event
 ) -> None:
     """Sample the command's memory and refresh its record: often at first, then each heartbeat."""
     pause_s, beat_s, last = 0.2, min(5.0, heartbeat_s), time.monotonic()
@@ -184,12 +188,12 @@ def watch(
 
 def run(
     command: Command,
-    argv: List[str],
-    options: argparse.Namespace,
-    record: Record,
-    paths: Tuple[str, str],
-    environment: Dict[str, str]
-) -> Record:  # fmt: skip
+    argv: "List[str]",
+    options: "Options",
+    record: "Record",
+    paths: "Tuple[str, str]",
+    environment: "Dict[str, str]"
+) -> "Record":  # fmt: skip
     """Run the command to its end. Returns what the exit record says of it."""
     attempt_path, log_path = paths
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -227,24 +231,22 @@ def cancel_path(attempt_path: str) -> str:
     return attempt_path[: -len(".json")] + ".cancel"
 
 
-def trial_environment(trial: Record, attempt: int, own: str, result: str) -> Dict[str, str]:
-    """Add to this environment what the command is told of its trial."""
-    environment = dict(os.environ)
-    environment.update(
-        SWEEP_TRIAL=trial["id"],
-        SWEEP_NUMBER=str(trial["number"]),
-        SWEEP_ATTEMPT=str(attempt),
-        SWEEP_FOLDER=own,
-        SWEEP_RESULT=os.path.join(own, result),
-        SWEEP_SEED=str(trial["seed"]),
-        SWEEP_REPLICATE=str(trial["replicate"]),
-        SWEEP_CPUS=str(trial["resources"]["cpus"]),
-        SWEEP_PARAMS=json.dumps(trial["params"]),
-    )
-    return environment
+def trial_environment(trial: "Record", attempt: int, own: str, result: str) -> "Dict[str, str]":
+    """Return what the command is told of its trial."""
+    return {
+        "SWEEP_TRIAL": trial["id"],
+        "SWEEP_NUMBER": str(trial["number"]),
+        "SWEEP_ATTEMPT": str(attempt),
+        "SWEEP_FOLDER": own,
+        "SWEEP_RESULT": os.path.join(own, result),
+        "SWEEP_SEED": str(trial["seed"]),
+        "SWEEP_REPLICATE": str(trial["replicate"]),
+        "SWEEP_CPUS": str(trial["resources"]["cpus"]),
+        "SWEEP_PARAMS": json.dumps(trial["params"]),
+    }
 
 
-def record_end(path: str, record: Record) -> None:
+def record_end(path: str, record: "Record") -> None:
     """Write the exit record, patiently: a full disk may be emptied, a file server come back."""
     for pause_s in (0.5, 2.0, 8.0, None):
         try:
@@ -256,7 +258,7 @@ def record_end(path: str, record: Record) -> None:
     return None
 
 
-def end_as(exit_code: Optional[int], number: Optional[int]) -> None:
+def end_as(exit_code: "Optional[int]", number: "Optional[int]") -> None:
     """End this process as the command ended: with its exit code, or by its signal."""
     if number is None:
         sys.exit(exit_code)
@@ -266,26 +268,60 @@ def end_as(exit_code: Optional[int], number: Optional[int]) -> None:
     sys.exit(128 + number)  # where the signal does not end a process
 
 
-def main(arguments: Optional[List[str]] = None) -> None:
-    """Run one task of one job; see the top of this file."""
-    parser = argparse.ArgumentParser(description="Run one trial of a sweep.")
-    parser.add_argument("--folder", required=True)
-    parser.add_argument("--job", required=True)
-    parser.add_argument("--index", type=int, default=0)
-    parser.add_argument("--job-id", default="")
-    parser.add_argument("--job-name", default="")
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--result", required=True)
-    parser.add_argument("--heartbeat-s", type=float, default=60.0)
-    parser.add_argument("--requeue-wait-s", type=float, default=30.0)
-    parser.add_argument("--worker", type=int, help="the packed worker that this is run by")
-    parser.add_argument("--walltime-s", type=int, default=0, help="end the command after so long")
-    parser.add_argument("--memory-mib", type=int, default=0, help="end the command if it uses more")
-    parser.add_argument("--environment-failed", nargs=2, metavar=("EXIT_CODE", "LINE"))
-    options = parser.parse_args(arguments)
+class Options(object):
+    """What the job script says, ``--job-id 7``; argparse would take longer to import than all else here.
 
+    Attributes
+    ----------
+    folder, workdir : str
+        The sweep's, and where the command is run.
+    job, job_id, job_name : str
+        As the sweep names the job, and as the scheduler does.
+    index : int
+        The task of the job that is to be run.
+    result : str
+        The result's file, in the trial's folder.
+    heartbeat_s, requeue_wait_s : float
+        How often the record is refreshed, and how long the end of an earlier run of this same task is waited for.
+    worker : int
+        The packed worker that this is run by; -1: none.
+    walltime_s, memory_mib : int
+        End the command beyond these; 0: the scheduler does.
+    environment_failed : list of str
+        The exit code and the line of the job's environment that failed.
+    """
+
+    def __init__(self, arguments: "List[str]") -> None:
+        self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = ""
+        self.index, self.worker, self.walltime_s, self.memory_mib = 0, -1, 0, 0
+        self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
+        self.environment_failed = []  # type: List[str]
+        rest = list(arguments)
+        while rest:
+            name = rest.pop(0)[2:].replace("-", "_")
+            default = getattr(self, name, None)
+            count = 2 if isinstance(default, list) else 1
+            if default is None or len(rest) < count:
+                raise SystemExit("sweep: node.py cannot take %s" % arguments)
+            value = rest[:2] if count == 2 else type(default)(rest[0])
+            setattr(self, name, value)
+            del rest[:count]
+
+
+def main(arguments: "Optional[List[str]]" = None) -> None:
+    """Run one task of one job; see the top of this file."""
     command = Command()
     command.install()
+    end = run_task(command, Options(sys.argv[1:] if arguments is None else arguments), dict(os.environ))
+    if end is not None:
+        end_as(end["exit_code"], end["signal"])
+
+
+def run_task(command: Command, options: "Options", environment: "Dict[str, str]") -> "Optional[Record]":
+    """Claim a task's trial, run its command in this environment, record how it ended.
+
+    Returns how it did; None if the trial is someone else's.
+    """
     attempt, trial = read_task(options.folder, options.job, options.index)
     own = trial_folder(options.folder, trial["id"])
     os.makedirs(own, exist_ok=True)
@@ -293,20 +329,20 @@ def main(arguments: Optional[List[str]] = None) -> None:
     record = {
         "version": 1, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
         "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
-        "index": options.index if options.worker is None else options.worker, "packed": options.worker is not None,
-        "host": socket.gethostname(), "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
+        "index": options.index if options.worker < 0 else options.worker, "packed": options.worker >= 0,
+        "host": HOST, "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
         "started_at": time.time(), "ended": False,
     }  # type: Record  # fmt: skip
     if not claim(attempt_path, record, options.requeue_wait_s):
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
-        return
+        return None
     _remove(os.path.join(own, options.result))  # an earlier attempt's result proves nothing about this one
     if options.environment_failed:
         code, line = options.environment_failed
         told = "the environment line %r ended with exit code %s" % (line, code)
         end = {"exit_code": int(code), "signal": None, "error": told}  # type: Record
     else:
-        environment = trial_environment(trial, attempt, own, options.result)
+        environment.update(trial_environment(trial, attempt, own, options.result))
         end = run(
             command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
         )
@@ -315,8 +351,31 @@ def main(arguments: Optional[List[str]] = None) -> None:
     record.update(command.usage())
     record_end(attempt_path, record)
     _remove(cancel_path(attempt_path))
-    end_as(end["exit_code"], end["signal"])
+    return end
+
+
+def to_the_end(work: "Callable[[], None]") -> None:
+    """Call it and end this process as it did, without taking Python apart first. Never returns."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 if __name__ == "__main__":
-    main()
+    gc.disable()  # it lives for one trial and makes no cycles
+    to_the_end(main)
