@@ -31,6 +31,8 @@ class Command(object):
 
     def __init__(self) -> None:
         self.pid = 0
+        self.nursery = None  # type: Any
+        self.born = None  # type: Any
         self.told = []  # type: List[str]
         self.limit = ""
         self.stopped_at = None  # type: Optional[float]
@@ -73,14 +75,13 @@ class Command(object):
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self.pid, number)
-        except OSError:
-            pass
+        end_session(self.pid, number)
 
     def start(self, argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> None:
         """Start it in a session of its own, so that one call reaches all of its processes. OSError, ValueError."""
-        self.pid = _spawned(argv, workdir, environment, log)
+        if self.nursery is not None:
+            self.born = self.nursery.start(argv, workdir, environment, log)
+        self.pid = self.born.pid if self.born else _spawned(argv, workdir, environment, log)
         self._tell()
 
     def _tell(self) -> None:
@@ -91,6 +92,8 @@ class Command(object):
 
     def wait(self) -> int:
         """Reap it. Its wait status; the usage is noted. What it left running is killed."""
+        if self.born:
+            return self._ended(*self.born.wait())
         _, status, usage = os.wait4(self.pid, 0)
         return self._ended(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 
@@ -147,6 +150,14 @@ def _spawned(argv: "List[str]", workdir: str, environment: "Dict[str, str]", log
     return pid
 
 
+def end_session(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to all of a trial's processes; SIGKILL, unless another is named."""
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        pass
+
+
 def apart(log: int, library: "Any") -> None:
     """Make this process a trial's: its own session, its output to the log, killed if its runner is."""
     os.setsid()
@@ -154,6 +165,8 @@ def apart(log: int, library: "Any") -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, descriptor in ((0, nothing), (1, log), (2, log)):
         os.dup2(descriptor, target)
+    for descriptor in {nothing, log} - {0, 1, 2}:
+        os.close(descriptor)
     for name in (*FORWARDED, "SIGPIPE", "SIGXFSZ", "SIGCHLD"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:

@@ -106,6 +106,7 @@ class Renderer:
             "warning_s": min(WARNING_S, job.asks.walltime_s // 4),
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
+            "preload": grid.submit.preload,
             "trial": job.resources,
             "avoid": job.avoid,
             "driver": driver,

@@ -21,12 +21,13 @@ import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 if __package__:
-    from sweep import command, node
+    from sweep import command, node, preload
 else:  # beside it in the sweep's folder
     sys.dont_write_bytecode = True  # files are a quota there
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]
     import node  # type: ignore[import-not-found, no-redef]
+    import preload  # type: ignore[import-not-found, no-redef]
 
 
 def shares(size: int, worker: int, workers: int) -> Iterator[int]:
@@ -54,6 +55,7 @@ class Slots(object):
         self.lock = threading.Lock()
         self.running: Dict[int, command.Command] = {}
         self.told: List[int] = []
+        self.nursery = preload.Nursery(options.preload.split(",")) if options.preload else None
         self.began = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))  # the job's, with its lines
         visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
         each = options.gpus
@@ -96,6 +98,7 @@ class Slots(object):
     def _run(self, slot: int, index: int) -> bool:
         """Run one trial; False if this job is to end."""
         one = self.running[slot] = command.Command()
+        one.nursery = self.nursery
         try:
             if self.told:  # asked only now: what comes later reaches the command
                 return False
@@ -143,6 +146,7 @@ def parsed(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]]:
     for name in ("--worker", "--workers", "--per-worker", "--walltime-s", "--memory-mib", "--gpus"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--ends-s", type=int, required=True, help="the worker's own walltime")
+    parser.add_argument("--preload", default="", help="modules that the trials are to find imported")
     at = arguments.index("--")
     return parser.parse_args(arguments[:at]), arguments[at + 1 :]
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"errors"},
     {"model"},
     {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "records", "schedulers"},
-    {"shell", "store", "node", "command", "worker"},
+    {"shell", "store", "node", "command", "worker", "preload"},
     {"verbs"},
     {"report"},
     {"cli", "__main__", "__init__"},

@@ -48,12 +48,14 @@ class Packed:
         job = Job("j0001", self.resources, tuple((n, 1) for n in range(len(ways))))
         self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
 
-    def start(self, *, job_id: str = "7", per_worker: int = 1, ends_s: int = 3600) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, job_id: str = "7", per_worker: int = 1, ends_s: int = 3600, preload: str = ""
+    ) -> subprocess.Popen[bytes]:
         argv = [
             sys.executable, "-I", "-S", str(self.store.path / "worker.py"), "--folder", str(self.store.path),
             "--job", "j0001", "--worker", "0", "--workers", "1", "--per-worker", str(per_worker), "--walltime-s", "60",
             "--memory-mib", "500", "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
-            "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
+            *(["--preload", preload] if preload else []), "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
         ]  # fmt: skip
         return subprocess.Popen(argv, env={**os.environ, "CUDA_VISIBLE_DEVICES": "4,7"}, start_new_session=True)
 

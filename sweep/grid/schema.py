@@ -160,6 +160,10 @@ class SchedulerSpec(_Part):
     python: OneLine = Field("python3", description="the interpreter that runs node.py on the node: 3.6 or newer")
 
 
+#: A module's name, as it stands behind ``import``.
+Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")]
+
+
 class SubmitSpec(_Part):
     """How the trials become jobs."""
 
@@ -169,6 +173,7 @@ class SubmitSpec(_Part):
     workers: int = Field(1, ge=1, description="packed: so many workers per group, each a task of one array")
     per_worker: int = Field(1, ge=1, description="packed: so many trials side by side in one worker")
     worker_walltime: Walltime | None = Field(None, description="packed: else enough for all, within the limit")
+    preload: list[Module] = Field([], description="packed: modules that the trials, forked, find imported")
     driver: bool = Field(False, description="send the next wave from a job of its own, not from a login node")
     max_queued: int | None = Field(None, ge=1, description="of our tasks, at most so many in the queue at once")
     throttle: int | None = Field(None, ge=1, description="of an array's tasks, at most so many running at once")
@@ -177,7 +182,7 @@ class SubmitSpec(_Part):
     @model_validator(mode="after")
     def _nothing_in_vain(self) -> SubmitSpec:
         """Refuse what would have no effect: who writes it means something else."""
-        packed = ("workers", "per_worker", "worker_walltime")
+        packed = ("workers", "per_worker", "worker_walltime", "preload")
         vain = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
         if vain:
             raise ValueError(f"{vain[0]} means nothing with placement {self.placement}; write placement: packed")

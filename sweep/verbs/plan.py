@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,7 @@ from sweep.grid.expressions import split
 from sweep.grid.schema import RetrySpec
 from sweep.ledger import DRIVER, Ledger
 from sweep.model import Job, Limits, Resources, State, Trial
+from sweep.preload import program_of
 from sweep.shell import Shell
 from sweep.store import Planned, Store
 from sweep.verbs.jobs import JobMaker, ask_limits, described, next_job, read_grid
@@ -101,6 +103,7 @@ def plan(
     drafts = grids.expand(grid, source, os.environ, most)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
+    _check_preload(grid, source, drafts)
     limits, notes = ask_limits(grid, shell)
     store = Store(results.absolute() / grid.name)
     maker = JobMaker(grid, source, store, template, limits)
@@ -131,6 +134,16 @@ def plan(
         sample=list(_sample(settled, jobs, drafts)),
         notes=notes,
     )
+
+
+def _check_preload(grid: Grid, source: Source, drafts: list[Draft]) -> None:
+    """Refuse to preload for a command that would not be started by it."""
+    if grid.submit.preload and program_of(list(drafts[0].argv)) is None:
+        raise source.error(
+            ("submit", "preload"),
+            f"nothing can be preloaded for {shlex.join(drafts[0].argv)[:60]!r}",
+            "it has to be `python -m module …` or `python script.py …`",
+        )
 
 
 def _sample(settled: Settled, jobs: list[Job], drafts: list[Draft]) -> Sequence[str]:
