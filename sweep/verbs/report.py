@@ -121,20 +121,12 @@ def report(
         The expression does not parse, or a column is nowhere in the results.
     """
     from sweep.leaderboard import frames
-    from sweep.leaderboard.ranking import rank
 
     snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
     chosen = snapshot.seen if retired else snapshot.active
     known = collect.entries(store, snapshot, chosen, whole=whole, fresh=fresh)
-    board = rank(known, objective)
-    if where:
-        from sweep.leaderboard.filters import where as kept
-
-        total, known = len(board.configurations), kept(board, where)
-        if not known and total:
-            raise UsageError(f"--where {where!r} fits none of {total:,} configurations", "loosen it")
-        board = rank(known, objective)
+    board, known = _ranked(known, objective, where)
     made = Report(
         name=store.name,
         board=board,
@@ -155,6 +147,22 @@ def report(
         except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
             made.notes += (str(error),)
     return made
+
+
+def _ranked(known: list[Entry], objective: Objective, where: str) -> tuple[Board, list[Entry]]:
+    """Rank them, or those that fit; with these."""
+    from sweep.leaderboard.ranking import rank
+
+    board = rank(known, objective)
+    if not where:
+        return board, known
+    from sweep.leaderboard.filters import where as kept
+
+    some = kept(board, where)
+    total = len(board.configurations)
+    if not some and total:
+        raise UsageError(f"--where {where!r} fits none of {total:,} configurations", "loosen it")
+    return rank(some, objective), some
 
 
 def _counts(snapshot: Snapshot, chosen: Sequence[Entry] | None) -> dict[str, int]:
