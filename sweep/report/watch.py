@@ -20,6 +20,12 @@ from sweep.verbs.status import StatusReport
 #: Where nothing changes, looks become rarer, up to this many times the interval.
 SLOWEST = 6.0
 
+#: Looking takes no more of a core than this: a login node is everyone's. One of 10,000 trials takes 0.05 s.
+MOST_OF_A_CORE = 0.004
+
+#: … but nobody waits longer than this for the next one.
+MOST_PAUSE_S = 60.0
+
 
 def watch(look: Callable[[], StatusReport], interval_s: float, *, as_json: bool = False) -> None:
     """Follow a sweep until nothing is left to run.
@@ -29,7 +35,8 @@ def watch(look: Callable[[], StatusReport], interval_s: float, *, as_json: bool 
     look : callable
         Returns the status as of now.
     interval_s : float
-        Seconds between two looks; up to six times as many while nothing changes.
+        Seconds between two looks; up to six times as many while nothing changes, and more for a sweep so large
+        that looking would take a share of the machine.
     """
     if as_json:
         for made in _looks(look, interval_s):
@@ -62,12 +69,14 @@ def _lines(look: Callable[[], StatusReport], interval_s: float) -> None:
 
 
 def _looks(look: Callable[[], StatusReport], interval_s: float) -> Iterator[StatusReport]:
-    pause_s, before = interval_s, None
+    pause_s, before, first = interval_s, None, True
     while True:
+        began_s = time.process_time()
         made = look()
         yield made
         if not made.left:
             return
         pause_s = interval_s if made.counts != before else min(pause_s * 1.3, interval_s * SLOWEST)
-        before = made.counts
-        time.sleep(pause_s)
+        took_s = 0.0 if first else time.process_time() - began_s  # the first reads everything, and imports
+        before, first = made.counts, False
+        time.sleep(max(pause_s, min(took_s / MOST_OF_A_CORE, MOST_PAUSE_S)))

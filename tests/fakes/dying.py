@@ -23,7 +23,8 @@ from typing import Any
 from sweep import shell
 from sweep.cli import main
 from sweep.schedulers.base import Call, Reply
-from sweep.store import Store, _storing
+from sweep.store import Store
+from sweep.store.files import storing
 from sweep.verbs import submit
 
 HOW, K = sys.argv[1], int(sys.argv[2])
@@ -41,7 +42,7 @@ def step(action: Callable[[], Any], half: Callable[[], Any], *, writes: Path | N
         return action()
     done += 1
     if done == K and HOW == "full" and writes:
-        with _storing(writes):
+        with storing(writes):
             half()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done == K and HOW == "before":
@@ -99,7 +100,7 @@ if __name__ == "__main__":
     submit.IN_FLIGHT_S = float(os.environ.get("DYING_IN_FLIGHT_S", submit.IN_FLIGHT_S))
     for change in ("keep_grid", "remove_job", "withdraw", "ask_to_end"):
         also(change)
-    Store.append, Store.write, shell.run = append, write, run  # type: ignore[method-assign]
+    Store.append, Store.write, shell.run = append, write, run  # type: ignore[method-assign, assignment]
     sys.argv[1:3] = []
     try:
         main()

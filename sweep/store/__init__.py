@@ -1,4 +1,4 @@
-"""The one file that knows the sweep folder: its paths, whole files by rename, the journal by append, the lock.
+"""The one part that knows the sweep folder: its paths, whole files by rename, the journal by append, the lock.
 
 ::
 
@@ -19,35 +19,29 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import itertools
 import json
 import os
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sweep import node, records
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
 from sweep.ledger import Ledger, add_up
 from sweep.model import Attempt, Job, Trial
+from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-T = TypeVar("T")
 
 #: How long a command waits for another one that is changing the same sweep.
 LOCK_PATIENCE_S = 60.0
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
-
-#: Lines that are appended are written by so many: a million trials are 600 MB, and need not be in memory at once.
-LINES_AT_ONCE = 4096
 
 #: Of answers that are kept, so many characters in all.
 MOST_ANSWERED = 4 * 2**20
@@ -123,90 +117,43 @@ class Planned:
         return [trial for trial in self.trials.values() if not trial.retired]
 
 
-class Store:
+@dataclass
+class _Journal:
+    """What has been read of the journal: its events, and where the next whole line begins."""
+
+    inode: int = 0
+    end: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+    torn: dict[int, str] = field(default_factory=dict)
+
+
+class Store(Files):
     """One sweep's folder."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._at = str(path)
         self.name = path.name
         self.patience_s = LOCK_PATIENCE_S
         self.say: Callable[[str], None] = lambda _line: None
         self._locked = False
-
-    # --- whole files and appended lines -------------------------------------------------------------------
-
-    def write(self, name: str, content: str | bytes) -> Path:
-        """Write a whole file by rename: a reader sees the old one or the new one."""
-        path = self.path / name
-        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-        data = records.encoded(content) if isinstance(content, str) else content
-        with _storing(path):
-            try:
-                with temporary.open("wb") as out:
-                    out.write(data)
-                    out.flush()
-                    os.fsync(out.fileno())
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
-        return path
-
-    def read(self, name: str) -> str:
-        """Read a file's text; NoSuch where there is none."""
-        try:
-            return (self.path / name).read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise NoSuch(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
-
-    def append(self, name: str, lines: Iterable[bytes]) -> list[int]:
-        """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone.
-
-        Returns
-        -------
-        list of int
-            The offset of each line, in bytes.
-        """
-        path = self.path / name
-        offsets = []
-        with _storing(path), path.open("ab+") as out:
-            end = out.tell()
-            if end:
-                out.seek(-1, os.SEEK_END)
-                if out.read(1) != b"\n":
-                    end += out.write(b"\n")
-            for some in _in_batches(lines, LINES_AT_ONCE):
-                for line in some:
-                    offsets.append(end)
-                    end += len(line) + 1
-                out.write(b"\n".join(some) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-        return offsets
-
-    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, line) of each line that is not blank."""
-        try:
-            with (self.path / name).open("rb") as lines:
-                offset = 0
-                for line in lines:
-                    if not line.isspace():
-                        yield offset, line
-                    offset += len(line)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as error:
-            raise StoreError(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+        self._trials: tuple[Stamp | None, Planned] | None = None
+        self._journal = _Journal()
 
     # --- trials and journal -------------------------------------------------------------------------------
 
     def trials(self) -> Planned:
-        """Read the trials."""
+        """Read the trials; while the file is as it was, what was read before. Not to be changed."""
+        stamp = self.stamp_of("trials.jsonl")
+        if self._trials is None or self._trials[0] != stamp or not stamp:
+            self._trials = (stamp, self._read_trials())
+        return self._trials[1]
+
+    def _read_trials(self) -> Planned:
         trials: dict[int, Trial] = {}
         offsets: dict[int, int] = {}
         torn = []
-        for offset, line in self._lines("trials.jsonl"):
+        for offset, line in self.lines("trials.jsonl"):
             trial = records.trial_of(line)
             if trial is None:
                 torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
@@ -232,14 +179,25 @@ class Store:
 
     def ledger(self) -> tuple[Ledger, tuple[str, ...]]:
         """Add up the journal; with it, a line about each torn one."""
-        events, torn = [], []
-        for offset, line in self._lines("journal.jsonl"):
-            event = records.object_of(line)
-            if event is None:
-                torn.append(f"journal.jsonl: the line at byte {offset} is torn and was passed over")
-            else:
-                events.append(event)
+        events, torn = self._events()
         return add_up(events), tuple(torn)
+
+    def _events(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Read the journal, of which only new lines are read again: it only grows."""
+        stamp = self.stamp_of("journal.jsonl")
+        if not stamp or stamp[0] != self._journal.inode or stamp[1] < self._journal.end:
+            self._journal = _Journal(stamp[0] if stamp else 0)
+        known = self._journal
+        last: list[dict[str, Any]] = []
+        for offset, line in self.lines("journal.jsonl", known.end):
+            event = records.object_of(line)
+            whole = line.endswith(b"\n")
+            if event is None:
+                known.torn[offset] = f"journal.jsonl: the line at byte {offset} is torn and was passed over"
+            else:
+                (known.events if whole else last).append(event)
+            known.end = offset + len(line) if whole else known.end
+        return known.events + last, list(known.torn.values())
 
     def note(self, **event: Any) -> None:
         """Append an event to the journal, synced."""
@@ -257,7 +215,7 @@ class Store:
     def keep_grid(self, text: bytes) -> None:
         """Keep the grid as planned; an earlier one that differs gets a number."""
         path = self.path / "grid.yaml"
-        with _storing(path):
+        with storing(path):
             if path.is_file() and path.read_bytes() != text:
                 number = 1
                 while (self.path / f"grid.{number}.yaml").exists():
@@ -302,7 +260,7 @@ class Store:
     def write_script(self, job: str, script: str) -> None:
         """Write a script that can be run by hand."""
         self.write(f"jobs/{job}.sh", script)
-        with _storing(self.script(job)):
+        with storing(self.script(job)):
             self.script(job).chmod(0o755)
 
     def tasks(self, job: str) -> tuple[tuple[int, int], ...]:
@@ -317,7 +275,7 @@ class Store:
     def remove_job(self, job: str) -> None:
         """Remove the files of a job that was never sent."""
         for kind in ("sh", "tasks"):
-            with _storing(self.path):
+            with storing(self.path):
                 (self.path / "jobs" / f"{job}.{kind}").unlink(missing_ok=True)
 
     # --- what the nodes left ------------------------------------------------------------------------------
@@ -342,13 +300,13 @@ class Store:
     def attempt(self, trial: Trial, number: int) -> Attempt | None:
         """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
         try:
-            return records.attempt_of(number, _bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
+            return records.attempt_of(number, bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
         except OSError:
             return None
 
     def withdraw(self, trial: Trial, number: int) -> bool:
         """Claim an attempt that nobody has begun, so that nobody will; False if someone has."""
-        with _storing(self.trial_folder(trial)):
+        with storing(self.trial_folder(trial)):
             self.trial_folder(trial).mkdir(parents=True, exist_ok=True)
             path = self.trial_folder(trial) / f"attempt-{number}.json"
             record = {"version": 1, "trial": trial.id, "number": trial.number, "attempt": number, "job_id": "",
@@ -358,15 +316,15 @@ class Store:
     def ask_to_end(self, trial: Trial, number: int) -> None:
         """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""
         path = self.trial_folder(trial) / f"attempt-{number}.json"
-        with _storing(path):
+        with storing(path):
             Path(node.cancel_path(str(path))).touch()
 
     def result(self, trial: Trial, file: str) -> tuple[Any, str]:
         """Read a trial's result: (value, problem); the problem is empty if it was read."""
         try:
-            data = _bytes_of(f"{self._folder(trial)}/{file}", MOST_RESULT_BYTES)
+            data = bytes_of(f"{self._folder(trial)}/{file}", MOST_RESULT_BYTES)
             return records.value_of(data), ""
-        except _TooLongError as error:
+        except TooLongError as error:
             return None, f"{file} is {error} bytes long"
         except FileNotFoundError:
             return None, f"there is no {file}"
@@ -378,7 +336,7 @@ class Store:
     def kept_results(self, file: str) -> dict[int, tuple[int, dict[str, Any]]]:
         """Return what `keep_results` kept of these files; nothing if that cannot be read."""
         try:
-            kept = records.results_of(_bytes_of(f"{self._at}/.results"))
+            kept = records.results_of(bytes_of(f"{self._at}/.results"))
         except (OSError, ValueError):
             return {}
         return kept.results if kept.file == file else {}
@@ -390,17 +348,15 @@ class Store:
 
     def stamp(self) -> str:
         """Name the sweep's present state: another one as soon as anything is planned or journalled."""
-        with contextlib.suppress(OSError):
-            known = [(self.path / name).stat() for name in ("trials.jsonl", "journal.jsonl")]
-            return repr([(one.st_ino, one.st_size, one.st_mtime_ns) for one in known])
-        return ""
+        known = [self.stamp_of(name) for name in ("trials.jsonl", "journal.jsonl")]
+        return repr(known) if all(known) else ""
 
     def answers(self, stamp: str) -> dict[str, str]:
         """Return the answers that were kept under this stamp, by question; none if the leaderboard was removed."""
         if not stamp or not (self.path / "leaderboard.csv").exists():
             return {}
         try:
-            kept = records.answers_of(_bytes_of(f"{self._at}/.answers"))
+            kept = records.answers_of(bytes_of(f"{self._at}/.answers"))
         except (OSError, ValueError):
             return {}
         return kept.answers if kept.stamp == stamp else {}
@@ -466,7 +422,7 @@ class Store:
         # Where the file system cannot lock, filelock falls back to a file that names its holder's process and
         # host; it takes that away only if that process is dead on this very host.
         lock = FileLock(self.path / ".lock")
-        with _storing(self.path / ".lock"):
+        with storing(self.path / ".lock"):
             for wait_s in (min(0.5, patience_s), max(0.0, patience_s - 0.5)):
                 try:
                     lock.acquire(timeout=wait_s, poll_interval=0.1)
@@ -484,35 +440,3 @@ class Store:
             return (self.path / ".holder").read_text().strip()
         except OSError:
             return "another process"
-
-
-@contextlib.contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into ours."""
-    try:
-        yield
-    except OSError as error:
-        what = error.strerror or str(error)
-        raise StoreError(
-            f"cannot write {str(path)!r}: {what}", "free space or quota, or mend the permissions; then repeat"
-        ) from error
-
-
-def _in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    items = iter(items)
-    while some := list(itertools.islice(items, size)):
-        yield some
-
-
-class _TooLongError(Exception):
-    pass
-
-
-def _bytes_of(path: str, most: int = sys.maxsize) -> bytes:
-    """Read a small file whole; _TooLongError, with its size, if it is none."""
-    # Thousands of them: a Path each, and a buffer, were half of the time.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise _TooLongError(f"{size:,}")
-        return file.read()

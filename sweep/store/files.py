@@ -1,0 +1,138 @@
+"""Whole files by rename, lines by append, and what the operating system refuses in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from sweep import records
+from sweep.errors import NoSuch, StoreError
+
+T = TypeVar("T")
+
+#: Lines that are appended are written by so many: a million trials are 600 MB, and need not be in memory at once.
+LINES_AT_ONCE = 4096
+
+#: Inode, bytes and time of change of a file.
+Stamp = tuple[int, int, int]
+
+
+class Files:
+    """The files of one folder.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a whole file by rename: a reader sees the old one or the new one."""
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+        data = records.encoded(content) if isinstance(content, str) else content
+        with storing(path):
+            try:
+                with temporary.open("wb") as out:
+                    out.write(data)
+                    out.flush()
+                    os.fsync(out.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+        return path
+
+    def read(self, name: str) -> str:
+        """Read a file's text; NoSuch where there is none."""
+        try:
+            return (self.path / name).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise NoSuch(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+
+    def append(self, name: str, lines: Iterable[bytes]) -> list[int]:
+        """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone.
+
+        Returns
+        -------
+        list of int
+            The offset of each line, in bytes.
+        """
+        path = self.path / name
+        offsets = []
+        with storing(path), path.open("ab+") as out:
+            end = out.tell()
+            if end:
+                out.seek(-1, os.SEEK_END)
+                if out.read(1) != b"\n":
+                    end += out.write(b"\n")
+            for some in _batches(lines, LINES_AT_ONCE):
+                for line in some:
+                    offsets.append(end)
+                    end += len(line) + 1
+                out.write(b"\n".join(some) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+        return offsets
+
+    def lines(self, name: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, line) of each line that is not blank, from an offset on."""
+        try:
+            with (self.path / name).open("rb") as lines:
+                lines.seek(offset)
+                for line in lines:
+                    if not line.isspace():
+                        yield offset, line
+                    offset += len(line)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StoreError(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+
+    def stamp_of(self, name: str) -> Stamp | None:
+        """Tell a file's state from any other: inode, bytes, time of change. None if it is not there."""
+        try:
+            known = (self.path / name).stat()
+        except OSError:
+            return None
+        return known.st_ino, known.st_size, known.st_mtime_ns
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into ours."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise StoreError(
+            f"cannot write {str(path)!r}: {what}", "free space or quota, or mend the permissions; then repeat"
+        ) from error
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    while some := list(itertools.islice(items, size)):
+        yield some
+
+
+class TooLongError(Exception):
+    """A file is larger than was asked for; the message is its size."""
+
+
+def bytes_of(path: str, most: int = sys.maxsize) -> bytes:
+    """Read a small file whole; TooLongError, with its size, if it is none."""
+    # Thousands of them: a Path each, and a buffer, were half of the time.
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise TooLongError(f"{size:,}")
+        return file.read()
