@@ -109,29 +109,28 @@ def _grown(cores: NDArray[np.integer], mask: NDArray[np.bool_]) -> NDArray[np.in
 
 
 def _split(cores: NDArray[np.integer], height_px: float) -> NDArray[np.int32]:
-    """Split cores at their waists, each in its own window."""
-    made = np.zeros(cores.shape, np.int32)
-    count = 0
-    for number, window in enumerate(ndimage.find_objects(cores), 1):
-        if window is None:  # it was too small
-            continue
-        inside = cores[window] == number
-        halves = _halves(np.pad(inside, 1), height_px)[1:-1, 1:-1][inside]
-        made[window][inside] = halves + count
-        count += int(halves.max())
-    return made
+    """Split cores at their waists by a watershed on the distance from their edge, each in its own window.
 
-
-def _halves(inside: NDArray[np.bool_], height_px: float) -> NDArray[np.int32]:
-    """Split one core by a watershed on the distance from its edge; 1 everywhere in it if it has no waist."""
-    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.0, mode="constant") * inside
-    # Where there is but one maximum, and that is the rule, no height need be found: reconstruction takes longest.
-    tops = inside & (ndimage.maximum_filter(distance, 3) == distance)
-    if ndimage.label(tops, np.ones((3, 3)))[1] > 1:
-        seeds = label(h_maxima(distance, height_px))
+    Most have but one maximum: no height need be found for these, which takes longest.
+    """
+    inside = cores > 0
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.0) * inside
+    tops, count = ndimage.label(inside & (ndimage.maximum_filter(distance, 3) == distance), np.ones((3, 3)))
+    place = np.zeros(count + 1, np.int64)
+    place[tops[tops > 0]] = cores[tops > 0]
+    made = cores.astype(np.int32)
+    last = int(cores.max())
+    windows = ndimage.find_objects(cores)
+    for number in np.flatnonzero(np.bincount(place[1:]) > 1):
+        window = windows[number - 1]
+        mine = np.pad(cores[window] == number, 1)
+        height = np.pad(distance[window], 1) * mine
+        seeds = label(h_maxima(height, height_px))
         if seeds.max() > 1:
-            return np.asarray(watershed(-distance, seeds, mask=inside), np.int32)
-    return inside.astype(np.int32)
+            halves = watershed(-height, seeds, mask=mine)[mine]
+            made[window][mine[1:-1, 1:-1]] = np.where(halves == 1, number, last + halves - 1)
+            last += int(seeds.max()) - 1
+    return made
 
 
 def _undone(probabilities: Probabilities, weights: tuple[float, float, float]) -> Probabilities:
