@@ -64,7 +64,8 @@ def main() -> None:
         [
             Row("SEG of the test images", "Keras's own layers", statistics.mean(fused), statistics.mean(plainly),
                 "SEG", "means nearer than seeds lie apart", apart <= spread, statistics.median(ratios),
-                min(ratios), max(ratios), seeds, f"10 epochs; seeds lie up to {spread:.3f} apart", {"by_seed": scores}),
+                min(ratios), max(ratios), seeds, f"10 epochs; seeds lie up to {spread:.3f} apart",
+                {"by_seed": scores}),
         ],
     )  # fmt: skip
     return None
