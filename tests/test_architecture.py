@@ -60,8 +60,8 @@ def test_imports_point_downwards(path: Path) -> None:
 
 #: The trainer's own layers, the lowest first; a module imports only from those below its own.
 TRAINER = [
-    {"errors", "clock", "interrupt", "cache", "predict", "surroundings"},
-    {"atomic"},
+    {"errors", "clock", "interrupt", "cache", "predict", "surroundings", "layers", "optimizers"},
+    {"atomic", "step"},
     {"images", "checkpoint", "models", "score", "result", "splits"},
     {"data", "drawing", "synth", "bbbc039"},
     {"augment", "instances", "census", "pictures"},

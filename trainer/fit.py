@@ -13,38 +13,16 @@ from trainer import checkpoint
 from trainer.clock import Clock
 from trainer.errors import Diverged
 from trainer.interrupt import Sigterm
+from trainer.optimizers import Optimizer
 from trainer.options import Options
 from trainer.patches import Patches, batches
+from trainer.step import step_of
 
 #: Epochs without a better validation score before the learning rate is halved.
 PLATEAU_EPOCHS = 5
 
 #: Scores an epoch on the validation images: segMeasure, f1, ap50; None if SIGTERM came meanwhile.
 Validate = Callable[[], dict[str, float] | None]
-
-
-def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
-    """Weighted categorical cross-entropy of each patch, ``L = −Σ_x Σ_y Σ_c w_c δ(c, G(x,y)) log P(x,y,c)``.
-
-    Parameters
-    ----------
-    logits : tensor, shape (batch, rows, columns, 3)
-        Whose softmax is P.
-    classes : tensor of int, shape (batch, rows, columns)
-        The true classes G.
-    weights : tuple of float
-        Of background, nucleus, contour.
-
-    Returns
-    -------
-    tensor, shape (batch,)
-        In nats, times the weights.
-    """
-    import tensorflow as tf
-
-    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(classes, tf.int32), logits)
-    weighted = tf.gather(tf.constant(weights, tf.float32), tf.cast(classes, tf.int32)) * entropy
-    return tf.reduce_sum(weighted, axis=(1, 2))
 
 
 class Fit:
@@ -65,16 +43,12 @@ class Fit:
     def __init__(
         self, network: Any, patches: Patches, options: Options, identity: str, image_px: int, clock: Clock
     ) -> None:
-        import keras
-
-        make = {"adam": keras.optimizers.Adam, "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9)}
         self.network, self.patches, self.options, self.identity, self.clock = (
             network, patches, options, identity, clock,
         )  # fmt: skip
-        self.optimizer = make[options.optimizer](options.learning_rate)
-        self.optimizer.build(network.trainable_variables)
+        self.optimizer = Optimizer(options.optimizer, options.learning_rate, network.trainable_variables)
         self.image_px = image_px
-        self.step = _step(network, self.optimizer, options.weights, 1 << options.shape.depth)
+        self.step = step_of(network, self.optimizer, options.weights, 1 << options.shape.depth)
         self.path = checkpoint.path_for(options.out)
         self.steps_an_epoch = -(-len(patches.at) // options.batch_size)
         self.progress = checkpoint.Progress(rate=options.learning_rate)
@@ -159,7 +133,7 @@ class Fit:
         if self.options.schedule == "cosine":
             done = now.epoch + now.batch / self.steps_an_epoch
             rate *= 0.5 * (1 + math.cos(math.pi * done / self.options.epochs))
-        self.optimizer.learning_rate.assign(rate)
+        self.optimizer.rate.assign(rate)
 
     def _ended_epoch(self, loss: float, scores: dict[str, float], steps_s: float) -> None:
         now, options = self.progress, self.options
@@ -171,7 +145,7 @@ class Fit:
                 "epoch": now.epoch,
                 "loss": loss,
                 **scores,
-                "learning_rate": float(self.optimizer.learning_rate.numpy()),
+                "learning_rate": float(self.optimizer.rate.numpy()),
                 "seconds": round(steps_s, 3),
                 "images_per_s": round(rate, 3),
             }
@@ -211,29 +185,6 @@ class Fit:
         self.best = arrays.get("best", [])
         self.clock.add(self.progress.seconds)
         print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
-
-
-def _step(network: Any, optimizer: Any, weights: tuple[float, float, float], stride: int) -> Any:
-    """Make the function of one training step; its loss is the mean over the batch's pixels.
-
-    Sides are filled up by mirroring to what the poolings can halve, and what comes out is cropped again.
-
-    The formula is a sum over a patch's pixels. Divided by their number, the same learning rate means the same
-    at every division.
-    """
-    import tensorflow as tf
-
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(images: Any, classes: Any) -> Any:
-        rows, columns = classes.shape[1:]
-        fill = [[0, 0], [0, -rows % stride], [0, -columns % stride]]
-        with tf.GradientTape() as tape:
-            logits = network(tf.pad(images, fill, "SYMMETRIC")[..., None], training=True)[:, :rows, :columns]
-            loss = tf.reduce_mean(weighted_cross_entropy(logits, classes, weights)) / (rows * columns)
-        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
-        return loss
-
-    return lambda images, classes: step(tf.constant(images), tf.constant(classes))
 
 
 def _values(variables: list[Any]) -> checkpoint.Arrays:

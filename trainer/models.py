@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainer.errors import InputError
+from trainer.layers import batch_normalization
 
 #: A side of a patch, after all its poolings, is at least so many pixels; fewer see nothing but padding.
 LEAST_PX = 4
@@ -195,7 +196,7 @@ def build(shape: Shape, dropout: float, seed: int) -> Any:
         if layer.kind == "conv":
             x = layers.Conv2D(layer.channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
             # Statistics that follow within some twenty steps: small sets make few of them.
-            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+            x = layers.ReLU()(batch_normalization()(momentum=0.9)(x))
         elif layer.kind == "pool":
             left.append(x)
             x = layers.MaxPooling2D()(x)

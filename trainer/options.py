@@ -19,6 +19,9 @@ SCHEDULES = ("constant", "plateau", "cosine")
 UNDO = {"auto": (False, True), "yes": (True,), "no": (False,)}
 KEEP = ("last", "best")
 
+#: Goes up whenever the same options would train other weights: a checkpoint of another one is not taken up.
+ARITHMETIC = 2
+
 
 @dataclass(frozen=True)
 class Options:
@@ -85,7 +88,7 @@ class Options:
             for name, value in asdict(self).items()
             if name not in ("data", "extra_data", "out", "save_model", "keep_predictions", "keep_best", "threads")
         }
-        text = json.dumps([deciding, prepared, threads], sort_keys=True)
+        text = json.dumps([deciding, prepared, threads, ARITHMETIC], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

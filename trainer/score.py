@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from trainer.errors import InputError
 
@@ -59,20 +58,12 @@ def overlaps(reference: AnyLabels, result: AnyLabels) -> Overlaps:
     if reference.shape != result.shape:
         raise InputError(f"the label images differ in size: {reference.shape} and {result.shape}")
     rows, columns = _numbered(reference), _numbered(result)
-    shape = (int(rows.max(initial=0)) + 1, int(columns.max(initial=0)) + 1)
-    table = sparse.coo_array((np.ones(rows.size, np.int64), (rows, columns)), shape=shape)
-    table.sum_duplicates()
-    truth_px = np.bincount(rows, minlength=shape[0])
-    found_px = np.bincount(columns, minlength=shape[1])
+    truth_px, found_px = np.bincount(rows, minlength=1), np.bincount(columns, minlength=1)
+    both = (rows > 0) & (columns > 0)
+    pairs, both_px = np.unique(rows[both] * len(found_px) + columns[both], return_counts=True)
+    truth, found = np.divmod(pairs, len(found_px))
     truth_px[0] = found_px[0] = 0
-    objects = (table.row > 0) & (table.col > 0)
-    return Overlaps(
-        table.row[objects].astype(np.int64),
-        table.col[objects].astype(np.int64),
-        table.data[objects],
-        truth_px,
-        found_px,
-    )
+    return Overlaps(truth, found, both_px, truth_px, found_px)
 
 
 def _numbered(labels: AnyLabels) -> NDArray[np.int64]:

@@ -138,7 +138,7 @@ def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.Monke
 
 
 def test_the_loss_is_the_formula(tf: Any) -> None:
-    from trainer.fit import weighted_cross_entropy
+    from trainer.step import weighted_cross_entropy
 
     random = np.random.default_rng(0)
     logits = random.normal(size=(2, 4, 5, 3))
@@ -153,9 +153,8 @@ def test_the_loss_is_the_formula(tf: Any) -> None:
 
 def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     """Patches of 17×22 are filled up to 20×24 for two poolings; the loss is that of 17×22 pixels."""
-    import keras
-
-    from trainer.fit import _step
+    from trainer.optimizers import Optimizer
+    from trainer.step import step_of
 
     network = models.build(models.Shape(2, 4, dense=False), 0.0, 3)
     random = np.random.default_rng(1)
@@ -166,9 +165,8 @@ def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     true = np.take_along_axis(chances, classes[..., None].astype(int), axis=-1)[..., 0]
     weights = (0.01, 1.0, 0.95)
     expected = np.mean(-np.array(weights)[classes] * np.log(true))
-    optimizer = keras.optimizers.Adam(0.001)
-    optimizer.build(network.trainable_variables)
-    made = _step(network, optimizer, weights, 4)(images, classes)
+    optimizer = Optimizer("adam", 0.001, network.trainable_variables)
+    made = step_of(network, optimizer, weights, 4)(images, classes)
     assert float(made) == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,0 +1,119 @@
+"""Where a trial's time goes, for each network at two divisions; and what of it is not training steps.
+
+    python -m bench.trainer_phases DATA [ROUNDS]
+
+Each trial is a process of its own on one thread, on the data prepared before. `smallUNet_less` does 30 epochs; the
+others do 2, and the steps and validations of 30 are computed from these. UNet is a quarter of its width, as at its
+own an epoch takes minutes; at division 16 it has three poolings, as its patches take no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.harness import Row, Taken, alternately, row, run, write
+
+EPOCHS = 30
+BATCH = 44
+STEPS, EACH_EPOCH = "steps", ("steps", "validate", "save")
+START = "interpreter, exit"
+
+#: How the table calls it, the division, the model and further options.
+NETWORKS: list[tuple[str, int, list[str]]] = [
+    *((name, division, [name]) for name in ("simpleConv", "smallUNet_less", "smallUNet") for division in (8, 16)),
+    ("UNet, width 16", 8, ["UNet", "--width", "16"]),
+    ("UNet, width 16, depth 3", 16, ["UNet", "--width", "16", "--depth", "3"]),
+]
+
+
+def trial(data: str, folder: Path, model: Sequence[str], division: int, epochs: int) -> dict[str, Any]:
+    """Train once; seconds by phase, and what the whole process took."""
+    out = folder / "r.json"
+    words = ["train", "--data", data, "--model", *model, "--division", division, "--batch-size", BATCH,
+             "--epochs", epochs, "--threads", 1, "--out", out]  # fmt: skip
+    taken = run(
+        [sys.executable, "-m", "trainer", *map(str, words)],
+        env={**os.environ, "TRAINER_CACHE": str(folder / "cache")},
+    )
+    made = json.loads(out.read_text(encoding="utf-8"))
+    phases = dict(made["seconds"])
+    phases[START] = taken.wall_s - sum(phases.values())
+    return {"phases": phases, "taken": taken}
+
+
+def of_thirty(phases: dict[str, float], epochs: int) -> dict[str, float]:
+    """Compute the phases of 30 epochs from those of fewer."""
+    return {name: s * EPOCHS / epochs if name in EACH_EPOCH else s for name, s in phases.items()}
+
+
+def not_steps(phases: dict[str, float]) -> float:
+    return 1 - phases[STEPS] / sum(phases.values())
+
+
+def measured(data: str, folder: Path, network: tuple[str, int, list[str]], rounds: int) -> Row:
+    """Make one network's row: the share of what is not steps, and the phases in `more`."""
+    name, division, model = network
+    whole = name == "smallUNet_less"
+    epochs = EPOCHS if whole else 2
+    ran = [trial(data, folder, model, division, epochs) for _ in range(1 if whole else rounds)]
+    thirty = [of_thirty(one["phases"], epochs) for one in ran]
+    shares = [not_steps(one) for one in thirty]
+    share = statistics.median(shares)
+    phases = {phase: statistics.median(one[phase] for one in thirty) for phase in thirty[0]}
+    all_s = sum(phases.values())
+    table = {phase: {"s": round(s, 2), "share": round(s / all_s, 3)} for phase, s in phases.items()}
+    note = "measured" if whole else f"computed from {epochs} epochs"
+    for phase, one in table.items():
+        print(f"  {name:16} ÷{division:<3} {phase:20} {one['s']:9.2f} s {one['share']:7.1%}", file=sys.stderr)
+    busy = [one["taken"].wall_s / one["taken"].cpu_s for one in ran]
+    return Row(
+        f"not steps, of {EPOCHS} epochs: {name}, division {division}", "all", all_s * share, all_s, "s", "≤ 0.10",
+        share <= 0.1, share, min(shares), max(shares), len(ran), note,
+        {"phases": table, "wall_over_cpu": round(statistics.median(busy), 3)},
+    )  # fmt: skip
+
+
+def start_up(rounds: int) -> list[Row]:
+    """Compare import, build and first step, cold, with an interpreter and with a bare import of TensorFlow."""
+    python = sys.executable
+    first = (
+        "from trainer import models, surroundings; surroundings.start_tensorflow(1);"
+        "import numpy as np, trainer.train; from trainer.step import step_of;"
+        "from trainer.optimizers import Optimizer;"
+        "network = models.build(models.Shape(2, 16, False), 0.3, 0);"
+        "step = step_of(network, Optimizer('adam', 0.001, network.trainable_variables), (0.01, 1.0, 0.95), 4);"
+        "step(np.zeros((44, 32, 40), np.float32), np.zeros((44, 32, 40), np.uint8))"
+    )
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    sides = {
+        "ours": lambda: run([python, "-c", first], env=quiet),
+        "import tensorflow, keras": lambda: run([python, "-c", "import tensorflow, keras"], env=quiet),
+        "python -c pass": lambda: run([python, "-c", "pass"]),
+    }
+    taken: dict[str, list[Taken]] = alternately(sides, rounds)
+    return [
+        row("import, build and first step, cold", taken, "ours", "import tensorflow, keras", measure="cpu_s",
+            goal="≤ 6 s", met=lambda one: (one.ours or 9) <= 6),
+        row("the same", taken, "ours", "python -c pass", measure="cpu_s"),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    data, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        trial(data, folder, ["simpleConv"], 8, 1)  # fills the cache of prepared sets
+        rows = start_up(rounds)
+        rows += [measured(data, folder, network, rounds) for network in NETWORKS]
+    write("trainer_phases", rows)
+
+
+if __name__ == "__main__":
+    main()
