@@ -7,11 +7,11 @@ from typing import Any
 
 from sweep.errors import GridError, nearest
 from sweep.grid import schema, source
-from sweep.grid.expand import MOST_TRIALS, Draft, again, expand, trial_id
+from sweep.grid.expand import MOST_TRIALS, again, expand, trial_id
 from sweep.grid.schema import Grid
 from sweep.grid.source import Source
 
-__all__ = ["MOST_TRIALS", "Draft", "Grid", "Source", "again", "expand", "read", "trial_id"]
+__all__ = ["MOST_TRIALS", "Grid", "Source", "again", "expand", "read", "trial_id"]
 
 
 def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Source]:

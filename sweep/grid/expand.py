@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sweep.errors import nearest
@@ -14,24 +13,12 @@ from sweep.grid import units
 from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
 from sweep.grid.schema import Grid
 from sweep.grid.source import Path, Source
-from sweep.model import Resources, canonical
+from sweep.model import Resources, Trial, canonical
 
 #: More trials than anyone means without saying so.
 MOST_TRIALS = 1_000_000
 
 Params = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A trial before the plan gives it a number."""
-
-    id: str
-    params: Params
-    replicate: int
-    seed: int
-    resources: Resources
-    argv: tuple[str, ...]
 
 
 #: Spells what is hashed. Not to be changed: it would make every trial of every sweep another one.
@@ -53,8 +40,8 @@ def trial_seed(base: int, replicate: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{base}/{replicate}".encode()).digest()[:4], "big") >> 1
 
 
-def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_TRIALS) -> list[Draft]:
-    """Write out the trials of a grid.
+def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_TRIALS) -> list[Trial]:
+    """Write out the trials of a grid, numbered by their place in it: drafts, until a plan numbers them.
 
     Parameters
     ----------
@@ -81,17 +68,18 @@ def expand(grid: Grid, source: Source, env: Mapping[str, str], most: int = MOST_
     )
     kept = _without_excluded(grid, configurations, known, source, env)
     fill = _Filler(grid, source, known, env)
-    drafts = [fill(params, replicate) for params in kept for replicate in range(grid.replicates)]
+    wanted = ((params, replicate) for params in kept for replicate in range(grid.replicates))
+    drafts = [fill(params, replicate, number) for number, (params, replicate) in enumerate(wanted)]
     if not drafts:
         raise source.error(("exclude",), "the grid expands to no trial: all are excluded", "loosen an exclusion")
     return drafts
 
 
-def again(grid: Grid, source: Source, env: Mapping[str, str], wanted: Iterable[tuple[Params, int]]) -> list[Draft]:
+def again(grid: Grid, source: Source, env: Mapping[str, str], wanted: Iterable[tuple[Params, int]]) -> list[Trial]:
     """Write out further replicates of configurations that the grid has: (parameters, replicate) each."""
     known = frozenset(name for _, group in _axes(grid, source) for name in group) | set(NAMES)
     fill = _Filler(grid, source, known, env)
-    return [fill(params, replicate) for params, replicate in wanted]
+    return [fill(params, replicate, place) for place, (params, replicate) in enumerate(wanted)]
 
 
 # --- which configurations ---------------------------------------------------------------------------------
@@ -208,7 +196,7 @@ class _Filler:
         self.parsed: dict[tuple[str, ...], Resources] = {}
         self.seeds: dict[int, int] = {}
 
-    def __call__(self, params: Params, replicate: int) -> Draft:
+    def __call__(self, params: Params, replicate: int, number: int) -> Trial:
         identity, seed = trial_id(params, replicate), self.seeds.get(replicate)
         if seed is None:
             seed = self.seeds[replicate] = trial_seed(self.grid.seed, replicate)
@@ -222,7 +210,7 @@ class _Filler:
             "env": self.env,
         }
         argv = _placed(self.source, ("command",), self.command, context)
-        return Draft(identity, params, replicate, seed, self._resources(context), argv)
+        return Trial(number, identity, params, replicate, seed, self._resources(context), argv)
 
     def _resources(self, context: Context) -> Resources:
         texts = tuple(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sweep import grid as grids
 from sweep.errors import SweepError
 from sweep.fit import Wanted
-from sweep.grid import Draft
 from sweep.ledger import Ledger
 from sweep.model import Resources, Trial
 from sweep.shell import Shell
@@ -101,7 +100,7 @@ def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], rep
         trials = []
         for draft in drafts:
             old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between
-            trials.append(_trial(draft, old.number if old else number))
+            trials.append(replace(draft, number=old.number if old else number))
             number += old is None
         more = _more(one, trials[0].resources) if trials else {}
         raised += [(trial.number, more) for trial in trials if more]
@@ -135,10 +134,6 @@ def _retire_strays(store: Store, planned: Planned, known: set[int], replicates: 
     ]
     if strays:
         store.add_trials([replace(trial, retired=True) for trial in strays])
-
-
-def _trial(draft: Draft, number: int) -> Trial:
-    return Trial(number, draft.id, draft.params, draft.replicate, draft.seed, draft.resources, draft.argv)
 
 
 def _more(one: Configuration, asks: Resources) -> dict[str, int]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sweep.errors import LockHeld, NoSuch, StoreError
 from sweep.ledger import DRIVER, Ledger, observed
@@ -232,8 +233,12 @@ class _Witness:
         self.objective = has.objective
         self.grace_s = grace_s(has.scheduler)
         self.words, self.gone, self.told_at = told.words, told.gone, told.at
-        self.begun = store.begun()
         self.now = time.time()
+
+    @cached_property
+    def begun(self) -> set[str]:
+        """The trials that have a folder; of a sweep that has ended, nobody asks."""
+        return self.store.begun()
 
     def see(self, trial: Trial, known: Sequence[Sent]) -> Seen:
         # Of a trial that waits in the queue there is nothing to read, unless it was requeued.

@@ -15,7 +15,7 @@ from sweep import grid as grids
 from sweep import store as stores
 from sweep.errors import UsageError
 from sweep.fit import Wanted
-from sweep.grid import Draft, Grid, Source
+from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.grid.schema import RetrySpec
 from sweep.ledger import DRIVER, Ledger
@@ -136,7 +136,7 @@ def plan(
     )
 
 
-def _check_preload(grid: Grid, source: Source, drafts: list[Draft]) -> None:
+def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
     """Refuse to preload for a command that would not be started by it."""
     if grid.submit.preload and program_of(list(drafts[0].argv)) is None:
         raise source.error(
@@ -146,7 +146,7 @@ def _check_preload(grid: Grid, source: Source, drafts: list[Draft]) -> None:
         )
 
 
-def _sample(settled: Settled, jobs: list[Job], drafts: list[Draft]) -> Sequence[str]:
+def _sample(settled: Settled, jobs: list[Job], drafts: list[Trial]) -> Sequence[str]:
     """Return the command of the first trial that is to be sent; if none is, the grid's first."""
     return settled.trials[jobs[0].tasks[0][0]].argv if jobs else drafts[0].argv
 
@@ -210,7 +210,7 @@ def _shell_words(grid: Grid) -> list[str]:
     return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
-def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
+def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
     if ledger.confirming:
@@ -223,7 +223,7 @@ def _work_out(store: Store, drafts: list[Draft], maker: JobMaker) -> tuple[Settl
     return settled, jobs, [maker.render(job) for job in jobs]
 
 
-def _confirming(planned: Planned, ledger: Ledger, drafts: list[Draft], maker: JobMaker) -> list[Draft]:
+def _confirming(planned: Planned, ledger: Ledger, drafts: list[Trial], maker: JobMaker) -> list[Trial]:
     """Write out anew what `sweep confirm` added to configurations that the grid still has."""
     known = {draft.id for draft in drafts}
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
@@ -241,7 +241,7 @@ def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> s
     return {n for n in ran if n not in ledger.settled or ledger.settled[n][1].state is State.DONE}
 
 
-def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozenset()) -> Settled:
+def settle(planned: Planned, drafts: Iterable[Trial], as_ran: Set[int] = frozenset()) -> Settled:
     """Match drafts to the trials of earlier plans, by their ids (pure).
 
     A trial in `as_ran` keeps its command, resources and seed: they are what its result came of.
@@ -251,7 +251,8 @@ def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozens
     lines, trials, asked, new = [], dict(planned.trials), set[int](), 0
     for draft in drafts:
         known = by_id.get(draft.id)
-        trial = _numbered(draft, known.number if known else number)
+        wanted = known.number if known else number
+        trial = draft if draft.number == wanted else replace(draft, number=wanted)
         if known and known.number in as_ran:
             trial = replace(known, retired=False)
         if known:
@@ -266,10 +267,6 @@ def settle(planned: Planned, drafts: Iterable[Draft], as_ran: Set[int] = frozens
         trials[trial.number] = replace(trial, retired=True)
         lines.append(trials[trial.number])
     return Settled(lines, trials, new, len(asked), len(gone))
-
-
-def _numbered(draft: Draft, number: int) -> Trial:
-    return Trial(number, draft.id, draft.params, draft.replicate, draft.seed, draft.resources, draft.argv)
 
 
 def _write(

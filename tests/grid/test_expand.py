@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from sweep.errors import GridError
-from sweep.grid import Draft, axes, expand, read
+from sweep.grid import axes, expand, read
 from sweep.grid.expand import trial_id, trial_seed
+from sweep.model import Trial
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = "name: t\ncommand: prog {{ params | flags }}\n"
 
 
-def drafts(text: str, *overrides: str) -> list[Draft]:
+def drafts(text: str, *overrides: str) -> list[Trial]:
     grid, source = read(MINIMAL + text, "g.yaml", overrides)
     return expand(grid, source, dict(os.environ))
 
