@@ -159,7 +159,13 @@ def _undecided(evidence: Evidence) -> bool:
 
 
 def _both(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
-    return lambda evidence: all(condition(evidence) for condition in conditions)
+    def all_hold(evidence: Evidence) -> bool:
+        for condition in conditions:  # noqa: SIM110 - asked twenty times a trial, and all() takes twice as long
+            if not condition(evidence):
+                return False
+        return True
+
+    return all_hold
 
 
 def _not(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from sweep.errors import NoSuch, SchedulerError, StoreError, UsageError
 from sweep.model import JobState, Outcome, Submission, TaskRef, Word
@@ -16,6 +16,8 @@ from sweep.shell import Shell
 from sweep.store import Store
 
 Words = dict[TaskRef, Word]
+
+_FIELDS = tuple(Word.__dataclass_fields__)
 
 #: `status` and `report` ask no scheduler again that was asked so short a time ago.
 POLL_EVERY_S = 10.0
@@ -101,7 +103,7 @@ def _write_poll(store: Store, at: float, words: Words, gone: dict[TaskRef, float
             task.job_id,
             task.index,
             gone.get(task),
-            {name: value for name, value in asdict(word).items() if value},
+            {name: value for name in _FIELDS if (value := getattr(word, name))},
         ]
         for task, word in words.items()
     ]

@@ -24,7 +24,6 @@ from sweep.shell import Shell
 from sweep.store import Store
 from sweep.verbs.observe import Settings, Snapshot, observe, settings
 from sweep.verbs.poll import grace_s
-from sweep.verbs.retry import by_itself
 from sweep.verbs.send import Sender, Unit, request
 
 #: A submit command that outlives a killed `sweep submit` has given up by then: its time-out, and some.
@@ -93,15 +92,24 @@ def submit(
         report.adopted = _resolve_doubts(store, shell, has.scheduler, ledger)
         snapshot = observe(store, shell)
         report.alive = len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
-        paused = by_itself(store, snapshot, (State.PAUSED,))
-        report.resumed, report.spared = len(paused.trials), paused.spared
+        paused = _tried_again(store, snapshot, State.PAUSED)
+        report.resumed, report.spared = len(paused.get("trials", ())), paused.get("spared", {})
         if retry and has.auto_retry:
-            report.retried = asdict(by_itself(store, snapshot, (State.FAILED,)))
+            report.retried = _tried_again(store, snapshot, State.FAILED)
         report.watch = has.auto_retry or has.placement == "packed"
         stuck = _release(store, snapshot, unattended=retry)
         _send_all(store, shell, has, report, snapshot, patience_s)
         report.why_left, report.stuck = report.why_left or stuck, bool(stuck)
     return report
+
+
+def _tried_again(store: Store, snapshot: Snapshot, state: State) -> dict[str, Any]:
+    """Plan what the rules give another attempt by themselves."""
+    if not snapshot.of(state):
+        return {}
+    from sweep.verbs.retry import by_itself  # it renders scripts: a fifth of a second that most calls save
+
+    return asdict(by_itself(store, snapshot, (state,)))
 
 
 def units(store: Store, ledger: Ledger, has: Settings) -> Iterator[Unit]:

@@ -1,0 +1,117 @@
+"""Has a hot path begun to do more? Counts, not seconds, beside those recorded in ``bench/recorded.json``.
+
+    python -m bench.check             # or `make bench-check`; exit code 1 if a count has grown
+    python -m bench.check --record    # after a change that is meant
+
+Every command is run on 512 trials and on 2048, so that what grows with the trials is told from what does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.harness import ROOT
+from tests.fakes.ended import Ran, ended
+
+RECORDED = ROOT / "bench" / "recorded.json"
+SIZES = (512, 2048)
+
+#: Own calls may vary by so much, with the length of a path or a version of Python; all else may not.
+TOLERANCE = 0.05
+
+GRID = """\
+name: g
+command: python t.py {{{{ params | flags }}}}
+parameters: {{a: {{range: [1, {side}]}}, b: {{range: [1, 16]}}}}
+resources: {{walltime: 5min, memory: "{{{{ 1 if a > 4 else 2 }}}}GiB"}}
+scheduler: {{kind: slurm}}
+"""
+
+#: Clients that say as little as may be: a controller that is up, no limits, ids for jobs, nobody in the queue.
+CLIENTS = {
+    "scontrol": 'echo "Slurmctld(primary) at here is UP"',
+    "sbatch": "date +%s%N | cut -c8-17",
+    **dict.fromkeys(("squeue", "sacct", "sacctmgr", "sinfo"), "exit 0"),
+}
+
+COMMANDS = {
+    "--help": ["--help"],
+    "plan": ["plan", "grid.yaml"],
+    "submit": ["submit"],
+    "status, queued": ["status"],
+    "status, ended": ["status", "e"],
+    "report, first": ["report", "e"],
+    "report, results kept": ["report", "e", "--csv"],
+    "report, again": ["report", "e"],
+}
+
+
+def counted(folder: Path, size: int) -> dict[str, Any]:
+    """Run every command on so many trials; its counts."""
+    (folder / "grid.yaml").write_text(GRID.format(side=size // 16))
+    (folder / "bin").mkdir()
+    for name, says in CLIENTS.items():
+        (folder / "bin" / name).write_text(f"#!/bin/sh\n{says}\n")
+        (folder / "bin" / name).chmod(0o755)
+    ended(folder / "results", "e", (Ran({"x": n}, {"segMeasure": n / size, "history": [1]}) for n in range(size)))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONHASHSEED": "0",
+        "COLUMNS": "120",
+        "SWEEP_POLL_EVERY_S": "0",
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+    }
+    made = {}
+    for name, argv in COMMANDS.items():
+        out = folder / "counts.json"
+        call = [sys.executable, str(ROOT / "bench/counted.py"), str(folder / "results"), str(out), *argv]
+        done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr}")
+        made[name] = json.loads(out.read_text())
+    return made
+
+
+def complaints(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    """Say which counts have grown."""
+    found = []
+    for size, commands in then.items():
+        for command, counts in commands.items():
+            for what in sorted({*counts, *now[size][command]}):
+                had, has = counts.get(what, 0), now[size][command].get(what, 0)
+                if what == "imports":
+                    new = sorted({*has} - {*had})
+                    found += [f"{command}: imports {', '.join(new)}"] if new else []
+                elif has > had * (1 + TOLERANCE * (what == "own calls")):
+                    found.append(f"{command}, {size} trials: {what}: {has:,}, and was {had:,}")
+    return found
+
+
+def main() -> None:
+    now = {}
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(prefix="check ") as folder:
+            now[str(size)] = counted(Path(folder), size)
+    if "--record" in sys.argv:
+        RECORDED.write_text(json.dumps(now, indent=1) + "\n")
+        return
+    for command in COMMANDS:
+        few, many = (now[str(size)][command] for size in SIZES)
+        grows = ", ".join(f"{name} {few[name]:,} → {many[name]:,}" for name in sorted(few) if name != "imports")
+        print(f"{command:22} {grows or 'nothing'}; imports {', '.join(few['imports']) or 'nothing heavy'}")
+    found = complaints(now, json.loads(RECORDED.read_text()))
+    for line in found:
+        print(f"MORE THAN RECORDED: {line}", file=sys.stderr)
+    if found:
+        sys.exit("if that is meant: python -m bench.check --record, and say in the commit why")
+
+
+if __name__ == "__main__":
+    main()
