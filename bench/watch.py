@@ -3,8 +3,8 @@
     python -m bench.watch
 
 A sweep of 8192 trials waits in the queue of clients that say little (as for `bench.check`), and something changes
-at every look, which is the worst case: where nothing does, looks become rarer. Time is simulated: sleeping moves the
-clock. The clients' own time is theirs; they are asked every 10 s at most, whoever watches.
+at every look, which is the worst case: where nothing does, looks become rarer. Time is simulated: sleeping moves
+the clock. The clients' own time is theirs; they are asked every 10 s at most, whoever watches.
 """
 
 from __future__ import annotations
