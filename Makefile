@@ -27,6 +27,7 @@ bench: .venv/ready
 	$(VENV_PYTHON) -m bench.watch
 	$(VENV_PYTHON) -m bench.node_overhead
 	$(VENV_PYTHON) -m bench.local_makespan
+	$(VENV_PYTHON) -m bench.preload
 	tests/cluster/slurm.sh install
 	export SLURM_CONF=$$(tests/cluster/slurm.sh up) && $(VENV_PYTHON) -m bench.queue && $(VENV_PYTHON) -m bench.end_to_end; \
 		status=$$?; tests/cluster/slurm.sh down; exit $$status
