@@ -124,7 +124,7 @@ class _Journal:
     inode: int = 0
     end: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
-    torn: dict[int, str] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
 
 
 class Store(Files):
@@ -189,15 +189,17 @@ class Store(Files):
             self._journal = _Journal(stamp[0] if stamp else 0)
         known = self._journal
         last: list[dict[str, Any]] = []
+        torn: list[str] = []
         for offset, line in self.lines("journal.jsonl", known.end):
             event = records.object_of(line)
             whole = line.endswith(b"\n")
             if event is None:
-                known.torn[offset] = f"journal.jsonl: the line at byte {offset} is torn and was passed over"
+                said = f"journal.jsonl: the line at byte {offset} is torn and was passed over"
+                (known.torn if whole else torn).append(said)
             else:
                 (known.events if whole else last).append(event)
             known.end = offset + len(line) if whole else known.end
-        return known.events + last, list(known.torn.values())
+        return known.events + last, known.torn + torn
 
     def note(self, **event: Any) -> None:
         """Append an event to the journal, synced."""

@@ -1,0 +1,155 @@
+"""What is kept with a sweep so that nobody waits for it twice: results, answers; and what makes them old."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.report import watch
+from sweep.store import Store
+from tests.conftest import Sandbox
+from tests.fakes.ended import Ran, ended
+
+UNCHANGED = "nothing has changed since the last report"
+
+
+@pytest.fixture
+def done(sandbox: Sandbox) -> Sandbox:
+    """Eight trials that have ended, and a first look at them."""
+    ran = [Ran({"x": x}, {"segMeasure": x / 10, "f1": 0.5, "history": [{"loss": 1.0}]}) for x in range(8)]
+    ended(sandbox.path / "results", "a", ran)
+    return sandbox
+
+
+def folder(sandbox: Sandbox) -> Path:
+    return sandbox.path / "results/a"
+
+
+def edit(sandbox: Sandbox, score: float) -> None:
+    path = sorted(folder(sandbox).glob("trials/*/*/segMeasure.json"))[0]
+    path.write_text(json.dumps({"segMeasure": score}))
+
+
+def test_the_same_question_has_the_same_answer_and_is_not_worked_out_again(done: Sandbox) -> None:
+    first = done.sweep("report", "a")
+    again = done.sweep("report", "a")
+    assert again.out == first.out
+    assert UNCHANGED in again.err
+    assert UNCHANGED not in first.err
+    for words in (["--top", "3"], ["--by", "x"], ["--json"], ["--csv"], ["--where", "x > 3"], ["--trials"]):
+        one, other = done.sweep("report", "a", *words), done.sweep("report", "a", *words)
+        assert UNCHANGED not in one.err
+        assert UNCHANGED in other.err
+        assert one.out == other.out != first.out
+
+
+def test_another_terminal_is_another_question(done: Sandbox) -> None:
+    done.sweep("report", "a", env={"COLUMNS": "200"})
+    assert UNCHANGED not in done.sweep("report", "a", env={"COLUMNS": "60"}).err
+
+
+def test_a_result_edited_by_hand_is_seen_by_fresh(done: Sandbox) -> None:
+    before = done.sweep("report", "a").out
+    edit(done, 5.0)
+    assert done.sweep("report", "a").out == before
+    assert "5.0" in done.sweep("report", "a", "--fresh").out
+    assert "5.0" in done.sweep("report", "a").out  # which is what is kept from then on
+    assert "5.0" in done.sweep("report", "a", "--top", "2").out
+
+
+def test_whatever_is_written_to_the_sweep_makes_the_answer_old(done: Sandbox) -> None:
+    done.sweep("report", "a")
+    Store(folder(done)).note(event="a word of a newer version")
+    assert UNCHANGED not in done.sweep("report", "a").err
+    assert UNCHANGED in done.sweep("report", "a").err
+    (folder(done) / "leaderboard.csv").unlink()
+    assert UNCHANGED not in done.sweep("report", "a").err
+    assert (folder(done) / "leaderboard.csv").exists()
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{", b'{"stamp": 3}', b"\xff\x00", b"[1, 2]"])
+def test_what_is_kept_may_be_lost_or_torn(done: Sandbox, rubbish: bytes) -> None:
+    before = done.sweep("report", "a").out
+    for name in (".answers", ".results"):
+        (folder(done) / name).write_bytes(rubbish)
+    assert done.sweep("report", "a").out == before
+    for name in (".answers", ".results"):
+        (folder(done) / name).unlink()
+    assert done.sweep("report", "a").out == before
+
+
+def test_results_are_opened_once(done: Sandbox) -> None:
+    done.sweep("report", "a")
+    for path in folder(done).glob("trials/*/*/segMeasure.json"):
+        path.unlink()  # who would read them again, would miss them
+    assert "8 of 8 trials (8 done)" in done.sweep("report", "a", "--columns", "segMeasure,f1").out
+    assert "0.7" in done.sweep("report", "a", "--top", "1").out
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_reader_without_the_right_to_write(done: Sandbox) -> None:
+    folder(done).chmod(0o555)
+    first, again = done.sweep("report", "a"), done.sweep("report", "a")
+    folder(done).chmod(0o755)
+    assert first.out == again.out
+
+
+def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
+    store, other = Store(tmp_path), Store(tmp_path)
+    for number in range(3):
+        other.note(event="cancelled", trials=[number], by="x")
+        assert [*store.ledger()[0].cancelled] == [*range(number + 1)]
+    with (tmp_path / "journal.jsonl").open("a") as journal:
+        journal.write('{"event": "cancelled", "at": 1, "tri')  # someone is just writing it
+    ledger, torn = store.ledger()
+    assert len(ledger.cancelled) == 3
+    assert len(torn) == 1
+    with (tmp_path / "journal.jsonl").open("a") as journal:
+        journal.write('als": [7]}\n')
+    ledger, torn = store.ledger()
+    assert [*ledger.cancelled] == [*other.ledger()[0].cancelled] == [0, 1, 2, 7]
+    assert torn == ()
+    (tmp_path / "journal.jsonl").unlink()
+    other.note(event="cancelled", trials=[9], by="x")
+    assert [*store.ledger()[0].cancelled] == [9]  # it is another file
+
+
+def test_watching_waits_longer_the_more_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent_s = [0.0]
+    pauses: list[float] = []
+
+    class Made:
+        left, stale, notes = 1, "", ()
+
+        def __init__(self, number: int) -> None:
+            self.counts = {"running": number}
+
+    def look() -> Any:
+        spent_s[0] += 0.05
+        if len(pauses) == 3:
+            Made.left = 0
+        return Made(len(pauses))
+
+    monkeypatch.setattr(time, "process_time", lambda: spent_s[0])
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    watch.watch(look, 5.0)
+    assert pauses == [5.0, pytest.approx(0.05 / watch.MOST_OF_A_CORE), pytest.approx(0.05 / watch.MOST_OF_A_CORE)]
+
+
+def test_preloading_is_refused_where_it_would_do_nothing(sandbox: Sandbox) -> None:
+    grid = "name: a\ncommand: bash t.sh\nparameters: {x: [1]}\nsubmit: {placement: packed, preload: [numpy]}\n"
+    sandbox.write("grid.yaml", grid)
+    said = sandbox.sweep("plan", "grid.yaml", code=2).err
+    assert "grid.yaml:4" in said
+    assert "nothing can be preloaded for 'bash t.sh'" in said
+    sandbox.write("grid.yaml", grid.replace("bash t.sh", "python t.py").replace("packed", "array"))
+    assert "preload means nothing with placement array" in sandbox.sweep("plan", "grid.yaml", code=2).err
+    sandbox.write("grid.yaml", grid.replace("bash t.sh", "python t.py").replace("[numpy]", "['os; import x']"))
+    assert sandbox.sweep("plan", "grid.yaml", code=2).err
+    sandbox.write("grid.yaml", grid.replace("bash t.sh", "python t.py"))
+    sandbox.sweep("plan", "grid.yaml")
