@@ -5,6 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV_PYTHON = .venv/bin/python
 
+# Nothing is compiled at installation, and what is imported is, once: with this set, as on some machines, each of the
+# tests' thousands of commands would compile all of it again, which doubles their time.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test lint bench bench-check clean
 
 demo: .venv/ready
