@@ -138,12 +138,14 @@ def requeue(sweep: Sweep) -> None:
 
 
 def kill_runners(sweep: Sweep) -> None:
-    listed = subprocess.run(["pgrep", "-f", f"node.py --folder {sweep.folder}"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["pgrep", "-f", f"(node|worker).py --folder {sweep.folder}"], capture_output=True, text=True
+    )
     pids = [int(pid) for pid in listed.stdout.split()]
     for pid in random.sample(pids, min(3, len(pids))):
         try:
             os.kill(pid, signal.SIGKILL)
-            sweep.faults["node.py killed"] += 1
+            sweep.faults["runner killed"] += 1
         except ProcessLookupError:
             continue
 

@@ -68,7 +68,7 @@ def report(
         raise UsageError("--pareto names nothing", "--pareto segMeasure,elapsed_s")
     store = store_of(sweep)
     if html:
-        _page(store, where, retired=retired, interval_s=(interval or 30.0) if watch else None)
+        _page(store, where, retired=retired, interval_s=(interval or 30.0) if watch else None, fresh=fresh)
         return
     kept = Kept(store, (question, where, retired, form))
     if not (fresh or output or form == "parquet") and kept.again():
@@ -110,10 +110,10 @@ def _sensible(form: str, html: bool, watch: bool, output: Path | None, interval:
         raise UsageError("Parquet is nothing for a terminal", "add --output FILE, or redirect it")
 
 
-def _page(store: Store, where: str, *, retired: bool, interval_s: float | None) -> None:
+def _page(store: Store, where: str, *, retired: bool, interval_s: float | None, fresh: bool) -> None:
     from sweep.report.html import write_pages
 
-    for page in write_pages(store, shell_of(store), where, retired=retired, interval_s=interval_s):
+    for page in write_pages(store, shell_of(store), where, retired=retired, interval_s=interval_s, fresh=fresh):
         talk(page.notes, page.stale)
         wrote(page.path)
 

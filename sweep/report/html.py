@@ -46,7 +46,7 @@ class Page:
 
 
 def write_pages(
-    store: Store, shell: Shell, where: str, *, retired: bool, interval_s: float | None
+    store: Store, shell: Shell, where: str, *, retired: bool, interval_s: float | None, fresh: bool = False
 ) -> Iterator[Page]:
     """Write report.html; with an interval, again and again until nothing is left to run.
 
@@ -56,7 +56,7 @@ def write_pages(
         Each time it was written.
     """
     while True:
-        made = report(store, shell, where=where, retired=retired, whole=True)
+        made = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
         left = made.left if interval_s else 0
         text = page(store, made, again_s=interval_s if left else None)
         # A part of the sweep does not take the place of the whole.
