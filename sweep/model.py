@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Attempt",
@@ -134,12 +134,11 @@ class Job:
         return self.worker_asks or self.resources
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRef:
+class TaskRef(NamedTuple):
     """How the scheduler names one task: the job's id and, in an array, the index."""
 
     job_id: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment] # a tuple, since it is hashed so often: it has an `index`
 
     def __str__(self) -> str:
         return self.job_id if self.index is None else f"{self.job_id}[{self.index}]"

@@ -7,13 +7,12 @@ What it will not read, NaN and half characters, falls to Python's own reader, so
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from sweep.errors import StoreError
-from sweep.model import Attempt, Trial
+from sweep.model import Attempt, Trial, Word
 
 
 class Results(msgspec.Struct):
@@ -30,16 +29,25 @@ class Answers(msgspec.Struct):
     answers: dict[str, str]
 
 
+class Poll(msgspec.Struct):
+    """The scheduler's word at one moment. Of a task: job id, index, its word's place, since when it is gone."""
+
+    at: float
+    words: list[Word]
+    tasks: list[tuple[str, int | None, int, float | None]]
+
+
 _TRIALS = msgspec.json.Decoder(Trial)
 _RESULTS = msgspec.msgpack.Decoder(Results)
 _ANSWERS = msgspec.json.Decoder(Answers)
+_POLL = msgspec.json.Decoder(Poll)
 
 results_of = _RESULTS.decode
 packed = msgspec.msgpack.encode
 answers_of = _ANSWERS.decode
 
 
-def value_of(data: bytes) -> Any:
+def value_of(data: bytes | str) -> Any:
     """Read JSON. ValueError or RecursionError if it is none."""
     try:
         return msgspec.json.decode(data)
@@ -47,7 +55,7 @@ def value_of(data: bytes) -> Any:
         return json.loads(data)
 
 
-def object_of(data: bytes) -> dict[str, Any] | None:
+def object_of(data: bytes | str) -> dict[str, Any] | None:
     """Read a JSON object; None if it is none, or torn."""
     try:
         value = value_of(data)
@@ -72,6 +80,18 @@ def trial_of(line: bytes) -> Trial | None:
         ) from None
 
 
+def poll_of(data: str) -> Poll | None:
+    """Read what was kept of the scheduler's word; None if it is torn, or another version's."""
+    try:
+        return _POLL.decode(data)
+    except msgspec.DecodeError:
+        record = object_of(data)
+    try:
+        return msgspec.convert(record, Poll)
+    except msgspec.ValidationError:
+        return None
+
+
 def attempt_of(number: int, data: bytes) -> Attempt | None:
     """Read an attempt's claim or exit record; None if it is half written."""
     record = object_of(data)
@@ -82,11 +102,11 @@ def attempt_of(number: int, data: bytes) -> Attempt | None:
 
 
 def spelled(thing: Any) -> bytes:
-    """Write a trial, an event or `Answers` as a line of JSON."""
+    """Write a trial, an event, `Answers` or a `Poll` as a line of JSON."""
     try:
         return msgspec.json.encode(thing)
     except UnicodeEncodeError:  # half a character in a value: JSON can spell it, UTF-8 cannot
-        return json.dumps(asdict(thing) if isinstance(thing, Trial) else thing).encode()
+        return json.dumps(msgspec.to_builtins(thing)).encode()
 
 
 def encoded(text: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import JobState, Limits, Outcome, TaskRef, Word
@@ -141,7 +142,10 @@ class Slurm:
         return found
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
-        """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended."""
+        """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended.
+
+        While all of them live, the third is saved: of the living, squeue knows best.
+        """
         yield from _ping()
         ids = sorted({task.job_id for task in tasks}, key=int)
         told: dict[TaskRef, Word] = {}
@@ -153,16 +157,20 @@ class Slurm:
             # All ids unknown is an error to squeue, and an answer to us.
             if living.exit_code != 0 and "Invalid job id" not in living.stderr:
                 raise silent(call, living)
+            told |= read_squeue("\n".join(_rows(call, living, 5)))
+            if all(task in told and told[task].state is not JobState.ENDED for task in tasks):
+                continue
             accounting = Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
             ended = yield accounting
             if ended.exit_code != 0 and not _no_accounting(ended):
                 # It exists and is down: who is not in the queue may have ended, which only it could say.
                 notes = (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",)
             rows = _rows(accounting, ended, 7) if ended.exit_code == 0 else []
-            told |= merged(read_squeue("\n".join(_rows(call, living, 5))), read_sacct("\n".join(rows)))
+            told = merged(told, read_sacct("\n".join(rows)))
         if notes:
             return Poll({task: told[task] for task in tasks if task in told}, notes)
-        return Poll({task: told.get(task, absent()) for task in tasks})
+        nowhere = absent()
+        return Poll({task: told.get(task, nowhere) for task in tasks})
 
     def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
         """Ask squeue for the raw ids, then sstat, which knows an array's tasks by these alone."""
@@ -232,15 +240,17 @@ def _refusal(reply: Reply) -> SchedulerError:
 
 def read_squeue(text: str) -> dict[TaskRef, Word]:
     """Read ``squeue -h -r -o '%i|%T|%r|%M|%j'``."""
-    words = {}
-    for line in text.splitlines():
-        fields = line.split("|", 4)
-        if len(fields) == 5:
-            job, state, reason, elapsed, name = fields
-            words[_ref(job)] = _word(
-                state, reason="" if reason == "None" else reason, elapsed_s=_seconds(elapsed), name=name
-            )
-    return words
+    rows = (line.partition("|") for line in text.splitlines())
+    return {_ref(job): word for job, _, rest in rows if (word := _living(rest))}
+
+
+@lru_cache(maxsize=1024)  # of thousands that wait, each row says the same
+def _living(rest: str) -> Word | None:
+    fields = rest.split("|", 3)
+    if len(fields) < 4:
+        return None
+    state, reason, elapsed, name = fields
+    return _word(state, reason="" if reason == "None" else reason, elapsed_s=_seconds(elapsed), name=name)
 
 
 def read_sacct(text: str) -> dict[TaskRef, Word]:
@@ -251,26 +261,33 @@ def read_sacct(text: str) -> dict[TaskRef, Word]:
     words: dict[TaskRef, Word] = {}
     peaks: dict[TaskRef, float] = {}
     for line in text.splitlines():
-        fields = line.split("|", 6)
-        if len(fields) < 7:
+        job, _, rest = line.partition("|")
+        if rest.count("|") < 5:
             continue
-        job, state, exit_code, elapsed, cpu, peak, name = fields
-        if "." in job:
-            ref = _ref(job.partition(".")[0])
-            peaks[ref] = max(peaks.get(ref, 0.0), _mib(peak) or 0.0)
-            continue
-        code, _, number = exit_code.partition(":")
-        for ref in _refs(job):
-            words[ref] = _word(
-                state,
-                exit_code=int(code) if code.isdigit() else None,
-                signal=int(number) if number.isdigit() and number != "0" else None,
-                elapsed_s=float(elapsed) if elapsed.isdigit() else None,
-                cpu_s=_seconds(cpu),
-                # A row that the database has half of: its name is not known yet.
-                name="" if name == "allocation" else name,
-            )
-    return {ref: _with_peak(word, peaks.get(ref)) for ref, word in words.items()}
+        task, step, _ = job.partition(".")
+        if step:
+            ref = _ref(task)
+            peaks[ref] = max(peaks.get(ref, 0.0), _mib(rest.split("|", 5)[4]) or 0.0)
+        elif task.endswith("]"):
+            words |= dict.fromkeys(_refs(task), _accounted(rest))
+        else:
+            words[_ref(task)] = _accounted(rest)
+    return words | {ref: _with_peak(words[ref], peak) for ref, peak in peaks.items() if ref in words}
+
+
+@lru_cache(maxsize=1024)
+def _accounted(rest: str) -> Word:
+    state, exit_code, elapsed, cpu, _, name = rest.split("|", 5)
+    code, _, number = exit_code.partition(":")
+    return _word(
+        state,
+        exit_code=int(code) if code.isdigit() else None,
+        signal=int(number) if number.isdigit() and number != "0" else None,
+        elapsed_s=float(elapsed) if elapsed.isdigit() else None,
+        cpu_s=_seconds(cpu),
+        # A row that the database has half of: its name is not known yet.
+        name="" if name == "allocation" else name,
+    )
 
 
 def read_sstat(text: str, raw: Mapping[str, TaskRef]) -> dict[TaskRef, Word]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -126,7 +127,7 @@ class Snapshot:
     in_queue: int = 0
     drivers: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def active(self) -> list[Seen]:
         """The trials that the grid asks for."""
         return [one for one in self.seen if not one.trial.retired]
@@ -134,6 +135,12 @@ class Snapshot:
     def of(self, *states: State) -> list[Seen]:
         """Return the active trials in one of these states."""
         return [one for one in self.active if one.verdict.state in states]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many of the active trials are in each state that some are in."""
+        found = Counter([one.verdict.state for one in self.active])
+        return {state.value: found[state] for state in State if found[state]}
 
     @property
     def confirming(self) -> tuple[int, int]:
@@ -205,12 +212,14 @@ def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:
                 jobs[one.job] = store.tasks(one.job)
             except NoSuch:  # refused, and its files replaced by a newer plan's; or the driver's
                 jobs[one.job] = ()
+        pool = one.pool()
         tasks = enumerate(jobs[one.job]) if one.index is None else [(one.index, jobs[one.job][one.index])]
         for index, (number, attempt) in tasks:
             if attempt < ledger.attempts.get(number, 1) or not one.covers(index):
                 continue
-            task = TaskRef(one.job_id, index if one.index is None else None)
-            sent = Sent(one, attempt, task if one.job_id and not one.workers else None, one.pool())
+            single = bool(one.job_id and not one.workers)
+            task = TaskRef(one.job_id, index if one.index is None else None) if single else None
+            sent = Sent(one, attempt, task, pool)
             known = out.setdefault(number, [])
             known.insert(len(known) if one.refused else 0, sent)
     return out
@@ -234,6 +243,7 @@ class _Witness:
         self.grace_s = grace_s(has.scheduler)
         self.words, self.gone, self.told_at = told.words, told.gone, told.at
         self.now = time.time()
+        self.waiting: dict[tuple[object, ...], tuple[Evidence, Verdict]] = {}
 
     @cached_property
     def begun(self) -> set[str]:
@@ -245,8 +255,22 @@ class _Witness:
         number = known[0].attempt if known else self.ledger.attempts.get(trial.number, 1)
         attempt = self.store.attempt(trial, number) if trial.id in self.begun else None
         sent = _holder(attempt, known)
-        refs = sent.refs if sent else ()
-        word, gone_s = self._word(refs)
+        word, gone_s = self._word(sent.refs if sent else ())
+        if attempt:
+            evidence = self._evidence(trial, attempt, sent, word, gone_s)
+            return Seen(trial, judge(evidence), number, sent, evidence)
+        # Of those that wait, thousands have the same evidence, which is judged once.
+        cancelled = trial.number in self.ledger.cancelled
+        key = (id(sent.submission) if sent else 0, id(word), gone_s, cancelled, trial.resources.memory_mib)
+        if key not in self.waiting:
+            evidence = self._evidence(trial, None, sent, word, gone_s)
+            self.waiting[key] = evidence, judge(evidence)
+        evidence, verdict = self.waiting[key]
+        return Seen(trial, verdict, number, sent, evidence)
+
+    def _evidence(
+        self, trial: Trial, attempt: Attempt | None, sent: Sent | None, word: Word | None, gone_s: float
+    ) -> Evidence:
         if sent and sent.submission.over:
             word, gone_s = replace(absent(), reason="its workers have all ended"), math.inf
         if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
@@ -256,7 +280,7 @@ class _Witness:
             value, problem = self.store.result(trial, self.objective.file)
             problem = problem or result_problem(value, self.objective)
             result = None if problem else value
-        evidence = Evidence(
+        return Evidence(
             submission=sent.submission if sent else None,
             attempt=attempt,
             word=word,
@@ -269,14 +293,13 @@ class _Witness:
             pooled=bool(sent and sent.submission.workers),
             memory_mib=trial.resources.memory_mib,
         )
-        return Seen(trial, judge(evidence), number, sent, evidence)
 
     def _word(self, refs: Sequence[TaskRef]) -> tuple[Word | None, float]:
         """Return the word on a task, or of the best-off of a pool's workers, and for how long they are gone."""
         words = [word for ref in refs if (word := self.words.get(ref))]
         if not words or len(words) < len(refs):
             return None, 0.0
-        word = min(words, key=lambda one: _ORDER.index(one.state))
+        word = words[0] if len(words) == 1 else min(words, key=lambda one: _ORDER.index(one.state))
         # Up to the scheduler's last answer: its silence makes nobody absent for longer.
         since = max((self.gone[ref] for ref in refs if ref in self.gone), default=self.told_at)
         return word, max(0.0, self.told_at - since)

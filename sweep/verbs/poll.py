@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from sweep import records
 from sweep.errors import NoSuch, SchedulerError, StoreError, UsageError
-from sweep.model import JobState, Outcome, Submission, TaskRef, Word
+from sweep.model import JobState, Submission, TaskRef, Word
 from sweep.schedulers import Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
 from sweep.store import Store
 
 Words = dict[TaskRef, Word]
-
-_FIELDS = tuple(Word.__dataclass_fields__)
 
 #: `status` and `report` ask no scheduler again that was asked so short a time ago.
 POLL_EVERY_S = 10.0
@@ -98,36 +96,25 @@ def _checked(word: Word, submission: Submission) -> Word:
 
 
 def _write_poll(store: Store, at: float, words: Words, gone: dict[TaskRef, float]) -> None:
-    rows = [
-        [
-            task.job_id,
-            task.index,
-            gone.get(task),
-            {name: value for name in _FIELDS if (value := getattr(word, name))},
-        ]
-        for task, word in words.items()
-    ]
+    distinct = {id(word): word for word in words.values()}  # thousands that wait share one
+    places = {key: place for place, key in enumerate(distinct)}
+    tasks = [(*task, places[id(word)], gone.get(task)) for task, word in words.items()]
     try:
-        store.write("poll.json", json.dumps({"at": at, "tasks": rows}))
+        store.write("poll.json", records.spelled(records.Poll(at, [*distinct.values()], tasks)))
     except StoreError:
         return  # a reader without the right to write: she sees the same, and keeps nothing
 
 
 def _read_poll(store: Store) -> tuple[float, Words, dict[TaskRef, float]]:
     try:
-        kept = json.loads(store.read("poll.json"))
-        words, gone = {}, {}
-        for job_id, index, since, word in kept["tasks"]:
-            task = TaskRef(job_id, index)
-            word["state"] = JobState(word["state"])
-            if "outcome" in word:
-                word["outcome"] = Outcome(word["outcome"])
-            words[task] = Word(**word)
-            if since:
-                gone[task] = since
-        return float(kept["at"]), words, gone
-    except (NoSuch, ValueError, KeyError, TypeError):
+        kept = records.poll_of(store.read("poll.json"))
+    except NoSuch:
+        kept = None
+    if kept is None or any(word >= len(kept.words) for _, _, word, _ in kept.tasks):
         return 0.0, {}, {}
+    tasks = [(TaskRef(job_id, index), word, since) for job_id, index, word, since in kept.tasks]
+    words = {task: kept.words[word] for task, word, _ in tasks}
+    return kept.at, words, {task: since for task, _, since in tasks if since}
 
 
 def grace_s(scheduler: Scheduler) -> float:

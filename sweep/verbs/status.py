@@ -59,13 +59,12 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
     snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
     running = snapshot.of(State.RUNNING)
     told = _asked_usage(shell, snapshot, running) if usage else {}
-    counts = {state.value: len(snapshot.of(state)) for state in State}
     alive = (State.QUEUED, State.RUNNING)
     retired = [one for one in snapshot.seen if one.trial.retired]
     return StatusReport(
         name=store.name,
         trials=len(snapshot.active),
-        counts={state: count for state, count in counts.items() if count},
+        counts=snapshot.counts,
         running=[_running(one, told) for one in running],
         failures=failures(store, snapshot),
         planned_because=_tally([one.verdict.reason for one in snapshot.of(State.PLANNED)]),

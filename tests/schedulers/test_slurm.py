@@ -79,6 +79,13 @@ def test_poll_is_three_calls_and_names_who_is_absent() -> None:
     assert [poll.words[task].state.value for task in tasks] == ["ended", "pending", "ended", "absent"]
 
 
+def test_while_all_of_them_live_the_accounting_is_not_asked() -> None:
+    tasks = [TaskRef("9", 6), TaskRef("9", 7)]
+    poll, calls = hold(Slurm().poll(tasks), [UP, Reply(0, squeue_lines())])
+    assert [call.argv[0] for call in calls] == ["scontrol", "squeue"]
+    assert {word.state for word in poll.words.values()} == {JobState.PENDING}
+
+
 def test_all_ids_unknown_is_an_answer() -> None:
     poll, _ = hold(Slurm().poll([TaskRef("99999")]), [UP, reply(capture("mixed/squeue_missing")), Reply(0)])
     assert poll.words[TaskRef("99999")].state is JobState.ABSENT

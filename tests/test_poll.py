@@ -1,0 +1,74 @@
+"""What is kept of the scheduler's word, for when it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from sweep.errors import SchedulerSilent
+from sweep.model import JobState, Outcome, Submission, TaskRef, Word
+from sweep.schedulers import Scheduler
+from sweep.schedulers.base import Poll, Talk
+from sweep.shell import Shell
+from sweep.store import Store, create
+from sweep.verbs.poll import Told, ask
+
+TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
+OURS = Submission("t0ken", "j0001", "toy.j0001.t0ken", None, 0.0)
+
+
+class Says:
+    """A scheduler that gives these words, or none."""
+
+    kind = "slurm"
+
+    def __init__(self, *words: Word) -> None:
+        self.words = words
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+        yield from ()
+        if not self.words:
+            raise SchedulerSilent("the controller did not answer")
+        return Poll(dict(zip(tasks, self.words, strict=True)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return create(tmp_path, "toy")
+
+
+def told(store: Store, *words: Word) -> Told:
+    return ask(store, Shell(), cast("Scheduler", Says(*words)), dict.fromkeys(TASKS, OURS), 0.0)
+
+
+WAITS = Word(JobState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)
+ENDED = Word(JobState.ENDED, Outcome.TIMEOUT, "", 1, 15, 61.5, 60.25, 93.0, OURS.job_name)
+
+
+@pytest.mark.parametrize("words", [(WAITS, WAITS, ENDED), (ENDED, ENDED, WAITS)])
+def test_what_it_said_is_shown_while_it_is_silent(store: Store, words: tuple[Word, ...]) -> None:
+    said = told(store, *words)
+    kept = told(store)
+    assert "did not answer; shown as of" in kept.stale
+    assert (kept.words, kept.gone, kept.at) == (said.words, said.gone, said.at)
+
+
+def test_who_is_gone_is_so_since_it_was_first_said(store: Store) -> None:
+    first = told(store, WAITS, WAITS, ENDED).gone
+    again = told(store, WAITS, ENDED, ENDED).gone
+    assert again[TASKS[2]] == first[TASKS[2]] < again[TASKS[1]]
+    assert TASKS[0] not in again
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["", "{", "[]", '{"at": 1.0, "tasks": [["7", 0, 5.0, {"state": "ended"}]]}',
+     '{"at": 1.0, "words": [], "tasks": [["7", 0, 3, null]]}'],
+)  # fmt: skip
+def test_what_is_torn_or_of_another_version_is_nothing(store: Store, kept: str) -> None:
+    store.write("poll.json", kept)
+    silent = told(store)
+    assert (silent.words, silent.gone, silent.stale) == ({}, {}, "the controller did not answer")
