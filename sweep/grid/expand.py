@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 
 from sweep.errors import nearest
 from sweep.grid import units
-from sweep.grid.expressions import NAMES, Command, Context, Expression, ExpressionError, Template
+from sweep.grid.expressions import (
+    NAMES,
+    Command,
+    Context,
+    EachValue,
+    Expression,
+    ExpressionError,
+    Remembered,
+    Template,
+)
 from sweep.grid.schema import Grid
 from sweep.grid.source import Path, Source
 from sweep.model import Resources, Trial, canonical
@@ -29,7 +38,22 @@ def trial_id(params: Mapping[str, Any], replicate: int) -> str:
     """Hash a trial's content, 16 hex digits: at a million trials, two collide once in 10^7 plans."""
     same = {name: canonical(value) for name, value in params.items()}  # 1 and 1.0 are one value
     content = _CONTENT.encode([same, replicate])
+    return _hashed(content)
+
+
+def _hashed(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class _Identities:
+    """`trial_id` of a grid's trials, each value of which is spelled once."""
+
+    def __init__(self) -> None:
+        self.spelled = EachValue(lambda name, value: (name, _CONTENT.encode({name: canonical(value)})[1:-1]))
+
+    def __call__(self, params: Mapping[str, Any], replicate: int) -> str:
+        content = ",".join([piece for _, piece in sorted(self.spelled(params))])
+        return _hashed(f"[{{{content}}},{replicate}]")
 
 
 def trial_seed(base: int, replicate: int) -> int:
@@ -174,6 +198,9 @@ def _without_excluded(
         path: Path = ("exclude", index)
         with_names = known - {"replicate", "seed", "trial"}
         rules.append((path, _placed(source, path, Expression, rule, with_names)))
+    if not rules:
+        yield from configurations
+        return
     for params in configurations:
         context = {**params, "params": params, "sweep": grid.name, "env": env}
         if not any(_placed(source, path, rule, context) for path, rule in rules):
@@ -193,11 +220,14 @@ class _Filler:
             name: _placed(source, ("resources", name), Template, text, known)
             for name, text in grid.resources.model_dump().items()
         }
+        names = frozenset[str]().union(*(amount.names for amount in self.amounts.values()))
+        self.resources = Remembered(names, self._resources)
         self.parsed: dict[tuple[str, ...], Resources] = {}
         self.seeds: dict[int, int] = {}
+        self.identity = _Identities()
 
     def __call__(self, params: Params, replicate: int, number: int) -> Trial:
-        identity, seed = trial_id(params, replicate), self.seeds.get(replicate)
+        identity, seed = self.identity(params, replicate), self.seeds.get(replicate)
         if seed is None:
             seed = self.seeds[replicate] = trial_seed(self.grid.seed, replicate)
         context: Context = {
@@ -210,7 +240,7 @@ class _Filler:
             "env": self.env,
         }
         argv = _placed(self.source, ("command",), self.command, context)
-        return Trial(number, identity, params, replicate, seed, self._resources(context), argv)
+        return Trial(number, identity, params, replicate, seed, self.resources(context), argv)
 
     def _resources(self, context: Context) -> Resources:
         texts = tuple(

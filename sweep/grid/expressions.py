@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jinja2
 from jinja2 import meta
@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sweep.errors import UsageError, nearest
 
 Context = Mapping[str, Any]
+T = TypeVar("T")
 
 #: Names that every expression may use beside the parameters.
 NAMES = ("params", "replicate", "seed", "trial", "sweep", "env")
@@ -122,9 +123,7 @@ class Expression:
             self._evaluate = ENVIRONMENT.compile_expression(source, undefined_to_none=False)
         except jinja2.TemplateSyntaxError as error:
             raise ExpressionError(f"{source!r} does not parse: {error.message}", _SYNTAX_HINT) from None
-        # What nearly every grid's command says, and what cannot be remembered, as it is of all parameters.
-        evaluate = _flags_of if _ALL_FLAGS.fullmatch(source) else self._evaluated
-        self._remembered = _Remembered(names, evaluate)
+        self._remembered = Remembered(names, self._evaluated)
 
     def __call__(self, context: Context) -> Any:
         """Evaluate it for one trial."""
@@ -137,15 +136,7 @@ class Expression:
         return value
 
 
-#: ``params | flags`` as an expression.
-_ALL_FLAGS = re.compile(r"\s*params\s*\|\s*flags\s*")
-
-
-def _flags_of(context: Context) -> list[str]:
-    return flags(context["params"])
-
-
-class _Remembered:
+class Remembered(Generic[T]):
     """Evaluates once for each combination of the values that an expression names, mostly one parameter of eight.
 
     Expressions have no other input, so the answer is the same. A value is known by being the very same object:
@@ -155,13 +146,14 @@ class _Remembered:
     #: More combinations than are worth keeping.
     MOST = 10_000
 
-    def __init__(self, names: frozenset[str], evaluate: Callable[[Context], Any]) -> None:
+    def __init__(self, names: frozenset[str], evaluate: Callable[[Context], T]) -> None:
         self.names = sorted(names)
         self.evaluate = evaluate
         self.useless = not names.isdisjoint(("params", "trial"))  # different for each trial
-        self.kept: dict[tuple[int, ...], tuple[list[Any], Any]] = {}
+        self.kept: dict[tuple[int, ...], tuple[list[Any], T]] = {}
 
-    def __call__(self, context: Context) -> Any:
+    def __call__(self, context: Context) -> T:
+        """Evaluate for one trial, unless that has been done."""
         if self.useless:
             return self.evaluate(context)
         values = [context.get(name) for name in self.names]
@@ -174,18 +166,38 @@ class _Remembered:
         return self.kept[key][1]
 
 
+class EachValue(Generic[T]):
+    """Makes something of each value of each parameter once: of few values, a grid makes a million trials."""
+
+    def __init__(self, make: Callable[[str, Any], T]) -> None:
+        self.make = make
+        self.made: dict[tuple[str, int], T] = {}
+        self.values: list[Any] = []  # kept, lest another object takes the id of one
+
+    def __call__(self, params: Mapping[str, Any]) -> list[T]:
+        """Return what was made of these values, in their order."""
+        try:
+            return [self.made[name, id(value)] for name, value in params.items()]
+        except KeyError:
+            for name, value in params.items():
+                if (name, id(value)) not in self.made:
+                    self.values.append(value)
+                    self.made[name, id(value)] = self.make(name, value)
+            return self(params)
+
+
 class Template:
     """A text with expressions in it, such as ``{{ 2 * cpus }}GiB``; calling it gives the text."""
 
     def __init__(self, source: str, known: frozenset[str]) -> None:
         self.source = source
-        self._remembered = _Remembered(_check_names(source, source, known), self._filled)
+        self.names = _check_names(source, source, known)
+        self._remembered = Remembered(self.names, self._filled)
         self._template = ENVIRONMENT.from_string(source)
 
     def __call__(self, context: Context) -> str:
         """Fill it in for one trial."""
-        filled: str = self._remembered(context)
-        return filled
+        return self._remembered(context)
 
     def _filled(self, context: Context) -> str:
         filled: str = _guarded(self.source, lambda: self._template.render(context))
@@ -217,8 +229,7 @@ class Command:
         tuple of str
             What the program receives as its argv.
         """
-        # A million trials have a hundred different arguments: one object each.
-        argv = tuple([sys.intern(filled) for argument in self._arguments for filled in argument(context)])
+        argv = tuple([filled for argument in self._arguments for filled in argument(context)])
         if "\0" in "".join(argv):
             bad = next(filled for filled in argv if "\0" in filled)
             raise ExpressionError(f"the argument {bad!r} has a NUL byte, which no program can receive")
@@ -289,14 +300,32 @@ def _argument(piece: str, known: frozenset[str]) -> Callable[[Context], list[str
         same = [piece]
         return lambda context: same  # noqa: ARG005 - whatever the trial
     if len(parts) == 1 and piece.startswith("{{"):
-        expression = Expression(_WHITESPACE_CONTROL.sub("", piece[2:-2]), known)
+        source = _WHITESPACE_CONTROL.sub("", piece[2:-2])
+        if _ALL_FLAGS.fullmatch(source):
+            return _AllFlags()
+        expression = Expression(source, known)
         return lambda context: _as_arguments(expression(context))
     template = Template(piece, known)
-    return lambda context: [template(context)]
+    return lambda context: [sys.intern(template(context))]
 
 
 def _as_arguments(value: Any) -> list[str]:
-    return [text(item) for item in value] if isinstance(value, list | tuple) else [text(value)]
+    # A million trials have a hundred different arguments: one object each.
+    return [sys.intern(text(item)) for item in (value if isinstance(value, list | tuple) else [value])]
+
+
+#: ``params | flags`` as an expression.
+_ALL_FLAGS = re.compile(r"\s*params\s*\|\s*flags\s*")
+
+
+class _AllFlags:
+    """What nearly every grid's command says, each value of each parameter spelled once."""
+
+    def __init__(self) -> None:
+        self.spelled = EachValue(lambda name, value: [*map(sys.intern, flags({name: value}))])
+
+    def __call__(self, context: Context) -> list[str]:
+        return [argument for spelled in self.spelled(context["params"]) for argument in spelled]
 
 
 _SYNTAX_HINT = "expressions are Jinja's, such as {{ learning_rate }} or model == 'UNet'"

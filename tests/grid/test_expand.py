@@ -10,6 +10,7 @@ import pytest
 from sweep.errors import GridError
 from sweep.grid import axes, expand, read
 from sweep.grid.expand import trial_id, trial_seed
+from sweep.grid.expressions import flags, text
 from sweep.model import Trial
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,22 @@ def test_the_id_is_of_the_content_alone() -> None:
     assert trial_id({"learning_rate": 0.01, "model": "UNet"}, 0) == "e6cc0ff9d5fa07cb"
     assert trial_id({"model": "UNet", "learning_rate": 0.01}, 0) == "e6cc0ff9d5fa07cb"
     assert trial_seed(0, 0) == 713683445
+
+
+def test_what_is_spelled_once_a_value_is_spelled_as_each_trials_own() -> None:
+    given = """\
+name: t
+command: "p {{ params | flags }} {{ b }} --a={{ a_b }}"
+parameters: {b: [1, 2.0, true, '1', null], a_b: [[1, 2], [], -3, 2.0e+20, 'ü "q"'], a: [0.5, -0.5]}
+replicates: 2
+exclude: ['a_b == -3']
+"""
+    made = expand(*read(given, "g.yaml"), {})
+    assert len({draft.id for draft in made}) == len(made) == 5 * 4 * 2 * 2
+    for draft in made:
+        assert draft.id == trial_id(draft.params, draft.replicate)
+        b, a_b = text(draft.params["b"]), text(draft.params["a_b"])
+        assert draft.argv == ("p", *flags(draft.params), b, f"--a={a_b}")
 
 
 def test_resources_are_expressions_of_the_parameters() -> None:
