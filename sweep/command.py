@@ -31,8 +31,8 @@ class Command(object):
 
     def __init__(self) -> None:
         self.pid = 0
-        self.nursery = None  # type: Any
-        self.born = None  # type: Any
+        self.starter = None  # type: Any
+        self.process = None  # type: Any
         self.told = []  # type: List[str]
         self.limit = ""
         self.stopped_at = None  # type: Optional[float]
@@ -79,9 +79,9 @@ class Command(object):
 
     def start(self, argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> None:
         """Start it in a session of its own, so that one call reaches all of its processes. OSError, ValueError."""
-        if self.nursery is not None:
-            self.born = self.nursery.start(argv, workdir, environment, log)
-        self.pid = self.born.pid if self.born else _spawned(argv, workdir, environment, log)
+        if self.starter is not None:
+            self.process = self.starter.start(argv, workdir, environment, log)
+        self.pid = self.process.pid if self.process else _spawned(argv, workdir, environment, log)
         self._tell()
 
     def _tell(self) -> None:
@@ -92,8 +92,8 @@ class Command(object):
 
     def wait(self) -> int:
         """Reap it. Its wait status; the usage is noted. What it left running is killed."""
-        if self.born:
-            return self._ended(*self.born.wait())
+        if self.process:
+            return self._ended(*self.process.wait())
         _, status, usage = os.wait4(self.pid, 0)
         return self._ended(status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 

@@ -97,6 +97,9 @@ class Nursery(object):
         print("sweep: nothing is preloaded any more; trials start by themselves", file=sys.stderr)
         return None
 
+    def dismiss(self) -> None:
+        """Say that the worker ends: what it forked from sees that by itself."""
+
     def _begin(self, python: str, program: Tuple[str, str], workdir: str) -> None:
         import subprocess
 

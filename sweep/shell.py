@@ -53,7 +53,14 @@ def run(call: Call) -> Reply:
 
 
 #: What tells a task which one it is. A job that submits would hand it on to those it submits.
-_OF_A_TASK = ("SWEEP_TASK", "SWEEP_LOCAL_TASK_ID", "SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "PBS_ARRAYID")
+_OF_A_TASK = (
+    "SWEEP_TASK",
+    "SWEEP_WORKER",
+    "SWEEP_LOCAL_TASK_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "PBS_ARRAY_INDEX",
+    "PBS_ARRAYID",
+)
 
 
 def _environment() -> dict[str, str]:

@@ -21,11 +21,12 @@ import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 if __package__:
-    from sweep import command, node, preload
+    from sweep import command, guard, node, preload
 else:  # beside it in the sweep's folder
     sys.dont_write_bytecode = True  # files are a quota there
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]
+    import guard  # type: ignore[import-not-found, no-redef]
     import node  # type: ignore[import-not-found, no-redef]
     import preload  # type: ignore[import-not-found, no-redef]
 
@@ -55,7 +56,7 @@ class Slots(object):
         self.lock = threading.Lock()
         self.running: Dict[int, command.Command] = {}
         self.told: List[int] = []
-        self.nursery = preload.Nursery(options.preload.split(",")) if options.preload else None
+        self.starter: Any = preload.Nursery(options.preload.split(",")) if options.preload else guard.Guard()
         self.began = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))  # the job's, with its lines
         visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
         each = options.gpus
@@ -98,7 +99,7 @@ class Slots(object):
     def _run(self, slot: int, index: int) -> bool:
         """Run one trial; False if this job is to end."""
         one = self.running[slot] = command.Command()
-        one.nursery = self.nursery
+        one.starter = self.starter
         try:
             if self.told:  # asked only now: what comes later reaches the command
                 return False
@@ -157,6 +158,7 @@ def main() -> None:
     for name in command.FORWARDED:
         signal.signal(getattr(signal, name), slots.tell)
     slots.run()
+    slots.starter.dismiss()
     ending = [number for number in slots.told if signal.Signals(number).name != command.WARNING]
     if ending:
         node.end_as(None, ending[0])

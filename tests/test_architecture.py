@@ -16,7 +16,7 @@ LAYERS = [
     {"errors"},
     {"model"},
     {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "records", "schedulers"},
-    {"shell", "store", "node", "command", "worker", "preload"},
+    {"shell", "store", "node", "command", "worker", "guard", "preload"},
     {"verbs"},
     {"report"},
     {"cli", "__main__", "__init__"},
@@ -110,7 +110,7 @@ def test_one_file_starts_processes() -> None:
         if "subprocess" in imports(path) or "os.fork(" in path.read_text(encoding="utf-8")
     }
     # All but the first run elsewhere: they are what is started.
-    assert starting == {"shell", "command", "preload", "localbatch"}
+    assert starting == {"shell", "command", "guard", "preload", "localbatch"}
 
 
 def test_schedulers_open_no_file_and_start_no_process() -> None:
@@ -141,11 +141,17 @@ def test_files_and_functions_stay_short() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 70, f"{path}: {node.name} is long"
 
 
-@pytest.mark.parametrize("name", ["node.py", "command.py", "worker.py", "preload.py"])
+@pytest.mark.parametrize("name", ["node.py", "command.py", "worker.py", "guard.py", "preload.py"])
 def test_what_runs_on_a_node_is_python_3_6_and_standard_library_alone(name: str) -> None:
     text = (ROOT / "sweep" / name).read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 6))
-    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / name)} - {"sweep", "node", "command", "preload"}
+    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / name)} - {
+        "sweep",
+        "node",
+        "command",
+        "guard",
+        "preload",
+    }
     assert used <= set(sys.stdlib_module_names)
     for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
         assert newer not in text, f"{newer} is not for Python 3.6"

@@ -25,6 +25,9 @@ PROGRAM = """\
 import os, sys, time
 os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND), (sys.argv[1] + "\\n").encode())
 if sys.argv[1] == "dies": os.kill(os.getpid(), 11)
+if sys.argv[1].endswith("forks") and os.fork() == 0:
+    os.setsid()
+    os.write(os.open("runs", os.O_WRONLY | os.O_APPEND), b"its child\\n")
 if sys.argv[1].startswith("sleeps") and not os.path.exists("no more sleep"): time.sleep(60)
 open(os.environ["SWEEP_RESULT"], "w").write("{}")
 """
@@ -121,17 +124,46 @@ def test_side_by_side_each_sees_its_own_gpus_and_a_slot_is_used_again(tmp_path: 
     assert len(job.ran()) == 4
 
 
-def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path) -> None:
-    job = Packed(tmp_path, "sleeps")
-    worker = job.start()
-    job.until(1)
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, guarded: bool) -> None:
+    # Without a guard, the kernel ends the command itself, and what that has put into other sessions lives.
+    job = Packed(tmp_path, "a", "sleeps", "sleeps and forks" if guarded else "sleeps, too")
+    if not guarded:  # no process to be had for it, say
+        (job.store.path / "guard.py").write_text(
+            (job.store.path / "guard.py").read_text().replace("sys.executable,", "'/no/such/python',")
+        )
+    worker = job.start(per_worker=2)
+    job.until(3 + guarded)
+    assert guards_of(job) == int(guarded)
     worker.kill()
     worker.wait()
     deadline = time.monotonic() + 20
     while any("SWEEP_TRIAL" in one.environ() and one.cwd() == str(job.work) for one in processes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not job.record(0)["ended"]  # nobody is left to say how; the scheduler says that the worker is gone
+    assert job.record(0)["exit_code"] == 0
+    assert not job.record(1)["ended"]  # nobody is left to say how; the scheduler says that the worker is gone
+
+
+def test_a_worker_whose_guard_is_killed_goes_on_without(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "sleeps", "b")
+    worker = job.start()
+    job.until(1)
+    [guard] = [one for one in processes() if is_guard(one, job)]
+    guard.kill()
+    (job.work / "no more sleep").touch()
+    next(one for one in processes() if one.cmdline()[-1:] == ["sleeps"] and one.cwd() == str(job.work)).kill()
+    assert worker.wait(20) == 0
+    assert [job.record(n)["exit_code"] for n in range(2)] == [None, 0]
+
+
+def test_a_guard_ends_with_its_worker(tmp_path: Path) -> None:
+    job = Packed(tmp_path, "a", "b")
+    assert job.start().wait(20) == 0
+    deadline = time.monotonic() + 20
+    while guards_of(job):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def processes() -> Iterator[psutil.Process]:
@@ -139,6 +171,14 @@ def processes() -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if one.environ() and one.cwd():
                 yield one
+
+
+def is_guard(one: psutil.Process, job: Packed) -> bool:
+    return str(job.store.path / "guard.py") in one.cmdline()
+
+
+def guards_of(job: Packed) -> int:
+    return sum(is_guard(one, job) for one in processes())
 
 
 def test_nothing_is_begun_without_the_time_for_it(tmp_path: Path) -> None:

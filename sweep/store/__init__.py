@@ -250,7 +250,7 @@ class Store(Files):
 
     def install_node(self) -> None:
         """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
-        for name in ("node.py", "command.py", "worker.py", "preload.py"):
+        for name in ("node.py", "command.py", "worker.py", "guard.py", "preload.py"):
             self.write(name, Path(node.__file__).with_name(name).read_bytes())
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
