@@ -24,7 +24,6 @@ from typing import Dict, List, Optional, Tuple
 if __package__:
     from sweep import command
 else:  # beside it in the sweep's folder
-    sys.dont_write_bytecode = True  # files are a quota there
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]
 

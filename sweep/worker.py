@@ -21,14 +21,13 @@ import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 if __package__:
-    from sweep import command, guard, node, preload
+    from sweep import command, guard, preload, runner
 else:  # beside it in the sweep's folder
-    sys.dont_write_bytecode = True  # files are a quota there
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]
     import guard  # type: ignore[import-not-found, no-redef]
-    import node  # type: ignore[import-not-found, no-redef]
     import preload  # type: ignore[import-not-found, no-redef]
+    import runner  # type: ignore[import-not-found, no-redef]
 
 
 def shares(size: int, worker: int, workers: int) -> Iterator[int]:
@@ -52,7 +51,7 @@ class Slots(object):
     def __init__(self, options: argparse.Namespace, passed: List[str]) -> None:
         self.options, self.passed = options, passed
         tasks = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
-        self.left = shares(tasks // node.TASK_LINE_BYTES, options.worker, options.workers)
+        self.left = shares(tasks // runner.TASK_LINE_BYTES, options.worker, options.workers)
         self.lock = threading.Lock()
         self.running: Dict[int, command.Command] = {}
         self.told: List[int] = []
@@ -106,7 +105,7 @@ class Slots(object):
             environment = dict(os.environ)
             if self.gpus[slot]:
                 environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus[slot])
-            node.run_task(one, options_of(self.options, index, self.passed), environment)
+            runner.run_task(one, options_of(self.options, index, self.passed), environment)
             return True
         finally:
             del self.running[slot]
@@ -117,8 +116,8 @@ class Slots(object):
 
 def is_free(options: argparse.Namespace, index: int) -> bool:
     """Whether a task is still to be run, or is an interrupted one of this worker's own; the claim decides."""
-    attempt, trial = node.read_task(options.folder, options.job, index)
-    path = os.path.join(node.trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
+    attempt, trial = runner.read_task(options.folder, options.job, index)
+    path = os.path.join(runner.trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
     try:
         with open(path, encoding="utf-8") as claim:
             record = json.load(claim)
@@ -130,9 +129,9 @@ def is_free(options: argparse.Namespace, index: int) -> bool:
     return all(record.get(key) == value for key, value in own.items())
 
 
-def options_of(options: argparse.Namespace, index: int, passed: List[str]) -> node.Options:
+def options_of(options: argparse.Namespace, index: int, passed: List[str]) -> runner.Options:
     """Say what node.py would be told of one trial."""
-    return node.Options(
+    return runner.Options(
         ["--folder", options.folder, "--job", options.job, "--index", str(index), "--worker", str(options.worker),
          "--job-id", options.job_id, "--job-name", options.job_name, "--walltime-s", str(options.walltime_s),
          "--memory-mib", str(options.memory_mib), *passed]
@@ -161,8 +160,8 @@ def main() -> None:
     slots.starter.dismiss()
     ending = [number for number in slots.told if signal.Signals(number).name != command.WARNING]
     if ending:
-        node.end_as(None, ending[0])
+        runner.end_as(None, ending[0])
 
 
 if __name__ == "__main__":
-    node.to_the_end(main)
+    runner.to_the_end(main)

@@ -1,4 +1,4 @@
-"""node.py: claims, signals, records. It runs as on a node: a file of its own, by a bare python3."""
+"""node.py and runner.py: claims, signals, records. It runs as on a node: a file of its own, by a bare python3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep import node
+from sweep import runner
 from sweep.model import Job, Resources, Trial
 from sweep.store import Store, create
 from tests.conftest import AWKWARD
@@ -267,16 +267,16 @@ def test_a_task_that_is_not_there(folder: Folder) -> None:
 
 def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pauses: list[float] = []
-    real, failures = node.replace, [OSError(28, "No space left on device")] * 2
+    real, failures = runner.replace, [OSError(28, "No space left on device")] * 2
 
     def replace(path: str, record: dict[str, Any]) -> None:
         if failures:
             raise failures.pop()
         real(path, record)
 
-    monkeypatch.setattr(node, "replace", replace)
+    monkeypatch.setattr(runner, "replace", replace)
     monkeypatch.setattr(time, "sleep", pauses.append)
-    node.record_end(str(tmp_path / "r.json"), {"exit_code": 0})
+    runner.record_end(str(tmp_path / "r.json"), {"exit_code": 0})
     assert json.loads((tmp_path / "r.json").read_text()) == {"exit_code": 0}
     assert pauses == [0.5, 2.0]
 
@@ -305,5 +305,5 @@ def test_it_runs_on_an_old_python(folder: Folder) -> None:
 def test_the_task_lines_are_as_wide_as_the_store_writes_them(folder: Folder) -> None:
     folder.plan("true")
     table = (folder.store.path / "jobs" / "j0001.tasks").read_bytes()
-    assert len(table) == 2 * node.TASK_LINE_BYTES
-    assert node.read_task(str(folder.store.path), "j0001", 1)[1]["id"] == folder.trial.id
+    assert len(table) == 2 * runner.TASK_LINE_BYTES
+    assert runner.read_task(str(folder.store.path), "j0001", 1)[1]["id"] == folder.trial.id

@@ -8,7 +8,7 @@
       journal.jsonl              append-only, synced: planned, submitting, submitted, unanswered, refused …
       poll.json                  the scheduler's latest word, to show while it is silent
       sweep.log                  each scheduler call
-      node.py                    the runner, as of the plan
+      node.py runner.py …        what runs on the nodes, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep import node, records
+from sweep import records, runner
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
 from sweep.ledger import Ledger, add_up
 from sweep.model import Attempt, Job, Trial
@@ -250,8 +250,8 @@ class Store(Files):
 
     def install_node(self) -> None:
         """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
-        for name in ("node.py", "command.py", "worker.py", "guard.py", "preload.py"):
-            self.write(name, Path(node.__file__).with_name(name).read_bytes())
+        for name in ("node.py", "runner.py", "command.py", "worker.py", "guard.py", "preload.py"):
+            self.write(name, Path(runner.__file__).with_name(name).read_bytes())
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
@@ -287,7 +287,7 @@ class Store(Files):
         return Path(self._folder(trial))
 
     def _folder(self, trial: Trial) -> str:
-        return node.trial_folder(self._at, trial.id)
+        return runner.trial_folder(self._at, trial.id)
 
     def begun(self) -> set[str]:
         """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
@@ -313,13 +313,13 @@ class Store(Files):
             path = self.trial_folder(trial) / f"attempt-{number}.json"
             record = {"version": 1, "trial": trial.id, "number": trial.number, "attempt": number, "job_id": "",
                       "job_name": "", "index": None, "ended": True, "cancelled": True}  # fmt: skip
-            return node.claim(str(path), record)
+            return runner.claim(str(path), record)
 
     def ask_to_end(self, trial: Trial, number: int) -> None:
         """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""
         path = self.trial_folder(trial) / f"attempt-{number}.json"
         with storing(path):
-            Path(node.cancel_path(str(path))).touch()
+            Path(runner.cancel_path(str(path))).touch()
 
     def result(self, trial: Trial, file: str) -> tuple[Any, str]:
         """Read a trial's result: (value, problem); the problem is empty if it was read."""
