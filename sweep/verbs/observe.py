@@ -212,12 +212,11 @@ def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:
                 jobs[one.job] = store.tasks(one.job)
             except NoSuch:  # refused, and its files replaced by a newer plan's; or the driver's
                 jobs[one.job] = ()
-        pool = one.pool()
+        pool, single = one.pool(), bool(one.job_id and not one.workers)
         tasks = enumerate(jobs[one.job]) if one.index is None else [(one.index, jobs[one.job][one.index])]
         for index, (number, attempt) in tasks:
             if attempt < ledger.attempts.get(number, 1) or not one.covers(index):
                 continue
-            single = bool(one.job_id and not one.workers)
             task = TaskRef(one.job_id, index if one.index is None else None) if single else None
             sent = Sent(one, attempt, task, pool)
             known = out.setdefault(number, [])
