@@ -95,10 +95,10 @@ def asking(queue: Queue, what: str, rounds: int) -> list[Row]:
     calls = queue.calls(before)
     bare = [one for one in calls if one[0] in ("squeue", "sacct")]
     taken = alternately(
-        {"sweep status": lambda: queue.sweep("status"), "squeue, sacct, bare": lambda: queue.bare(bare)}, rounds
+        {"sweep status": lambda: queue.sweep("status"), "the same calls, bare": lambda: queue.bare(bare)}, rounds
     )
     made = row(
-        f"`sweep status`, {TRIALS} trials, {what}", taken, "sweep status", "squeue, sacct, bare",
+        f"`sweep status`, {TRIALS} trials, {what}", taken, "sweep status", "the same calls, bare",
         goal="≤ 1.3 × + 0.3 s", met=lambda r: r.ours <= 1.3 * r.other + 0.3,
     )  # fmt: skip
     return [made, Row("… calls", "", len(calls), None, "calls", "constant", len(calls) <= 3)]
