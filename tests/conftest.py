@@ -145,10 +145,15 @@ def _no_slurm() -> str:
     return "" if " is UP" in ping.stdout else f"Slurm's controller does not answer: {ping.stdout}{ping.stderr}"
 
 
+def _slurm_alone() -> FileLock:
+    return FileLock(Path(tempfile.gettempdir()) / f"sweep-tests-slurm-{os.getuid()}.lock")
+
+
 @pytest.fixture(scope="session")
 def slurm_is_here() -> None:
     """Skip where there is no real Slurm, or fail where SWEEP_REQUIRE_SLURM is set."""
-    reason = _no_slurm()
+    with _slurm_alone():  # or another test may just have stopped its controller
+        reason = _no_slurm()
     if reason and os.environ.get("SWEEP_REQUIRE_SLURM"):
         pytest.fail(f"SWEEP_REQUIRE_SLURM is set, and there is {reason}")
     if reason:
@@ -158,7 +163,7 @@ def slurm_is_here() -> None:
 @pytest.fixture
 def slurm(slurm_is_here: None) -> Iterator[None]:
     """A real Slurm, for one test at a time: some stop its controller or set a node down."""
-    with FileLock(Path(tempfile.gettempdir()) / f"sweep-tests-slurm-{os.getuid()}.lock"):
+    with _slurm_alone():
         yield
 
 
