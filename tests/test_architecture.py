@@ -15,8 +15,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors"},
     {"model"},
-    {"grid", "render", "fit", "verdict", "failures", "recovery", "ledger", "leaderboard", "records", "schedulers"},
-    {"shell", "store", "node", "runner", "command", "worker", "guard", "preload"},
+    {"grid", "jobs", "state", "leaderboard", "schedulers"},
+    {"shell", "store", "node"},
+    {"steps"},
     {"verbs"},
     {"report"},
     {"cli", "__main__", "__init__"},
@@ -110,7 +111,7 @@ def test_one_file_starts_processes() -> None:
         if "subprocess" in imports(path) or "os.fork(" in path.read_text(encoding="utf-8")
     }
     # All but the first run elsewhere: they are what is started.
-    assert starting == {"shell", "command", "guard", "preload", "localbatch"}
+    assert starting == {"shell", "node", "localbatch"}
 
 
 def test_schedulers_open_no_file_and_start_no_process() -> None:
@@ -122,7 +123,7 @@ def test_schedulers_open_no_file_and_start_no_process() -> None:
 
 def test_only_the_store_knows_the_folders_file_names() -> None:
     for path in files("sweep"):
-        if part(path) in ("store", "runner", "worker"):
+        if part(path) in ("store", "node"):
             continue
         text = path.read_text(encoding="utf-8")
         code = {
@@ -146,9 +147,9 @@ ON_NODES = {"node", "runner", "command", "worker", "guard", "preload"}
 
 @pytest.mark.parametrize("name", sorted(f"{part}.py" for part in ON_NODES))
 def test_what_runs_on_a_node_is_python_3_6_and_standard_library_alone(name: str) -> None:
-    text = (ROOT / "sweep" / name).read_text(encoding="utf-8")
+    text = (ROOT / "sweep" / "node" / name).read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 6))
-    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / name)} - ON_NODES - {"sweep"}
+    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / "node" / name)} - ON_NODES - {"sweep"}
     assert used <= set(sys.stdlib_module_names)
     for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
         assert newer not in text, f"{newer} is not for Python 3.6"

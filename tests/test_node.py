@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep import runner
 from sweep.model import Job, Resources, Trial
+from sweep.node import runner
 from sweep.store import Store, create
 from tests.conftest import AWKWARD
 

@@ -13,8 +13,8 @@ from sweep.model import JobState, Outcome, Submission, TaskRef, Word
 from sweep.schedulers import Scheduler
 from sweep.schedulers.base import Poll, Talk
 from sweep.shell import Shell
+from sweep.steps.poll import Told, ask
 from sweep.store import Store, create
-from sweep.verbs.poll import Told, ask
 
 TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
 OURS = Submission("t0ken", "j0001", "toy.j0001.t0ken", None, 0.0)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sweep import recovery
 from sweep.grid.schema import RetrySpec
 from sweep.model import Cause, Limits, Resources, State, Verdict
+from sweep.state import recovery
 from sweep.verbs.retry import RULES
 
 ASKED = Resources(3600, 1000, 2)

@@ -10,8 +10,8 @@ import pytest
 
 from sweep.errors import TemplateError
 from sweep.grid import read
+from sweep.jobs.render import Renderer, array_range
 from sweep.model import Job, Resources
-from sweep.render import Renderer, array_range
 
 GOLDEN = Path(__file__).parent / "golden"
 GRID = """\

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError
-from sweep.ledger import add_up, observed
 from sweep.model import Job, Resources, State, Trial, Verdict
+from sweep.state.ledger import add_up, observed
 from sweep.store import Store, create, find
 
 RESOURCES = Resources(60, 100, 1)

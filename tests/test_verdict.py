@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, Submission, Word
-from sweep.verdict import TABLE, judge, metric_of, result_problem
+from sweep.state.verdict import TABLE, judge, metric_of, result_problem
 
 SENT = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7")
 PACKED = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7", workers=4)

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from sweep.model import Job, Resources, Trial
+from sweep.node.worker import shares
 from sweep.store import create
-from sweep.worker import shares
 
 #: Says that it began; then sleeps, dies, or ends, as told.
 PROGRAM = """\

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.model import Objective, State, Trial, Verdict, canonical
-from sweep.verdict import finite, metric_of
+from sweep.state.verdict import finite, metric_of
 
 #: Of one result, so many numbers become columns; a program may write a number for each of its weights.
 MOST_NUMBERS = 200

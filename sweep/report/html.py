@@ -13,10 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from sweep.jobs.render import environment
 from sweep.leaderboard.cost import Cost, cost
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.ranking import Configuration
-from sweep.render import environment
 from sweep.report import board, words
 from sweep.report.curves import curves
 from sweep.report.figure import Figure
@@ -24,8 +24,8 @@ from sweep.report.figures import figures, grouped, in_order, varying
 from sweep.report.table import Shown, decimals_of, or_none, plain, shown
 from sweep.report.views import importance_of
 from sweep.shell import Shell
+from sweep.steps.pictures import pictures
 from sweep.store import Store
-from sweep.verbs.pictures import pictures
 from sweep.verbs.report import Report, best_config, less, report
 from sweep.verbs.status import failures
 

@@ -28,10 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep import records, runner
 from sweep.errors import LockHeld, NoSuch, StoreError, UsageError, nearest
-from sweep.ledger import Ledger, add_up
 from sweep.model import Attempt, Job, Trial
+from sweep.node import runner
+from sweep.state.ledger import Ledger, add_up
+from sweep.store import records
 from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing
 
 if TYPE_CHECKING:

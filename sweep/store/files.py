@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from sweep import records
 from sweep.errors import NoSuch, StoreError
+from sweep.store import records
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sweep.errors import SchedulerError, UsageError
 from sweep.model import State, TaskRef
 from sweep.shell import Shell
+from sweep.steps.observe import Seen, Snapshot, observe, pick
 from sweep.store import Store, whoami
-from sweep.verbs.observe import Seen, Snapshot, observe, pick
 
 
 @dataclass

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import grid as grids
 from sweep.errors import SweepError
-from sweep.fit import Wanted
-from sweep.ledger import Ledger
+from sweep.jobs.pack import Wanted
 from sweep.model import Resources, Trial
 from sweep.shell import Shell
+from sweep.state.ledger import Ledger
+from sweep.steps import collect
+from sweep.steps.make_jobs import maker_of, next_job
+from sweep.steps.observe import Snapshot, observe, sent_trials
 from sweep.store import Planned, Store
-from sweep.verbs import collect
-from sweep.verbs.jobs import maker_of, next_job
-from sweep.verbs.observe import Snapshot, observe, sent_trials
 from sweep.verbs.retry import workers_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sweep.errors import UsageError
-from sweep.render import environment
+from sweep.jobs.render import environment
 from sweep.shell import Shell
 from sweep.verbs.doctor import detect
 

@@ -10,21 +10,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sweep import fit
 from sweep import grid as grids
 from sweep import store as stores
 from sweep.errors import UsageError
-from sweep.fit import Wanted
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.grid.schema import RetrySpec
-from sweep.ledger import DRIVER, Ledger
+from sweep.jobs import pack
+from sweep.jobs.pack import Wanted
 from sweep.model import Job, Limits, Resources, State, Trial
-from sweep.preload import program_of
+from sweep.node.preload import program_of
 from sweep.shell import Shell
+from sweep.state.ledger import DRIVER, Ledger
+from sweep.steps.make_jobs import JobMaker, ask_limits, described, next_job, read_grid
+from sweep.steps.observe import observe, sent_trials
 from sweep.store import Planned, Store
-from sweep.verbs.jobs import JobMaker, ask_limits, described, next_job, read_grid
-from sweep.verbs.observe import observe, sent_trials
 
 #: What people write for a shell, who then find it among their program's arguments.
 SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"))
@@ -113,7 +113,7 @@ def plan(
     notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
     was_blank = store.blank
     settled, jobs, scripts = _work_out(store, drafts, maker)
-    fit.check(grid, source, jobs, limits)
+    pack.check(grid, source, jobs, limits)
     if not dry_run:
         stores.create(results, grid.name)
         with store.lock():
@@ -165,7 +165,7 @@ def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limit
         groups=_groups(settled.trials.values()),
         jobs=described(store, jobs),
         limits=asdict(limits),
-        waves=fit.waves(jobs, limits, driver=grid.submit.driver),
+        waves=pack.waves(jobs, limits, driver=grid.submit.driver),
         driver=grid.submit.driver,
     )
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from sweep.errors import StoreError, SweepError, UsageError, nearest
 from sweep.model import Objective, State
 from sweep.shell import Shell
+from sweep.steps import collect
+from sweep.steps.observe import Snapshot, observe
+from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
-from sweep.verbs import collect
-from sweep.verbs.observe import Snapshot, observe
-from sweep.verbs.poll import POLL_EVERY_S
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep import fit, recovery
 from sweep.errors import UsageError
-from sweep.fit import Wanted
-from sweep.ledger import Ledger
+from sweep.jobs import pack
+from sweep.jobs.pack import Wanted
 from sweep.model import Cause, State
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
+from sweep.state import recovery
+from sweep.state.ledger import Ledger
+from sweep.steps.make_jobs import limits_of, maker_of, next_job
+from sweep.steps.observe import Seen, Snapshot, observe, pick
 from sweep.store import Store
-from sweep.verbs.jobs import limits_of, maker_of, next_job
-from sweep.verbs.observe import Seen, Snapshot, observe, pick
 
 ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause is not Cause.PAUSED)
 CANCELLED = (Cause.CANCELLED,)
@@ -73,7 +74,7 @@ def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
     ledger = store.ledger()[0]
     event = ledger.planned or {}
     rules, limits = event.get("retry") or RULES, limits_of(event)
-    most = fit.of_one_trial(limits, event["submit"])
+    most = pack.of_one_trial(limits, event["submit"])
     avoids = SCHEDULERS[event["kind"]].avoids
     todo: list[tuple[Wanted, Seen]] = []
     for one, told in chosen:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sweep.failures import in_common, kind_of
-from sweep.ledger import DRIVER
 from sweep.model import State, TaskRef, Word
 from sweep.shell import Shell
+from sweep.state.failures import in_common, kind_of
+from sweep.state.ledger import DRIVER
+from sweep.steps.observe import Seen, Snapshot, observe
+from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
-from sweep.verbs.observe import Seen, Snapshot, observe
-from sweep.verbs.poll import POLL_EVERY_S
 from sweep.verbs.why import last_lines
 
 #: Of a failed trial's log, so many lines are shown beside the reason.

@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sweep.errors import SchedulerSilent
-from sweep.ledger import DRIVER, Ledger
 from sweep.model import State, Submission
 from sweep.schedulers import Scheduler
 from sweep.shell import Shell
+from sweep.state.ledger import DRIVER, Ledger
+from sweep.steps.observe import Settings, Snapshot, observe, settings
+from sweep.steps.poll import grace_s
+from sweep.steps.send import Sender, Unit, request
 from sweep.store import Store
-from sweep.verbs.observe import Settings, Snapshot, observe, settings
-from sweep.verbs.poll import grace_s
-from sweep.verbs.send import Sender, Unit, request
 
 #: A submit command that outlives a killed `sweep submit` has given up by then: its time-out, and some.
 IN_FLIGHT_S = 90.0

@@ -8,8 +8,8 @@ from typing import Any
 from sweep.errors import NoSuch
 from sweep.model import Trial
 from sweep.shell import Shell
+from sweep.steps.observe import observe, pick
 from sweep.store import Store
-from sweep.verbs.observe import observe, pick
 
 #: The log's end that usually says it.
 TAIL_LINES = 15

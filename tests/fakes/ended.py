@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.grid.expand import trial_id, trial_seed
-from sweep.ledger import observed
 from sweep.model import Cause, Resources, State, Trial, Verdict
+from sweep.state.ledger import observed
 from sweep.store import Store, create
 
 ASKED = Resources(3600, 8192, 2)

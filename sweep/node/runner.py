@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.command import Command, Limits
+    from sweep.node.command import Command, Limits
 else:  # beside it in the sweep's folder
     from command import Command, Limits  # type: ignore[import-not-found, no-redef]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sweep import fit
 from sweep import grid as grids
 from sweep.errors import GridError
-from sweep.fit import Wanted
 from sweep.grid import Grid, Source
+from sweep.jobs import pack
+from sweep.jobs.pack import Wanted
 from sweep.model import Limits, Resources
 
 HOUR = Resources(3600, 1000, 2)
@@ -26,7 +26,7 @@ def wanted(count: int, resources: Resources = HOUR, first: int = 0) -> list[Want
 
 def test_a_group_a_job_in_chunks_that_an_array_may_have() -> None:
     two = wanted(5) + wanted(2, Resources(60, 1, 1), first=5)
-    jobs = fit.cut(grid()[0], two, Limits(max_array_size=3), 4)
+    jobs = pack.cut(grid()[0], two, Limits(max_array_size=3), 4)
     assert [(job.name, [number for number, _ in job.tasks]) for job in jobs] == [
         ("j0004", [0, 1, 2]),
         ("j0005", [3, 4]),
@@ -37,7 +37,7 @@ def test_a_group_a_job_in_chunks_that_an_array_may_have() -> None:
 
 def test_who_is_to_avoid_a_node_gets_a_job_of_its_own() -> None:
     some = [Wanted(0, 1, HOUR), Wanted(1, 2, HOUR, ("n3",)), Wanted(2, 1, HOUR)]
-    jobs = fit.cut(grid()[0], some, ROOMY, 1)
+    jobs = pack.cut(grid()[0], some, ROOMY, 1)
     assert [(job.tasks, job.avoid) for job in jobs] == [(((0, 1), (2, 1)), ()), (((1, 2),), ("n3",))]
 
 
@@ -52,7 +52,7 @@ def test_who_is_to_avoid_a_node_gets_a_job_of_its_own() -> None:
     ],
 )
 def test_workers(submit: str, trials: int, most: Limits, workers: int, hours: float) -> None:
-    [job] = fit.cut(grid(submit)[0], wanted(trials), most, 1)
+    [job] = pack.cut(grid(submit)[0], wanted(trials), most, 1)
     side_by_side = 2 if "per_worker" in submit else 1
     assert job.workers == workers
     assert hours * 3600 <= job.asks.walltime_s <= hours * 3600 * 1.02 + 60
@@ -80,23 +80,23 @@ def test_workers(submit: str, trials: int, most: Limits, workers: int, hours: fl
 )
 def test_what_no_node_has_is_refused(keys: dict[str, str], most: Limits, said: str) -> None:
     made, source = grid(**keys)
-    jobs = fit.cut(made, wanted(10), most, 1)
+    jobs = pack.cut(made, wanted(10), most, 1)
     with pytest.raises(GridError) as caught:
-        fit.check(made, source, jobs, most)
+        pack.check(made, source, jobs, most)
     assert said in str(caught.value)
     assert "grid.yaml:" in str(caught.value)
-    fit.check(made, source, fit.cut(grid()[0], wanted(10), ROOMY, 1), ROOMY)
+    pack.check(made, source, pack.cut(grid()[0], wanted(10), ROOMY, 1), ROOMY)
 
 
 def test_the_grid_overrules_what_was_told() -> None:
     made, _ = grid("{max_queued: 7, max_array_size: 5}", scheduler="{limits: {walltime: 2h, gpus: 0}}")
     told = Limits(1000, max_queued=100, walltime_s=60, memory_mib=10, cpus=4, gpus=8)
-    assert fit.limits(made, told) == Limits(5, max_queued=7, walltime_s=7200, memory_mib=10, cpus=4, gpus=0)
+    assert pack.limits(made, told) == Limits(5, max_queued=7, walltime_s=7200, memory_mib=10, cpus=4, gpus=0)
 
 
 def test_waves() -> None:
     most = Limits(1000, max_queued=30)
-    jobs = fit.cut(grid()[0], wanted(100), most, 1)
-    assert fit.waves(jobs, most) == 4
-    assert fit.waves(jobs, ROOMY) == 1
-    assert fit.waves([], most) == 0
+    jobs = pack.cut(grid()[0], wanted(100), most, 1)
+    assert pack.waves(jobs, most) == 4
+    assert pack.waves(jobs, ROOMY) == 1
+    assert pack.waves([], most) == 0

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sweep.model import State, Verdict
+from sweep.steps.observe import Seen, Snapshot
 from sweep.store import Store
-from sweep.verbs.observe import Seen, Snapshot
 
 if TYPE_CHECKING:
     from sweep.leaderboard.cost import Attempted

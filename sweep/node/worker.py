@@ -21,7 +21,7 @@ import time
 from typing import Any, Dict, Iterator, List, Tuple
 
 if __package__:
-    from sweep import command, guard, preload, runner
+    from sweep.node import command, guard, preload, runner
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]

@@ -23,8 +23,9 @@ WARNING_S = 120
 
 def templates_folder() -> Path:
     """Where the templates are: inside the installed package, or at the top of a checkout."""
-    inside = Path(__file__).parent / "templates"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "templates"
+    package = Path(__file__).parent.parent
+    inside = package / "templates"
+    return inside if inside.is_dir() else package.parent / "templates"
 
 
 def environment(site: Path | None = None) -> jinja2.Environment:

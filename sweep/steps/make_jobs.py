@@ -10,15 +10,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sweep import fit, render
 from sweep import grid as grids
 from sweep.errors import GridError, SchedulerSilent, UsageError
-from sweep.fit import Wanted
 from sweep.grid import Grid, Source
-from sweep.ledger import DRIVER, Ledger
+from sweep.jobs import pack, render
+from sweep.jobs.pack import Wanted
 from sweep.model import Job, Limits, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
 from sweep.shell import Shell
+from sweep.state.ledger import DRIVER, Ledger
 from sweep.store import Store, whoami
 
 #: The driver sends the next wave and ends: seconds of one core.
@@ -46,9 +46,9 @@ def ask_limits(grid: Grid, shell: Shell) -> tuple[Limits, list[str]]:
     """Ask the grid's scheduler what it takes; with it, what to say about the answer."""
     place = Place(whoami(), grid.scheduler.queue, grid.scheduler.account)
     try:
-        return fit.limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
+        return pack.limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
     except SchedulerSilent as error:
-        most = fit.limits(grid, UNKNOWN)
+        most = pack.limits(grid, UNKNOWN)
         return most, [
             f"{error}; arrays of at most {most.max_array_size} and no other limits are assumed "
             "(docs/grid.md says how to give them)"
@@ -60,7 +60,7 @@ class JobMaker:
 
     def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limits: Limits) -> None:
         self.grid, self.source, self.store, self.limits = grid, source, store, limits
-        self.of_one_trial = fit.of_one_trial(limits, grid.submit.model_dump())
+        self.of_one_trial = pack.of_one_trial(limits, grid.submit.model_dump())
         workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
         self.workdir = workdir.absolute()
         if not self.workdir.is_dir():
@@ -72,7 +72,7 @@ class JobMaker:
 
     def jobs(self, wanted: Iterable[Wanted], first: int) -> list[Job]:
         """Cut attempts into jobs, numbered from `first`."""
-        return fit.cut(self.grid, wanted, self.limits, first)
+        return pack.cut(self.grid, wanted, self.limits, first)
 
     def asks(self, trial: Trial, ledger: Ledger) -> Resources:
         """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""

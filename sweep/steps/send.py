@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.errors import NoSuch, SchedulerBusy, SchedulerRefused
-from sweep.ledger import DRIVER
 from sweep.schedulers import Request
 from sweep.shell import Shell
+from sweep.state.ledger import DRIVER
+from sweep.steps.observe import Settings
 from sweep.store import Store
-from sweep.verbs.observe import Settings
 
 #: A call that is refused for now is repeated after so long, then after twice that, and so on.
 FIRST_PAUSE_S = 0.5

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sweep.errors import LockHeld, NoSuch, StoreError
-from sweep.ledger import DRIVER, Ledger, observed
 from sweep.model import (
     Attempt,
     Evidence,
@@ -26,9 +25,10 @@ from sweep.model import (
 from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
+from sweep.state.ledger import DRIVER, Ledger, observed
+from sweep.state.verdict import judge, result_problem
+from sweep.steps.poll import Told, ask, grace_s
 from sweep.store import Planned, Store
-from sweep.verbs.poll import Told, ask, grace_s
-from sweep.verdict import judge, result_problem
 
 
 @dataclass(frozen=True)

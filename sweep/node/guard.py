@@ -22,7 +22,7 @@ import time
 from typing import Dict, List, Optional, Tuple
 
 if __package__:
-    from sweep import command
+    from sweep.node import command
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]

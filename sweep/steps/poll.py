@@ -7,13 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from sweep import records
 from sweep.errors import NoSuch, SchedulerError, StoreError, UsageError
 from sweep.model import JobState, Submission, TaskRef, Word
 from sweep.schedulers import Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
-from sweep.store import Store
+from sweep.store import Store, records
 
 Words = dict[TaskRef, Word]
 

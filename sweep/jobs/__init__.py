@@ -1,0 +1,1 @@
+"""Trials and limits → jobs, and a job → its script (pure)."""

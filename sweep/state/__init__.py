@@ -1,0 +1,1 @@
+"""Events and evidence → what is so (pure)."""

@@ -1,0 +1,1 @@
+"""What several verbs share: the only code beside them that sequences I/O."""
