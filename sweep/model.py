@@ -11,17 +11,17 @@ __all__ = [
     "Cause",
     "Evidence",
     "Job",
-    "JobState",
     "Limits",
     "Objective",
     "Outcome",
     "Resources",
+    "SchedulerStatus",
     "State",
     "Submission",
     "TaskRef",
+    "TaskState",
     "Trial",
     "Verdict",
-    "Word",
     "canonical",
 ]
 
@@ -201,7 +201,7 @@ class Submission:
         return tuple(TaskRef(self.job_id, worker) for worker in range(self.workers))
 
 
-class JobState(StrEnum):
+class TaskState(StrEnum):
     """What a scheduler can say of one task."""
 
     PENDING = "pending"
@@ -225,10 +225,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class SchedulerStatus:
     """The scheduler's word on one task. None where it did not say."""
 
-    state: JobState
+    state: TaskState
     outcome: Outcome | None = None
     reason: str = ""
     exit_code: int | None = None
@@ -277,7 +277,7 @@ class Evidence:
 
     Attributes
     ----------
-    word : Word or None
+    word : SchedulerStatus or None
         None: the scheduler did not answer, or was not asked.
     result : dict or None
         The result, if it is valid; else `result_problem` says why not.
@@ -286,14 +286,14 @@ class Evidence:
     grace_s : float
         How much later than that a record may still appear on this file system.
     pooled : bool
-        Its job is packed. While no worker has begun it, `word` is about all of them.
+        Its job is packed. While no worker has begun it, `status` is about all of them.
     memory_mib : float
         What it asked for.
     """
 
     submission: Submission | None = None
     attempt: Attempt | None = None
-    word: Word | None = None
+    status: SchedulerStatus | None = None
     result: dict[str, Any] | None = None
     result_problem: str = ""
     cancel_asked: bool = False

@@ -8,7 +8,7 @@ from sweep import grid as grids
 from sweep.errors import GridError
 from sweep.grid import Grid, Source
 from sweep.jobs import pack
-from sweep.jobs.pack import Wanted
+from sweep.jobs.pack import AttemptRequest
 from sweep.model import Limits, Resources
 
 HOUR = Resources(3600, 1000, 2)
@@ -20,8 +20,8 @@ def grid(submit: str = "{}", **keys: str) -> tuple[Grid, Source]:
     return grids.read("".join(f"{key}: {value}\n" for key, value in given.items()), "grid.yaml")
 
 
-def wanted(count: int, resources: Resources = HOUR, first: int = 0) -> list[Wanted]:
-    return [Wanted(number, 1, resources) for number in range(first, first + count)]
+def wanted(count: int, resources: Resources = HOUR, first: int = 0) -> list[AttemptRequest]:
+    return [AttemptRequest(number, 1, resources) for number in range(first, first + count)]
 
 
 def test_a_group_a_job_in_chunks_that_an_array_may_have() -> None:
@@ -36,7 +36,7 @@ def test_a_group_a_job_in_chunks_that_an_array_may_have() -> None:
 
 
 def test_who_is_to_avoid_a_node_gets_a_job_of_its_own() -> None:
-    some = [Wanted(0, 1, HOUR), Wanted(1, 2, HOUR, ("n3",)), Wanted(2, 1, HOUR)]
+    some = [AttemptRequest(0, 1, HOUR), AttemptRequest(1, 2, HOUR, ("n3",)), AttemptRequest(2, 1, HOUR)]
     jobs = pack.cut(grid()[0], some, ROOMY, 1)
     assert [(job.tasks, job.avoid) for job in jobs] == [(((0, 1), (2, 1)), ()), (((1, 2),), ("n3",))]
 

@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 
 from sweep.errors import SchedulerSilent
-from sweep.model import JobState, Outcome, Submission, TaskRef, Word
+from sweep.model import Outcome, SchedulerStatus, Submission, TaskRef, TaskState
 from sweep.schedulers import Scheduler
-from sweep.schedulers.base import Poll, Talk
+from sweep.schedulers.base import PollAnswer, Talk
 from sweep.shell import Shell
-from sweep.steps.poll import Told, ask
+from sweep.steps.poll import PollResult, ask
 from sweep.store import Store, create
 
 TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
@@ -25,14 +25,14 @@ class Says:
 
     kind = "slurm"
 
-    def __init__(self, *words: Word) -> None:
-        self.words = words
+    def __init__(self, *statuses: SchedulerStatus) -> None:
+        self.statuses = statuses
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         yield from ()
-        if not self.words:
+        if not self.statuses:
             raise SchedulerSilent("the controller did not answer")
-        return Poll(dict(zip(tasks, self.words, strict=True)))
+        return PollAnswer(dict(zip(tasks, self.statuses, strict=True)))
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ def store(tmp_path: Path) -> Store:
     return create(tmp_path, "toy")
 
 
-def told(store: Store, *words: Word) -> Told:
-    return ask(store, Shell(), cast("Scheduler", Says(*words)), dict.fromkeys(TASKS, OURS), 0.0)
+def told(store: Store, *statuses: SchedulerStatus) -> PollResult:
+    return ask(store, Shell(), cast("Scheduler", Says(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
 
 
-WAITS = Word(JobState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)
-ENDED = Word(JobState.ENDED, Outcome.TIMEOUT, "", 1, 15, 61.5, 60.25, 93.0, OURS.job_name)
+WAITS = SchedulerStatus(TaskState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)
+ENDED = SchedulerStatus(TaskState.ENDED, Outcome.TIMEOUT, "", 1, 15, 61.5, 60.25, 93.0, OURS.job_name)
 
 
 @pytest.mark.parametrize("words", [(WAITS, WAITS, ENDED), (ENDED, ENDED, WAITS)])
-def test_what_it_said_is_shown_while_it_is_silent(store: Store, words: tuple[Word, ...]) -> None:
-    said = told(store, *words)
+def test_what_it_said_is_shown_while_it_is_silent(store: Store, statuses: tuple[SchedulerStatus, ...]) -> None:
+    said = told(store, *statuses)
     kept = told(store)
     assert "did not answer; shown as of" in kept.stale
-    assert (kept.words, kept.gone, kept.at) == (said.words, said.gone, said.at)
+    assert (kept.statuses, kept.gone, kept.at) == (said.statuses, said.gone, said.at)
 
 
 def test_who_is_gone_is_so_since_it_was_first_said(store: Store) -> None:
@@ -71,4 +71,4 @@ def test_who_is_gone_is_so_since_it_was_first_said(store: Store) -> None:
 def test_what_is_torn_or_of_another_version_is_nothing(store: Store, kept: str) -> None:
     store.write("poll.json", kept)
     silent = told(store)
-    assert (silent.words, silent.gone, silent.stale) == ({}, {}, "the controller did not answer")
+    assert (silent.statuses, silent.gone, silent.stale) == ({}, {}, "the controller did not answer")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweep.model import Attempt, Evidence, JobState, Objective, Outcome, State, Submission, Word
+from sweep.model import Attempt, Evidence, Objective, Outcome, SchedulerStatus, State, Submission, TaskState
 from sweep.state.verdict import TABLE, judge, metric_of, result_problem
 
 SENT = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7")
@@ -22,17 +22,17 @@ def ended(exit_code: int | None = 0, signal: int | None = None, **more: Any) -> 
     )
 
 
-def word(state: JobState, outcome: Outcome | None = None, **more: Any) -> Word:
-    return Word(state, outcome, **more)
+def status(state: TaskState, outcome: Outcome | None = None, **more: Any) -> SchedulerStatus:
+    return SchedulerStatus(state, outcome, **more)
 
 
 RUNNING, PENDING, ABSENT = (
-    word(JobState.RUNNING),
-    word(JobState.PENDING, reason="Priority"),
-    word(JobState.ABSENT, reason="unknown job"),
+    status(TaskState.RUNNING),
+    status(TaskState.PENDING, reason="Priority"),
+    status(TaskState.ABSENT, reason="unknown job"),
 )
 COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, LAUNCH = (
-    word(JobState.ENDED, outcome)
+    status(TaskState.ENDED, outcome)
     for outcome in (
         Outcome.COMPLETED,
         Outcome.FAILED,
@@ -49,77 +49,77 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": Submission("t", "j", "n", None, 0.0)}, State.SUBMITTING, "outcome is not known"),
     ({"submission": Submission("t", "j", "n", None, 0.0, refused="no such queue")}, State.PLANNED, "no such queue"),
     ({"submission": SENT}, State.QUEUED, "submitted as job 7"),
-    ({"submission": SENT, "word": PENDING}, State.QUEUED, "Priority"),
-    ({"submission": SENT, "word": RUNNING}, State.RUNNING, "about to start"),
-    ({"submission": SENT, "word": RUNNING, "attempt": CLAIMED}, State.RUNNING, "runs on n1"),
+    ({"submission": SENT, "status": PENDING}, State.QUEUED, "Priority"),
+    ({"submission": SENT, "status": RUNNING}, State.RUNNING, "about to start"),
+    ({"submission": SENT, "status": RUNNING, "attempt": CLAIMED}, State.RUNNING, "runs on n1"),
     ({"submission": SENT, "attempt": CLAIMED}, State.RUNNING, "has not said otherwise"),
-    ({"submission": SENT, "word": PENDING, "attempt": CLAIMED}, State.QUEUED, "requeued"),
+    ({"submission": SENT, "status": PENDING, "attempt": CLAIMED}, State.QUEUED, "requeued"),
     # two witnesses
-    ({"submission": SENT, "word": COMPLETED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"submission": SENT, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"attempt": ended(), "result": GOOD}, State.DONE, "valid result"),  # run by hand
-    ({"submission": SENT, "word": COMPLETED, "attempt": ended(), "result_problem": "there is no segMeasure.json"}, State.FAILED, "exit code 0, but there is no segMeasure.json"),
-    ({"submission": SENT, "word": FAILED, "attempt": ended(3), "result": GOOD}, State.FAILED, "exit code 3"),
-    ({"submission": SENT, "word": FAILED, "attempt": ended(None, 9)}, State.FAILED, "killed by SIGKILL"),
-    ({"submission": SENT, "word": FAILED, "attempt": ended(127, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
-    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM)}, State.FAILED, "walltime exceeded (killed by SIGTERM)"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_problem": "there is no segMeasure.json"}, State.FAILED, "exit code 0, but there is no segMeasure.json"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(3), "result": GOOD}, State.FAILED, "exit code 3"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9)}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(127, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, told=TERM)}, State.FAILED, "walltime exceeded (killed by SIGTERM)"),
     # a requeue begins with a signal, and the scheduler says what comes of it
-    ({"submission": SENT, "word": PENDING, "attempt": ended(None, 15, told=TERM)}, State.QUEUED, "was requeued (killed by SIGTERM)"),
-    ({"submission": SENT, "word": RUNNING, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "status": PENDING, "attempt": ended(None, 15, told=TERM)}, State.QUEUED, "was requeued (killed by SIGTERM)"),
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM)}, State.RUNNING, "was told to stop"),
-    ({"submission": SENT, "word": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": 1.0}, State.RUNNING, "was told to stop"),
-    ({"submission": SENT, "word": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": LONG}, State.FAILED, "killed by SIGTERM"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": 1.0}, State.RUNNING, "was told to stop"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(None, 15, told=TERM), "gone_s": LONG}, State.FAILED, "killed by SIGTERM"),
     ({"attempt": ended(None, 15, told=TERM)}, State.FAILED, "killed by SIGTERM"),  # run by hand
-    ({"submission": SENT, "word": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
-    ({"submission": SENT, "word": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
-    ({"submission": SENT, "word": word(JobState.ENDED, Outcome.CANCELLED, reason="deleted by eve@login1"), "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran, deleted by eve@login1 (killed"),
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.CANCELLED, reason="deleted by eve@login1"), "attempt": ended(None, 15, told=TERM)}, State.CANCELLED, "while it ran, deleted by eve@login1 (killed"),
     ({"submission": SENT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
-    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, told=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
     # cancelled too late: it had ended well
-    ({"submission": SENT, "word": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
     # it asked to go on, unless someone cancelled it
-    ({"submission": SENT, "word": TIMEOUT, "attempt": ended(75, told=TERM)}, State.PAUSED, "saved where it was"),
-    ({"submission": SENT, "word": PENDING, "attempt": ended(75, told=TERM)}, State.QUEUED, "was requeued"),
-    ({"submission": SENT, "word": CANCELLED, "attempt": ended(75, told=TERM)}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": ended(75, told=TERM)}, State.PAUSED, "saved where it was"),
+    ({"submission": SENT, "status": PENDING, "attempt": ended(75, told=TERM)}, State.QUEUED, "was requeued"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(75, told=TERM)}, State.CANCELLED, "while it ran"),
     # what a packed job's worker sees to itself
-    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 15, told=TERM, limit="walltime"), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
-    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 9, told=TERM, limit="memory", peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
-    ({"submission": PACKED, "word": RUNNING, "attempt": ended(75, told=TERM, limit="walltime"), "pooled": True}, State.PAUSED, "saved where it was"),
-    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
-    ({"submission": PACKED, "word": RUNNING, "attempt": ended(None, 15, told=TERM), "pooled": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, told=TERM, limit="walltime"), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9, told=TERM, limit="memory", peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(75, told=TERM, limit="walltime"), "pooled": True}, State.PAUSED, "saved where it was"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, told=TERM), "pooled": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
     # how a worker ended says nothing about those of its trials that ended before
-    ({"submission": PACKED, "word": TIMEOUT, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
-    ({"submission": PACKED, "word": PENDING, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
-    ({"submission": PACKED, "word": CANCELLED, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
-    ({"submission": PACKED, "word": NODE_FAIL, "attempt": ended(None, 15, told=TERM), "pooled": True}, State.FAILED, "node failure (killed by SIGTERM)"),
+    ({"submission": PACKED, "status": TIMEOUT, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
+    ({"submission": PACKED, "status": PENDING, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
+    ({"submission": PACKED, "status": CANCELLED, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
+    ({"submission": PACKED, "status": NODE_FAIL, "attempt": ended(None, 15, told=TERM), "pooled": True}, State.FAILED, "node failure (killed by SIGTERM)"),
     ({"attempt": Attempt(1, ended=True, cancelled=True)}, State.CANCELLED, "cancelled before it ran"),
     # it waits for a worker
-    ({"submission": PACKED, "word": RUNNING, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
+    ({"submission": PACKED, "status": RUNNING, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
     ({"submission": PACKED, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
-    ({"submission": PACKED, "word": COMPLETED, "pooled": True, "gone_s": 1.0}, State.QUEUED, "are awaited"),
-    ({"submission": PACKED, "word": ABSENT, "pooled": True, "gone_s": LONG}, State.PLANNED, "ended before its turn"),
-    ({"submission": PACKED, "word": CANCELLED, "pooled": True, "gone_s": LONG, "cancel_asked": True}, State.CANCELLED, "before it ran"),
+    ({"submission": PACKED, "status": COMPLETED, "pooled": True, "gone_s": 1.0}, State.QUEUED, "are awaited"),
+    ({"submission": PACKED, "status": ABSENT, "pooled": True, "gone_s": LONG}, State.PLANNED, "ended before its turn"),
+    ({"submission": PACKED, "status": CANCELLED, "pooled": True, "gone_s": LONG, "cancel_asked": True}, State.CANCELLED, "before it ran"),
     # the scheduler alone says how it ended
-    ({"submission": SENT, "word": CANCELLED}, State.CANCELLED, "cancelled"),
-    ({"submission": SENT, "word": TIMEOUT, "attempt": CLAIMED}, State.FAILED, "walltime exceeded"),
-    ({"submission": SENT, "word": NODE_FAIL, "attempt": CLAIMED}, State.FAILED, "node failure"),
-    ({"submission": SENT, "word": LAUNCH}, State.FAILED, "launch failure"),
-    ({"submission": SENT, "word": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
-    ({"submission": SENT, "word": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
-    ({"submission": SENT, "word": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
-    ({"submission": SENT, "word": word(JobState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "most likely for that; no exit record"),
-    ({"submission": SENT, "word": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL at the memory it asked for"),
-    ({"submission": SENT, "word": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
-    ({"submission": SENT, "word": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
+    ({"submission": SENT, "status": CANCELLED}, State.CANCELLED, "cancelled"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": CLAIMED}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "status": NODE_FAIL, "attempt": CLAIMED}, State.FAILED, "node failure"),
+    ({"submission": SENT, "status": LAUNCH}, State.FAILED, "launch failure"),
+    ({"submission": SENT, "status": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "status": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
+    ({"submission": SENT, "status": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
+    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "most likely for that; no exit record"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL at the memory it asked for"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "status": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
     # absent is not finished
-    ({"submission": SENT, "word": ABSENT, "gone_s": 1.0}, State.QUEUED, "awaited"),
-    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
-    ({"submission": SENT, "word": ABSENT, "gone_s": LONG}, State.LOST, "no exit record"),
-    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "gone_s": LONG}, State.LOST, "began"),
-    ({"submission": SENT, "word": ABSENT, "attempt": ended(), "result": GOOD, "gone_s": LONG}, State.DONE, "valid result"),
-    ({"submission": SENT, "word": ABSENT, "cancel_asked": True}, State.CANCELLED, "before it ran"),
-    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": 1.0}, State.RUNNING, "awaited"),
-    ({"submission": SENT, "word": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": LONG}, State.CANCELLED, "while it ran"),
+    ({"submission": SENT, "status": ABSENT, "gone_s": 1.0}, State.QUEUED, "awaited"),
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "status": ABSENT, "gone_s": LONG}, State.LOST, "no exit record"),
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "gone_s": LONG}, State.LOST, "began"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(), "result": GOOD, "gone_s": LONG}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": ABSENT, "cancel_asked": True}, State.CANCELLED, "before it ran"),
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": 1.0}, State.RUNNING, "awaited"),
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": LONG}, State.CANCELLED, "while it ran"),
 ]  # fmt: skip
 
 
@@ -142,16 +142,16 @@ def test_a_failed_query_never_ends_a_trial() -> None:
     for evidence, _, _ in CASES:
         attempt = evidence.get("attempt")
         if not (attempt and attempt.ended):
-            silent = {**evidence, "word": None}
+            silent = {**evidence, "status": None}
             assert not judge(Evidence(**silent)).state.final
             assert judge(Evidence(**silent)).state is not State.LOST
 
 
 def test_usage_is_the_nodes_before_the_schedulers() -> None:
-    told = word(JobState.ENDED, Outcome.COMPLETED, elapsed_s=7.0, cpu_s=3.0, peak_memory_mib=50.0)
-    verdict = judge(Evidence(submission=SENT, attempt=ended(cpu_s=2.5), word=told, result=GOOD))
+    told = status(TaskState.ENDED, Outcome.COMPLETED, elapsed_s=7.0, cpu_s=3.0, peak_memory_mib=50.0)
+    verdict = judge(Evidence(submission=SENT, attempt=ended(cpu_s=2.5), status=told, result=GOOD))
     assert (verdict.elapsed_s, verdict.cpu_s, verdict.peak_memory_mib) == (5.0, 2.5, 50.0)
-    running = judge(Evidence(submission=SENT, attempt=CLAIMED, word=RUNNING, now=1010.0))
+    running = judge(Evidence(submission=SENT, attempt=CLAIMED, status=RUNNING, now=1010.0))
     assert running.elapsed_s == 10.0
 
 

@@ -21,7 +21,7 @@ from sweep.grid.expressions import (
     Template,
 )
 from sweep.grid.schema import Grid
-from sweep.grid.source import Path, Source
+from sweep.grid.source import KeyPath, Source
 from sweep.model import Resources, Trial, canonical
 
 #: More trials than anyone means without saying so.
@@ -111,13 +111,13 @@ def again(grid: Grid, source: Source, env: Mapping[str, str], wanted: Iterable[t
 Group = list[Params]
 
 
-def _axes(grid: Grid, source: Source) -> list[tuple[Path, dict[str, list[Any]]]]:
+def _axes(grid: Grid, source: Source) -> list[tuple[KeyPath, dict[str, list[Any]]]]:
     """Collect the axes: one dict a group of parameters that vary together."""
-    groups: list[tuple[Path, dict[str, list[Any]]]] = [
+    groups: list[tuple[KeyPath, dict[str, list[Any]]]] = [
         (("parameters", name), {name: axis}) for name, axis in grid.parameters.items()
     ]
     for index, zipped in enumerate(grid.zip):
-        path: Path = ("zip", index)
+        path: KeyPath = ("zip", index)
         lengths = {name: len(axis) for name, axis in zipped.items()}
         if not zipped:
             raise source.error(path, "an empty group", "name the parameters that vary together, or take it out")
@@ -195,7 +195,7 @@ def _without_excluded(
 ) -> Iterator[Params]:
     rules = []
     for index, rule in enumerate(grid.exclude):
-        path: Path = ("exclude", index)
+        path: KeyPath = ("exclude", index)
         with_names = known - {"replicate", "seed", "trial"}
         rules.append((path, _placed(source, path, Expression, rule, with_names)))
     if not rules:
@@ -267,7 +267,7 @@ class _Filler:
 T = TypeVar("T")
 
 
-def _placed(source: Source, path: Path, make: Callable[..., T], *arguments: Any) -> T:
+def _placed(source: Source, path: KeyPath, make: Callable[..., T], *arguments: Any) -> T:
     """Call `make`, and give an expression's error its place in the file."""
     try:
         return make(*arguments)

@@ -19,7 +19,7 @@ from pydantic import (
 from sweep.errors import GridError, nearest
 from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
-from sweep.grid.source import Path, Source
+from sweep.grid.source import KeyPath, Source
 
 _AXIS_SCHEMA = {
     "description": "the values, or a short form of them",
@@ -104,7 +104,7 @@ def _number_as_text(value: Any) -> Any:
 
 Axis = Annotated[list[Any], BeforeValidator(axes.values), WithJsonSchema(_AXIS_SCHEMA)]
 Axes = dict[Annotated[str, AfterValidator(_parameter)], Axis]
-Word = Annotated[str, AfterValidator(_word)]
+PlainWord = Annotated[str, AfterValidator(_word)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
 ShellLine = Annotated[str, AfterValidator(_shell_line)]
 Walltime = Annotated[str, AfterValidator(_walltime)]
@@ -153,8 +153,8 @@ class SchedulerSpec(_Part):
     """Where the jobs go."""
 
     kind: Literal["local", "slurm", "pbs", "torque"] = "local"
-    queue: Word | None = Field(None, description="queue (PBS, Torque) or partition (Slurm)")
-    account: Word | None = None
+    queue: PlainWord | None = Field(None, description="queue (PBS, Torque) or partition (Slurm)")
+    account: PlainWord | None = None
     extra: list[OneLine] = Field([], description="further directives, as they stand")
     limits: LimitsSpec = LimitsSpec()
     python: OneLine = Field("python3", description="the interpreter that runs node.py on the node: 3.6 or newer")
@@ -245,7 +245,7 @@ class Grid(_Part):
     workdir: ShellLine | None = Field(None, description="where the command runs; else where it was planned")
 
 
-_PARTS: dict[Path, type[BaseModel]] = {
+_PARTS: dict[KeyPath, type[BaseModel]] = {
     (): Grid,
     ("objective",): ObjectiveSpec,
     ("resources",): ResourcesSpec,
@@ -281,7 +281,7 @@ def check(source: Source) -> Grid:
 
 def _readable(source: Source, problem: Any) -> GridError:
     """Turn pydantic's problem into ours."""
-    path: Path = tuple(step for step in problem["loc"] if step not in ("[key]", "str", "list[str]"))
+    path: KeyPath = tuple(step for step in problem["loc"] if step not in ("[key]", "str", "list[str]"))
     kind, value, key = problem["type"], problem["input"], str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         known = _PARTS.get(path[:-1], Grid).model_fields
@@ -297,7 +297,7 @@ def _readable(source: Source, problem: Any) -> GridError:
     return source.error(path, f"{key or 'the grid'} is {value!r}", problem["msg"].lower())
 
 
-def _about(path: Path, message: str) -> str:
+def _about(path: KeyPath, message: str) -> str:
     """Name the parameter that a message is about, where it does not say so itself."""
     if path and path[0] in ("parameters", "zip") and not message.startswith("the parameter name"):
         return f"{path[-1]}: {message}"

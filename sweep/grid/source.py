@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from sweep.errors import GridError
 
 #: Where a value stands in the document: ("parameters", "depth", 0).
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 #: More values than any grid needs; what a few lines of nested aliases expand to.
 MOST_VALUES = 1_000_000
@@ -30,14 +30,14 @@ class Source:
     data : dict
         Plain Python values: dict, list, str, int, float, bool, None.
     places : dict
-        Path → (line, column), 1-based.
+        KeyPath → (line, column), 1-based.
     """
 
     name: str
     data: dict[str, Any]
-    places: dict[Path, tuple[int, int]]
+    places: dict[KeyPath, tuple[int, int]]
 
-    def error(self, path: Path, message: str, hint: str = "") -> GridError:
+    def error(self, path: KeyPath, message: str, hint: str = "") -> GridError:
         """Make the error for the value at `path`, or the nearest thing above it that has a place."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.places:
@@ -100,10 +100,10 @@ class _Reader:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.places: dict[Path, tuple[int, int]] = {(): (1, 1)}
+        self.places: dict[KeyPath, tuple[int, int]] = {(): (1, 1)}
         self.seen = 0
 
-    def plain(self, node: Any, path: Path) -> Any:
+    def plain(self, node: Any, path: KeyPath) -> Any:
         self.seen += 1
         if self.seen > MOST_VALUES:
             raise self._error(path, f"more than {MOST_VALUES:,} values", "do aliases (*name) nest here?")
@@ -111,7 +111,7 @@ class _Reader:
             return self._mapping(node, path)
         return self._list(node, path) if isinstance(node, CommentedSeq) else self._scalar(node, path)
 
-    def _mapping(self, node: CommentedMap, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: CommentedMap, path: KeyPath) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key in node:
             here = (*path, key)
@@ -123,7 +123,7 @@ class _Reader:
             out[str(key)] = self.plain(node[key], here)
         return out
 
-    def _list(self, node: CommentedSeq, path: Path) -> list[Any]:
+    def _list(self, node: CommentedSeq, path: KeyPath) -> list[Any]:
         out = []
         for index, item in enumerate(node):
             here = (*path, index)
@@ -132,7 +132,7 @@ class _Reader:
             out.append(self.plain(item, here))
         return out
 
-    def _scalar(self, node: Any, path: Path) -> Any:
+    def _scalar(self, node: Any, path: KeyPath) -> Any:
         if node is None or isinstance(node, bool):
             return node
         if isinstance(node, str) and not isinstance(node, TaggedScalar):
@@ -149,5 +149,5 @@ class _Reader:
         shown = getattr(node, "value", node)
         raise self._error(path, f"{str(shown)!r} is a {type(node).__name__}", "put it in quotes if it is text")
 
-    def _error(self, path: Path, message: str, hint: str) -> GridError:
+    def _error(self, path: KeyPath, message: str, hint: str) -> GridError:
         return Source(self.name, {}, self.places).error(path, message, hint)

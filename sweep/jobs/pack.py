@@ -17,7 +17,7 @@ SLACK_SHARE = 0.02
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AttemptRequest:
     """An attempt that is to be run: what it asks for, and the nodes it should not get."""
 
     number: int
@@ -50,7 +50,7 @@ def of_one_trial(most: Limits, submit: Mapping[str, Any]) -> Limits:
     return replace(most, memory_mib=memory_mib, walltime_s=min(walltimes, default=None))
 
 
-def cut(grid: Grid, wanted: Iterable[Wanted], most: Limits, first: int) -> list[Job]:
+def cut(grid: Grid, wanted: Iterable[AttemptRequest], most: Limits, first: int) -> list[Job]:
     """Cut attempts into jobs, numbered from `first`: a group of equal demands each, in chunks that fit.
 
     A packed job takes its whole group; its workers are what has to fit.

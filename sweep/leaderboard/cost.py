@@ -26,7 +26,7 @@ class Attempted:
 
 
 @dataclass(frozen=True)
-class Request:
+class GroupUse:
     """One group's request, and what its trials used of it.
 
     Attributes
@@ -78,7 +78,7 @@ class Cost:
     unused_memory_gib_h: float = 0.0
     unused_walltime_core_h: float = 0.0
     unknown: int = 0
-    requests: tuple[Request, ...] = ()
+    requests: tuple[GroupUse, ...] = ()
 
 
 def cost(attempts: Iterable[Attempted]) -> Cost:
@@ -109,7 +109,7 @@ def cost(attempts: Iterable[Attempted]) -> Cost:
     )
 
 
-def _requests(ended: Sequence[Attempted]) -> Iterable[Request]:
+def _requests(ended: Sequence[Attempted]) -> Iterable[GroupUse]:
     groups: dict[Resources, list[Verdict]] = {}
     for one in ended:
         if one.verdict.state is State.DONE or one.verdict.cause in (Cause.OUT_OF_MEMORY, Cause.WALLTIME):
@@ -119,7 +119,7 @@ def _requests(ended: Sequence[Attempted]) -> Iterable[Request]:
         peaks = [_need(verdict, verdict.peak_memory_mib, Cause.OUT_OF_MEMORY) for verdict in verdicts]
         times = [_need(verdict, verdict.elapsed_s, Cause.WALLTIME) for verdict in verdicts]
         peak_mib, longest_s = _most(peaks), _most(times)
-        yield Request(
+        yield GroupUse(
             asked,
             len(verdicts),
             peak_mib,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trials that begin with their modules imported: forked from one process that has them, rather than started.
 
-Both ends: `Nursery`, which a packed job's worker has, and this file as a program, which the trials' own
+Both ends: `ForkServer`, which a packed job's worker has, and this file as a program, which the trials' own
 interpreter runs on the node. Standard library alone, Python 3.6 or newer.
 
 ::
@@ -52,7 +52,7 @@ def program_of(argv: List[str]) -> Optional[Tuple[str, str]]:
 # --- the worker's end -------------------------------------------------------------------------------------
 
 
-class Nursery(object):
+class ForkServer(object):
     """The process that trials are forked from, begun with the first of them.
 
     Parameters

@@ -55,7 +55,7 @@ class Slots(object):
         self.lock = threading.Lock()
         self.running: Dict[int, command.Command] = {}
         self.told: List[int] = []
-        self.starter: Any = preload.Nursery(options.preload.split(",")) if options.preload else guard.Guard()
+        self.starter: Any = preload.ForkServer(options.preload.split(",")) if options.preload else guard.Guard()
         self.began = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))  # the job's, with its lines
         visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
         each = options.gpus

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.leaderboard.comparison import Comparison
-from sweep.leaderboard.cost import Cost, Request
+from sweep.leaderboard.cost import Cost, GroupUse
 from sweep.leaderboard.importance import Importance, Share
 from sweep.model import Objective
 from sweep.report import words
@@ -200,7 +200,7 @@ def hours(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def requests(one: Request) -> Iterator[str]:
+def requests(one: GroupUse) -> Iterator[str]:
     """Say what was asked for and what would have done."""
     group = f"{words.count(one.trials, 'trial')} of {words.count(one.asked.cpus, 'CPU')}"
     for what, asked, used, enough, out, spell in (

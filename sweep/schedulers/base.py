@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from sweep.errors import SchedulerSilent
-from sweep.model import JobState, Limits, TaskRef, Word
+from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ Talk = Generator[Call, Reply, T]
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmitRequest:
     """What to submit.
 
     Attributes
@@ -107,19 +107,19 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Poll:
+class PollAnswer:
     """The scheduler's answer about some tasks.
 
     Attributes
     ----------
-    words : mapping of TaskRef to Word
+    words : mapping of TaskRef to SchedulerStatus
         One for every task that was asked about and answered for; ABSENT if it was not named.
         A task that the scheduler did not answer for is missing.
     notes : tuple of str
         What a person should know about this answer.
     """
 
-    words: Mapping[TaskRef, Word] = field(default_factory=dict)
+    statuses: Mapping[TaskRef, SchedulerStatus] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -151,7 +151,7 @@ class Scheduler(Protocol):
         """Ask what it takes. A limit that it does not tell is None; SchedulerSilent if it does not answer."""
         ...
 
-    def submit(self, request: Request) -> Talk[str]:
+    def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit a script; the job's id. SchedulerRefused, SchedulerBusy or SchedulerSilent otherwise."""
         ...
 
@@ -159,11 +159,11 @@ class Scheduler(Protocol):
         """Ask for jobs by their names: name → id of those it knows. SchedulerSilent if no answer."""
         ...
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """Ask about tasks, in a constant number of calls. SchedulerSilent if there is no answer."""
         ...
 
-    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
         """Ask what running tasks use just now, where `poll` does not say: a costly question, so on request."""
         ...
 
@@ -172,7 +172,7 @@ class Scheduler(Protocol):
         ...
 
 
-def nothing_more(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+def nothing_more(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
     """Be the `usage` of a scheduler whose poll has said it all; no call is made."""
     yield from ()
     return {}
@@ -191,6 +191,6 @@ def silent(call: Call, reply: Reply) -> SchedulerSilent:
     )
 
 
-def absent() -> Word:
+def absent() -> SchedulerStatus:
     """Make the word for a task that the scheduler was asked about and did not name."""
-    return Word(JobState.ABSENT, reason="the scheduler does not know this job")
+    return SchedulerStatus(TaskState.ABSENT, reason="the scheduler does not know this job")

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.errors import SchedulerRefused
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
-from sweep.schedulers.base import Call, Place, Poll, Reply, Request, Talk, absent, nothing_more, silent
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers.base import Call, Place, PollAnswer, Reply, SubmitRequest, Talk, absent, nothing_more, silent
 
 #: -P: no module of the user's own, in the folder where she is, stands in for one of Python's.
 _COMMAND = (sys.executable, "-P", "-m", "sweep.localbatch")
 
 #: localbatch's own words; its docstring is the manual.
-STATES: dict[str, tuple[JobState, Outcome | None]] = {
-    "PENDING": (JobState.PENDING, None),
-    "RUNNING": (JobState.RUNNING, None),
-    "COMPLETED": (JobState.ENDED, Outcome.COMPLETED),
-    "FAILED": (JobState.ENDED, Outcome.FAILED),
-    "CANCELLED": (JobState.ENDED, Outcome.CANCELLED),
-    "TIMEOUT": (JobState.ENDED, Outcome.TIMEOUT),
-    "LAUNCH_FAILED": (JobState.ENDED, Outcome.LAUNCH),
-    "UNKNOWN": (JobState.ENDED, Outcome.UNKNOWN),  # its manager was killed: nobody saw how it ended
+STATES: dict[str, tuple[TaskState, Outcome | None]] = {
+    "PENDING": (TaskState.PENDING, None),
+    "RUNNING": (TaskState.RUNNING, None),
+    "COMPLETED": (TaskState.ENDED, Outcome.COMPLETED),
+    "FAILED": (TaskState.ENDED, Outcome.FAILED),
+    "CANCELLED": (TaskState.ENDED, Outcome.CANCELLED),
+    "TIMEOUT": (TaskState.ENDED, Outcome.TIMEOUT),
+    "LAUNCH_FAILED": (TaskState.ENDED, Outcome.LAUNCH),
+    "UNKNOWN": (TaskState.ENDED, Outcome.UNKNOWN),  # its manager was killed: nobody saw how it ended
 }
 
 
@@ -50,7 +50,7 @@ class Local:
         has = _lines(call, reply)[0]
         return Limits(1_000_000, memory_mib=has["memory_mib"], cpus=has["cpus"], gpus=has["gpus"])
 
-    def submit(self, request: Request) -> Talk[str]:
+    def submit(self, request: SubmitRequest) -> Talk[str]:
         """Queue a script."""
         task = () if request.index is None else ("--set", f"SWEEP_TASK={request.index}")
         array = ("--array", request.array) if request.array else ()
@@ -84,12 +84,12 @@ class Local:
         wanted = set(job_names)
         return {line["name"]: line["id"] for line in _lines(call, reply) if line["name"] in wanted}
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """Ask about tasks."""
         call = Call((*_COMMAND, "status", *sorted({task.job_id for task in tasks})))
         reply = yield call
-        told = {TaskRef(line["id"], line["index"]): _word(line) for line in _lines(call, reply)}
-        return Poll({task: told.get(task, absent()) for task in tasks})
+        told = {TaskRef(line["id"], line["index"]): _status(line) for line in _lines(call, reply)}
+        return PollAnswer({task: told.get(task, absent()) for task in tasks})
 
     usage = staticmethod(nothing_more)
 
@@ -110,9 +110,9 @@ def _lines(call: Call, reply: Reply) -> list[dict[str, Any]]:
         raise silent(call, reply) from None
 
 
-def _word(line: dict[str, Any]) -> Word:
+def _status(line: dict[str, Any]) -> SchedulerStatus:
     state, outcome = STATES[line["state"]]
-    return Word(
+    return SchedulerStatus(
         state,
         outcome,
         exit_code=line["exit_code"],

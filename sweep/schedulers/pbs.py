@@ -7,15 +7,15 @@ import re
 from collections.abc import Sequence
 
 from sweep.errors import SchedulerError
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import pbslike
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
     Place,
-    Poll,
+    PollAnswer,
     Reply,
-    Request,
+    SubmitRequest,
     Talk,
     absent,
     nothing_more,
@@ -24,19 +24,19 @@ from sweep.schedulers.base import (
 )
 
 #: qstat(1B), "job_state", and the OpenPBS Reference Guide, "Job States" and "Job Array States".
-STATES: dict[str, JobState] = {
-    "Q": JobState.PENDING,
-    "H": JobState.PENDING,  # held, or waiting for another job
-    "W": JobState.PENDING,  # waiting for its time
-    "T": JobState.PENDING,  # in transit to another server
-    "M": JobState.PENDING,  # moved to another server
-    "B": JobState.RUNNING,  # an array that has begun
-    "R": JobState.RUNNING,
-    "S": JobState.RUNNING,  # suspended
-    "U": JobState.RUNNING,  # suspended while the workstation's user is at work
-    "E": JobState.RUNNING,  # exiting: its record may not be there yet
-    "X": JobState.ENDED,  # a subjob that has finished, while its array lives
-    "F": JobState.ENDED,
+STATES: dict[str, TaskState] = {
+    "Q": TaskState.PENDING,
+    "H": TaskState.PENDING,  # held, or waiting for another job
+    "W": TaskState.PENDING,  # waiting for its time
+    "T": TaskState.PENDING,  # in transit to another server
+    "M": TaskState.PENDING,  # moved to another server
+    "B": TaskState.RUNNING,  # an array that has begun
+    "R": TaskState.RUNNING,
+    "S": TaskState.RUNNING,  # suspended
+    "U": TaskState.RUNNING,  # suspended while the workstation's user is at work
+    "E": TaskState.RUNNING,  # exiting: its record may not be there yet
+    "X": TaskState.ENDED,  # a subjob that has finished, while its array lives
+    "F": TaskState.ENDED,
 }
 
 #: Exit_status below zero is PBS's own word on the job (OpenPBS job.h, JOB_EXEC_*).
@@ -115,7 +115,7 @@ class Pbs:
             gpus=gpus,
         )
 
-    def submit(self, request: Request) -> Talk[str]:
+    def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with qsub."""
         after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request), after))
@@ -135,7 +135,7 @@ class Pbs:
                 found[name] = pbslike.whole_job(reply.stdout.split()[0])
         return found
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """One call, by our own ids; up to two more where its JSON is broken or history is off.
 
         Never server-wide: one odd job of anyone's breaks the JSON, and ``qstat -x -t`` may never end.
@@ -154,7 +154,7 @@ class Pbs:
             reply = yield call
             _check_answered(call, reply)
             records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
-        return Poll({task: _word(records[task], task) if task in records else absent() for task in tasks})
+        return PollAnswer({task: _status(records[task], task) if task in records else absent() for task in tasks})
 
     usage = staticmethod(nothing_more)
 
@@ -163,7 +163,7 @@ class Pbs:
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
 
 
-def _array(request: Request) -> tuple[str, ...]:
+def _array(request: SubmitRequest) -> tuple[str, ...]:
     """Spell the part of an array. One of a single task is refused, but not as every second of two."""
     if request.span and request.span[0] == request.span[1]:
         return ("-J", f"{request.span[0]}-{request.span[0] + 1}:2")
@@ -189,21 +189,21 @@ def _check_answered(call: Call, reply: Reply) -> None:
         raise silent(call, reply)
 
 
-def _word(record: pbslike.Record, task: TaskRef) -> Word:
+def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:
     letter = record.get("job_state", "")
     if letter not in STATES:
         raise SchedulerError(f"unknown PBS job state {letter!r}", "add it to STATES in sweep/schedulers/pbs.py")
     state = STATES[letter]
     # A subjob without a record of its own is printed from its parent's, Exit_status and all.
     own = task.index is None or "array_index" in record
-    status = pbslike.whole(record.get("Exit_status")) if own and state is JobState.ENDED else None
+    status = pbslike.whole(record.get("Exit_status")) if own and state is TaskState.ENDED else None
     outcome, reason, exit_code, signal = (
-        _end(status, record) if state is JobState.ENDED else (None, None, None, None)
+        _end(status, record) if state is TaskState.ENDED else (None, None, None, None)
     )
-    return Word(
+    return SchedulerStatus(
         state,
         outcome,
-        reason if reason is not None else record.get("comment", "") if state is JobState.PENDING else "",
+        reason if reason is not None else record.get("comment", "") if state is TaskState.PENDING else "",
         exit_code,
         signal,
         elapsed_s=pbslike.seconds(record.get("resources_used.walltime")),

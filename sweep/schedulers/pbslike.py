@@ -10,7 +10,7 @@ from typing import Any
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.model import TaskRef
-from sweep.schedulers.base import Call, Reply, Request, Talk, silent, smallest
+from sweep.schedulers.base import Call, Reply, SubmitRequest, Talk, silent, smallest
 
 #: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
 Record = dict[str, str]
@@ -43,7 +43,7 @@ def blamed(said: str, table: Sequence[tuple[str, str]]) -> str:
 
 
 def submit(
-    request: Request,
+    request: SubmitRequest,
     busy: Collection[int],
     no_server: Collection[int],
     array: tuple[str, ...] = (),

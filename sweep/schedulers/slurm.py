@@ -8,38 +8,48 @@ from dataclasses import replace
 from functools import lru_cache
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import pbslike, slurmlimits
-from sweep.schedulers.base import SHARED_GRACE_S, Call, Place, Poll, Reply, Request, Talk, absent, silent
+from sweep.schedulers.base import (
+    SHARED_GRACE_S,
+    Call,
+    Place,
+    PollAnswer,
+    Reply,
+    SubmitRequest,
+    Talk,
+    absent,
+    silent,
+)
 
 #: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING is still running to us: its record may not be
 #: there yet. What a newer Slurm adds is an error that names this file.
-STATES: dict[str, tuple[JobState, Outcome | None]] = {
-    "PENDING": (JobState.PENDING, None),
-    "CONFIGURING": (JobState.PENDING, None),  # has its nodes, which are booting
-    "REQUEUED": (JobState.PENDING, None),
-    "REQUEUE_HOLD": (JobState.PENDING, None),
-    "REQUEUE_FED": (JobState.PENDING, None),
-    "SPECIAL_EXIT": (JobState.PENDING, None),  # requeued and held, with a mark
-    "RESV_DEL_HOLD": (JobState.PENDING, None),
-    "RUNNING": (JobState.RUNNING, None),
-    "COMPLETING": (JobState.RUNNING, None),
-    "STAGE_OUT": (JobState.RUNNING, None),
-    "SIGNALING": (JobState.RUNNING, None),
-    "STOPPED": (JobState.RUNNING, None),
-    "SUSPENDED": (JobState.RUNNING, None),
-    "RESIZING": (JobState.RUNNING, None),
-    "COMPLETED": (JobState.ENDED, Outcome.COMPLETED),
-    "FAILED": (JobState.ENDED, Outcome.FAILED),
-    "CANCELLED": (JobState.ENDED, Outcome.CANCELLED),
-    "REVOKED": (JobState.ENDED, Outcome.CANCELLED),  # runs on another cluster of the federation
-    "DEADLINE": (JobState.ENDED, Outcome.TIMEOUT),
-    "TIMEOUT": (JobState.ENDED, Outcome.TIMEOUT),
-    "OUT_OF_MEMORY": (JobState.ENDED, Outcome.OUT_OF_MEMORY),
-    "NODE_FAIL": (JobState.ENDED, Outcome.NODE_FAIL),
-    "BOOT_FAIL": (JobState.ENDED, Outcome.NODE_FAIL),
-    "LAUNCH_FAILED": (JobState.ENDED, Outcome.LAUNCH),
-    "PREEMPTED": (JobState.ENDED, Outcome.PREEMPTED),
+STATES: dict[str, tuple[TaskState, Outcome | None]] = {
+    "PENDING": (TaskState.PENDING, None),
+    "CONFIGURING": (TaskState.PENDING, None),  # has its nodes, which are booting
+    "REQUEUED": (TaskState.PENDING, None),
+    "REQUEUE_HOLD": (TaskState.PENDING, None),
+    "REQUEUE_FED": (TaskState.PENDING, None),
+    "SPECIAL_EXIT": (TaskState.PENDING, None),  # requeued and held, with a mark
+    "RESV_DEL_HOLD": (TaskState.PENDING, None),
+    "RUNNING": (TaskState.RUNNING, None),
+    "COMPLETING": (TaskState.RUNNING, None),
+    "STAGE_OUT": (TaskState.RUNNING, None),
+    "SIGNALING": (TaskState.RUNNING, None),
+    "STOPPED": (TaskState.RUNNING, None),
+    "SUSPENDED": (TaskState.RUNNING, None),
+    "RESIZING": (TaskState.RUNNING, None),
+    "COMPLETED": (TaskState.ENDED, Outcome.COMPLETED),
+    "FAILED": (TaskState.ENDED, Outcome.FAILED),
+    "CANCELLED": (TaskState.ENDED, Outcome.CANCELLED),
+    "REVOKED": (TaskState.ENDED, Outcome.CANCELLED),  # runs on another cluster of the federation
+    "DEADLINE": (TaskState.ENDED, Outcome.TIMEOUT),
+    "TIMEOUT": (TaskState.ENDED, Outcome.TIMEOUT),
+    "OUT_OF_MEMORY": (TaskState.ENDED, Outcome.OUT_OF_MEMORY),
+    "NODE_FAIL": (TaskState.ENDED, Outcome.NODE_FAIL),
+    "BOOT_FAIL": (TaskState.ENDED, Outcome.NODE_FAIL),
+    "LAUNCH_FAILED": (TaskState.ENDED, Outcome.LAUNCH),
+    "PREEMPTED": (TaskState.ENDED, Outcome.PREEMPTED),
 }
 
 #: sbatch's words for "not now" and for "I don't know"; all else is "no".
@@ -101,7 +111,7 @@ class Slurm:
         grades = yield Call(("sacctmgr", "-n", "-P", "show", "qos", form))
         return slurmlimits.read(place, config.stdout, partitions.stdout, nodes.stdout, whose.stdout, grades.stdout)
 
-    def submit(self, request: Request) -> Talk[str]:
+    def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with ``--parsable``; what varies from call to call is given here, not in the script."""
         # ALL, or Slurm runs the job through a fresh login environment.
         task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
@@ -141,14 +151,14 @@ class Slurm:
                 found[name] = re.split(r"[_+.]", job_id)[0]
         return found
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended.
 
         While all of them live, the third is saved: of the living, squeue knows best.
         """
         yield from _ping()
         ids = sorted({task.job_id for task in tasks}, key=int)
-        told: dict[TaskRef, Word] = {}
+        told: dict[TaskRef, SchedulerStatus] = {}
         notes: tuple[str, ...] = ()
         for start in range(0, len(ids), _MOST_IDS):
             which = f"--jobs={','.join(ids[start : start + _MOST_IDS])}"
@@ -158,7 +168,7 @@ class Slurm:
             if living.exit_code != 0 and "Invalid job id" not in living.stderr:
                 raise silent(call, living)
             told |= read_squeue("\n".join(_rows(call, living, 5)))
-            if all(task in told and told[task].state is not JobState.ENDED for task in tasks):
+            if all(task in told and told[task].state is not TaskState.ENDED for task in tasks):
                 continue
             accounting = Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
             ended = yield accounting
@@ -168,11 +178,11 @@ class Slurm:
             rows = _rows(accounting, ended, 7) if ended.exit_code == 0 else []
             told = merged(told, read_sacct("\n".join(rows)))
         if notes:
-            return Poll({task: told[task] for task in tasks if task in told}, notes)
+            return PollAnswer({task: told[task] for task in tasks if task in told}, notes)
         nowhere = absent()
-        return Poll({task: told.get(task, nowhere) for task in tasks})
+        return PollAnswer({task: told.get(task, nowhere) for task in tasks})
 
-    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, Word]]:
+    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
         """Ask squeue for the raw ids, then sstat, which knows an array's tasks by these alone."""
         if not tasks:
             return {}
@@ -238,27 +248,27 @@ def _refusal(reply: Reply) -> SchedulerError:
 # --- reading ----------------------------------------------------------------------------------------------
 
 
-def read_squeue(text: str) -> dict[TaskRef, Word]:
+def read_squeue(text: str) -> dict[TaskRef, SchedulerStatus]:
     """Read ``squeue -h -r -o '%i|%T|%r|%M|%j'``."""
     rows = (line.partition("|") for line in text.splitlines())
-    return {_ref(job): word for job, _, rest in rows if (word := _living(rest))}
+    return {_ref(job): status for job, _, rest in rows if (status := _living(rest))}
 
 
 @lru_cache(maxsize=1024)  # of thousands that wait, each row says the same
-def _living(rest: str) -> Word | None:
+def _living(rest: str) -> SchedulerStatus | None:
     fields = rest.split("|", 3)
     if len(fields) < 4:
         return None
     state, reason, elapsed, name = fields
-    return _word(state, reason="" if reason == "None" else reason, elapsed_s=_seconds(elapsed), name=name)
+    return _status(state, reason="" if reason == "None" else reason, elapsed_s=_seconds(elapsed), name=name)
 
 
-def read_sacct(text: str) -> dict[TaskRef, Word]:
+def read_sacct(text: str) -> dict[TaskRef, SchedulerStatus]:
     """Read ``sacct -n -P --format=JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName`` with its steps.
 
     CPU time and exit code stand on the job's own row, peak memory on those of its steps (``12_3.batch``).
     """
-    words: dict[TaskRef, Word] = {}
+    statuses: dict[TaskRef, SchedulerStatus] = {}
     peaks: dict[TaskRef, float] = {}
     for line in text.splitlines():
         job, _, rest = line.partition("|")
@@ -269,17 +279,17 @@ def read_sacct(text: str) -> dict[TaskRef, Word]:
             ref = _ref(task)
             peaks[ref] = max(peaks.get(ref, 0.0), _mib(rest.split("|", 5)[4]) or 0.0)
         elif task.endswith("]"):
-            words |= dict.fromkeys(_refs(task), _accounted(rest))
+            statuses |= dict.fromkeys(_refs(task), _accounted(rest))
         else:
-            words[_ref(task)] = _accounted(rest)
-    return words | {ref: _with_peak(words[ref], peak) for ref, peak in peaks.items() if ref in words}
+            statuses[_ref(task)] = _accounted(rest)
+    return statuses | {ref: _with_peak(statuses[ref], peak) for ref, peak in peaks.items() if ref in statuses}
 
 
 @lru_cache(maxsize=1024)
-def _accounted(rest: str) -> Word:
+def _accounted(rest: str) -> SchedulerStatus:
     state, exit_code, elapsed, cpu, _, name = rest.split("|", 5)
     code, _, number = exit_code.partition(":")
-    return _word(
+    return _status(
         state,
         exit_code=int(code) if code.isdigit() else None,
         signal=int(number) if number.isdigit() and number != "0" else None,
@@ -290,36 +300,40 @@ def _accounted(rest: str) -> Word:
     )
 
 
-def read_sstat(text: str, raw: Mapping[str, TaskRef]) -> dict[TaskRef, Word]:
+def read_sstat(text: str, raw: Mapping[str, TaskRef]) -> dict[TaskRef, SchedulerStatus]:
     """Read ``sstat -n -P --noconvert --format=JobID,AveCPU,MaxRSS``, by the tasks' raw ids."""
-    words = {}
+    statuses = {}
     for line in text.splitlines():
         step, _, rest = line.partition("|")
         cpu, _, peak = rest.partition("|")
         ref = raw.get(step.partition(".")[0])
         if ref:
-            words[ref] = Word(JobState.RUNNING, cpu_s=_seconds(cpu), peak_memory_mib=_mib(peak))
-    return words
+            statuses[ref] = SchedulerStatus(TaskState.RUNNING, cpu_s=_seconds(cpu), peak_memory_mib=_mib(peak))
+    return statuses
 
 
-def merged(living: dict[TaskRef, Word], ended: dict[TaskRef, Word]) -> dict[TaskRef, Word]:
+def merged(
+    living: dict[TaskRef, SchedulerStatus], ended: dict[TaskRef, SchedulerStatus]
+) -> dict[TaskRef, SchedulerStatus]:
     """Take each task's word from the one who knows best: squeue for the living, sacct for the ended.
 
     The accounting may lag behind, and after an id counter's restart tells of an older job of the same id,
     so it never overrules what squeue says of a job that is still in the queue.
     """
     out = dict(ended)
-    for ref, word in living.items():
+    for ref, status in living.items():
         known = ended.get(ref)
-        if known and known.state is word.state is JobState.ENDED:
+        if known and known.state is status.state is TaskState.ENDED:
             # Of a job that has just ended, the database may not have the name yet.
-            out[ref] = replace(known, job_name=known.job_name or word.job_name, reason=known.reason or word.reason)
+            out[ref] = replace(
+                known, job_name=known.job_name or status.job_name, reason=known.reason or status.reason
+            )
         else:
-            out[ref] = word
+            out[ref] = status
     return out
 
 
-def _word(
+def _status(
     state: str,
     *,
     name: str,
@@ -328,7 +342,7 @@ def _word(
     signal: int | None = None,
     elapsed_s: float | None = None,
     cpu_s: float | None = None,
-) -> Word:
+) -> SchedulerStatus:
     base = state.split()[0] if state else ""  # "CANCELLED by 1000"
     if base not in STATES:
         raise SchedulerError(f"unknown Slurm state {state!r}", "add it to STATES in sweep/schedulers/slurm.py")
@@ -338,15 +352,15 @@ def _word(
     elif base == "CANCELLED" and " by " in state:
         reason = f"cancelled by user {state.rpartition(' ')[2]}"
     # Of a job that has not ended, the accounting says 0 s of CPU.
-    if job_state is not JobState.ENDED:
+    if job_state is not TaskState.ENDED:
         exit_code = signal = cpu_s = None
-    return Word(job_state, outcome, reason, exit_code, signal, elapsed_s, cpu_s, job_name=name)
+    return SchedulerStatus(job_state, outcome, reason, exit_code, signal, elapsed_s, cpu_s, job_name=name)
 
 
-def _with_peak(word: Word, peak_mib: float | None) -> Word:
+def _with_peak(status: SchedulerStatus, peak_mib: float | None) -> SchedulerStatus:
     if not peak_mib:
-        return word
-    return replace(word, peak_memory_mib=peak_mib)
+        return status
+    return replace(status, peak_memory_mib=peak_mib)
 
 
 def _refs(text: str) -> list[TaskRef]:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 
 from sweep.errors import SchedulerError, SchedulerRefused
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import pbslike
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
     Place,
-    Poll,
-    Request,
+    PollAnswer,
+    SubmitRequest,
     Talk,
     absent,
     nothing_more,
@@ -22,15 +22,15 @@ from sweep.schedulers.base import (
 )
 
 #: Torque's qstat(1B). C stays for keep_completed seconds (300 by default), then the job is unknown.
-STATES: dict[str, JobState] = {
-    "Q": JobState.PENDING,
-    "H": JobState.PENDING,  # held; also an array's task above the slot limit
-    "W": JobState.PENDING,  # waiting for its time
-    "T": JobState.PENDING,  # being moved
-    "R": JobState.RUNNING,
-    "S": JobState.RUNNING,  # suspended
-    "E": JobState.RUNNING,  # exiting: its record may not be there yet
-    "C": JobState.ENDED,
+STATES: dict[str, TaskState] = {
+    "Q": TaskState.PENDING,
+    "H": TaskState.PENDING,  # held; also an array's task above the slot limit
+    "W": TaskState.PENDING,  # waiting for its time
+    "T": TaskState.PENDING,  # being moved
+    "R": TaskState.RUNNING,
+    "S": TaskState.RUNNING,  # suspended
+    "E": TaskState.RUNNING,  # exiting: its record may not be there yet
+    "C": TaskState.ENDED,
 }
 
 #: exit_status below zero is Torque's own word on the job (Torque Administrator Guide, "Job Exit Status").
@@ -108,7 +108,7 @@ class Torque:
             gpus=max(gpus, default=0 if cpus else None),
         )
 
-    def submit(self, request: Request) -> Talk[str]:
+    def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with qsub."""
         array = ("-t", request.array) if request.array else ()
         if request.after:
@@ -134,7 +134,7 @@ class Torque:
                 found[name] = pbslike.whole_job(reply.stdout.split()[0])
         return found
 
-    def poll(self, tasks: Sequence[TaskRef]) -> Talk[Poll]:
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """One call by our own ids, with ``-t``: without it, an array's id lists the whole server."""
         ids = tuple(sorted({task.job_id for task in tasks}))
         call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
@@ -142,7 +142,7 @@ class Torque:
         if reply.exit_code not in (0, _UNKNOWN_ID):
             raise silent(call, reply)
         records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
-        return Poll({task: _word(records[task]) if task in records else absent() for task in tasks})
+        return PollAnswer({task: _status(records[task]) if task in records else absent() for task in tasks})
 
     usage = staticmethod(nothing_more)
 
@@ -151,7 +151,7 @@ class Torque:
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
 
 
-def _word(record: pbslike.Record) -> Word:
+def _status(record: pbslike.Record) -> SchedulerStatus:
     letter = record.get("job_state", "")
     if letter not in STATES:
         raise SchedulerError(
@@ -159,9 +159,9 @@ def _word(record: pbslike.Record) -> Word:
         )
     state = STATES[letter]
     outcome, reason, exit_code, signal = (
-        _end(pbslike.whole(record.get("exit_status"))) if state is JobState.ENDED else (None, "", None, None)
+        _end(pbslike.whole(record.get("exit_status"))) if state is TaskState.ENDED else (None, "", None, None)
     )
-    return Word(
+    return SchedulerStatus(
         state,
         outcome,
         reason,

@@ -1,7 +1,7 @@
 """Evidence → State, and why (pure). One table; the first row that fits decides.
 
 Two witnesses make a trial done: an exit record that says 0 *and* a valid result. Absent is not finished, and
-a scheduler that did not answer said nothing: where `word` is None, a trial stays where it was.
+a scheduler that did not answer said nothing: where `status` is None, a trial stays where it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.model import Attempt, Cause, Evidence, JobState, Objective, Outcome, State, Verdict, Word
+from sweep.model import Attempt, Cause, Evidence, Objective, Outcome, SchedulerStatus, State, TaskState, Verdict
 
 #: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
 EX_TEMPFAIL = 75
@@ -43,16 +43,16 @@ def judge(evidence: Evidence) -> Verdict:
         process tree, before the scheduler, which may have sampled or rounded.
     """
     row = next(row for row in TABLE if row.when(evidence))
-    attempt, word = evidence.attempt, evidence.word
+    attempt, status = evidence.attempt, evidence.status
     return Verdict(
         row.state,
         row.why(evidence),
         elapsed_s=_elapsed(evidence),
-        cpu_s=_best("cpu_s", attempt, word),
-        peak_memory_mib=_best("peak_memory_mib", attempt, word),
+        cpu_s=_best("cpu_s", attempt, status),
+        peak_memory_mib=_best("peak_memory_mib", attempt, status),
         host=(attempt.node or attempt.host) if attempt else "",
         cause=row.cause(evidence),
-        witness=_witness(attempt, word),
+        witness=_witness(attempt, status),
         started_at=attempt.started_at if attempt else None,
         metrics=evidence.result if row.state is State.DONE and evidence.result else {},
     )
@@ -62,20 +62,20 @@ def _elapsed(evidence: Evidence) -> float | None:
     attempt = evidence.attempt
     if attempt and not attempt.ended and attempt.started_at and not _ended(evidence) and evidence.now:
         return max(0.0, evidence.now - attempt.started_at)
-    return _best("elapsed_s", attempt, evidence.word)
+    return _best("elapsed_s", attempt, evidence.status)
 
 
-def _witness(attempt: Attempt | None, word: Word | None) -> str:
+def _witness(attempt: Attempt | None, status: SchedulerStatus | None) -> str:
     """Whose word the usage is: of CPU time and memory, the node's where it has any."""
-    for name, one in (("node", attempt), ("scheduler", word)):
+    for name, one in (("node", attempt), ("scheduler", status)):
         if one and (one.cpu_s is not None or one.peak_memory_mib is not None):
             return name
     return ""
 
 
-def _best(name: str, attempt: Attempt | None, word: Word | None) -> float | None:
+def _best(name: str, attempt: Attempt | None, status: SchedulerStatus | None) -> float | None:
     own: float | None = getattr(attempt, name, None)
-    return own if own is not None else getattr(word, name, None)
+    return own if own is not None else getattr(status, name, None)
 
 
 _KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PREEMPTED)
@@ -127,15 +127,15 @@ def _interrupted(evidence: Evidence) -> bool:
     return bool(attempt.told or (attempt.signal and not evidence.pooled))
 
 
-def _says(state: JobState) -> Callable[[Evidence], bool]:
-    return lambda evidence: evidence.word is not None and evidence.word.state is state
+def _says(state: TaskState) -> Callable[[Evidence], bool]:
+    return lambda evidence: evidence.status is not None and evidence.status.state is state
 
 
-_pending, _running, _ended, _absent = (_says(state) for state in JobState)
+_pending, _running, _ended, _absent = (_says(state) for state in TaskState)
 
 
 def _outcome(*outcomes: Outcome) -> Callable[[Evidence], bool]:
-    return lambda evidence: evidence.word is not None and evidence.word.outcome in outcomes
+    return lambda evidence: evidence.status is not None and evidence.status.outcome in outcomes
 
 
 def _gone(evidence: Evidence) -> bool:
@@ -153,7 +153,7 @@ def _with_its_job(evidence: Evidence) -> bool:
 
 def _undecided(evidence: Evidence) -> bool:
     """Whether the scheduler may still say that it was requeued: it says it runs, or has not said that it ended."""
-    if evidence.word is None:
+    if evidence.status is None:
         return evidence.submission is not None and bool(evidence.submission.job_id)
     return _running(evidence) or (_absent(evidence) and not _gone_for_long(evidence))
 
@@ -202,8 +202,8 @@ def _always(cause: Cause) -> Callable[[Evidence], Cause]:
 
 def _outcome_cause(evidence: Evidence) -> Cause:
     return (
-        _OF_OUTCOME.get(evidence.word.outcome, Cause.ERROR)
-        if evidence.word and evidence.word.outcome
+        _OF_OUTCOME.get(evidence.status.outcome, Cause.ERROR)
+        if evidence.status and evidence.status.outcome
         else Cause.ERROR
     )
 
@@ -223,11 +223,11 @@ def _own_cause(evidence: Evidence) -> Cause:
 
 def _at_its_memory(evidence: Evidence) -> bool:
     """Whether it was killed outright while it used all the memory it had asked for, as the kernel does."""
-    attempt, word = evidence.attempt, evidence.word
-    signal = attempt.signal if attempt and attempt.ended else word.signal if word else None
+    attempt, status = evidence.attempt, evidence.status
+    signal = attempt.signal if attempt and attempt.ended else status.signal if status else None
     if signal != signals.SIGKILL or not evidence.memory_mib:
         return False
-    peak_mib = max(one.peak_memory_mib or 0.0 for one in (attempt, word) if one)
+    peak_mib = max(one.peak_memory_mib or 0.0 for one in (attempt, status) if one)
     return peak_mib >= NEAR_LIMIT * evidence.memory_mib
 
 
@@ -251,9 +251,9 @@ def _ended_how(evidence: Evidence) -> str:
 
 def _by_whom(evidence: Evidence) -> str:
     """Add who it was, where the scheduler says so: ``cancelled by user 1000``, ``deleted by eve@login1``."""
-    word = evidence.word
-    known = word and word.outcome is Outcome.CANCELLED and " by " in word.reason
-    return f", {word.reason}" if word and known else ""
+    status = evidence.status
+    known = status and status.outcome is Outcome.CANCELLED and " by " in status.reason
+    return f", {status.reason}" if status and known else ""
 
 
 def _most_likely(evidence: Evidence) -> str:
@@ -261,15 +261,15 @@ def _most_likely(evidence: Evidence) -> str:
 
 
 def _by_scheduler(evidence: Evidence) -> str:
-    word = evidence.word
-    assert word is not None
-    parts = [str(word.outcome)]
-    if word.reason and word.reason not in parts:
-        parts.append(word.reason)
-    if word.exit_code:
-        parts.append(f"exit code {word.exit_code}")
-    elif word.signal:
-        parts.append(f"killed by {_signal_name(word.signal)}")
+    status = evidence.status
+    assert status is not None
+    parts = [str(status.outcome)]
+    if status.reason and status.reason not in parts:
+        parts.append(status.reason)
+    if status.exit_code:
+        parts.append(f"exit code {status.exit_code}")
+    elif status.signal:
+        parts.append(f"killed by {_signal_name(status.signal)}")
     return ": ".join(parts)
 
 
@@ -305,7 +305,7 @@ def _doubt(_: Evidence) -> str:
 
 
 def _waiting(evidence: Evidence) -> str:
-    reason = evidence.word.reason if evidence.word else ""
+    reason = evidence.status.reason if evidence.status else ""
     return f"waits in the queue{': ' + reason if reason else ''}"
 
 
@@ -349,7 +349,7 @@ TABLE: tuple[Row, ...] = (
     Row(_both(_claimed, _running), State.RUNNING, lambda e: f"runs {_where(e)}"),
     Row(_both(_claimed, _pending), State.QUEUED, lambda e: f"was requeued; {_waiting(e)}"),
     Row(
-        _both(_claimed, lambda e: e.word is None),
+        _both(_claimed, lambda e: e.status is None),
         State.RUNNING,
         lambda e: f"began {_where(e)}; the scheduler has not said otherwise",
     ),
@@ -428,7 +428,7 @@ TABLE: tuple[Row, ...] = (
         _absent,
         State.LOST,
         lambda e: (
-            f"{e.word.reason if e.word else ''}; {_job(e)} {'began' if e.attempt else 'was submitted'}, "
+            f"{e.status.reason if e.status else ''}; {_job(e)} {'began' if e.attempt else 'was submitted'}, "
             "and no exit record says how it ended"
         ),
         _always(Cause.LOST),

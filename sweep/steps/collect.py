@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sweep.model import State, Verdict
-from sweep.steps.observe import Seen, Snapshot
+from sweep.steps.observe import Snapshot, TrialStatus
 from sweep.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WORTH_KEEPING = 0.02
 
 
 def entries(
-    store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, whole: bool = False, fresh: bool = False
+    store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus], *, whole: bool = False, fresh: bool = False
 ) -> list[Entry]:
     """Read the results of those that are done.
 
@@ -45,13 +45,13 @@ def entries(
     ]
 
 
-def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[Seen]) -> dict[int, dict[str, Any]]:
+def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> dict[int, dict[str, Any]]:
     file = snapshot.settings.objective.file
     return {one.trial.number: _result(store, one, file) for one in chosen if one.verdict.state is State.DONE}
 
 
 def _scalars(
-    store: Store, snapshot: Snapshot, chosen: Sequence[Seen], *, fresh: bool
+    store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus], *, fresh: bool
 ) -> dict[int, dict[str, Any]]:
     """Return the results without their lists; each is read once, then from the one file that keeps them all."""
     file, settled = snapshot.settings.objective.file, snapshot.ledger.settled
@@ -73,7 +73,7 @@ def _scalars(
     return results
 
 
-def _result(store: Store, one: Seen, file: str) -> dict[str, Any]:
+def _result(store: Store, one: TrialStatus, file: str) -> dict[str, Any]:
     if one.verdict.metrics:
         return one.verdict.metrics
     value, _ = store.result(one.trial, file)

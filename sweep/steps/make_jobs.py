@@ -14,7 +14,7 @@ from sweep import grid as grids
 from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.grid import Grid, Source
 from sweep.jobs import pack, render
-from sweep.jobs.pack import Wanted
+from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
 from sweep.shell import Shell
@@ -70,7 +70,7 @@ class JobMaker:
             self.python = sys.executable
         self.renderer = render.Renderer(grid, {**store.paths, "workdir": str(self.workdir)}, self.python, template)
 
-    def jobs(self, wanted: Iterable[Wanted], first: int) -> list[Job]:
+    def jobs(self, wanted: Iterable[AttemptRequest], first: int) -> list[Job]:
         """Cut attempts into jobs, numbered from `first`."""
         return pack.cut(self.grid, wanted, self.limits, first)
 

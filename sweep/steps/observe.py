@@ -13,21 +13,21 @@ from sweep.errors import LockHeld, NoSuch, StoreError
 from sweep.model import (
     Attempt,
     Evidence,
-    JobState,
     Objective,
+    SchedulerStatus,
     State,
     Submission,
     TaskRef,
+    TaskState,
     Trial,
     Verdict,
-    Word,
 )
 from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
 from sweep.state.ledger import DRIVER, Ledger, observed
 from sweep.state.verdict import judge, result_problem
-from sweep.steps.poll import Told, ask, grace_s
+from sweep.steps.poll import PollResult, ask, grace_s
 from sweep.store import Planned, Store
 
 
@@ -67,7 +67,7 @@ def settings(ledger: Ledger) -> Settings:
 
 
 @dataclass(frozen=True)
-class Sent:
+class TrialSubmission:
     """A submission that a trial is in: which attempt, and how the scheduler names it.
 
     Attributes
@@ -90,13 +90,13 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrialStatus:
     """A trial as it stands."""
 
     trial: Trial
     verdict: Verdict
     attempt: int = 1
-    sent: Sent | None = None
+    sent: TrialSubmission | None = None
     evidence: Evidence | None = None
 
 
@@ -106,7 +106,7 @@ class Snapshot:
 
     Attributes
     ----------
-    seen : list of Seen
+    seen : list of TrialStatus
         By number, retired ones included.
     in_queue : int
         How many tasks of ours are in the queue, or may be: what a cap counts.
@@ -118,7 +118,7 @@ class Snapshot:
         What a person should know: torn lines, doubts, an accounting that is down.
     """
 
-    seen: list[Seen]
+    seen: list[TrialStatus]
     ledger: Ledger
     settings: Settings
     stale: str
@@ -128,11 +128,11 @@ class Snapshot:
     drivers: tuple[str, ...] = ()
 
     @cached_property
-    def active(self) -> list[Seen]:
+    def active(self) -> list[TrialStatus]:
         """The trials that the grid asks for."""
         return [one for one in self.seen if not one.trial.retired]
 
-    def of(self, *states: State) -> list[Seen]:
+    def of(self, *states: State) -> list[TrialStatus]:
         """Return the active trials in one of these states."""
         return [one for one in self.active if one.verdict.state in states]
 
@@ -178,7 +178,7 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     }
     asked = {ref: one.submission for one in unsettled if not one.submission.dead for ref in one.refs} | drivers
     told = ask(store, shell, has.scheduler, asked, recent_s)
-    witness = _Witness(store, ledger, has, told)
+    witness = EvidenceReader(store, ledger, has, told)
     asking = [_as_raised(trial, ledger) for trial in planned.trials.values()]
     seen = [_settled(trial, ledger, sent) or witness.see(trial, sent.get(trial.number, ())) for trial in asking]
     _settle(store, ledger, seen, fresh=told.fresh)
@@ -192,19 +192,19 @@ def _as_raised(trial: Trial, ledger: Ledger) -> Trial:
     return replace(trial, resources=ledger.asks(trial)) if trial.number in ledger.raised else trial
 
 
-def _settled(trial: Trial, ledger: Ledger, sent: Mapping[int, Sequence[Sent]]) -> Seen | None:
+def _settled(trial: Trial, ledger: Ledger, sent: Mapping[int, Sequence[TrialSubmission]]) -> TrialStatus | None:
     known = ledger.settled.get(trial.number)
     if known is None:
         return None
-    return Seen(trial, known[1], known[0], next(iter(sent.get(trial.number, ())), None))
+    return TrialStatus(trial, known[1], known[0], next(iter(sent.get(trial.number, ())), None))
 
 
-def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:
+def submissions(store: Store, ledger: Ledger) -> dict[int, list[TrialSubmission]]:
     """Map each trial to the submissions of the attempt it is at, the newest first, refused ones last.
 
     There is more than one where a packed job's workers ended before its turn, or a refused job was sent again.
     """
-    out: dict[int, list[Sent]] = {}
+    out: dict[int, list[TrialSubmission]] = {}
     jobs: dict[str, tuple[tuple[int, int], ...]] = {}
     for one in ledger.submissions.values():
         if one.job not in jobs:
@@ -218,7 +218,7 @@ def submissions(store: Store, ledger: Ledger) -> dict[int, list[Sent]]:
             if attempt < ledger.attempts.get(number, 1) or not one.covers(index):
                 continue
             task = TaskRef(one.job_id, index if one.index is None else None) if single else None
-            sent = Sent(one, attempt, task, pool)
+            sent = TrialSubmission(one, attempt, task, pool)
             known = out.setdefault(number, [])
             known.insert(len(known) if one.refused else 0, sent)
     return out
@@ -233,14 +233,14 @@ def sent_trials(store: Store, ledger: Ledger) -> set[int]:
 # --- the evidence -----------------------------------------------------------------------------------------
 
 
-class _Witness:
+class EvidenceReader:
     """Collects one trial's evidence after another."""
 
-    def __init__(self, store: Store, ledger: Ledger, has: Settings, told: Told) -> None:
+    def __init__(self, store: Store, ledger: Ledger, has: Settings, told: PollResult) -> None:
         self.store, self.ledger = store, ledger
         self.objective = has.objective
         self.grace_s = grace_s(has.scheduler)
-        self.words, self.gone, self.told_at = told.words, told.gone, told.at
+        self.statuses, self.gone, self.told_at = told.statuses, told.gone, told.at
         self.now = time.time()
         self.waiting: dict[tuple[object, ...], tuple[Evidence, Verdict]] = {}
 
@@ -249,31 +249,37 @@ class _Witness:
         """The trials that have a folder; of a sweep that has ended, nobody asks."""
         return self.store.begun()
 
-    def see(self, trial: Trial, known: Sequence[Sent]) -> Seen:
+    def see(self, trial: Trial, known: Sequence[TrialSubmission]) -> TrialStatus:
+        """Judge one trial."""
         # Of a trial that waits in the queue there is nothing to read, unless it was requeued.
         number = known[0].attempt if known else self.ledger.attempts.get(trial.number, 1)
         attempt = self.store.attempt(trial, number) if trial.id in self.begun else None
         sent = _holder(attempt, known)
-        word, gone_s = self._word(sent.refs if sent else ())
+        status, gone_s = self._status(sent.refs if sent else ())
         if attempt:
-            evidence = self._evidence(trial, attempt, sent, word, gone_s)
-            return Seen(trial, judge(evidence), number, sent, evidence)
+            evidence = self._evidence(trial, attempt, sent, status, gone_s)
+            return TrialStatus(trial, judge(evidence), number, sent, evidence)
         # Of those that wait, thousands have the same evidence, which is judged once.
         cancelled = trial.number in self.ledger.cancelled
-        key = (id(sent.submission) if sent else 0, id(word), gone_s, cancelled, trial.resources.memory_mib)
+        key = (id(sent.submission) if sent else 0, id(status), gone_s, cancelled, trial.resources.memory_mib)
         if key not in self.waiting:
-            evidence = self._evidence(trial, None, sent, word, gone_s)
+            evidence = self._evidence(trial, None, sent, status, gone_s)
             self.waiting[key] = evidence, judge(evidence)
         evidence, verdict = self.waiting[key]
-        return Seen(trial, verdict, number, sent, evidence)
+        return TrialStatus(trial, verdict, number, sent, evidence)
 
     def _evidence(
-        self, trial: Trial, attempt: Attempt | None, sent: Sent | None, word: Word | None, gone_s: float
+        self,
+        trial: Trial,
+        attempt: Attempt | None,
+        sent: TrialSubmission | None,
+        status: SchedulerStatus | None,
+        gone_s: float,
     ) -> Evidence:
         if sent and sent.submission.over:
-            word, gone_s = replace(absent(), reason="its workers have all ended"), math.inf
+            status, gone_s = replace(absent(), reason="its workers have all ended"), math.inf
         if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
-            word = None  # a job that the journal does not know holds the claim; this one's word is not about it
+            status = None  # a job that the journal does not know holds the claim; this one's word is not about it
         result, problem = None, ""
         if attempt and attempt.ended and attempt.exit_code == 0:
             value, problem = self.store.result(trial, self.objective.file)
@@ -282,7 +288,7 @@ class _Witness:
         return Evidence(
             submission=sent.submission if sent else None,
             attempt=attempt,
-            word=word,
+            status=status,
             result=result,
             result_problem=problem,
             cancel_asked=trial.number in self.ledger.cancelled,
@@ -293,22 +299,22 @@ class _Witness:
             memory_mib=trial.resources.memory_mib,
         )
 
-    def _word(self, refs: Sequence[TaskRef]) -> tuple[Word | None, float]:
+    def _status(self, refs: Sequence[TaskRef]) -> tuple[SchedulerStatus | None, float]:
         """Return the word on a task, or of the best-off of a pool's workers, and for how long they are gone."""
-        words = [word for ref in refs if (word := self.words.get(ref))]
-        if not words or len(words) < len(refs):
+        statuses = [status for ref in refs if (status := self.statuses.get(ref))]
+        if not statuses or len(statuses) < len(refs):
             return None, 0.0
-        word = words[0] if len(words) == 1 else min(words, key=lambda one: _ORDER.index(one.state))
+        status = statuses[0] if len(statuses) == 1 else min(statuses, key=lambda one: _ORDER.index(one.state))
         # Up to the scheduler's last answer: its silence makes nobody absent for longer.
         since = max((self.gone[ref] for ref in refs if ref in self.gone), default=self.told_at)
-        return word, max(0.0, self.told_at - since)
+        return status, max(0.0, self.told_at - since)
 
 
 #: The states of a pool's workers, from the one that promises most.
-_ORDER = (JobState.RUNNING, JobState.PENDING, JobState.ENDED, JobState.ABSENT)
+_ORDER = (TaskState.RUNNING, TaskState.PENDING, TaskState.ENDED, TaskState.ABSENT)
 
 
-def _holder(attempt: Attempt | None, known: Sequence[Sent]) -> Sent | None:
+def _holder(attempt: Attempt | None, known: Sequence[TrialSubmission]) -> TrialSubmission | None:
     """Return the submission whose job holds the claim; while nobody does, the newest."""
     if attempt and attempt.job_name:
         for one in known:
@@ -320,7 +326,7 @@ def _holder(attempt: Attempt | None, known: Sequence[Sent]) -> Sent | None:
     return next(iter(known), None)
 
 
-def _settle(store: Store, ledger: Ledger, seen: list[Seen], *, fresh: bool) -> None:
+def _settle(store: Store, ledger: Ledger, seen: list[TrialStatus], *, fresh: bool) -> None:
     """Journal what will not change, so that nobody asks again."""
     final = [
         (one.trial.number, one.attempt, one.verdict)

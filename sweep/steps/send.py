@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweep.errors import NoSuch, SchedulerBusy, SchedulerRefused
-from sweep.schedulers import Request
+from sweep.schedulers import SubmitRequest
 from sweep.shell import Shell
 from sweep.state.ledger import DRIVER
 from sweep.steps.observe import Settings
@@ -50,11 +50,11 @@ class Unit:
         return replace(self, trials=self.trials - part.trials, span=(start, last))
 
 
-def request(store: Store, unit: Unit, token: str, throttle: int | None, after: str = "") -> Request:
+def request(store: Store, unit: Unit, token: str, throttle: int | None, after: str = "") -> SubmitRequest:
     """Make the scheduler's request for a unit."""
     name = f"{store.name}.{unit.job}.{token}"
     script, log = str(store.script(unit.job)), str(store.job_log(unit.job))
-    return Request(script, name, unit.index, log, unit.span, throttle, after)
+    return SubmitRequest(script, name, unit.index, log, unit.span, throttle, after)
 
 
 class Sender:

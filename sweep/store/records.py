@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sweep.errors import StoreError
-from sweep.model import Attempt, Trial, Word
+from sweep.model import Attempt, SchedulerStatus, Trial
 
 
 class Results(msgspec.Struct):
@@ -29,18 +29,18 @@ class Answers(msgspec.Struct):
     answers: dict[str, str]
 
 
-class Poll(msgspec.Struct):
+class KeptPoll(msgspec.Struct):
     """The scheduler's word at one moment. Of a task: job id, index, its word's place, since when it is gone."""
 
     at: float
-    words: list[Word]
+    statuses: list[SchedulerStatus]
     tasks: list[tuple[str, int | None, int, float | None]]
 
 
 _TRIALS = msgspec.json.Decoder(Trial)
 _RESULTS = msgspec.msgpack.Decoder(Results)
 _ANSWERS = msgspec.json.Decoder(Answers)
-_POLL = msgspec.json.Decoder(Poll)
+_POLL = msgspec.json.Decoder(KeptPoll)
 
 results_of = _RESULTS.decode
 packed = msgspec.msgpack.encode
@@ -80,14 +80,14 @@ def trial_of(line: bytes) -> Trial | None:
         ) from None
 
 
-def poll_of(data: str) -> Poll | None:
+def poll_of(data: str) -> KeptPoll | None:
     """Read what was kept of the scheduler's word; None if it is torn, or another version's."""
     try:
         return _POLL.decode(data)
     except msgspec.DecodeError:
         record = object_of(data)
     try:
-        return msgspec.convert(record, Poll)
+        return msgspec.convert(record, KeptPoll)
     except msgspec.ValidationError:
         return None
 
@@ -102,7 +102,7 @@ def attempt_of(number: int, data: bytes) -> Attempt | None:
 
 
 def spelled(thing: Any) -> bytes:
-    """Write a trial, an event, `Answers` or a `Poll` as a line of JSON."""
+    """Write a trial, an event, `Answers` or a `KeptPoll` as a line of JSON."""
     try:
         return msgspec.json.encode(thing)
     except UnicodeEncodeError:  # half a character in a value: JSON can spell it, UTF-8 cannot

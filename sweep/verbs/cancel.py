@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sweep.errors import SchedulerError, UsageError
 from sweep.model import State, TaskRef
 from sweep.shell import Shell
-from sweep.steps.observe import Seen, Snapshot, observe, pick
+from sweep.steps.observe import Snapshot, TrialStatus, observe, pick
 from sweep.store import Store, whoami
 
 
@@ -63,7 +63,9 @@ def cancel(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> CancelRepo
     return CancelReport(numbers, jobs, [str(task) for task in tasks], len(snapshot.of(State.PLANNED)))
 
 
-def _chosen(store: Store, snapshot: Snapshot, alive: dict[int, Seen], wanted: Sequence[str]) -> list[Seen]:
+def _chosen(
+    store: Store, snapshot: Snapshot, alive: dict[int, TrialStatus], wanted: Sequence[str]
+) -> list[TrialStatus]:
     planned = store.trials()
     by_number = {one.trial.number: one for one in snapshot.seen}
     chosen = []
@@ -77,7 +79,9 @@ def _chosen(store: Store, snapshot: Snapshot, alive: dict[int, Seen], wanted: Se
     return chosen
 
 
-def _whole_jobs(snapshot: Snapshot, chosen: list[Seen]) -> tuple[list[str], list[TaskRef], list[Seen]]:
+def _whole_jobs(
+    snapshot: Snapshot, chosen: list[TrialStatus]
+) -> tuple[list[str], list[TaskRef], list[TrialStatus]]:
     """Name a job whole where all of it that lives is to go; else its tasks one by one, or its workers' trials."""
     numbers = {one.trial.number for one in chosen}
     spared = {
@@ -87,7 +91,7 @@ def _whole_jobs(snapshot: Snapshot, chosen: list[Seen]) -> tuple[list[str], list
     }
     jobs: dict[str, None] = {}
     tasks: list[TaskRef] = []
-    pooled: list[Seen] = []
+    pooled: list[TrialStatus] = []
     for one in chosen:
         assert one.sent
         task, job_id = one.sent.task, one.sent.submission.job_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import grid as grids
 from sweep.errors import SweepError
-from sweep.jobs.pack import Wanted
+from sweep.jobs.pack import AttemptRequest
 from sweep.model import Resources, Trial
 from sweep.shell import Shell
 from sweep.state.ledger import Ledger
@@ -165,7 +165,8 @@ def _write(
     for number, more in raised:
         ledger.raised.setdefault(number, {}).update(more)
     wanted = [
-        Wanted(trial.number, ledger.attempts.get(trial.number, 1), maker.asks(trial, ledger)) for trial in added
+        AttemptRequest(trial.number, ledger.attempts.get(trial.number, 1), maker.asks(trial, ledger))
+        for trial in added
     ]
     jobs = maker.jobs(wanted, next_job(store, ledger))
     offsets = store.offsets_with(added)

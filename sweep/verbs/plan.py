@@ -17,7 +17,7 @@ from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.grid.schema import RetrySpec
 from sweep.jobs import pack
-from sweep.jobs.pack import Wanted
+from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Resources, State, Trial
 from sweep.node.preload import program_of
 from sweep.shell import Shell
@@ -56,7 +56,7 @@ class PlanReport:
 
 
 @dataclass(frozen=True)
-class Settled:
+class Merged:
     """How an earlier plan and the new trials go together."""
 
     lines: list[Trial]  # to append: new, changed, retired, returned
@@ -146,12 +146,12 @@ def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
         )
 
 
-def _sample(settled: Settled, jobs: list[Job], drafts: list[Trial]) -> Sequence[str]:
+def _sample(settled: Merged, jobs: list[Job], drafts: list[Trial]) -> Sequence[str]:
     """Return the command of the first trial that is to be sent; if none is, the grid's first."""
     return settled.trials[jobs[0].tasks[0][0]].argv if jobs else drafts[0].argv
 
 
-def _reported(grid: Grid, store: Store, settled: Settled, jobs: list[Job], limits: Limits) -> PlanReport:
+def _reported(grid: Grid, store: Store, settled: Merged, jobs: list[Job], limits: Limits) -> PlanReport:
     return PlanReport(
         name=grid.name,
         folder=str(store.path),
@@ -210,7 +210,7 @@ def _shell_words(grid: Grid) -> list[str]:
     return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
-def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Settled, list[Job], list[str]]:
+def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Merged, list[Job], list[str]]:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
     if ledger.confirming:
@@ -218,7 +218,9 @@ def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Settl
     sent = sent_trials(store, ledger)
     settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = (trial for number, trial in settled.trials.items() if not trial.retired and number not in sent)
-    wanted = (Wanted(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent)
+    wanted = (
+        AttemptRequest(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent
+    )
     jobs = maker.jobs(wanted, next_job(store, ledger))
     return settled, jobs, [maker.render(job) for job in jobs]
 
@@ -241,7 +243,7 @@ def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> s
     return {n for n in ran if n not in ledger.settled or ledger.settled[n][1].state is State.DONE}
 
 
-def settle(planned: Planned, drafts: Iterable[Trial], as_ran: Set[int] = frozenset()) -> Settled:
+def settle(planned: Planned, drafts: Iterable[Trial], as_ran: Set[int] = frozenset()) -> Merged:
     """Match drafts to the trials of earlier plans, by their ids (pure).
 
     A trial in `as_ran` keeps its command, resources and seed: they are what its result came of.
@@ -266,12 +268,12 @@ def settle(planned: Planned, drafts: Iterable[Trial], as_ran: Set[int] = frozens
     for trial in gone:
         trials[trial.number] = replace(trial, retired=True)
         lines.append(trials[trial.number])
-    return Settled(lines, trials, new, len(asked), len(gone))
+    return Merged(lines, trials, new, len(asked), len(gone))
 
 
 def _write(
     store: Store,
-    settled: Settled,
+    settled: Merged,
     jobs: list[Job],
     scripts: list[str],
     driver: str,
@@ -298,7 +300,7 @@ def _event(
     overrides: Sequence[str],
     template: Path | None,
     maker: JobMaker,
-    settled: Settled,
+    settled: Merged,
     jobs: list[Job],
 ) -> dict[str, Any]:
     """Say in the journal what was planned, and what the later commands need of the grid."""

@@ -8,14 +8,14 @@ from typing import Any
 
 from sweep.errors import UsageError
 from sweep.jobs import pack
-from sweep.jobs.pack import Wanted
+from sweep.jobs.pack import AttemptRequest
 from sweep.model import Cause, State
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state import recovery
 from sweep.state.ledger import Ledger
 from sweep.steps.make_jobs import limits_of, maker_of, next_job
-from sweep.steps.observe import Seen, Snapshot, observe, pick
+from sweep.steps.observe import Snapshot, TrialStatus, observe, pick
 from sweep.store import Store
 
 ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause is not Cause.PAUSED)
@@ -68,7 +68,7 @@ def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> Retr
     return again(store, [(one, False) for one in snapshot.of(*states)])
 
 
-def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
+def again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryReport:
     """Plan another attempt of each trial that the rules, or a person (True), give one. The lock is held."""
     report = RetryReport()
     ledger = store.ledger()[0]
@@ -76,7 +76,7 @@ def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
     rules, limits = event.get("retry") or RULES, limits_of(event)
     most = pack.of_one_trial(limits, event["submit"])
     avoids = SCHEDULERS[event["kind"]].avoids
-    todo: list[tuple[Wanted, Seen]] = []
+    todo: list[tuple[AttemptRequest, TrialStatus]] = []
     for one, told in chosen:
         number = one.trial.number
         asks = recovery.decide(
@@ -86,13 +86,15 @@ def again(store: Store, chosen: Sequence[tuple[Seen, bool]]) -> RetryReport:
             report.spared.setdefault(asks, []).append(number)
         else:
             avoid = (*ledger.avoid.get(number, ()), *recovery.avoided(one.verdict)) if avoids else ()
-            todo.append((Wanted(number, one.attempt + 1, asks, tuple(sorted(set(avoid)))), one))
+            todo.append((AttemptRequest(number, one.attempt + 1, asks, tuple(sorted(set(avoid)))), one))
     if todo:
         _plan(store, ledger, todo, report)
     return report
 
 
-def _plan(store: Store, ledger: Ledger, todo: Sequence[tuple[Wanted, Seen]], report: RetryReport) -> None:
+def _plan(
+    store: Store, ledger: Ledger, todo: Sequence[tuple[AttemptRequest, TrialStatus]], report: RetryReport
+) -> None:
     maker = maker_of(store, ledger)
     jobs = maker.jobs([wanted for wanted, _ in todo], next_job(store, ledger))
     offsets = store.trials().offsets
@@ -121,7 +123,7 @@ def workers_of(jobs: Sequence[Any]) -> dict[str, int]:
     return {job.name: job.workers for job in jobs if job.workers}
 
 
-def _retryable(one: Seen) -> Seen:
+def _retryable(one: TrialStatus) -> TrialStatus:
     if one.verdict.state not in RETRIED:
         raise UsageError(
             f"trial {one.trial.number} is {one.verdict.state}: {one.verdict.reason}",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sweep.model import State, TaskRef, Word
+from sweep.model import SchedulerStatus, State, TaskRef
 from sweep.shell import Shell
 from sweep.state.failures import in_common, kind_of
 from sweep.state.ledger import DRIVER
-from sweep.steps.observe import Seen, Snapshot, observe
+from sweep.steps.observe import Snapshot, TrialStatus, observe
 from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 from sweep.verbs.why import last_lines
@@ -87,21 +87,21 @@ def _driver_gone(snapshot: Snapshot) -> Iterator[str]:
         yield f"the driver job has ended, and {len(waiting)} trials are planned: run `sweep submit`"
 
 
-def _asked_usage(shell: Shell, snapshot: Snapshot, running: list[Seen]) -> dict[TaskRef, Word]:
+def _asked_usage(shell: Shell, snapshot: Snapshot, running: list[TrialStatus]) -> dict[TaskRef, SchedulerStatus]:
     tasks = [one.sent.task for one in running if one.sent and one.sent.task and not one.sent.submission.workers]
     return shell.converse(snapshot.settings.scheduler.usage(tasks))
 
 
-def _running(one: Seen, told: Mapping[TaskRef, Word]) -> dict[str, Any]:
+def _running(one: TrialStatus, told: Mapping[TaskRef, SchedulerStatus]) -> dict[str, Any]:
     verdict, attempt = one.verdict, one.evidence.attempt if one.evidence else None
-    word = told.get(one.sent.task) if one.sent and one.sent.task else None
+    status = told.get(one.sent.task) if one.sent and one.sent.task else None
     asks = one.trial.resources
     # Of the record's own moment: its CPU time is as old as its last heartbeat.
     elapsed_s = attempt.elapsed_s if attempt and attempt.elapsed_s else verdict.elapsed_s
     cpu_s, peak_mib, by = verdict.cpu_s, verdict.peak_memory_mib, verdict.witness
-    if word and word.cpu_s is not None:
-        elapsed_s, cpu_s, by = verdict.elapsed_s, word.cpu_s, "scheduler"
-        peak_mib = word.peak_memory_mib or peak_mib
+    if status and status.cpu_s is not None:
+        elapsed_s, cpu_s, by = verdict.elapsed_s, status.cpu_s, "scheduler"
+        peak_mib = status.peak_memory_mib or peak_mib
     return {
         "trial": one.trial.number,
         "id": one.trial.id,
@@ -109,7 +109,7 @@ def _running(one: Seen, told: Mapping[TaskRef, Word]) -> dict[str, Any]:
         "elapsed_s": verdict.elapsed_s,
         "cpu_s": cpu_s,
         "cpu_percent": efficiency(cpu_s, elapsed_s, asks.cpus),
-        "memory_mib": (attempt.memory_mib if attempt and not word else None) or peak_mib,
+        "memory_mib": (attempt.memory_mib if attempt and not status else None) or peak_mib,
         "peak_memory_mib": peak_mib,
         "memory_percent": 100 * peak_mib / asks.memory_mib if peak_mib else None,
         "witness": by,
@@ -142,7 +142,7 @@ def _ended(snapshot: Snapshot) -> dict[str, float]:
 
 def failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
     """Group failures by cause and reason, the commonest first, with what each group's trials share."""
-    groups: dict[tuple[str, str, str], list[Seen]] = {}
+    groups: dict[tuple[str, str, str], list[TrialStatus]] = {}
     for one in snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED):
         key = (one.verdict.state.value, one.verdict.cause.value, kind_of(one.verdict.reason))
         groups.setdefault(key, []).append(one)

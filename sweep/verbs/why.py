@@ -36,7 +36,7 @@ def why(store: Store, shell: Shell, wanted: str) -> dict[str, Any]:
         "argv": list(trial.argv),
         "folder": str(store.trial_folder(trial)),
         "submission": asdict(one.sent.submission) if one.sent else None,
-        "scheduler": _said(asdict(one.evidence.word)) if one.evidence and one.evidence.word else None,
+        "scheduler": _said(asdict(one.evidence.status)) if one.evidence and one.evidence.status else None,
         "attempt": _said(asdict(attempt)) if attempt else None,
         "result": problem or value,
         "log_tail": _this_attempt(tail(store, wanted, TAIL_LINES)[0]) if store.trial_log(trial).is_file() else [],

@@ -5,32 +5,32 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
-from sweep.schedulers import Place, Reply, Request, pbslike
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers import Place, Reply, SubmitRequest, pbslike
 from sweep.schedulers.pbs import Pbs
 from tests.conftest import CAPTURES, pbs_capture
 from tests.schedulers.talk import hold, reply
 
-REQUEST = Request("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
+REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
 
 
-def poll(tasks: list[TaskRef], *names: str) -> tuple[dict[TaskRef, Word], list[tuple[str, ...]]]:
+def poll(tasks: list[TaskRef], *names: str) -> tuple[dict[TaskRef, SchedulerStatus], list[tuple[str, ...]]]:
     answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture(name)) for name in names])
-    return dict(answer.words), [call.argv for call in calls]
+    return dict(answer.statuses), [call.argv for call in calls]
 
 
 def test_a_running_job() -> None:
-    words, calls = poll([TaskRef("11.vm")], "openpbs-qstat-f-json-single-running.json")
-    word = words[TaskRef("11.vm")]
-    assert (word.state, word.job_name, word.exit_code) == (JobState.RUNNING, "train1", None)
+    statuses, calls = poll([TaskRef("11.vm")], "openpbs-qstat-f-json-single-running.json")
+    status = statuses[TaskRef("11.vm")]
+    assert (status.state, status.job_name, status.exit_code) == (TaskState.RUNNING, "train1", None)
     assert calls == [("qstat", "-x", "-t", "-f", "-F", "json", "11.vm")]
 
 
 def test_a_job_that_ended_with_3() -> None:
-    words, _ = poll([TaskRef("11.vm")], "openpbs-qstat-x-f-json-single-finished-exit3.json")
-    word = words[TaskRef("11.vm")]
-    assert (word.outcome, word.exit_code, word.elapsed_s, word.cpu_s) == (Outcome.FAILED, 3, 15, 5)
-    assert word.peak_memory_mib == pytest.approx(167588 / 1024)
+    statuses, _ = poll([TaskRef("11.vm")], "openpbs-qstat-x-f-json-single-finished-exit3.json")
+    status = statuses[TaskRef("11.vm")]
+    assert (status.outcome, status.exit_code, status.elapsed_s, status.cpu_s) == (Outcome.FAILED, 3, 15, 5)
+    assert status.peak_memory_mib == pytest.approx(167588 / 1024)
 
 
 def test_every_outcome() -> None:
@@ -40,7 +40,7 @@ def test_every_outcome() -> None:
            "kill -9": "30", "exec failed": "31", "exit 300": "32"}  # fmt: skip
     tasks = [TaskRef(f"{number}.vm") for number in ids.values()]
     answer, _ = hold(Pbs().poll(tasks), [Reply(0, text)])
-    ends = {name: answer.words[TaskRef(f"{number}.vm")] for name, number in ids.items()}
+    ends = {name: answer.statuses[TaskRef(f"{number}.vm")] for name, number in ids.items()}
     assert ends["walltime"].outcome is Outcome.TIMEOUT
     assert ends["trapped walltime"].outcome is Outcome.TIMEOUT
     assert ends["deleted running"].outcome is Outcome.CANCELLED
@@ -53,31 +53,33 @@ def test_every_outcome() -> None:
 
 
 def test_out_of_memory() -> None:
-    words, _ = poll([TaskRef("136.vm")], "openpbs-qstat-x-f-json-mem-exceeded.json")
-    assert words[TaskRef("136.vm")].outcome is Outcome.OUT_OF_MEMORY
+    statuses, _ = poll([TaskRef("136.vm")], "openpbs-qstat-x-f-json-mem-exceeded.json")
+    assert statuses[TaskRef("136.vm")].outcome is Outcome.OUT_OF_MEMORY
 
 
 def test_a_dependency_that_failed_never_ran() -> None:
-    words, _ = poll([TaskRef("15.vm")], "openpbs-qstat-x-f-json-depend-failed.json")
-    assert (words[TaskRef("15.vm")].outcome, words[TaskRef("15.vm")].exit_code) == (Outcome.CANCELLED, None)
+    statuses, _ = poll([TaskRef("15.vm")], "openpbs-qstat-x-f-json-depend-failed.json")
+    assert (statuses[TaskRef("15.vm")].outcome, statuses[TaskRef("15.vm")].exit_code) == (Outcome.CANCELLED, None)
 
 
 def test_subjobs_of_a_running_array_and_their_parents_exit_status() -> None:
     """A queued subjob is printed with its parent's Exit_status 0: it has not ended."""
     tasks = [TaskRef("528[].vm", index) for index in range(12)]
-    words, _ = poll(tasks, "openpbs-qstat-t-f-json-array-mixed.json")
-    states = [words[task].state for task in tasks]
-    assert set(states) == {JobState.ENDED, JobState.RUNNING, JobState.PENDING}
+    statuses, _ = poll(tasks, "openpbs-qstat-t-f-json-array-mixed.json")
+    states = [statuses[task].state for task in tasks]
+    assert set(states) == {TaskState.ENDED, TaskState.RUNNING, TaskState.PENDING}
     for task in tasks:
-        word = words[task]
-        assert (word.exit_code is None) == (word.state is not JobState.ENDED or word.outcome is Outcome.CANCELLED)
+        status = statuses[task]
+        assert (status.exit_code is None) == (
+            status.state is not TaskState.ENDED or status.outcome is Outcome.CANCELLED
+        )
 
 
 def test_subjobs_deleted_before_they_started_have_no_exit_status_of_their_own() -> None:
     tasks = [TaskRef("35[].vm", index) for index in range(6)]
-    words, _ = poll(tasks, "openpbs-qstat-t-x-f-json-array-deleted-final.json")
-    assert {words[task].outcome for task in tasks} == {Outcome.CANCELLED}
-    assert {words[task].exit_code for task in tasks} == {None}
+    statuses, _ = poll(tasks, "openpbs-qstat-t-x-f-json-array-deleted-final.json")
+    assert {statuses[task].outcome for task in tasks} == {Outcome.CANCELLED}
+    assert {statuses[task].exit_code for task in tasks} == {None}
 
 
 def test_json_that_names_only_the_first_id_is_asked_again_as_text() -> None:
@@ -86,7 +88,7 @@ def test_json_that_names_only_the_first_id_is_asked_again_as_text() -> None:
     text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")[0]
     both = Reply(0, text + "\n" + text.replace("Job Id: 11.vm", "Job Id: 16.vm"))
     answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture("openpbs-qstat-json-two-ids.json")), both])
-    assert [answer.words[task].exit_code for task in tasks] == [3, 3]
+    assert [answer.statuses[task].exit_code for task in tasks] == [3, 3]
     assert [call.argv[:4] for call in calls] == [("qstat", "-x", "-t", "-f"), ("qstat", "-x", "-t", "-f")]
 
 
@@ -95,7 +97,7 @@ def test_broken_json_is_asked_again_as_text() -> None:
     assert pbslike.read_json(broken) is None
     text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")
     answer, _ = hold(Pbs().poll([TaskRef("11.vm")]), [Reply(0, broken), reply(text)])
-    assert answer.words[TaskRef("11.vm")].exit_code == 3
+    assert answer.statuses[TaskRef("11.vm")].exit_code == 3
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,8 @@ def test_without_history_it_is_asked_without_x() -> None:
         Pbs().poll([TaskRef("11.vm"), TaskRef("4.vm")]),
         [nothing, Reply(153, running[0], "qstat: Unknown Job Id 4.vm")],
     )
-    assert answer.words[TaskRef("11.vm")].state is JobState.RUNNING
-    assert answer.words[TaskRef("4.vm")].state is JobState.ABSENT
+    assert answer.statuses[TaskRef("11.vm")].state is TaskState.RUNNING
+    assert answer.statuses[TaskRef("4.vm")].state is TaskState.ABSENT
     assert calls[1].argv == ("qstat", "-t", "-f", "11.vm", "4.vm")
 
 
@@ -148,7 +150,7 @@ def test_a_dead_server_and_an_empty_queue_print_the_same_json() -> None:
     answer, _ = hold(
         Pbs().poll([TaskRef("99999.vm")]), [reply(pbs_capture("openpbs-err-qstat-unknown-fjson.txt")), unknown]
     )
-    assert answer.words[TaskRef("99999.vm")].state is JobState.ABSENT
+    assert answer.statuses[TaskRef("99999.vm")].state is TaskState.ABSENT
 
 
 def test_submit() -> None:
@@ -243,14 +245,14 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
 )
 def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
     with pytest.raises(SchedulerRefused) as caught:
-        hold(Pbs().submit(Request("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+        hold(Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
     assert caught.value.directive == directive
 
 
 def test_a_part_of_an_array_even_of_one_and_what_is_to_wait() -> None:
-    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="11.vm")
+    part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="11.vm")
     _, [call] = hold(Pbs().submit(part), [Reply(0, "37[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-J", "5-9%2", "-W", "depend=afterany:11.vm", "/f/j.sh")
     # -J 5-5 is refused: openpbs-err-array-single.txt.
-    _, [call] = hold(Pbs().submit(Request("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")])
+    _, [call] = hold(Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-J", "5-6:2", "/f/j.sh")

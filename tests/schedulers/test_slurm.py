@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Limits, Outcome, TaskRef, Word
-from sweep.schedulers import Place, Reply, Request
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers import Place, Reply, SubmitRequest
 from sweep.schedulers.slurm import STATES, Slurm, merged, read_sacct, read_squeue
 from tests.conftest import capture
 from tests.schedulers.talk import hold, reply
 
 UP = Reply(0, "Slurmctld(primary) at vm is UP\n")
-REQUEST = Request("/f/j0001.sh", "toy.j0001.ab12", None, "/f/50%/j0001.log")
+REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/50%/j0001.log")
 
 
 def squeue_lines() -> str:
@@ -29,46 +29,48 @@ def sacct_lines() -> str:
 
 
 def test_squeue_names_each_task() -> None:
-    words = read_squeue(squeue_lines())
-    assert words[TaskRef("9", 6)].state is JobState.PENDING
-    assert words[TaskRef("9", 6)].reason == "JobArrayTaskLimit"
-    assert words[TaskRef("9", 3)].state is JobState.RUNNING
-    assert words[TaskRef("9", 3)].elapsed_s == 37
-    assert words[TaskRef("3")].outcome is Outcome.FAILED
-    assert words[TaskRef("6")].outcome is Outcome.CANCELLED
-    assert words[TaskRef("4")].outcome is Outcome.LAUNCH  # the reason says so: JobLaunchFailure
-    assert words[TaskRef("11")].job_name == "longrunner"
-    assert len(words) == 27
+    statuses = read_squeue(squeue_lines())
+    assert statuses[TaskRef("9", 6)].state is TaskState.PENDING
+    assert statuses[TaskRef("9", 6)].reason == "JobArrayTaskLimit"
+    assert statuses[TaskRef("9", 3)].state is TaskState.RUNNING
+    assert statuses[TaskRef("9", 3)].elapsed_s == 37
+    assert statuses[TaskRef("3")].outcome is Outcome.FAILED
+    assert statuses[TaskRef("6")].outcome is Outcome.CANCELLED
+    assert statuses[TaskRef("4")].outcome is Outcome.LAUNCH  # the reason says so: JobLaunchFailure
+    assert statuses[TaskRef("11")].job_name == "longrunner"
+    assert len(statuses) == 27
 
 
 def test_sacct_gives_exit_codes_cpu_and_the_steps_peak_memory() -> None:
-    words = read_sacct(sacct_lines())
-    done = words[TaskRef("2")]
+    statuses = read_sacct(sacct_lines())
+    done = statuses[TaskRef("2")]
     assert (done.outcome, done.exit_code, done.cpu_s, done.elapsed_s) == (Outcome.COMPLETED, 0, 1.678, 6)
     assert done.peak_memory_mib == pytest.approx(94716 / 1024)
-    assert (words[TaskRef("3")].outcome, words[TaskRef("3")].exit_code) == (Outcome.FAILED, 3)
-    assert words[TaskRef("3")].peak_memory_mib is None  # too short to be sampled: not known, not 0
-    assert (words[TaskRef("4")].outcome, words[TaskRef("4")].signal) == (Outcome.FAILED, 9)
-    assert words[TaskRef("1")].outcome is Outcome.TIMEOUT
-    assert words[TaskRef("5")].outcome is Outcome.CANCELLED
-    assert words[TaskRef("5")].reason == "cancelled by user 0"
-    assert words[TaskRef("9", 1)].exit_code == 7
-    running = words[TaskRef("9", 3)]
-    assert (running.state, running.exit_code, running.cpu_s) == (JobState.RUNNING, None, None)
+    assert (statuses[TaskRef("3")].outcome, statuses[TaskRef("3")].exit_code) == (Outcome.FAILED, 3)
+    assert statuses[TaskRef("3")].peak_memory_mib is None  # too short to be sampled: not known, not 0
+    assert (statuses[TaskRef("4")].outcome, statuses[TaskRef("4")].signal) == (Outcome.FAILED, 9)
+    assert statuses[TaskRef("1")].outcome is Outcome.TIMEOUT
+    assert statuses[TaskRef("5")].outcome is Outcome.CANCELLED
+    assert statuses[TaskRef("5")].reason == "cancelled by user 0"
+    assert statuses[TaskRef("9", 1)].exit_code == 7
+    running = statuses[TaskRef("9", 3)]
+    assert (running.state, running.exit_code, running.cpu_s) == (TaskState.RUNNING, None, None)
 
 
 def test_an_array_cancelled_while_it_waited_is_one_row() -> None:
     """Seen on a real one: ``4_[0-2]|CANCELLED by 0``; squeue forgets it after MinJobAge."""
-    words = read_sacct("4_[0-2,7%3]|CANCELLED by 0|0:0|0|00:00:00||toy\n9_[6-9%3]|PENDING|0:0|0|00:00:00||arr\n")
-    assert {ref.index for ref in words if ref.job_id == "4"} == {0, 1, 2, 7}
-    assert words[TaskRef("4", 7)].outcome is Outcome.CANCELLED
-    assert words[TaskRef("9", 9)].state is JobState.PENDING
+    statuses = read_sacct(
+        "4_[0-2,7%3]|CANCELLED by 0|0:0|0|00:00:00||toy\n9_[6-9%3]|PENDING|0:0|0|00:00:00||arr\n"
+    )
+    assert {ref.index for ref in statuses if ref.job_id == "4"} == {0, 1, 2, 7}
+    assert statuses[TaskRef("4", 7)].outcome is Outcome.CANCELLED
+    assert statuses[TaskRef("9", 9)].state is TaskState.PENDING
 
 
 def test_the_living_are_squeues_the_ended_sacct() -> None:
-    words = merged(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
-    assert words[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
-    assert words[TaskRef("9", 6)].state is JobState.PENDING  # squeue's: sacct has one row for [6-9]
+    statuses = merged(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
+    assert statuses[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
+    assert statuses[TaskRef("9", 6)].state is TaskState.PENDING  # squeue's: sacct has one row for [6-9]
 
 
 def test_poll_is_three_calls_and_names_who_is_absent() -> None:
@@ -76,28 +78,28 @@ def test_poll_is_three_calls_and_names_who_is_absent() -> None:
     replies = [UP, Reply(0, squeue_lines()), Reply(0, sacct_lines())]
     poll, calls = hold(Slurm().poll(tasks), replies)
     assert [call.argv[0] for call in calls] == ["scontrol", "squeue", "sacct"]
-    assert [poll.words[task].state.value for task in tasks] == ["ended", "pending", "ended", "absent"]
+    assert [poll.statuses[task].state.value for task in tasks] == ["ended", "pending", "ended", "absent"]
 
 
 def test_while_all_of_them_live_the_accounting_is_not_asked() -> None:
     tasks = [TaskRef("9", 6), TaskRef("9", 7)]
     poll, calls = hold(Slurm().poll(tasks), [UP, Reply(0, squeue_lines())])
     assert [call.argv[0] for call in calls] == ["scontrol", "squeue"]
-    assert {word.state for word in poll.words.values()} == {JobState.PENDING}
+    assert {status.state for status in poll.statuses.values()} == {TaskState.PENDING}
 
 
 def test_all_ids_unknown_is_an_answer() -> None:
     poll, _ = hold(Slurm().poll([TaskRef("99999")]), [UP, reply(capture("mixed/squeue_missing")), Reply(0)])
-    assert poll.words[TaskRef("99999")].state is JobState.ABSENT
+    assert poll.statuses[TaskRef("99999")].state is TaskState.ABSENT
 
 
 def test_no_accounting_is_no_silence_but_a_dead_one_is() -> None:
     squeue = Reply(0, "2|RUNNING|None|0:06|okjob\n")
     tasks = [TaskRef("2"), TaskRef("3")]
     poll, _ = hold(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/sacct_no_dbd_j"))])
-    assert poll.words[TaskRef("3")].state is JobState.ABSENT
+    assert poll.statuses[TaskRef("3")].state is TaskState.ABSENT
     poll, _ = hold(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])
-    assert set(poll.words) == {TaskRef("2")}  # of job 3, nobody could say
+    assert set(poll.statuses) == {TaskRef("2")}  # of job 3, nobody could say
     assert "sacct did not answer" in poll.notes[0]
 
 
@@ -122,7 +124,7 @@ def test_submit_names_and_places_on_the_command_line() -> None:
         "sbatch", "--parsable", "--job-name=toy.j0001.ab12", "--output=/f/50%%/j0001.log", "--open-mode=append",
         "/f/j0001.sh",
     )  # fmt: skip
-    one = Request("/f/j0001.sh", "toy.j0001.ab12", 7, "/f/j0001.log")
+    one = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 7, "/f/j0001.log")
     job_id, [call] = hold(Slurm().submit(one), [Reply(0, "37;cluster\n")])
     assert job_id == "37"
     assert "--export=ALL,SWEEP_TASK=7" in call.argv
@@ -239,7 +241,7 @@ def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) ->
 
 
 def test_a_part_of_an_array_and_what_is_to_wait() -> None:
-    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="36")
+    part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="36")
     _, [call] = hold(Slurm().submit(part), [Reply(0, "37\n")])
     assert {"--array=5-9%2", "--dependency=afterany:36"} <= set(call.argv)
 
@@ -250,7 +252,7 @@ def test_usage_asks_by_the_raw_ids_that_sstat_knows() -> None:
         Slurm().usage([TaskRef("9", 3), TaskRef("11")]), [Reply(0, "9_3|22\n9_4|23\n11|11\n"), Reply(0, out)]
     )
     assert call.argv[:6] == ("sstat", "-n", "-P", "--noconvert", "-j", "22.batch,11.batch")
-    assert told == {TaskRef("9", 3): Word(JobState.RUNNING, cpu_s=0.0, peak_memory_mib=4776 / 1024)}
+    assert told == {TaskRef("9", 3): SchedulerStatus(TaskState.RUNNING, cpu_s=0.0, peak_memory_mib=4776 / 1024)}
     assert hold(Slurm().usage([]), []) == ({}, [])
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
-from sweep.model import JobState, Limits, Outcome, TaskRef
-from sweep.schedulers import Place, Reply, Request
+from sweep.model import Limits, Outcome, TaskRef, TaskState
+from sweep.schedulers import Place, Reply, SubmitRequest
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture
 from tests.schedulers.talk import hold, reply
 
-REQUEST = Request("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
+REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
 
 
 def test_every_outcome() -> None:
     tasks = [TaskRef(f"{n}.vm:16001") for n in (1, 5, 6, 7, 8, 9)]
     tasks += [TaskRef("2[].vm:16001", 1), TaskRef("4[].vm:16001", 0), TaskRef("77.vm:16001")]
     answer, [call] = hold(Torque().poll(tasks), [reply(pbs_capture("torque-qstat-f-t-final.txt"))])
-    exit3, deleted, walltime, killed, exit300, ok, subjob, held, unknown = (answer.words[task] for task in tasks)
+    exit3, deleted, walltime, killed, exit300, ok, subjob, held, unknown = (
+        answer.statuses[task] for task in tasks
+    )
     assert (exit3.outcome, exit3.exit_code) == (Outcome.FAILED, 3)
     assert (deleted.outcome, deleted.exit_code) == (Outcome.CANCELLED, None)
     assert walltime.outcome is Outcome.TIMEOUT
@@ -26,22 +28,22 @@ def test_every_outcome() -> None:
     assert exit300.exit_code == 44
     assert (ok.outcome, ok.exit_code) == (Outcome.COMPLETED, 0)
     assert (subjob.exit_code, subjob.job_name) == (3, "sweep-1")
-    assert held.state is JobState.PENDING
-    assert unknown.state is JobState.ABSENT
+    assert held.state is TaskState.PENDING
+    assert unknown.state is TaskState.ABSENT
     assert call.argv[:3] == ("qstat", "-f", "-t")  # without -t, an array's id lists the whole server
 
 
 def test_an_unknown_id_is_an_answer_and_a_dead_server_is_none() -> None:
     unknown = reply(pbs_capture("torque-err-qstat-f-unknown.txt"))
     answer, _ = hold(Torque().poll([TaskRef("99999.vm")]), [unknown])
-    assert answer.words[TaskRef("99999.vm")].state is JobState.ABSENT
+    assert answer.statuses[TaskRef("99999.vm")].state is TaskState.ABSENT
     with pytest.raises(SchedulerSilent):
         hold(Torque().poll([TaskRef("1.vm")]), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
 
 
 def test_submit() -> None:
     assert hold(Torque().submit(REQUEST), [reply(pbs_capture("torque-qsub-single.txt"))])[0] == "1.vm:16001"
-    one = Request("/f/j0001.sh", "toy.j0001.ab12", 4, "/f/j0001.log")
+    one = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 4, "/f/j0001.log")
     job_id, [call] = hold(Torque().submit(one), [reply(pbs_capture("torque-qsub-array.txt"))])
     assert job_id == "2[].vm:16001"
     assert call.argv == ("qsub", "-N", "toy.j0001.ab12", "-v", "SWEEP_TASK=4", "/f/j0001.sh")
@@ -102,15 +104,15 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
 )
 def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
     with pytest.raises(SchedulerRefused) as caught:
-        hold(Torque().submit(Request("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+        hold(Torque().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
     assert caught.value.directive == directive
 
 
 def test_a_part_of_an_array() -> None:
-    part = Request("/f/j.sh", "n", None, "/f/j.log", span=(5, 5), after="11.vm")
+    part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 5), after="11.vm")
     _, [call] = hold(Torque().submit(part), [Reply(0, "37[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-t", "5-5", "-W", "depend=afterany:11.vm", "/f/j.sh")
-    behind = Request("/f/j.sh", "n", None, "/f/j.log", after="4[].vm")
+    behind = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", after="4[].vm")
     ended = reply(pbs_capture("torque-depend-array-any.txt"))
     job_id, [waits, at_once] = hold(Torque().submit(behind), [ended, Reply(0, "38.vm\n")])
     assert waits.argv == ("qsub", "-N", "n", "-W", "depend=afteranyarray:4[].vm", "/f/j.sh")
