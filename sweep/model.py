@@ -239,6 +239,14 @@ class SchedulerStatus:
     job_name: str = ""
 
 
+class StartFailure(StrEnum):
+    """Why a trial's command was never started, as the node's record says it."""
+
+    NONE = ""
+    ENVIRONMENT = "environment"  # a line of the grid's `environment` failed
+    START = "start"  # the command could not be executed
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What node.py left: a claim and, once it has ended, the exit record. None: not said.
@@ -264,7 +272,8 @@ class Attempt:
     cpu_s: float | None = None
     memory_mib: float | None = None
     peak_memory_mib: float | None = None
-    told: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    failure: StartFailure = StartFailure.NONE
     error: str = ""
     limit: str = ""
     cancelled: bool = False

@@ -149,7 +149,7 @@ def test_signals_reach_the_command_and_are_noted(folder: Folder, number: signal.
     folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ready" in folder.log)
     process.send_signal(number)
     assert process.wait(20) == 75
-    assert folder.record["told"] == [number.name]
+    assert folder.record["signals"] == [number.name]
     assert folder.record["exit_code"] == 75
 
 
@@ -229,7 +229,7 @@ def test_a_requeue_begins_with_a_signal_and_the_rerun_takes_the_claim_up(folder:
     assert folder.log == "ran\n"
     assert folder.run().returncode == 0
     assert folder.log == "ran\nran\n"
-    assert (folder.record["restarts"], folder.record["exit_code"], folder.record["told"]) == (1, 0, [])
+    assert (folder.record["restarts"], folder.record["exit_code"], folder.record["signals"]) == (1, 0, [])
 
 
 def test_a_claim_whose_runner_lives_is_not_taken_up(folder: Folder) -> None:

@@ -48,7 +48,7 @@ WAITS = SchedulerStatus(TaskState.PENDING, reason="Priority \udc80", job_name=OU
 ENDED = SchedulerStatus(TaskState.ENDED, Outcome.TIMEOUT, "", 1, 15, 61.5, 60.25, 93.0, OURS.job_name)
 
 
-@pytest.mark.parametrize("words", [(WAITS, WAITS, ENDED), (ENDED, ENDED, WAITS)])
+@pytest.mark.parametrize("statuses", [(WAITS, WAITS, ENDED), (ENDED, ENDED, WAITS)])
 def test_what_it_said_is_shown_while_it_is_silent(store: Store, statuses: tuple[SchedulerStatus, ...]) -> None:
     said = told(store, *statuses)
     kept = told(store)
@@ -66,7 +66,7 @@ def test_who_is_gone_is_so_since_it_was_first_said(store: Store) -> None:
 @pytest.mark.parametrize(
     "kept",
     ["", "{", "[]", '{"at": 1.0, "tasks": [["7", 0, 5.0, {"state": "ended"}]]}',
-     '{"at": 1.0, "words": [], "tasks": [["7", 0, 3, null]]}'],
+     '{"at": 1.0, "statuses": [], "tasks": [["7", 0, 3, null]]}'],
 )  # fmt: skip
 def test_what_is_torn_or_of_another_version_is_nothing(store: Store, kept: str) -> None:
     store.write("poll.json", kept)

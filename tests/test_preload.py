@@ -117,7 +117,7 @@ def test_a_signal_reaches_the_trial_and_only_the_trial(tmp_path: Path) -> None:
     os.killpg(worker.pid, signal.SIGTERM)  # as a scheduler does, to all that it sees
     assert worker.wait(20) == -signal.SIGTERM
     assert job.record(0)["signal"] == signal.SIGTERM
-    assert job.record(0)["told"] == ["SIGTERM"]
+    assert job.record(0)["signals"] == ["SIGTERM"]
 
 
 def test_a_worker_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:

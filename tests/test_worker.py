@@ -93,7 +93,7 @@ def test_a_requeued_worker_takes_up_what_it_was_told_to_leave_and_nothing_else(t
     first.send_signal(signal.SIGTERM)
     assert first.wait(20) == -signal.SIGTERM
     assert job.ran() == ["fine", "dies", "sleeps"]
-    assert job.record(2)["told"] == ["SIGTERM"]
+    assert job.record(2)["signals"] == ["SIGTERM"]
     (job.work / "no more sleep").touch()
     assert job.start().wait(20) == 0
     assert job.ran() == ["fine", "dies", "sleeps", "sleeps", "never reached"]  # not the one that died by itself

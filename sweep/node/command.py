@@ -33,7 +33,7 @@ class Command(object):
         self.pid = 0
         self.starter = None  # type: Any
         self.process = None  # type: Any
-        self.told = []  # type: List[str]
+        self.signals = []  # type: List[str]
         self.limit = ""
         self.stopped_at = None  # type: Optional[float]
         self.started = time.monotonic()
@@ -49,7 +49,7 @@ class Command(object):
     def forward(self, number: int, _frame: "Any" = None) -> None:
         """Pass a signal on, now or once the command is there."""
         name = signal.Signals(number).name
-        self.told.append(name)
+        self.signals.append(name)
         if name == WARNING:
             self.warn()
         elif self.pid:
@@ -69,7 +69,7 @@ class Command(object):
         now = time.monotonic()
         if self.stopped_at is None:
             self.stopped_at, self.limit = now, limit
-            self.told.append("SIGTERM")
+            self.signals.append("SIGTERM")
             self._signal(signal.SIGTERM)
         elif now - self.stopped_at > KILL_WAIT_S:
             self._signal(signal.SIGKILL)
@@ -86,7 +86,7 @@ class Command(object):
 
     def _tell(self) -> None:
         """Pass on what came while it was being started."""
-        for name in self.told:
+        for name in self.signals:
             if name != WARNING:
                 self._signal(getattr(signal, name))
 

@@ -37,8 +37,13 @@ else:  # beside it in the sweep's folder
 
 HOST = os.uname()[1]  # as socket.gethostname() says
 
-#: ``number attempt offset`` of one task, the offset being that of its line in trials.jsonl.
-TASK_LINE_BYTES = 31
+#: The version of what is written here. docs/formats.md describes it.
+FORMAT = 1
+
+#: One task of a job: its trial's number, the attempt, and where in trials.jsonl the trial's line begins, in bytes.
+#: All lines have the same width, so that a task is found by seeking.
+TASK_LINE = "%010d %04d %014d\n"
+TASK_LINE_BYTES = len(TASK_LINE % (0, 0, 0))
 
 
 def read_task(folder: str, job: str, index: int) -> "Tuple[int, Record]":
@@ -131,7 +136,7 @@ def _is_over(other: "Record") -> bool:
         if other.get("exit_code") == 0 or other.get("stopped"):
             return False
         # A requeue begins by sending SIGTERM. A worker that sent none has seen its trial die by itself.
-        return bool(other.get("told") or (other.get("signal") and not other.get("packed")))
+        return bool(other.get("signals") or (other.get("signal") and not other.get("packed")))
     pid = other.get("pid")
     return other.get("host") != HOST or not pid or not _runs_node(pid)
 
@@ -201,12 +206,13 @@ def run(
     try:
         command.start(argv, options.workdir, environment, log)
     except (OSError, ValueError) as error:
-        told = "cannot start %r in %s: %s" % (argv[0], options.workdir, error)
-        os.write(log, ("sweep: %s\n" % told).encode("utf-8", "replace"))
+        problem = "cannot start %r in %s: %s" % (argv[0], options.workdir, error)
+        os.write(log, ("sweep: %s\n" % problem).encode("utf-8", "replace"))
         return {
             "exit_code": 127 if isinstance(error, FileNotFoundError) else 126,
             "signal": None,
-            "error": told,
+            "failure": "start",
+            "error": problem,
         }
     finally:
         os.close(log)
@@ -220,8 +226,8 @@ def run(
     ended.set()
     watcher.join()
     if os.WIFSIGNALED(status):
-        return {"exit_code": None, "signal": os.WTERMSIG(status), "error": ""}
-    return {"exit_code": os.WEXITSTATUS(status), "signal": None, "error": ""}
+        return {"exit_code": None, "signal": os.WTERMSIG(status), "failure": "", "error": ""}
+    return {"exit_code": os.WEXITSTATUS(status), "signal": None, "failure": "", "error": ""}
 
 
 def cancel_path(attempt_path: str) -> str:
@@ -326,7 +332,7 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     os.makedirs(own, exist_ok=True)
     attempt_path = os.path.join(own, "attempt-%d.json" % attempt)
     record = {
-        "version": 1, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
+        "format": FORMAT, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
         "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
         "index": options.index if options.worker < 0 else options.worker, "packed": options.worker >= 0,
         "host": HOST, "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
@@ -338,14 +344,14 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     _remove(os.path.join(own, options.result))  # an earlier attempt's result proves nothing about this one
     if options.environment_failed:
         code, line = options.environment_failed
-        told = "the environment line %r ended with exit code %s" % (line, code)
-        end = {"exit_code": int(code), "signal": None, "error": told}  # type: Record
+        problem = "the environment line %r ended with exit code %s" % (line, code)
+        end = {"exit_code": int(code), "signal": None, "failure": "environment", "error": problem}  # type: Record
     else:
         environment.update(trial_environment(trial, attempt, own, options.result))
         end = run(
             command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
         )
-    record.update(end, ended=True, ended_at=time.time(), told=command.told, limit=command.limit)
+    record.update(end, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
     record["stopped"] = command.stopped_at is not None
     record.update(command.usage())
     record_end(attempt_path, record)

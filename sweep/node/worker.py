@@ -54,7 +54,7 @@ class Slots(object):
         self.left = shares(tasks // runner.TASK_LINE_BYTES, options.worker, options.workers)
         self.lock = threading.Lock()
         self.running: Dict[int, command.Command] = {}
-        self.told: List[int] = []
+        self.signals: List[int] = []
         self.starter: Any = preload.ForkServer(options.preload.split(",")) if options.preload else guard.Guard()
         self.began = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))  # the job's, with its lines
         visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
@@ -63,7 +63,7 @@ class Slots(object):
 
     def tell(self, number: int, _frame: Any = None) -> None:
         """Pass a signal on to all that runs; nothing new is begun."""
-        self.told.append(number)
+        self.signals.append(number)
         for one in list(self.running.values()):
             one.forward(number)
 
@@ -100,7 +100,7 @@ class Slots(object):
         one = self.running[slot] = command.Command()
         one.starter = self.starter
         try:
-            if self.told:  # asked only now: what comes later reaches the command
+            if self.signals:  # asked only now: what comes later reaches the command
                 return False
             environment = dict(os.environ)
             if self.gpus[slot]:
@@ -158,7 +158,7 @@ def main() -> None:
         signal.signal(getattr(signal, name), slots.tell)
     slots.run()
     slots.starter.dismiss()
-    ending = [number for number in slots.told if signal.Signals(number).name != command.WARNING]
+    ending = [number for number in slots.signals if signal.Signals(number).name != command.WARNING]
     if ending:
         runner.end_as(None, ending[0])
 

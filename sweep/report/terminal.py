@@ -275,7 +275,7 @@ def _attempt(one: dict[str, Any] | None) -> str:
     parts += [f"{words.duration(one['elapsed_s'])} elapsed"] if "elapsed_s" in one else []
     parts += [f"{words.duration(one['cpu_s'])} of CPU"] if "cpu_s" in one else []
     parts += [f"peak memory {words.memory(one['peak_memory_mib'])}"] if "peak_memory_mib" in one else []
-    parts += [f"was sent {', '.join(one['told'])}"] if "told" in one else []
+    parts += [f"was sent {', '.join(one['signals'])}"] if "signals" in one else []
     how = f"signal {one['signal']}" if "signal" in one else f"exit code {one.get('exit_code')}"
     how = one.get("error") or how
     return ", ".join([*filter(None, parts), how if one.get("ended") else "has not ended"])

@@ -124,7 +124,7 @@ def _interrupted(evidence: Evidence) -> bool:
     attempt = evidence.attempt
     if attempt is None or not attempt.ended:
         return False
-    return bool(attempt.told or (attempt.signal and not evidence.pooled))
+    return bool(attempt.signals or (attempt.signal and not evidence.pooled))
 
 
 def _says(state: TaskState) -> Callable[[Evidence], bool]:
@@ -148,7 +148,7 @@ def _gone_for_long(evidence: Evidence) -> bool:
 
 def _with_its_job(evidence: Evidence) -> bool:
     """Whether it ended as its job did: of a worker's trials, those that were told to end."""
-    return not evidence.pooled or bool(evidence.attempt and evidence.attempt.told)
+    return not evidence.pooled or bool(evidence.attempt and evidence.attempt.signals)
 
 
 def _undecided(evidence: Evidence) -> bool:
@@ -176,7 +176,7 @@ def _told_to_stop(evidence: Evidence) -> bool:
     """Whether the job was told to end before it did so with an error."""
     attempt = evidence.attempt
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
-    told = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.told))
+    told = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
     # A cancellation that came to nothing is no reason, where the scheduler knows another.
     asked = evidence.cancel_asked and not _outcome(*_KILLED)(evidence)
     return told and (asked or _outcome(Outcome.CANCELLED)(evidence))

@@ -256,7 +256,7 @@ class Store(Files):
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
-        table = "".join(f"{number:010d} {attempt:04d} {offsets[number]:014d}\n" for number, attempt in job.tasks)
+        table = "".join(runner.TASK_LINE % (number, attempt, offsets[number]) for number, attempt in job.tasks)
         self.write(f"jobs/{job.name}.tasks", table)
         self.write_script(job.name, script)
 

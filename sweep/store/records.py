@@ -97,8 +97,8 @@ def attempt_of(number: int, data: bytes) -> Attempt | None:
     record = object_of(data)
     if record is None:
         return None
-    names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "told"}
-    return Attempt(number, told=tuple(record.get("told", ())), **{name: record[name] for name in names})
+    names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "signals"}
+    return Attempt(number, signals=tuple(record.get("signals", ())), **{name: record[name] for name in names})
 
 
 def spelled(thing: Any) -> bytes:

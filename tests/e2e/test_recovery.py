@@ -273,7 +273,7 @@ def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: N
     sandbox.sweep("submit")
     until(lambda: sandbox.states().get("paused"), 1, timeout_s=100)
     told = sandbox.sweep("why", "1", "--json").json["attempt"]
-    assert told["told"] == ["SIGUSR1"]
+    assert told["signals"] == ["SIGUSR1"]
     assert sandbox.sweep("why", "0", "--json").json["state"] == "running"
     sandbox.sweep("cancel")
     until(lambda: sandbox.states().get("cancelled"), 1, timeout_s=30)
