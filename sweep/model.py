@@ -80,6 +80,11 @@ class Objective:
     goal: str = "maximize"
     file: str = "segMeasure.json"
 
+    @property
+    def minimize(self) -> bool:
+        """Whether the smallest score is the best."""
+        return self.goal == "minimize"
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

@@ -48,7 +48,7 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
     for name in names:
         if name in ("elapsed_s", "peak_memory_mib"):
             raise UsageError(f"--by {name} is what is summed up", "name a parameter")
-    metric, fewer = metric_column(objective), objective.goal == "minimize"
+    metric, fewer = metric_column(objective), objective.minimize
     shown = {name: f"param.{name}" if name in SUMS else name for name in names}
     keys = [table[name].map(repr) for name in names]  # lists are cells, and 1 and "1" are two values
     rows = []
@@ -120,7 +120,7 @@ def directions(wanted: Sequence[str], objective: Objective) -> dict[str, bool]:
         if colon and way in ways:
             told[name] = ways[way]
         elif text.strip() in (objective.metric, metric_column(objective)):
-            told[metric_column(objective)] = objective.goal == "minimize"
+            told[metric_column(objective)] = objective.minimize
         elif text.strip() in COSTS:
             told[text.strip()] = True
         else:

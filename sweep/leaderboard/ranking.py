@@ -180,7 +180,7 @@ def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     objective : Objective
         What ranks them.
     """
-    sign = 1.0 if objective.goal == "minimize" else -1.0
+    sign = 1.0 if objective.minimize else -1.0
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda one: one.trial.number):
         groups.setdefault(key_of(entry.trial.params), []).append(entry)

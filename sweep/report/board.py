@@ -17,7 +17,7 @@ from sweep.model import Objective
 from sweep.report import words
 from sweep.report.table import Shown, decimals_of, plain, shown
 from sweep.report.terminal import GAP, console, table_of
-from sweep.verbs.report import Report, less
+from sweep.verbs.report import Report
 
 if TYPE_CHECKING:
     from sweep.verbs.confirm import ConfirmReport
@@ -99,7 +99,7 @@ def expectation(report: Report) -> str:
     assert best
     assert best.fall is not None
     digits = decimals_of(report.frame)
-    expected = best.score + (best.fall if less(report) else -best.fall)
+    expected = best.score + (best.fall if report.objective.minimize else -best.fall)
     interval = words.interval(best.low, best.high, digits)
     many = f"{best.compared:,} confirmed ones" if best.configuration.confirmed else f"{best.compared:,}"
     why = f" (the best of {many} is about {best.fall:.{digits}f} too good)" if best.compared > 1 else ""
@@ -271,5 +271,5 @@ def _difference(made: Comparison, objective: Objective) -> str:
     interval = f"(95 % interval of the difference {words.interval(made.low, made.high)})"
     if not made.mean or made.low <= 0 <= made.high:
         return f"on average no difference can be told {interval}"
-    better = "better" if (made.mean > 0) is (objective.goal == "maximize") else "worse"
+    better = "better" if (made.mean > 0) is not objective.minimize else "worse"
     return f"b is on average {words.score(abs(made.mean))} {better} {interval}"

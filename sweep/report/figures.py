@@ -13,7 +13,7 @@ from sweep.leaderboard.importance import Importance
 from sweep.report import words
 from sweep.report.figure import COLOURS, Figure, content, text
 from sweep.report.timeline import timeline
-from sweep.verbs.report import Report, less
+from sweep.verbs.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Fi
     labels = [[words.score(value, 3) if value is not None else "" for value in row] for row in grid]
     made = go.Heatmap(
         x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in grid], colorscale="Cividis",
-        reversescale=less(report), colorbar={"title": text(report.objective.metric)},
+        reversescale=report.objective.minimize, colorbar={"title": text(report.objective.metric)},
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
         customdata=[[f"{text(y)}, {text(x)}" for x in xs] for y in ys],
         hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
@@ -217,7 +217,7 @@ def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Fig
     dimensions.append({"label": text(report.objective.metric), "values": scores})
     # From grey to vermilion: the best stand out on white and on black, for all kinds of colour vision.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
-    line = {"color": scores, "colorscale": scale, "reversescale": less(report), "showscale": True}
+    line = {"color": scores, "colorscale": scale, "reversescale": report.objective.minimize, "showscale": True}
     made = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
     alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the figures"
@@ -243,7 +243,7 @@ def _against_cost(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -
             "text": [f"trial {number}" for number in part["trial"]],
             "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         })  # fmt: skip
-    told = {report.column: less(report), "elapsed_s": True}
+    told = {report.column: report.objective.minimize, "elapsed_s": True}
     front = effects.pareto(timed, told).sort_values("elapsed_s")
     made.add_trace({
         "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]), "y": _rounded(front[report.column]),

@@ -26,7 +26,7 @@ from sweep.report.views import importance_of
 from sweep.shell import Shell
 from sweep.steps.pictures import pictures
 from sweep.store import Store
-from sweep.verbs.report import Report, best_config, less, report
+from sweep.verbs.report import Report, best_config, report
 from sweep.verbs.status import failures
 
 #: Rows of the leaderboard in the page; leaderboard.csv has all.
@@ -166,7 +166,7 @@ def _data(made: Report, table: Shown, drawn: list[Figure]) -> dict[str, Any]:
         "figures": {one.name: one.content for one in drawn},
         "keys": keys,
         # What is missing comes last where the best come first: where more is better it counts as less.
-        "missing": [-1e308 if name in more and not less(made) else 1e308 for name in table.names],
+        "missing": [-1e308 if name in more and not made.objective.minimize else 1e308 for name in table.names],
         "curves": learnt if any(learnt) else [],
         "trials": frame["trial"].tolist(),
     }

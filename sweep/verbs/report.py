@@ -257,7 +257,9 @@ def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
         "score": best.score,
         "goal": made.objective.goal,
         "confirmed": best.configuration.confirmed,
-        "expected": None if best.fall is None else best.score + (best.fall if less(made) else -best.fall),
+        "expected": None
+        if best.fall is None
+        else best.score + (best.fall if made.objective.minimize else -best.fall),
         "interval": None if math.isnan(best.low) else [best.low, best.high],
         "test": None if math.isnan(test) else test,
         "replicates": list(best.replicates),
@@ -270,11 +272,6 @@ def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
         "argv": list(trial.argv),
         "command": command(trial, planned, made.objective),
     }
-
-
-def less(made: Report) -> bool:
-    """Whether less is better."""
-    return made.objective.goal == "minimize"
 
 
 def command(trial: Any, planned: Mapping[str, Any], objective: Objective) -> str:
