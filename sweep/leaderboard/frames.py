@@ -160,8 +160,7 @@ def _of_trial(entry: Entry) -> dict[str, Any]:
 
 
 def _counted(one: Configuration) -> list[Entry]:
-    counted = [entry for entry in one.entries if entry.trial.replicate in one.scores]
-    return counted or list(one.entries)
+    return list(one.counted or one.entries)
 
 
 def _of_configuration(one: Configuration, names: dict[str, str], board: Board) -> dict[str, Any]:

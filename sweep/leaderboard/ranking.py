@@ -50,6 +50,11 @@ class Configuration:
     high: float = math.nan
     same: bool | None = None
 
+    @cached_property
+    def counted(self) -> tuple[Entry, ...]:
+        """The trials whose scores count."""
+        return tuple(entry for entry in self.entries if entry.trial.replicate in self.scores)
+
     @property
     def number(self) -> int:
         """The number of the trial that stands for it: the first whose score counts, else the first."""
@@ -58,8 +63,7 @@ class Configuration:
     @cached_property
     def entry(self) -> Entry:
         """The trial that stands for it."""
-        counted = [one for one in self.entries if one.trial.replicate in self.scores]
-        return (counted or self.entries)[0]
+        return (self.counted or self.entries)[0]
 
     @cached_property
     def mean(self) -> float:
@@ -81,12 +85,12 @@ class Configuration:
     @property
     def cpu_s(self) -> float:
         """CPU time of the trials that count; infinite if it is not known."""
-        known = [one.verdict.cpu_s for one in self.entries if one.trial.replicate in self.scores]
+        known = [entry.verdict.cpu_s for entry in self.counted]
         return sum(math.inf if value is None else value for value in known)
 
     def test(self, objective: Objective) -> float:
         """Return the mean score on images that no choice has seen; NaN where there is none."""
-        known = [on_test(one, objective) for one in self.entries if one.trial.replicate in self.scores]
+        known = [on_test(entry, objective) for entry in self.counted]
         scores = [value for value in known if value is not None]
         return math.fsum(scores) / len(scores) if scores else math.nan
 
@@ -147,8 +151,7 @@ class Best:
     @property
     def replicates(self) -> tuple[int, ...]:
         """The numbers of the trials that went into the score."""
-        scores = self.configuration.scores
-        return tuple(one.trial.number for one in self.configuration.entries if one.trial.replicate in scores)
+        return tuple(entry.trial.number for entry in self.configuration.counted)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ def curves(configuration: Configuration, objective: Objective) -> dict[str, list
     """
     metric = objective.metric.rpartition(".")[2]
     found: dict[str, list[dict[str, Any]]] = {}
-    counted = [one for one in configuration.entries if one.trial.replicate in configuration.scores]
-    for entry in counted or configuration.entries:
+    for entry in configuration.counted or configuration.entries:
         epochs = history(entry.result)
         stride = max(1, -(-len(epochs) // MOST_POINTS))
         places = [

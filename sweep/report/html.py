@@ -116,7 +116,8 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
 
 
 def _counted_first(one: Configuration) -> list[Entry]:
-    return sorted(one.entries, key=lambda entry: entry.trial.replicate not in one.scores)
+    counted = {entry.trial.number for entry in one.counted}
+    return sorted(one.entries, key=lambda entry: entry.trial.number not in counted)
 
 
 def _pictured(ranked: Sequence[Configuration], number: int) -> str:
