@@ -23,6 +23,8 @@ __all__ = [
     "Trial",
     "Verdict",
     "canonical",
+    "efficiency",
+    "memory_percent",
 ]
 
 
@@ -45,6 +47,24 @@ class Resources:
         """The wall time as ``[days-]hours:minutes:seconds`` without days: ``36:00:00``."""
         hours, rest = divmod(self.walltime_s, 3600)
         return f"{hours:02d}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+def efficiency(cpu_s: float | None, elapsed_s: float | None, cpus: int) -> float | None:
+    """Return the CPU time used over that allotted, in %. None where either time is unknown.
+
+    >>> efficiency(30.0, 10.0, 4), efficiency(None, 10.0, 4)
+    (75.0, None)
+    """
+    return None if cpu_s is None or not elapsed_s else 100.0 * cpu_s / (elapsed_s * cpus)
+
+
+def memory_percent(peak_mib: float | None, requested_mib: float) -> float | None:
+    """Return the peak memory over that requested, in %. None where the peak is unknown.
+
+    >>> memory_percent(512.0, 2048), memory_percent(None, 2048)
+    (25.0, None)
+    """
+    return None if peak_mib is None else 100.0 * peak_mib / requested_mib
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.leaderboard.entries import Entry, measure, numbers, plain, score_of
 from sweep.leaderboard.ranking import Board, Configuration
-from sweep.model import Objective
+from sweep.model import Objective, efficiency, memory_percent
 
 #: The columns that are no parameter, in the order they stand behind the parameters.
 MEASURES = (
@@ -149,9 +149,9 @@ def _of_trial(entry: Entry) -> dict[str, Any]:
         "confirms": entry.confirms,
         "elapsed_s": verdict.elapsed_s,
         "cpu_s": verdict.cpu_s,
-        "cpu_percent": cpu_percent(entry),
+        "cpu_percent": _efficiency(entry),
         "peak_memory_mib": verdict.peak_memory_mib,
-        "memory_percent": memory_percent(entry),
+        "memory_percent": _memory_percent(entry),
         "witness": verdict.witness,
         "state": verdict.state.value,
         "reason": verdict.reason,
@@ -176,9 +176,9 @@ def _of_configuration(one: Configuration, names: dict[str, str], board: Board) -
         "trial": one.number,
         "elapsed_s": _mean([verdict.elapsed_s for verdict in verdicts]),
         "cpu_s": _mean([verdict.cpu_s for verdict in verdicts]),
-        "cpu_percent": _mean([cpu_percent(entry) for entry in some]),
+        "cpu_percent": _mean([_efficiency(entry) for entry in some]),
         "peak_memory_mib": max(peaks, default=None),
-        "memory_percent": max((v for entry in some if (v := memory_percent(entry)) is not None), default=None),
+        "memory_percent": max((v for entry in some if (v := _memory_percent(entry)) is not None), default=None),
         "witness": _all([verdict.witness for verdict in verdicts]),
         "state": _tally([entry.verdict.state.value for entry in one.entries]),
         "reason": _tally([entry.verdict.reason for entry in one.entries]),
@@ -207,15 +207,9 @@ def _tally(values: list[str]) -> str:
     return ", ".join(f"{n} {value}" for value, n in counts.items()) if len(counts) > 1 else values[0]
 
 
-def memory_percent(entry: Entry) -> float | None:
-    """Return the peak memory over what was asked for, in %."""
-    peak_mib = entry.verdict.peak_memory_mib
-    return None if peak_mib is None else 100.0 * peak_mib / entry.trial.resources.memory_mib
+def _memory_percent(entry: Entry) -> float | None:
+    return memory_percent(entry.verdict.peak_memory_mib, entry.trial.resources.memory_mib)
 
 
-def cpu_percent(entry: Entry) -> float | None:
-    """Return the CPU time used over that allotted, in %."""
-    verdict = entry.verdict
-    if not verdict.elapsed_s or verdict.cpu_s is None:
-        return None
-    return 100.0 * verdict.cpu_s / (verdict.elapsed_s * entry.trial.resources.cpus)
+def _efficiency(entry: Entry) -> float | None:
+    return efficiency(entry.verdict.cpu_s, entry.verdict.elapsed_s, entry.trial.resources.cpus)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sweep.model import SchedulerStatus, State, TaskRef
+from sweep.model import SchedulerStatus, State, TaskRef, efficiency, memory_percent
 from sweep.shell import Shell
 from sweep.state.failures import in_common, kind_of
 from sweep.state.ledger import DRIVER
@@ -111,7 +111,7 @@ def _running(one: TrialStatus, told: Mapping[TaskRef, SchedulerStatus]) -> dict[
         "cpu_percent": efficiency(cpu_s, elapsed_s, asks.cpus),
         "memory_mib": (attempt.memory_mib if attempt and not status else None) or peak_mib,
         "peak_memory_mib": peak_mib,
-        "memory_percent": 100 * peak_mib / asks.memory_mib if peak_mib else None,
+        "memory_percent": memory_percent(peak_mib or None, asks.memory_mib),
         "witness": by,
         "walltime_s": asks.walltime_s,
         "asked_memory_mib": asks.memory_mib,
@@ -119,11 +119,6 @@ def _running(one: TrialStatus, told: Mapping[TaskRef, SchedulerStatus]) -> dict[
         "job": str(one.sent.task) if one.sent and one.sent.task else "",
         "reason": verdict.reason,
     }
-
-
-def efficiency(cpu_s: float | None, elapsed_s: float | None, cpus: int) -> float | None:
-    """Return the CPU time used over that allotted, in %."""
-    return None if cpu_s is None or not elapsed_s else 100.0 * cpu_s / (elapsed_s * cpus)
 
 
 def _ended(snapshot: Snapshot) -> dict[str, float]:
@@ -134,7 +129,7 @@ def _ended(snapshot: Snapshot) -> dict[str, float]:
         "cpu_s": [verdict.cpu_s for verdict, _ in done],
         "cpu_percent": [efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus) for verdict, asks in done],
         "peak_memory_mib": [verdict.peak_memory_mib for verdict, _ in done],
-        "memory_percent": [100 * (verdict.peak_memory_mib or 0.0) / asks.memory_mib for verdict, asks in done],
+        "memory_percent": [memory_percent(verdict.peak_memory_mib, asks.memory_mib) for verdict, asks in done],
     }
     known = {name: [value for value in some if value] for name, some in values.items()}
     return {name: statistics.median(some) for name, some in known.items() if some}
