@@ -53,7 +53,7 @@ def judged(board: Board, real: np.ndarray) -> dict[str, float]:
         "right": float(own == real.max()),
         "regret": float(real.max() - own),
         "fell": best.score - own,
-        "said": np.nan if best.fall is None else best.fall,
+        "said": np.nan if best.optimism is None else best.optimism,
         "covers": np.nan if np.isnan(best.low) else float(best.low <= own <= best.high),
         "uncorrected": np.nan if np.isnan(plain.low) else float(plain.low <= own <= plain.high),
     }

@@ -188,7 +188,7 @@ def _of_configuration(one: Configuration, names: dict[str, str], board: Board) -
 
 
 def _sureness(one: Configuration) -> dict[str, Any]:
-    return {"sd": one.deviation, "ci_low": one.low, "ci_high": one.high, "like_first": one.same,
+    return {"sd": one.deviation, "ci_low": one.low, "ci_high": one.high, "like_first": one.tied,
             "scores": len(one.scores), "asked": one.asked, "confirmed": one.confirmed}  # fmt: skip
 
 

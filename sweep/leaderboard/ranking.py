@@ -38,8 +38,8 @@ class Configuration:
         1 is the best; equal ones share a rank. None without a score.
     low, high : float
         The 95 % interval of the mean; NaN where there are not two scores.
-    same : bool or None
-        It cannot be told from the first. None: there is nothing to compare by.
+    tied : bool or None
+        Whether it cannot be told from the first. None: there is nothing to compare by. The first itself has None.
     """
 
     entries: tuple[Entry, ...]
@@ -48,7 +48,7 @@ class Configuration:
     rank: int | None = None
     low: float = math.nan
     high: float = math.nan
-    same: bool | None = None
+    tied: bool | None = None
 
     @cached_property
     def counted(self) -> tuple[Entry, ...]:
@@ -103,16 +103,20 @@ class Best:
     ----------
     configuration : Configuration
         The best.
-    ties : tuple of int
-        The trials that stand for others with the very same score.
-    same : tuple of int
-        … and for others that cannot be told from it.
+    equal_scores : tuple of int
+        The other configurations with exactly the same score and rank, each by the number of the trial that stands
+        for it.
+    tied : tuple of int
+        The other configurations that cannot be told from it by a test, each by the number of its trial.
     compared : int
         How many configurations it is the best of, itself included: all with a score, or all that were confirmed.
-    fall : float or None
-        By how much its score must be expected to be too good, being the best of so many. None: it cannot be known.
+    optimism : float or None
+        How much too good its score is on average, because it was chosen as the best of so many. Not negative.
+        None: with one run of each, it cannot be known.
+    expected : float or None
+        The score without the optimism: what new runs are expected to score on average. None where that is.
     low, high : float
-        The 95 % interval, moved by that; NaN if there is none.
+        The 95 % interval of the mean, moved by the optimism; NaN if there is none.
     higher : int
         How many that were not confirmed have a better score, which nobody has put to the test.
     reach : int
@@ -120,10 +124,11 @@ class Best:
     """
 
     configuration: Configuration
-    ties: tuple[int, ...]
-    same: tuple[int, ...]
+    equal_scores: tuple[int, ...]
+    tied: tuple[int, ...]
     compared: int
-    fall: float | None
+    optimism: float | None
+    expected: float | None
     low: float
     high: float
     higher: int = 0
@@ -247,28 +252,38 @@ def _compared(ranked: list[Configuration]) -> list[Configuration]:
     every = (len(p) + 1) * len(p) // 2  # the first was chosen: any two might have been the ones that differ
     corrected = dict(zip(p, statistics.holm([*p.values()], every), strict=True))
     return [
-        replace(one, same=None if index not in corrected else corrected[index] > SIGNIFICANT)
+        replace(one, tied=None if index not in corrected else corrected[index] > SIGNIFICANT)
         for index, one in enumerate(ranked)
     ]
 
 
 def _best(ranked: list[Configuration], peers: int, sign: float) -> Best:
     first, others = ranked[0], ranked[1:]
-    ties = tuple(one.number for one in ranked[1:peers] if one.rank == first.rank)
-    same = tuple(one.number for one in others if one.same)
+    equal_scores = tuple(one.number for one in ranked[1:peers] if one.rank == first.rank)
+    tied = tuple(one.number for one in others if one.tied)
     candidates = [one for one in ranked if one.scores and one.confirmed is first.confirmed]
-    fall = _fall(candidates, sign)
-    moved = sign * (fall or 0.0)  # towards worse: down where more is better
+    optimism = _optimism(candidates, sign)
+    shift = sign * (optimism or 0.0)  # towards worse: down where more is better
     higher = [
         place
         for place, one in enumerate(ranked, 1)
         if first.confirmed and not one.confirmed and one.scores and sign * one.mean < sign * first.mean
     ]
-    low, high = first.low + moved, first.high + moved
-    return Best(first, ties, same, len(candidates), fall, low, high, len(higher), max(higher, default=0))
+    return Best(
+        first,
+        equal_scores,
+        tied,
+        compared=len(candidates),
+        optimism=optimism,
+        expected=None if optimism is None else first.mean + shift,
+        low=first.low + shift,
+        high=first.high + shift,
+        higher=len(higher),
+        reach=max(higher, default=0),
+    )
 
 
-def _fall(candidates: list[Configuration], sign: float) -> float | None:
+def _optimism(candidates: list[Configuration], sign: float) -> float | None:
     """Estimate by how much the first's mean is too good, as the best of all of these."""
     first, n = candidates[0], len(candidates[0].scores)
     if n < 2:

@@ -62,7 +62,7 @@ def footer(report: Report, top: int) -> str:
 
 
 def winner(report: Report) -> Iterator[str]:
-    """Say which is best, how sure that is, and what ties with it."""
+    """Say which is best, how sure that is, and what is tied with it."""
     best = report.best
     assert best
     digits = decimals_of(report.frame)
@@ -72,15 +72,15 @@ def winner(report: Report) -> Iterator[str]:
     own = words.score(best.configuration.scores[best.entry.trial.replicate], digits)
     several = f" (mean of {len(best.replicates)} {runs(report)}; {own} itself)" if len(best.replicates) > 1 else ""
     score = words.score(best.score, digits)
-    tied = f"; as good: trial {_some(best.ties)}" if best.ties else ""
-    what = f"{score}{several}{': ' if params else ''}{params}{tied}"
+    equal = f"; as good: trial {_some(best.equal_scores)}" if best.equal_scores else ""
+    what = f"{score}{several}{': ' if params else ''}{params}{equal}"
     yield f"best: trial {best.entry.trial.number}, {report.objective.metric} {what}"
-    if best.fall is not None and math.isfinite(best.low):
+    if best.optimism is not None and math.isfinite(best.low):
         yield expectation(report)
-    if best.same:
+    if best.tied:
         yield (
-            f"{words.count(len(best.same), 'configuration')} marked = cannot be told from it: "
-            f"trial {_some(best.same)}"
+            f"{words.count(len(best.tied), 'configuration')} marked = cannot be told from it: "
+            f"trial {_some(best.tied)}"
         )
     test = best.configuration.test(report.objective)
     if not math.isnan(test):
@@ -97,13 +97,13 @@ def expectation(report: Report) -> str:
     """Say what a new run of the winner is expected to score, the best of many being too good."""
     best = report.best
     assert best
-    assert best.fall is not None
+    assert best.expected is not None
     digits = decimals_of(report.frame)
-    expected = best.score + (best.fall if report.objective.minimize else -best.fall)
+    expected = words.score(best.expected, digits)
     interval = words.interval(best.low, best.high, digits)
     many = f"{best.compared:,} confirmed ones" if best.configuration.confirmed else f"{best.compared:,}"
-    why = f" (the best of {many} is about {best.fall:.{digits}f} too good)" if best.compared > 1 else ""
-    return f"expected over new seeds: {words.score(expected, digits)}, 95 % interval of that mean {interval}{why}"
+    why = f" (the best of {many} is about {best.optimism:.{digits}f} too good)" if best.compared > 1 else ""
+    return f"expected over new seeds: {expected}, 95 % interval of that mean {interval}{why}"
 
 
 def _some(numbers: Sequence[int]) -> str:

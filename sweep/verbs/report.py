@@ -196,9 +196,9 @@ def _doubts(made: Report) -> list[str]:
         found.append(f"{failed} of {confirming} confirming trials failed: `sweep retry --errors` tries them again")
     if best is None:
         return found
-    if best.fall is None and confirming > ended:
+    if best.optimism is None and confirming > ended:
         return found  # what settles it is under way
-    if best.fall is None:
+    if best.optimism is None:
         found.append(
             f"one run each: by how much the best of {best.compared:,} scores is too good cannot be known; "
             "`sweep confirm --top 5 --replicates 5` settles it"
@@ -257,14 +257,12 @@ def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
         "score": best.score,
         "goal": made.objective.goal,
         "confirmed": best.configuration.confirmed,
-        "expected": None
-        if best.fall is None
-        else best.score + (best.fall if made.objective.minimize else -best.fall),
+        "expected": best.expected,
         "interval": None if math.isnan(best.low) else [best.low, best.high],
         "test": None if math.isnan(test) else test,
         "replicates": list(best.replicates),
-        "ties": list(best.ties),
-        "same": list(best.same),
+        "equal_scores": list(best.equal_scores),
+        "tied": list(best.tied),
         "seed": trial.seed,
         "replicate": trial.replicate,
         "elapsed_s": verdict.elapsed_s,

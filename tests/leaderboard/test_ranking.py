@@ -80,7 +80,7 @@ def test_ties_share_a_rank_and_the_cheaper_is_taken() -> None:
     assert frame(entries, MAXIMIZE)[["rank", "trial"]].to_numpy().tolist() == [[1, 1], [1, 0], [3, 2]]
     made = best(entries, MAXIMIZE)
     assert made
-    assert (made.entry.trial.number, made.ties) == (1, (0,))
+    assert (made.entry.trial.number, made.equal_scores) == (1, (0,))
 
 
 def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:

@@ -66,13 +66,13 @@ def test_before_confirm_one_run_says_nothing_and_three_say_how_far_it_falls() ->
         real, first, _ = simulated(rng, 1.0, 3, 1)
         best = first.best
         assert best
-        assert best.fall is not None
-        said.append(best.fall)
+        assert best.optimism is not None
+        said.append(best.optimism)
         fell.append(best.score - real[best.entry.trial.params["x"]])
     assert np.mean(said) == pytest.approx(np.mean(fell), abs=0.15)
     _, first, _ = simulated(rng, 1.0, 1, 1)
     assert first.best
-    assert first.best.fall is None
+    assert first.best.optimism is None
 
 
 def test_marked_as_equal_is_rarely_wrong() -> None:
@@ -82,7 +82,7 @@ def test_marked_as_equal_is_rarely_wrong() -> None:
     for _ in range(400):
         entries = [entry(10 * x + run, rng.normal(), replicate=run, x=x) for x in range(12) for run in range(4)]
         board = rank(entries, SCORE)
-        wrong += any(one.same is False for one in board.configurations)
+        wrong += any(one.tied is False for one in board.configurations)
     # All pairs count, as the first was chosen from twelve: at most 5 %, and two standard errors of this simulation.
     assert wrong / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
@@ -108,8 +108,8 @@ def test_what_is_confirmed_further_still_falls() -> None:
         entries += [entry(100 * x + n, rng.normal(), replicate=n, confirms=True, x=x) for n in range(6, 11)]
         best = rank(entries, SCORE).best
         assert best
-        assert best.fall is not None
+        assert best.optimism is not None
         assert best.compared == 5
-        said.append(best.fall)
+        said.append(best.optimism)
         fell.append(best.score)
     assert np.mean(said) == pytest.approx(np.mean(fell), abs=0.12)
