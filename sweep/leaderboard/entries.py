@@ -52,7 +52,7 @@ def score_of(entry: Entry, objective: Objective) -> float | None:
     return measure(entry, objective.metric) if entry.verdict.state is State.DONE else None
 
 
-def on_test(entry: Entry, objective: Objective) -> float | None:
+def test_score_of(entry: Entry, objective: Objective) -> float | None:
     """Return the score on images that no choice has seen, where the result has one: ``test.METRIC``."""
     return measure(entry, f"test.{objective.metric}") if entry.verdict.state is State.DONE else None
 

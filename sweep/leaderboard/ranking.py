@@ -1,4 +1,4 @@
-"""Trials and their scores → configurations, ranked, and the winner with what can be said for it (pure)."""
+"""Trials and their scores → ranked configurations, and the winner with how far it can be trusted (pure)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from sweep.leaderboard import statistics
-from sweep.leaderboard.entries import Entry, key_of, on_test, score_of
+from sweep.leaderboard.entries import Entry, key_of, score_of, test_score_of
 from sweep.model import Objective
 
-#: So many intervals are bootstrapped, where there are replicates enough: those that are looked at.
+#: The number of configurations, best first, whose intervals may be bootstrapped. Each bootstrap takes 30 ms, and
+#: nobody reads further down.
 BOOTSTRAPPED = 200
 
-#: A configuration cannot be told from the first if the corrected p-value is above this.
+#: A configuration is tied with the first if the corrected p-value is above this.
 SIGNIFICANT = 1 - statistics.CONFIDENCE
 
 
@@ -30,16 +31,16 @@ class Configuration:
     entries : tuple of Entry
         Its trials, by replicate.
     scores : dict
-        Replicate → score, of those that count: all that are done; of a configuration that was confirmed only the
-        confirming ones, as the others are what it was chosen by.
+        Replicate → score, only scores that count. All scores count as long as the configuration is not confirmed.
+        Afterwards only the scores of the confirming trials count, because it was chosen by the others.
     confirmed : bool
-        Some of its confirming trials are done.
+        Whether a confirming trial has a score.
     rank : int or None
-        1 is the best; equal ones share a rank. None without a score.
+        1 is the best. Equal scores share a rank. None without a score.
     low, high : float
-        The 95 % interval of the mean; NaN where there are not two scores.
+        The 95 % interval of the mean; NaN with fewer than two scores.
     tied : bool or None
-        Whether it cannot be told from the first. None: there is nothing to compare by. The first itself has None.
+        Whether it cannot be told from the first. None where no test is possible, and for the first itself.
     """
 
     entries: tuple[Entry, ...]
@@ -57,17 +58,17 @@ class Configuration:
 
     @property
     def number(self) -> int:
-        """The number of the trial that stands for it: the first whose score counts, else the first."""
+        """The number of the trial that stands for the configuration."""
         return self.entry.trial.number
 
     @cached_property
     def entry(self) -> Entry:
-        """The trial that stands for it."""
+        """The trial that stands for the configuration: the first whose score counts, else the first."""
         return (self.counted or self.entries)[0]
 
     @cached_property
     def mean(self) -> float:
-        """The mean of the scores that count; NaN without one."""
+        """The mean of the scores that count; NaN without a score."""
         return math.fsum(self.scores.values()) / len(self.scores) if self.scores else math.nan
 
     @property
@@ -79,48 +80,48 @@ class Configuration:
 
     @property
     def asked(self) -> int:
-        """Of the trials whose scores would count, how many there are."""
-        return sum(one.confirms for one in self.entries) if self.confirmed else len(self.entries)
+        """How many scores would count if all trials ended well."""
+        return sum(entry.confirms for entry in self.entries) if self.confirmed else len(self.entries)
 
     @property
     def cpu_s(self) -> float:
-        """CPU time of the trials that count; infinite if it is not known."""
-        known = [entry.verdict.cpu_s for entry in self.counted]
-        return sum(math.inf if value is None else value for value in known)
+        """The CPU time of the trials whose scores count; infinite where one is unknown."""
+        times = [entry.verdict.cpu_s for entry in self.counted]
+        return sum(math.inf if cpu_s is None else cpu_s for cpu_s in times)
 
     def test(self, objective: Objective) -> float:
-        """Return the mean score on images that no choice has seen; NaN where there is none."""
-        known = [on_test(entry, objective) for entry in self.counted]
-        scores = [value for value in known if value is not None]
+        """Return the mean score on images that no choice has seen; NaN where no trial has one."""
+        scores = [score for entry in self.counted if (score := test_score_of(entry, objective)) is not None]
         return math.fsum(scores) / len(scores) if scores else math.nan
 
 
 @dataclass(frozen=True, repr=False)
 class Best:
-    """The best configuration, and how far it is to be trusted.
+    """The best configuration, and how far it can be trusted.
 
     Attributes
     ----------
     configuration : Configuration
         The best.
     equal_scores : tuple of int
-        The other configurations with exactly the same score and rank, each by the number of the trial that stands
-        for it.
+        The other configurations with exactly the same score and rank. A configuration is named by the number of
+        the trial that stands for it.
     tied : tuple of int
-        The other configurations that cannot be told from it by a test, each by the number of its trial.
+        The other configurations that a test cannot tell from it, named in the same way.
     compared : int
-        How many configurations it is the best of, itself included: all with a score, or all that were confirmed.
+        The number of configurations that it is the best of, itself included: all that were confirmed, or all with
+        a score where none was.
     optimism : float or None
-        How much too good its score is on average, because it was chosen as the best of so many. Not negative.
-        None: with one run of each, it cannot be known.
+        How much too good its score is on average, because it was chosen as the best of so many. Never negative.
+        None with one run of each configuration: then it cannot be estimated.
     expected : float or None
-        The score without the optimism: what new runs are expected to score on average. None where that is.
+        The score without the optimism: what new runs score on average. None where the optimism is None.
     low, high : float
-        The 95 % interval of the mean, moved by the optimism; NaN if there is none.
-    higher : int
-        How many that were not confirmed have a better score, which nobody has put to the test.
-    reach : int
-        The place of the last of these: so many would have to be confirmed; 0 if there are none.
+        The 95 % interval of the mean, shifted by the optimism; NaN where there is no interval.
+    better_unconfirmed : int
+        The number of configurations that were not confirmed and have a better score than a confirmed best.
+    top_to_confirm : int
+        The number of configurations, best first, that have to be confirmed to include all of these; 0 without any.
     """
 
     configuration: Configuration
@@ -131,8 +132,8 @@ class Best:
     expected: float | None
     low: float
     high: float
-    higher: int = 0
-    reach: int = 0
+    better_unconfirmed: int = 0
+    top_to_confirm: int = 0
 
     @property
     def entry(self) -> Entry:
@@ -140,7 +141,7 @@ class Best:
         return self.configuration.entry
 
     def __repr__(self) -> str:
-        """Say the score and the parameters: a notebook shows it."""
+        """Show the score and the parameters in a notebook."""
         return f"<best: {self.score:.6g} with {self.parameters}>"
 
     @property
@@ -155,13 +156,21 @@ class Best:
 
     @property
     def replicates(self) -> tuple[int, ...]:
-        """The numbers of the trials that went into the score."""
+        """The numbers of the trials whose scores count."""
         return tuple(entry.trial.number for entry in self.configuration.counted)
 
 
 @dataclass(frozen=True)
 class Board:
-    """All configurations, the best first, those without a score last; and the best, if there is one."""
+    """All configurations and the best of them.
+
+    Attributes
+    ----------
+    configurations : tuple of Configuration
+        The best first, those without a score last.
+    best : Best or None
+        None where no configuration has a score.
+    """
 
     objective: Objective
     configurations: tuple[Configuration, ...]
@@ -170,50 +179,56 @@ class Board:
     @property
     def replicated(self) -> bool:
         """Whether any configuration has several trials."""
-        return any(len(one.entries) > 1 for one in self.configurations)
+        return any(len(configuration.entries) > 1 for configuration in self.configurations)
 
 
 def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     """Rank the configurations.
 
-    Those that were confirmed come first, then the others; among each, those that are complete enough, then the
-    rest: a single lucky replicate does not win, nor does a score that many were tried for win over one that was
-    put to the test. Complete enough is half as many scores as the most complete one has, and two where that has
-    two. Of equal means, the one that used less CPU time comes first.
+    Confirmed configurations come first. A score that many were tried for does not win over one that was put to
+    the test. Among the confirmed and among the others, those that are complete enough come first: a single lucky
+    replicate does not win. Complete enough means half as many scores as the most complete configuration has, and
+    at least two where that has two. The mean score decides the rest. Of equal means, the one that used less CPU
+    time comes first.
 
     Parameters
     ----------
     entries : sequence of Entry
         Trials, in any order.
     objective : Objective
-        What ranks them.
+        The metric that ranks, and its direction.
     """
     sign = 1.0 if objective.minimize else -1.0
     groups: dict[str, list[Entry]] = {}
-    for entry in sorted(entries, key=lambda one: one.trial.number):
+    for entry in sorted(entries, key=_by_number):
         groups.setdefault(key_of(entry.trial.params), []).append(entry)
-    made = [_configuration(tuple(sorted(some, key=_by_replicate)), objective) for some in groups.values()]
-    most = {
-        kind: max((len(one.scores) for one in made if one.confirmed is kind), default=0) for kind in (True, False)
+    unranked = [_configuration(tuple(sorted(group, key=_by_replicate)), objective) for group in groups.values()]
+    most_scores = {
+        confirmed: max((len(each.scores) for each in unranked if each.confirmed is confirmed), default=0)
+        for confirmed in (True, False)
     }
 
-    def tier(one: Configuration) -> tuple[bool, bool, bool]:
-        has, full = len(one.scores), most[one.confirmed]
-        return not has, not one.confirmed, has < max(min(2, full), full / 2)
+    def tier(configuration: Configuration) -> tuple[bool, bool, bool]:
+        count, full = len(configuration.scores), most_scores[configuration.confirmed]
+        return not count, not configuration.confirmed, count < max(min(2, full), full / 2)
 
-    places = {id(one): (tier(one), sign * one.mean if one.scores else 0.0) for one in made}
-    made.sort(key=lambda one: (*places[id(one)], one.cpu_s if one.scores else 0.0, one.number))
+    places = {id(each): (tier(each), sign * each.mean if each.scores else 0.0) for each in unranked}
+    unranked.sort(key=lambda each: (*places[id(each)], each.cpu_s if each.scores else 0.0, each.number))
     ranked: list[Configuration] = []
-    for index, one in enumerate(made):
-        again = ranked and places[id(one)] == places[id(made[index - 1])]
-        place = (ranked[-1].rank if again else index + 1) if one.scores else None
-        low, high = statistics.interval([*one.scores.values()], bootstrapped=index < BOOTSTRAPPED)
-        ranked.append(replace(one, rank=place, low=low, high=high))
+    for index, configuration in enumerate(unranked):
+        equal = ranked and places[id(configuration)] == places[id(unranked[index - 1])]
+        place = (ranked[-1].rank if equal else index + 1) if configuration.scores else None
+        low, high = statistics.interval([*configuration.scores.values()], bootstrapped=index < BOOTSTRAPPED)
+        ranked.append(replace(configuration, rank=place, low=low, high=high))
     if not ranked or not ranked[0].scores:
         return Board(objective, tuple(ranked), None)
-    peers = sum(tier(one) == tier(made[0]) for one in made)
-    ranked = _compared(ranked)
+    peers = sum(tier(configuration) == tier(unranked[0]) for configuration in unranked)
+    ranked = _with_ties(ranked)
     return Board(objective, tuple(ranked), _best(ranked, peers, sign))
+
+
+def _by_number(entry: Entry) -> int:
+    return entry.trial.number
 
 
 def _by_replicate(entry: Entry) -> int:
@@ -221,89 +236,90 @@ def _by_replicate(entry: Entry) -> int:
 
 
 def _configuration(entries: tuple[Entry, ...], objective: Objective) -> Configuration:
-    scores = {one.trial.replicate: score for one in entries if (score := score_of(one, objective)) is not None}
-    confirming = [one for one in entries if one.confirms]
-    fresh = {
-        one.trial.replicate: scores[one.trial.replicate] for one in confirming if one.trial.replicate in scores
+    scores = {
+        entry.trial.replicate: score for entry in entries if (score := score_of(entry, objective)) is not None
     }
-    return Configuration(entries, fresh or scores, bool(fresh))
+    confirming = [entry.trial.replicate for entry in entries if entry.confirms]
+    confirming_scores = {replicate: scores[replicate] for replicate in confirming if replicate in scores}
+    return Configuration(entries, confirming_scores or scores, bool(confirming_scores))
 
 
-def _compared(ranked: list[Configuration]) -> list[Configuration]:
-    """Say which configurations cannot be told from the first: pairs of the same seeds or folds, else Welch."""
+def _with_ties(ranked: list[Configuration]) -> list[Configuration]:
+    """Mark the configurations that are tied with the first.
+
+    The test is paired where at least two seeds or folds are shared with the first. Otherwise it is Welch's.
+    """
     first = ranked[0]
     if len(first.scores) < 2:
         return ranked
     p: dict[int, float] = {}
-    alike: list[int] = []
-    for index, one in enumerate(ranked[1:], 1):
-        if one.scores.keys() == first.scores.keys():
-            alike.append(index)
-        elif len(shared := [name for name in first.scores if name in one.scores]) > 1:
-            pairs = np.array([[first.scores[name] - one.scores[name] for name in shared]])
+    same_seeds: list[int] = []
+    for index, other in enumerate(ranked[1:], 1):
+        if other.scores.keys() == first.scores.keys():
+            same_seeds.append(index)
+        elif len(shared := [name for name in first.scores if name in other.scores]) > 1:
+            pairs = np.array([[first.scores[name] - other.scores[name] for name in shared]])
             p[index] = float(statistics.paired_p(pairs)[0])
-        elif len(one.scores) > 1:
-            p[index] = statistics.welch_p(np.array([*first.scores.values()]), np.array([*one.scores.values()]))
-    if alike:
+        elif len(other.scores) > 1:
+            p[index] = statistics.welch_p(np.array([*first.scores.values()]), np.array([*other.scores.values()]))
+    if same_seeds:  # tested in one call: there may be 100,000
         names = [*first.scores]
-        theirs = np.array([[ranked[index].scores[name] for name in names] for index in alike])
-        found = statistics.paired_p(np.array([first.scores[name] for name in names]) - theirs)
-        p.update(zip(alike, map(float, found), strict=True))
-    every = (len(p) + 1) * len(p) // 2  # the first was chosen: any two might have been the ones that differ
-    corrected = dict(zip(p, statistics.holm([*p.values()], every), strict=True))
+        ours = np.array([first.scores[name] for name in names])
+        theirs = np.array([[ranked[index].scores[name] for name in names] for index in same_seeds])
+        p.update(zip(same_seeds, map(float, statistics.paired_p(ours - theirs)), strict=True))
+    all_pairs = (len(p) + 1) * len(p) // 2  # the first was chosen: any pair might have been the one that differs
+    corrected = dict(zip(p, statistics.holm([*p.values()], all_pairs), strict=True))
     return [
-        replace(one, tied=None if index not in corrected else corrected[index] > SIGNIFICANT)
-        for index, one in enumerate(ranked)
+        replace(configuration, tied=corrected[index] > SIGNIFICANT if index in corrected else None)
+        for index, configuration in enumerate(ranked)
     ]
 
 
 def _best(ranked: list[Configuration], peers: int, sign: float) -> Best:
-    first, others = ranked[0], ranked[1:]
-    equal_scores = tuple(one.number for one in ranked[1:peers] if one.rank == first.rank)
-    tied = tuple(one.number for one in others if one.tied)
-    candidates = [one for one in ranked if one.scores and one.confirmed is first.confirmed]
+    first = ranked[0]
+    candidates = [each for each in ranked if each.scores and each.confirmed is first.confirmed]
     optimism = _optimism(candidates, sign)
     shift = sign * (optimism or 0.0)  # towards worse: down where more is better
-    higher = [
+    better_places = [
         place
-        for place, one in enumerate(ranked, 1)
-        if first.confirmed and not one.confirmed and one.scores and sign * one.mean < sign * first.mean
+        for place, other in enumerate(ranked, 1)
+        if first.confirmed and not other.confirmed and other.scores and sign * other.mean < sign * first.mean
     ]
     return Best(
         first,
-        equal_scores,
-        tied,
+        equal_scores=tuple(other.number for other in ranked[1:peers] if other.rank == first.rank),
+        tied=tuple(other.number for other in ranked[1:] if other.tied),
         compared=len(candidates),
         optimism=optimism,
         expected=None if optimism is None else first.mean + shift,
         low=first.low + shift,
         high=first.high + shift,
-        higher=len(higher),
-        reach=max(higher, default=0),
+        better_unconfirmed=len(better_places),
+        top_to_confirm=max(better_places, default=0),
     )
 
 
 def _optimism(candidates: list[Configuration], sign: float) -> float | None:
-    """Estimate by how much the first's mean is too good, as the best of all of these."""
-    first, n = candidates[0], len(candidates[0].scores)
-    if n < 2:
+    """Estimate how much too good the first one's mean is, as the best of all candidates."""
+    first, runs = candidates[0], len(candidates[0].scores)
+    if runs < 2:
         return None
     if len(candidates) == 1:
         return 0.0
-    variance, own = _noise([one for one in candidates if len(one.scores) > 1])
-    own = statistics.moderated(own, variance, n - 1)
-    means = [one.mean for one in candidates]
-    return max(0.0, sign * (statistics.shrunken(means, variance / n, 0, own / n) - first.mean))
+    variance, own_variance = _noise([each for each in candidates if len(each.scores) > 1])
+    own_variance = statistics.moderated(own_variance, variance, runs - 1)
+    means = [each.mean for each in candidates]
+    return max(0.0, sign * (statistics.shrunken(means, variance / runs, 0, own_variance / runs) - first.mean))
 
 
 def _noise(candidates: list[Configuration]) -> tuple[float, float]:
-    """Estimate the variance of one run's score: of all that have several, and of the first alone."""
+    """Estimate the variance of one run's score, from all candidates and from the first alone."""
     first = candidates[0]
-    if len(candidates) > 1 and all(one.scores.keys() == first.scores.keys() for one in candidates):
+    if len(candidates) > 1 and all(each.scores.keys() == first.scores.keys() for each in candidates):
         return statistics.noise_variance(
-            np.array([[one.scores[name] for name in first.scores] for one in candidates])
+            np.array([[each.scores[name] for name in first.scores] for each in candidates])
         )
-    # Not the same seeds: what they add to each stays in.
-    freedom = sum(len(one.scores) - 1 for one in candidates)
-    pooled = sum((len(one.scores) - 1) * one.deviation**2 for one in candidates) / freedom
+    # The seeds differ, so what a seed adds to a score cannot be taken out.
+    freedom = sum(len(each.scores) - 1 for each in candidates)
+    pooled = sum((len(each.scores) - 1) * each.deviation**2 for each in candidates) / freedom
     return pooled, first.deviation**2

@@ -207,10 +207,11 @@ def _doubts(made: Report) -> list[str]:
         found.append("two runs make a wide interval, or one that is narrow by chance: five tell more")
     elif best.configuration.deviation == 0:
         found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
-    if best.higher:
-        some = "1 that was not confirmed" if best.higher == 1 else f"{best.higher:,} that were not confirmed"
+    if n := best.better_unconfirmed:
+        some = "1 that was not confirmed" if n == 1 else f"{n:,} that were not confirmed"
         found.append(
-            f"{some} scored better, which nobody has put to the test: `sweep confirm --top {best.reach}` does"
+            f"{some} scored better, which nobody has put to the test: "
+            f"`sweep confirm --top {best.top_to_confirm}` does"
         )
     return found
 
