@@ -1,4 +1,4 @@
-"""One trial with what came of it, and the numbers that can be read off it."""
+"""A trial with its verdict and result, and the numbers in it (pure)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from typing import Any
 from sweep.model import Objective, State, Trial, Verdict, canonical
 from sweep.state.verdict import finite, metric_of
 
-#: Of one result, so many numbers become columns; a program may write a number for each of its weights.
-MOST_NUMBERS = 200
+#: The largest number of columns made of one result. A program may write a number for each of its weights.
+MAX_NUMBERS = 200
 
 #: A larger number is no measure: variances would overflow.
-LARGEST = 1e150
+MAX_VALUE = 1e150
 
-#: So deep is looked for numbers in a result.
-DEEPEST = 4
+#: How many levels of objects in a result are searched for numbers.
+MAX_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One trial with what came of it.
+    """One trial with its verdict and its result.
 
     Attributes
     ----------
+    result : dict
+        The result that the trial wrote; empty if there is none.
     confirms : bool
-        It was added to confirm its configuration, after that had been chosen by the metric that ranks.
+        Whether `sweep confirm` added the trial, after its configuration had been chosen by its scores.
     """
 
     trial: Trial
@@ -37,59 +39,59 @@ class Entry:
 
 
 def number(value: Any) -> float | None:
-    """Take a value as a measure: None unless it is a finite number whose square is one, too.
+    """Return a value as a float. None unless it is a finite number whose square is finite as well.
 
     >>> number(3), number(True), number("0.9"), number(float("nan")), number(10**400), number(1e200)
     (3.0, None, None, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not finite(value):
         return None
-    return float(value) if abs(value) <= LARGEST else None
+    return float(value) if abs(value) <= MAX_VALUE else None
 
 
 def score_of(entry: Entry, objective: Objective) -> float | None:
-    """Return a trial's score; None unless it is done and the score is a finite number."""
+    """Return a trial's score. None unless the trial is done and its score is a finite number."""
     return measure(entry, objective.metric) if entry.verdict.state is State.DONE else None
 
 
 def test_score_of(entry: Entry, objective: Objective) -> float | None:
-    """Return the score on images that no choice has seen, where the result has one: ``test.METRIC``."""
+    """Return ``test.METRIC``, the score on images that no choice has seen. None where the result has none."""
     return measure(entry, f"test.{objective.metric}") if entry.verdict.state is State.DONE else None
 
 
 def measure(entry: Entry, name: str) -> float | None:
-    """Look a number of the result up; ``test.segMeasure`` reaches into an object."""
+    """Return a number of the result by its name. ``test.segMeasure`` reaches into an object."""
     return number(metric_of(entry.result, name))
 
 
 def numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    """Flatten the numbers of a result, ``{"test": {"f1": 0.9}}`` to ``{"test.f1": 0.9}``; lists are left out.
+    """Flatten the numbers of a result: ``{"test": {"f1": 0.9}}`` to ``{"test.f1": 0.9}``. Lists are left out.
 
     >>> numbers({"a": 1, "test": {"f1": 0.5, "name": "x"}, "history": [1, 2], "ok": True})
     {'a': 1.0, 'test.f1': 0.5}
     """
-    found: dict[str, float] = {}
-    for name, value in _leaves(result, "", DEEPEST):
-        if len(found) == MOST_NUMBERS:
+    flat: dict[str, float] = {}
+    for name, value in _leaves(result, "", MAX_DEPTH):
+        if len(flat) == MAX_NUMBERS:
             break
-        found[name] = value
-    return found
+        flat[name] = value
+    return flat
 
 
-def _leaves(result: Mapping[str, Any], prefix: str, deep: int) -> Iterator[tuple[str, float]]:
+def _leaves(result: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, float]]:
     for name, value in result.items():
         if isinstance(value, dict):
-            if deep > 1:
-                yield from _leaves(value, f"{prefix}{name}.", deep - 1)
-        elif (taken := number(value)) is not None:
-            yield f"{prefix}{name}", taken
+            if depth > 1:
+                yield from _leaves(value, f"{prefix}{name}.", depth - 1)
+        elif (leaf := number(value)) is not None:
+            yield f"{prefix}{name}", leaf
 
 
 _SORTED = json.JSONEncoder(sort_keys=True)
 
 
 def key_of(params: Mapping[str, Any]) -> str:
-    """Name a configuration: replicates share it, and 1 and 1.0 are one value, as for a trial's id.
+    """Return the key of a configuration. Its replicates share it; 1 and 1.0 are one value, as for a trial's id.
 
     >>> key_of({"x": 1, "y": "1"}) == key_of({"y": "1", "x": 1.0})
     True
@@ -98,7 +100,10 @@ def key_of(params: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Make a parameter's value fit a cell: lists and objects as their JSON, half characters spelled out."""
+    """Return a parameter's value as a table's cell holds it.
+
+    Lists and objects become JSON. Lone surrogates, which no file can hold, become escapes.
+    """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     return json.dumps(value) if isinstance(value, list | dict) else value

@@ -1,4 +1,4 @@
-"""Which configurations are meant: ``--where "model == 'UNet' and elapsed_s < 600"`` (pure)."""
+"""The configurations that match ``--where "model == 'UNet' and elapsed_s < 600"`` (pure)."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from sweep.leaderboard.entries import Entry, measure
 from sweep.leaderboard.frames import OWN, columns_of, leaderboard
 from sweep.leaderboard.ranking import Board
 
-#: Results in which is looked for a name.
-LOOKED_AT = 1000
+#: How many results are searched for a name, the best first.
+SEARCHED_RESULTS = 1000
 
 
 def where(board: Board, text: str) -> list[Entry]:
-    """Keep the entries of the configurations that fit an expression.
+    """Return the entries of the configurations that match an expression.
 
     Parameters
     ----------
     board : Board
     text : str
-        In the grid's language of expressions, of the parameters, of all columns of the leaderboard, of the numbers
-        in the results, and of ``params``, where a name is no word.
+        An expression in the grid's language. Its names are the parameters, the columns of the leaderboard and the
+        numbers in the results. ``params['odd name']`` is for a parameter whose name is no identifier.
 
     Raises
     ------
     UsageError
-        It does not parse, names what is not there, or fails on the values it meets.
+        The expression does not parse, has an unknown name, or fails on a value.
     """
-    more = _numbers(board, text)
-    table = leaderboard(board, more)
-    columns = columns_of((one.entry for one in board.configurations), board.objective)
-    own = [name for name, column in columns.items() if name == column]  # others are hidden behind params
-    words = {name for name in map(str, table.columns) if name.isidentifier()} | {*own}
+    table = leaderboard(board, _result_numbers(board, text))
+    columns = columns_of((configuration.entry for configuration in board.configurations), board.objective)
+    # A parameter whose name is a column of the leaderboard is reached by params alone.
+    plain_params = [name for name, column in columns.items() if name == column]
+    names = {name for name in map(str, table.columns) if name.isidentifier()} | {*plain_params}
     try:
-        fits = Expression(text, frozenset({*words, "params"}))
-        kept = []
-        for one, row in zip(board.configurations, _rows(table), strict=True):
-            params = one.entry.trial.params
-            given = {name: params.get(name) for name in own}
-            if fits({**row, **given, "params": params}):
-                kept.append(one)
+        matches = Expression(text, frozenset({*names, "params"}))
+        matching = []
+        for configuration, row in zip(board.configurations, _rows(table), strict=True):
+            params = configuration.entry.trial.params
+            own_params = {name: params.get(name) for name in plain_params}
+            if matches({**row, **own_params, "params": params}):
+                matching.append(configuration)
     except ExpressionError as error:
         raise UsageError(f"--where: {error}", _hint(board, text, error.hint)) from None
-    return [entry for one in kept for entry in one.entries]
+    return [entry for configuration in matching for entry in configuration.entries]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give each row as plain values; a number that is missing is NaN: neither more nor less than anything."""
+    """Return each row as plain values. A missing number is NaN: neither more nor less than any number."""
     missing = {str(name): None if table[name].dtype == "boolean" else float("nan") for name in table.columns}
     return [
         {
@@ -62,22 +62,24 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _numbers(board: Board, text: str) -> list[str]:
-    """Name the words of an expression that are numbers in the results, and nothing else."""
-    entries = [one.entry for one in board.configurations if one.scores][:LOOKED_AT]
+def _result_numbers(board: Board, text: str) -> list[str]:
+    """Return the names in an expression that are numbers in the results, and nothing else."""
+    entries = [each.entry for each in board.configurations if each.scores][:SEARCHED_RESULTS]
     params = {name for entry in entries for name in entry.trial.params}
     words = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text))
     taken = {*OWN, board.objective.metric, *params}
-    return [name for name in words if name not in taken and any(measure(one, name) is not None for one in entries)]
+    return [
+        name for name in words if name not in taken and any(measure(entry, name) is not None for entry in entries)
+    ]
 
 
 def _hint(board: Board, text: str, hint: str) -> str:
-    """Say what was probably meant."""
+    """Return a hint for an expression that cannot be used. `hint` is the parser's own."""
     if re.search(r"(?<![=!<>])=(?!=)", text):
         return "write == to compare"
-    values = {value for one in board.configurations for value in one.entry.trial.params.values()
-              if isinstance(value, str)}  # fmt: skip
-    bare = [word for word in re.findall(r"(?<!['\"\w])[A-Za-z_]\w*(?!['\"\w])", text) if word in values]
-    if bare:
-        return f"put texts in quotes: '{bare[0]}'"
+    texts = {value for configuration in board.configurations for value in configuration.entry.trial.params.values()
+             if isinstance(value, str)}  # fmt: skip
+    unquoted = [word for word in re.findall(r"(?<!['\"\w])[A-Za-z_]\w*(?!['\"\w])", text) if word in texts]
+    if unquoted:
+        return f"put texts in quotes: '{unquoted[0]}'"
     return hint or "for instance: model == 'UNet' and elapsed_s < 600"

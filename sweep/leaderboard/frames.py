@@ -1,7 +1,8 @@
-"""The leaderboard, the trials and their results as pandas frames."""
+"""The leaderboard, the trials and their results as pandas frames (pure)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from sweep.leaderboard.entries import Entry, measure, numbers, plain, score_of
 from sweep.leaderboard.ranking import Board, Configuration
 from sweep.model import Objective, efficiency, memory_percent
 
-#: The columns that are no parameter, in the order they stand behind the parameters.
+#: The columns behind the parameters and the metric, in their order.
 MEASURES = (
     "elapsed_s",
     "cpu_s",
@@ -24,87 +25,91 @@ MEASURES = (
     "id",
 )
 
-#: What is added where there are replicates, behind the metric.
+#: The columns behind the metric where configurations have several trials.
 REPLICATED = ("sd", "ci_low", "ci_high", "like_first", "scores", "asked", "confirmed")
 
-#: The leaderboard's own columns. A parameter so called is shown as ``param.NAME``, a metric as ``result.NAME``.
+#: The leaderboard's own columns. A parameter with such a name becomes ``param.NAME``, a metric ``result.NAME``.
 OWN = ("rank", "trial", "interval", "replicate", "attempt", "seed", "confirms", "test", *REPLICATED, *MEASURES)
 
 
 def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
-    """Write a board as a frame.
+    """Make the leaderboard.
 
     Parameters
     ----------
     board : Board
     more : sequence of str
-        Further numbers of the results to show, each as the mean over the trials that count.
+        Names of further numbers in the results. Each becomes a column, the mean over the trials that count.
 
     Returns
     -------
     DataFrame
-        A row a configuration, the best first, those without a score last, in the order
+        One row for each configuration, the best first, those without a score last. The columns are
 
-        - ``rank``: 1 is the best; equal scores share a rank; missing where there is no score;
-        - ``trial``: the number of the trial that stands for it;
-        - a column a parameter;
-        - the metric, under its own name (see `OWN` for names that are taken), the mean of the scores that count;
-        - where there are replicates: ``sd``, their standard deviation; ``ci_low`` and ``ci_high``, the 95 %
-          interval of the mean; ``like_first``, whether it cannot be told from the first (missing: nothing to
-          compare by); ``scores`` and ``asked``, how many count of how many that would; ``confirmed``;
-        - ``test``, the metric on images that no choice has seen, where results have one; it never ranks;
+        - ``rank``: 1 is the best; equal scores share a rank; missing without a score;
+        - ``trial``: the number of the trial that stands for the configuration;
+        - one column for each parameter;
+        - the metric under its own name (`OWN` lists names that are taken): the mean of the scores that count;
+        - where configurations have several trials: ``sd``, the scores' standard deviation; ``ci_low`` and
+          ``ci_high``, the 95 % interval of the mean; ``like_first``, whether the configuration is tied with the
+          first, missing where no test is possible; ``scores``, how many scores count; ``asked``, how many would
+          if all trials ended well; ``confirmed``;
+        - ``test``: the metric on images that no choice has seen, where results have it; it never ranks;
         - the columns of `more`;
-        - ``elapsed_s`` and ``cpu_s`` in seconds (means), ``cpu_percent`` (CPU over elapsed and CPUs asked for),
-          ``peak_memory_mib`` (the highest), ``memory_percent`` (of what was asked for), ``witness`` (whose figures
-          these are: the ``node`` or the ``scheduler``), ``state``, ``reason``, ``id``.
+        - ``elapsed_s`` and ``cpu_s``: means, in seconds; ``cpu_percent``: CPU time over the time of all requested
+          CPUs, the mean; ``peak_memory_mib``: the highest; ``memory_percent``: the highest share of the requested
+          memory; ``witness``: who measured these, ``node`` or ``scheduler``; ``state``, ``reason``, ``id``.
     """
     metric = metric_column(board.objective)
-    names = columns_of((one.entry for one in board.configurations), board.objective)
-    tested = {one.number: one.test(board.objective) for one in board.configurations}
-    has_test = any(value == value for value in tested.values())
+    names = columns_of((configuration.entry for configuration in board.configurations), board.objective)
     rows = []
-    for one in board.configurations:
-        row = _of_configuration(one, names, board)
-        row["test"] = tested[one.number]
-        row.update({name: _mean([measure(entry, name) for entry in _counted(one)]) for name in more})
+    for configuration in board.configurations:
+        row = _configuration_row(configuration, names, board)
+        row["test"] = configuration.test(board.objective)
+        row.update({name: _mean([measure(entry, name) for entry in _shown(configuration)]) for name in more})
         rows.append(row)
+    has_test = any(not math.isnan(row["test"]) for row in rows)
     columns = ["rank", "trial", *names.values(), metric, *(REPLICATED if board.replicated else ())]
     columns += [*(["test"] if has_test else []), *more, *MEASURES]
     return _framed(rows, columns, [metric, *more], [*names.values()])
 
 
 def trials(entries: Iterable[Entry], objective: Objective) -> pd.DataFrame:
-    """Write a row a trial, by number: its parameters, ``replicate``, ``seed``, score, and what it used."""
-    known = sorted(entries, key=lambda one: one.trial.number)
+    """Make one row for each trial, by number: parameters, ``replicate``, ``seed``, score and usage."""
+    by_number = sorted(entries, key=lambda entry: entry.trial.number)
     metric = metric_column(objective)
-    names = columns_of(known, objective)
+    names = columns_of(by_number, objective)
     rows = [
         {
-            **_of_trial(one),
-            **{column: plain(one.trial.params.get(name)) for name, column in names.items()},
-            metric: score_of(one, objective),
+            **_trial_row(entry),
+            **{column: plain(entry.trial.params.get(name)) for name, column in names.items()},
+            metric: score_of(entry, objective),
         }
-        for one in known
+        for entry in by_number
     ]
     columns = ["trial", *names.values(), "replicate", "seed", "confirms", metric, *MEASURES]
     return _framed(rows, columns, [metric], [*names.values()])
 
 
 def results(entries: Iterable[Entry]) -> pd.DataFrame:
-    """Write the numbers of each trial's result, ``test.f1`` for one inside an object, by trial number."""
-    known = sorted(entries, key=lambda one: one.trial.number)
-    table = pd.DataFrame([numbers(one.result) for one in known], index=[one.trial.number for one in known])
+    """Make a row of the numbers in each trial's result, indexed by trial number.
+
+    A number inside an object has a column like ``test.f1``.
+    """
+    by_number = sorted(entries, key=lambda entry: entry.trial.number)
+    index = [entry.trial.number for entry in by_number]
+    table = pd.DataFrame([numbers(entry.result) for entry in by_number], index=index)
     table.index.name = "trial"
     return table.astype(float)
 
 
 def metric_column(objective: Objective) -> str:
-    """Name the metric's column: its own name, unless that is one of the leaderboard's."""
+    """Return the name of the metric's column: its own name, unless the leaderboard has such a column."""
     return f"result.{objective.metric}" if objective.metric in OWN else objective.metric
 
 
 def columns_of(entries: Iterable[Entry], objective: Objective) -> dict[str, str]:
-    """Name the parameters' columns: their own names, unless they are taken."""
+    """Map the parameters to their columns: their own names, unless these are taken."""
     taken = {*OWN, objective.metric}
     return {name: f"param.{name}" if name in taken else name for entry in entries for name in entry.trial.params}
 
@@ -112,9 +117,12 @@ def columns_of(entries: Iterable[Entry], objective: Objective) -> dict[str, str]
 def _framed(
     rows: list[dict[str, Any]], columns: list[str], floats: Iterable[str], params: Iterable[str]
 ) -> pd.DataFrame:
-    """Give every column one type, that of an empty or a half-failed sweep too; no parameter's value changes."""
-    given = {name: _column([row.get(name) for row in rows]) for name in params}
-    table = pd.DataFrame({name: given.get(name, [row.get(name) for row in rows]) for name in columns})
+    """Make a frame whose columns have the same types in every sweep, an empty or a half-failed one included.
+
+    The values of parameters stay as they are.
+    """
+    param_columns = {name: _param_column([row.get(name) for row in rows]) for name in params}
+    table = pd.DataFrame({name: param_columns.get(name, [row.get(name) for row in rows]) for name in columns})
     numeric = [*floats, "sd", "ci_low", "ci_high", "test", "elapsed_s", "cpu_s", "cpu_percent", "peak_memory_mib",
                "memory_percent"]  # fmt: skip
     types: dict[str, Any] = dict.fromkeys(numeric, "float64") | dict.fromkeys(("rank", "scores", "asked"), "Int64")
@@ -129,8 +137,8 @@ def _framed(
     return table.astype({name: kind for name, kind in types.items() if name in table.columns})
 
 
-def _column(values: list[Any]) -> Any:
-    """Make a parameter's column: whole numbers beside nothing stay whole, different types what they are."""
+def _param_column(values: list[Any]) -> Any:
+    """Make a parameter's column. Whole numbers stay whole beside missing values; mixed types stay mixed."""
     types = {type(value) for value in values if value is not None}
     whole = types == {int} and all(value is None or abs(value) < 2**63 for value in values)
     if whole and None in values:
@@ -140,7 +148,7 @@ def _column(values: list[Any]) -> Any:
     return pd.Series(values, dtype=object)
 
 
-def _of_trial(entry: Entry) -> dict[str, Any]:
+def _trial_row(entry: Entry) -> dict[str, Any]:
     trial, verdict = entry.trial, entry.verdict
     return {
         "trial": trial.number,
@@ -159,50 +167,59 @@ def _of_trial(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _counted(one: Configuration) -> list[Entry]:
-    return list(one.counted or one.entries)
+def _shown(configuration: Configuration) -> tuple[Entry, ...]:
+    """Return the trials that a configuration's row is about: those that count, or all where none does."""
+    return configuration.counted or configuration.entries
 
 
-def _of_configuration(one: Configuration, names: dict[str, str], board: Board) -> dict[str, Any]:
-    first = one.entry
+def _configuration_row(configuration: Configuration, names: dict[str, str], board: Board) -> dict[str, Any]:
+    first = configuration.entry
     row = {column: plain(first.trial.params.get(name)) for name, column in names.items()}
-    row |= {"rank": one.rank, metric_column(board.objective): one.mean}
-    if len(one.entries) == 1:
-        return row | _of_trial(first) | _sureness(one)
-    some = _counted(one)
-    verdicts = [entry.verdict for entry in some]
+    row |= {"rank": configuration.rank, metric_column(board.objective): configuration.mean}
+    if len(configuration.entries) == 1:
+        return row | _trial_row(first) | _replicated_columns(configuration)
+    entries = _shown(configuration)
+    verdicts = [entry.verdict for entry in entries]
+    memory_percents = [percent for entry in entries if (percent := _memory_percent(entry)) is not None]
     peaks = [verdict.peak_memory_mib for verdict in verdicts if verdict.peak_memory_mib is not None]
     row |= {
-        "trial": one.number,
+        "trial": configuration.number,
         "elapsed_s": _mean([verdict.elapsed_s for verdict in verdicts]),
         "cpu_s": _mean([verdict.cpu_s for verdict in verdicts]),
-        "cpu_percent": _mean([_efficiency(entry) for entry in some]),
+        "cpu_percent": _mean([_efficiency(entry) for entry in entries]),
         "peak_memory_mib": max(peaks, default=None),
-        "memory_percent": max((v for entry in some if (v := _memory_percent(entry)) is not None), default=None),
-        "witness": _all([verdict.witness for verdict in verdicts]),
-        "state": _tally([entry.verdict.state.value for entry in one.entries]),
-        "reason": _tally([entry.verdict.reason for entry in one.entries]),
+        "memory_percent": max(memory_percents, default=None),
+        "witness": _distinct([verdict.witness for verdict in verdicts]),
+        "state": _tally([entry.verdict.state.value for entry in configuration.entries]),
+        "reason": _tally([entry.verdict.reason for entry in configuration.entries]),
         "id": first.trial.id,
     }
-    return row | _sureness(one)
+    return row | _replicated_columns(configuration)
 
 
-def _sureness(one: Configuration) -> dict[str, Any]:
-    return {"sd": one.deviation, "ci_low": one.low, "ci_high": one.high, "like_first": one.tied,
-            "scores": len(one.scores), "asked": one.asked, "confirmed": one.confirmed}  # fmt: skip
+def _replicated_columns(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "sd": configuration.deviation,
+        "ci_low": configuration.low,
+        "ci_high": configuration.high,
+        "like_first": configuration.tied,
+        "scores": len(configuration.scores),
+        "asked": configuration.asked,
+        "confirmed": configuration.confirmed,
+    }
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
 
 
-def _all(values: list[str]) -> str:
+def _distinct(values: list[str]) -> str:
     return ", ".join(dict.fromkeys(filter(None, values)))
 
 
 def _tally(values: list[str]) -> str:
-    """Sum up what the replicates' states are: ``done``, or ``4 done, 1 failed``."""
+    """Count equal texts: ``done`` where all are, else ``4 done, 1 failed``."""
     counts = {value: values.count(value) for value in dict.fromkeys(values)}
     return ", ".join(f"{n} {value}" for value, n in counts.items()) if len(counts) > 1 else values[0]
 
