@@ -15,19 +15,18 @@ from sweep.leaderboard.ranking import Board, Configuration
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sweeps.
+    """Two sweeps, compared where their configurations agree.
 
     Attributes
     ----------
     table : DataFrame
-        A row a configuration that both have, the largest difference first: the parameters, ``a`` and ``b`` (the
-        scores, means over the seeds that both have; over all, where they share none), ``difference`` (b − a),
-        ``shared_seeds`` (how many),
-        ``elapsed_ratio`` (b over a).
+        One row for each configuration that has a score in both, the largest difference first. The columns are the
+        parameters; ``a`` and ``b``, the mean scores over the shared seeds, or over all seeds where none is shared;
+        ``difference``, b − a; ``shared_seeds``, their number; ``elapsed_ratio``, b over a.
     mean, low, high : float
         The mean difference over all rows and its 95 % interval; NaN where there is none.
     only_a, only_b : int
-        Configurations with a score that only one has.
+        The number of configurations that have a score in one sweep alone.
     """
 
     table: pd.DataFrame
@@ -39,33 +38,36 @@ class Comparison:
 
 
 def compare(a: Board, b: Board) -> Comparison:
-    """Set two sweeps side by side where their configurations agree: trial by trial, seed by seed."""
-    ours, theirs = _scored(a), _scored(b)
+    """Compare two sweeps configuration by configuration, over the seeds that both have."""
+    in_a, in_b = _scored(a), _scored(b)
     rows = []
     names: dict[str, None] = {}
-    for key, one in ours.items():
-        other = theirs.get(key)
-        if other is None:
+    for key, config_a in in_a.items():
+        config_b = in_b.get(key)
+        if config_b is None:
             continue
-        before, after = _all_scores(one, a), _all_scores(other, b)
-        shared = [seed for seed in before if seed in after]
-        params = one.entry.trial.params
+        scores_a, scores_b = _all_scores(config_a, a), _all_scores(config_b, b)
+        shared = [seed for seed in scores_a if seed in scores_b]
+        params = config_a.entry.trial.params
         names |= dict.fromkeys(params)
-        first = float(np.mean([before[seed] for seed in shared or before]))
-        second = float(np.mean([after[seed] for seed in shared or after]))
+        mean_a = float(np.mean([scores_a[seed] for seed in shared or scores_a]))
+        mean_b = float(np.mean([scores_b[seed] for seed in shared or scores_b]))
+        elapsed_a = _mean_elapsed_s(config_a, shared or scores_a)
+        elapsed_b = _mean_elapsed_s(config_b, shared or scores_b)
         rows.append(
             {
                 **{f"param {name}": plain(value) for name, value in params.items()},
-                "a": first,
-                "b": second,
-                "difference": second - first,
+                "a": mean_a,
+                "b": mean_b,
+                "difference": mean_b - mean_a,
                 "shared_seeds": len(shared),
-                "elapsed_ratio": _elapsed(other, shared or after) / _elapsed(one, shared or before),
+                "elapsed_ratio": elapsed_b / elapsed_a,
             }
         )
     columns = [*(f"param {name}" for name in names), "a", "b", "difference", "shared_seeds", "elapsed_ratio"]
     table = pd.DataFrame(rows, columns=columns)
     table = table.sort_values("difference", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+    # The prefix keeps a parameter apart from a column of the same name. It stays only where it must.
     table.columns = pd.Index([name if name[6:] in columns else name.removeprefix("param ") for name in columns])
     differences = table["difference"].to_numpy(float)
     low, high = statistics.interval(differences)
@@ -74,23 +76,23 @@ def compare(a: Board, b: Board) -> Comparison:
         float(differences.mean()) if len(differences) else float("nan"),
         low,
         high,
-        len(ours.keys() - theirs.keys()),
-        len(theirs.keys() - ours.keys()),
+        len(in_a.keys() - in_b.keys()),
+        len(in_b.keys() - in_a.keys()),
     )
 
 
 def _scored(board: Board) -> dict[str, Configuration]:
-    return {key_of(one.entry.trial.params): one for one in board.configurations if one.scores}
+    return {key_of(each.entry.trial.params): each for each in board.configurations if each.scores}
 
 
-def _all_scores(one: Configuration, board: Board) -> dict[int, float]:
-    """All seeds' scores, those that a confirmation has set aside too: here nothing was chosen."""
-    known = ((entry.trial.seed, score_of(entry, board.objective)) for entry in one.entries)
-    return {seed: score for seed, score in known if score is not None}
+def _all_scores(configuration: Configuration, board: Board) -> dict[int, float]:
+    """Return seed → score, including the scores that a confirmation has set aside: nothing is chosen here."""
+    scores = ((entry.trial.seed, score_of(entry, board.objective)) for entry in configuration.entries)
+    return {seed: score for seed, score in scores if score is not None}
 
 
-def _elapsed(one: Configuration, seeds: Collection[int]) -> float:
-    """Return the mean elapsed time of these seeds' trials; NaN where it is not known."""
-    known = [entry.verdict.elapsed_s for entry in one.entries if entry.trial.seed in seeds]
-    times = [value for value in known if value]
-    return float(np.mean(times)) if times else float("nan")
+def _mean_elapsed_s(configuration: Configuration, seeds: Collection[int]) -> float:
+    """Return the mean elapsed time of the trials with these seeds; NaN where no time is known."""
+    times = [entry.verdict.elapsed_s for entry in configuration.entries if entry.trial.seed in seeds]
+    known_times = [elapsed_s for elapsed_s in times if elapsed_s]
+    return float(np.mean(known_times)) if known_times else float("nan")
