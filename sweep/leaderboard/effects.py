@@ -1,4 +1,4 @@
-"""What each parameter does: tables by value, and the configurations that nothing beats (pure)."""
+"""Tables by a parameter's values, and the configurations that no other one beats (pure)."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from sweep.leaderboard import statistics
 from sweep.leaderboard.frames import metric_column
 from sweep.model import Objective
 
-#: Measures of which less is better, whatever the objective.
+#: Columns of which less is better, whatever the objective.
 COSTS = ("elapsed_s", "cpu_s", "peak_memory_mib", "memory_percent")
 
-#: What is said of each value. A parameter so called becomes ``param.NAME``.
+#: The columns of a table by values. A parameter with such a name becomes ``param.NAME``.
 SUMS = ("configurations", "scored", "best", "mean", "ci_low", "ci_high", "elapsed_s", "peak_memory_mib")
 
 
 def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.DataFrame:
-    """Sum up the leaderboard by the values of some parameters.
+    """Sum up the leaderboard by the values of one or several parameters.
 
     Parameters
     ----------
     table : DataFrame
         A leaderboard.
     names : sequence of str
-        Parameters; of several, each combination that occurs is a row.
+        Columns of parameters. With several, each combination of values that occurs is a row.
 
     Returns
     -------
     DataFrame
-        A row a value, the highest mean first (the lowest, where less is better): the values;
-        ``configurations``, how many; ``scored``, how many have a score; ``best``; ``mean`` of the
-        configurations' scores; ``ci_low`` and ``ci_high``, its 95 % interval (Student's t: how it varies with the
-        other parameters and by chance); ``elapsed_s``, the mean; ``peak_memory_mib``, the highest.
+        One row for each value, the best mean first. The columns are the parameters; ``configurations``, their
+        number; ``scored``, how many of them have a score; ``best``, the best score; ``mean``, the mean of the
+        scores; ``ci_low`` and ``ci_high``, the mean's 95 % interval by Student's t, over the other parameters and
+        chance; ``elapsed_s``, the mean; ``peak_memory_mib``, the highest.
 
     Raises
     ------
     UsageError
-        There is no such column.
+        No names, or a name that is no column or one of those that are summed up.
     """
     if not names:
         raise UsageError("--by names nothing", "--by learning_rate, or crossed: --by learning_rate,optimizer")
@@ -48,36 +48,38 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
     for name in names:
         if name in ("elapsed_s", "peak_memory_mib"):
             raise UsageError(f"--by {name} is what is summed up", "name a parameter")
-    metric, fewer = metric_column(objective), objective.minimize
-    shown = {name: f"param.{name}" if name in SUMS else name for name in names}
-    keys = [table[name].map(repr) for name in names]  # lists are cells, and 1 and "1" are two values
+    metric = metric_column(objective)
+    headings = {name: f"param.{name}" if name in SUMS else name for name in names}
+    keys = [table[name].map(repr) for name in names]  # a list cannot be hashed; 1 and "1" are two values
     rows = []
-    for _, part in table.groupby(keys, sort=False) if len(table) else ():
-        scores = part[metric].dropna().to_numpy(float)
+    for _, group in table.groupby(keys, sort=False) if len(table) else ():
+        scores = group[metric].dropna().to_numpy(float)
         half = statistics.student_half(scores) if len(scores) > 1 else np.nan
         mean = scores.mean() if len(scores) else np.nan
         rows.append(
             {
-                **{shown[name]: part[name].iloc[0] for name in names},
-                "configurations": len(part),
+                **{headings[name]: group[name].iloc[0] for name in names},
+                "configurations": len(group),
                 "scored": len(scores),
-                "best": (scores.min() if fewer else scores.max()) if len(scores) else np.nan,
+                "best": (scores.min() if objective.minimize else scores.max()) if len(scores) else np.nan,
                 "mean": mean,
                 "ci_low": mean - half,
                 "ci_high": mean + half,
-                "elapsed_s": part["elapsed_s"].mean(),
-                "peak_memory_mib": part["peak_memory_mib"].max(),
+                "elapsed_s": group["elapsed_s"].mean(),
+                "peak_memory_mib": group["peak_memory_mib"].max(),
             }
         )
-    columns = [*shown.values(), *SUMS]
-    made = pd.DataFrame(rows, columns=columns)
-    return made.sort_values("mean", ascending=fewer, na_position="last", kind="stable").reset_index(drop=True)
+    columns = [*headings.values(), *SUMS]
+    by_value = pd.DataFrame(rows, columns=columns)
+    by_value = by_value.sort_values("mean", ascending=objective.minimize, na_position="last", kind="stable")
+    return by_value.reset_index(drop=True)
 
 
 def balanced(table: pd.DataFrame, names: Sequence[str], params: Sequence[str], metric: str) -> bool:
-    """Say whether each value has a score with the very same values of the other parameters.
+    """Whether every value of these parameters has scores with the same values of the other parameters.
 
-    Where exclusions or failures took some away, a table by value compares other things as well.
+    Otherwise, where exclusions or failures took some away, the rows of a table by value differ in the other
+    parameters as well.
     """
     scored = table.dropna(subset=[metric])
     others = [name for name in params if name not in names]
@@ -88,73 +90,83 @@ def balanced(table: pd.DataFrame, names: Sequence[str], params: Sequence[str], m
 
 
 def require(table: pd.DataFrame, names: Sequence[str]) -> None:
-    """See that a table has these columns.
+    """Check that a table has these columns.
 
     Raises
     ------
     UsageError
-        It has not; the nearest that it has are named.
+        A column is missing. The hint has the nearest names.
     """
     for name in names:
         if name not in table.columns:
             raise UsageError(f"there is no column {name!r}", nearest(name, map(str, table.columns)))
 
 
-def directions(wanted: Sequence[str], objective: Objective) -> dict[str, bool]:
-    """Read ``segMeasure,elapsed_s,f1:max``: measure → whether less is better.
+def directions(measures: Sequence[str], objective: Objective) -> dict[str, bool]:
+    """Parse the measures of ``--pareto segMeasure,elapsed_s,f1:max``.
+
+    Returns
+    -------
+    dict
+        Column → whether less is better.
 
     Raises
     ------
     UsageError
-        A measure's direction is not known, or there are not two or three of them.
+        The direction of a measure is unknown, or there are not two or three measures.
 
     Examples
     --------
     >>> directions(["segMeasure", "elapsed_s", "test.f1:max"], Objective())
     {'segMeasure': False, 'elapsed_s': True, 'test.f1': False}
     """
-    told: dict[str, bool] = {}
-    ways: Mapping[str, bool] = {"min": True, "max": False}
-    for text in wanted:
-        name, colon, way = text.strip().rpartition(":")
-        if colon and way in ways:
-            told[name] = ways[way]
-        elif text.strip() in (objective.metric, metric_column(objective)):
-            told[metric_column(objective)] = objective.minimize
-        elif text.strip() in COSTS:
-            told[text.strip()] = True
+    minimize: dict[str, bool] = {}
+    suffixes = {"min": True, "max": False}
+    for text in map(str.strip, measures):
+        name, colon, suffix = text.rpartition(":")
+        if colon and suffix in suffixes:
+            minimize[name] = suffixes[suffix]
+        elif text in (objective.metric, metric_column(objective)):
+            minimize[metric_column(objective)] = objective.minimize
+        elif text in COSTS:
+            minimize[text] = True
         else:
-            plain = name or text.strip()
+            bare = name or text
             raise UsageError(
-                f"--pareto cannot know whether more or less of {text.strip()!r} is better",
-                f"write {plain}:max or {plain}:min",
+                f"--pareto cannot know whether more or less of {text!r} is better",
+                f"write {bare}:max or {bare}:min",
             )
-    if not 2 <= len(told) <= 3:
-        raise UsageError(f"--pareto takes two or three measures, not {len(told)}", "--pareto segMeasure,elapsed_s")
-    return told
+    if not 2 <= len(minimize) <= 3:
+        raise UsageError(
+            f"--pareto takes two or three measures, not {len(minimize)}", "--pareto segMeasure,elapsed_s"
+        )
+    return minimize
 
 
-def pareto(table: pd.DataFrame, told: Mapping[str, bool]) -> pd.DataFrame:
-    """Keep the rows that no other row beats: is at least as good in every measure and better in one.
+def pareto(table: pd.DataFrame, minimize: Mapping[str, bool]) -> pd.DataFrame:
+    """Return the rows that no other row beats. Rows without one of the measures are left out.
+
+    One row beats another if it is at least as good in every measure and better in one.
 
     Parameters
     ----------
-    told : mapping
-        Measure → whether less is better.
+    minimize : mapping
+        Column → whether less is better.
     """
-    require(table, [*told])
-    for name in told:
+    require(table, [*minimize])
+    for name in minimize:
         if table[name].dtype.kind not in "iuf":
             raise UsageError(f"--pareto names {name!r}, which is no number", "name measures: segMeasure,elapsed_s")
-    whole = table.dropna(subset=[*told])
-    values = np.column_stack([whole[name].to_numpy(float) * (1 if fewer else -1) for name, fewer in told.items()])
-    order = np.lexsort(values.T[::-1])  # who is beaten is beaten by one that comes before
-    front = np.empty((0, len(told)))
-    kept: list[int] = []
+    complete = table.dropna(subset=[*minimize])
+    signs = {name: 1 if less else -1 for name, less in minimize.items()}
+    values = np.column_stack([complete[name].to_numpy(float) * sign for name, sign in signs.items()])
+    order = np.lexsort(values.T[::-1])  # a row that is beaten is beaten by one before it in this order
+    front = np.empty((0, len(minimize)))
+    unbeaten: list[int] = []
     for place in order:
         row = values[place]
         beaten = (front <= row).all(axis=1) & (front < row).any(axis=1)
         if not beaten.any():
-            kept.append(int(place))
+            unbeaten.append(int(place))
             front = np.vstack([front, row])
-    return whole.iloc[sorted(kept, key=lambda place: tuple(values[place]))].reset_index(drop=True)
+    return complete.iloc[sorted(unbeaten, key=lambda place: tuple(values[place]))].reset_index(drop=True)
