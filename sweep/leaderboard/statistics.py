@@ -1,6 +1,6 @@
-"""How sure a score is: intervals, comparisons with the first, and the winner's curse.
+"""How sure a score is: intervals, tests against the first, and the winner's curse (pure).
 
-docs/leaderboard.md says what each is for and how well it does; the sources are with each function.
+docs/leaderboard.md says what each is for and how well it does. Each function names its source.
 """
 
 from __future__ import annotations
@@ -14,39 +14,40 @@ Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 
-#: From so many replicates on, an interval needs no normal distribution: it is bootstrapped.
+#: With at least this many replicates an interval is bootstrapped, which needs no normal distribution.
 BOOTSTRAP_FROM = 30
 
-#: Means so many of their own standard deviations below the one in question say nothing about it.
+#: Means further than this from the estimated one, in standard deviations of the noise, say nothing about it.
 FAR = 12.0
 
-#: Points of the grid that carries the distribution of the true scores, and steps of the EM algorithm: few enough
-#: that the distribution stays smooth. Both were set on simulated sweeps, `bench/winners_curse.py`.
+#: The points of the grid on which the distribution of the true scores is estimated, and the steps of the EM
+#: algorithm. The steps are few, so that the distribution stays smooth. Both were set on simulated sweeps, see
+#: `bench/winners_curse.py`.
 PRIOR_POINTS, EM_STEPS = 150, 30
 
-#: A configuration's own variance, out of few runs, is moderated by that of all, as if by so many degrees of
-#: freedom (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004).
+#: A configuration's own variance comes from few runs. It is moved towards the variance of all configurations,
+#: which weighs as much as this number of degrees of freedom (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004).
 MODERATING = 1
 
 
 def interval(scores: ArrayLike, *, bootstrapped: bool = True) -> tuple[float, float]:
-    """Give the interval that covers a configuration's mean score with 95 %.
+    """Return the interval that covers a configuration's mean score with 95 % probability.
 
     Parameters
     ----------
     scores : array_like, shape (replicates,)
     bootstrapped : bool
-        Where there are many, without assuming a normal distribution: it takes 30 ms.
+        Whether many scores may be bootstrapped, which takes 30 ms.
 
     Returns
     -------
     low, high : float
-        NaN for fewer than two.
+        NaN for fewer than two scores.
 
     Notes
     -----
-    Student's t (Student, *Biometrika* 6, 1908); from 30 replicates on the bias-corrected and accelerated
-    bootstrap (Efron, *JASA* 82, 1987) of scipy.
+    Student's t (Student, *Biometrika* 6, 1908). With 30 or more replicates, scipy's bias-corrected and accelerated
+    bootstrap (Efron, *JASA* 82, 1987).
 
     Examples
     --------
@@ -57,27 +58,26 @@ def interval(scores: ArrayLike, *, bootstrapped: bool = True) -> tuple[float, fl
     values = np.asarray(scores, float)
     if len(values) < 2:
         return np.nan, np.nan
-    if (
-        bootstrapped and len(values) >= BOOTSTRAP_FROM and np.ptp(values) > 0
-    ):  # of equal ones there is nothing to draw
+    # Equal scores have no distribution to draw from.
+    if bootstrapped and len(values) >= BOOTSTRAP_FROM and np.ptp(values) > 0:
         from scipy.stats import bootstrap
 
-        made = bootstrap((values,), np.mean, confidence_level=CONFIDENCE, n_resamples=2000, rng=0)
-        return float(made.confidence_interval.low), float(made.confidence_interval.high)
+        bounds = bootstrap((values,), np.mean, confidence_level=CONFIDENCE, n_resamples=2000, rng=0)
+        return float(bounds.confidence_interval.low), float(bounds.confidence_interval.high)
     half = student_half(values)
     return float(values.mean() - half), float(values.mean() + half)
 
 
 def student_half(values: Floats) -> float:
-    """Give half the width of Student's interval."""
+    """Return half the width of Student's interval."""
     n = len(values)
-    from scipy.special import stdtrit  # a tenth of a second, and sweeps without replicates need none
+    from scipy.special import stdtrit  # takes 0.1 s, and sweeps without replicates do not need it
 
     return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * values.std(ddof=1) / np.sqrt(n))
 
 
 def paired_p(differences: Floats) -> Floats:
-    """Test whether paired differences have a mean of zero: two-sided p of Student's t.
+    """Test whether the mean of paired differences is zero: the two-sided p of Student's t.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def paired_p(differences: Floats) -> Floats:
     Returns
     -------
     ndarray, shape (configurations,)
-        Where all differences are equal, 1 if they are zero and 0 if not.
+        Where all differences of a row are equal: 1 if they are zero, else 0.
     """
     n = differences.shape[1]
     mean, error = differences.mean(axis=1), differences.std(axis=1, ddof=1) / np.sqrt(n)
@@ -94,7 +94,7 @@ def paired_p(differences: Floats) -> Floats:
 
 
 def welch_p(ours: Floats, theirs: Floats) -> float:
-    """Test whether two samples have one mean, their variances being what they are: two-sided p.
+    """Test whether two samples have the same mean: the two-sided p. Their variances may differ.
 
     Welch, *Biometrika* 34 (1947).
     """
@@ -106,7 +106,7 @@ def welch_p(ours: Floats, theirs: Floats) -> float:
 
 def _p(mean: Floats, error: Floats, freedom: Floats) -> Floats:
     scale = np.maximum(np.abs(mean), 1e-300)
-    still = error <= 1e-12 * scale  # differences that do not vary, but for rounding
+    still = error <= 1e-12 * scale  # the differences vary by rounding alone
     t = np.abs(mean) / np.where(still, 1.0, error)
     from scipy.special import stdtr
 
@@ -114,15 +114,15 @@ def _p(mean: Floats, error: Floats, freedom: Floats) -> Floats:
 
 
 def holm(p: Sequence[float], tests: int | None = None) -> list[float]:
-    """Correct p-values for their number, so that the chance of one false difference among all stays 5 %.
+    """Correct p-values for their number. The chance of even one false difference then stays below 5 %.
 
     Holm, *Scandinavian Journal of Statistics* 6 (1979).
 
     Parameters
     ----------
     tests : int, optional
-        How many there might have been, if more than these: who compares with the best of many has, by choosing
-        it, looked at all pairs.
+        The number of tests, if more than the p-values. Choosing the best of many looks at all pairs, so a test
+        against the best counts all of them.
 
     >>> holm([0.01, 0.04, 0.03]), holm([0.01], 6)
     ([0.03, 0.06, 0.06], [0.06])
@@ -136,13 +136,18 @@ def holm(p: Sequence[float], tests: int | None = None) -> list[float]:
 
 
 def noise_variance(scores: Floats) -> tuple[float, float]:
-    """Estimate the variance of one run's score about its configuration's: of all, and of the first alone.
+    """Estimate the variance of one run's score about the mean of its configuration.
 
     Parameters
     ----------
     scores : ndarray, shape (configurations, replicates)
-        At least two by two. Replicate *j* is the same seed or fold in every row: what it adds to all alike decides
-        nothing between them, and is taken out (the residual of the two-way layout).
+        At least two by two. Replicate *j* is the same seed or fold in every row. What it adds to all rows alike
+        makes no difference between them, so it is taken out: the residual of the two-way layout remains.
+
+    Returns
+    -------
+    all, first : float
+        The variance over all configurations, and that of the first alone.
     """
     rows, columns = scores.shape
     residual = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0, keepdims=True) + scores.mean()
@@ -152,7 +157,7 @@ def noise_variance(scores: Floats) -> tuple[float, float]:
 
 
 def moderated(variance: float, usual: float, freedom: int) -> float:
-    """Draw a variance that was estimated with few degrees of freedom towards the usual one.
+    """Move a variance that was estimated with few degrees of freedom towards the usual one.
 
     >>> moderated(0.0, 3.0, 1), moderated(1.0, 3.0, 4)
     (1.5, 1.4)
@@ -160,38 +165,38 @@ def moderated(variance: float, usual: float, freedom: int) -> float:
     return (MODERATING * usual + freedom * variance) / (MODERATING + freedom)
 
 
-def shrunken(means: ArrayLike, variance: float, wanted: int, own_variance: float | None = None) -> float:
-    """Estimate one configuration's true score, knowing that it was picked from many.
+def shrunken(means: ArrayLike, variance: float, index: int, own_variance: float | None = None) -> float:
+    """Estimate the true score of one configuration that may have been chosen as the best of many.
 
     Parameters
     ----------
     means : array_like, shape (configurations,)
-        The mean score of each.
+        The mean score of each configuration.
     variance : float
-        Of the noise in each mean.
-    wanted : int
-        Which one.
+        The variance of the noise in each mean.
+    index : int
+        The configuration whose true score is estimated.
     own_variance : float, optional
-        Of the noise in that one's mean, if it is another.
+        The variance of the noise in its own mean, where that differs.
 
     Returns
     -------
     float
-        The expectation of its true score. The best of many means is too high (the winner's curse); this is not.
+        The expected true score. The best of many means is too high (the winner's curse); the expectation is not.
 
     Notes
     -----
-    Empirical Bayes: the distribution of the true scores is estimated from all means by maximum likelihood
-    (Kiefer and Wolfowitz, *Ann. Math. Stat.* 27, 1956) on a grid, with EM stopped early, and the posterior mean
-    is taken: a selection does not bias it (Efron, "Tweedie's formula and selection bias", *JASA* 106, 2011). It
-    assumes normal noise of one variance, and no form of the distribution of the true scores.
+    Empirical Bayes. The distribution of the true scores is estimated from all means, on a grid, by maximum
+    likelihood (Kiefer and Wolfowitz, *Ann. Math. Stat.* 27, 1956). EM is stopped early. The result is the
+    posterior mean, which a selection does not bias (Efron, "Tweedie's formula and selection bias", *JASA* 106,
+    2011). The noise is assumed to be normal and of one variance; the true scores may have any distribution.
     """
     values = np.asarray(means, float)
-    mean, deviation = float(values[wanted]), float(np.sqrt(variance))
+    mean, deviation = float(values[index]), float(np.sqrt(variance))
     if deviation <= 1e-12 * max(1e-300, float(np.abs(values).max())):
         return mean
     values = values[np.abs(values - mean) <= FAR * deviation]
-    # Means that lie a twentieth of the noise apart are one, so that 100,000 take no longer than a few hundred.
+    # Means are rounded to a twentieth of the noise. 100,000 means then take no longer than a few hundred.
     bins, counts = np.unique(np.round(values / deviation * 20), return_counts=True)
     points = np.linspace(values.min() - deviation, values.max() + deviation, PRIOR_POINTS)
     likelihood = np.exp(-0.5 * ((bins[:, None] / 20 - points / deviation) ** 2))
