@@ -1,4 +1,4 @@
-"""Entries made by hand."""
+"""Leaderboard entries made by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def entry(
     test: float | None = None,
     **params: Any,
 ) -> Entry:
-    """Make an entry; what is no keyword here is a parameter."""
+    """Make an entry. Further keywords are its parameters."""
     trial = Trial(number, f"{number:016x}", params, replicate, 0, Resources(60, 100, 2), ("p",))
     result = {"score": score} | ({"test": {"score": test}} if test is not None else {})
     return Entry(trial, Verdict(state, "why", elapsed_s, cpu_s, 512.0), result, confirms)
@@ -36,5 +36,5 @@ def entry(
 
 @pytest.fixture
 def make() -> Make:
-    """Make entries."""
+    """Return the function that makes entries."""
     return entry

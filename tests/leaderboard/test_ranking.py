@@ -29,9 +29,9 @@ def best(entries: Sequence[Entry], objective: Objective) -> Best | None:
 
 
 def exported(table: pd.DataFrame, form: str) -> str:
-    made = export(table, form)
-    assert isinstance(made, str)
-    return made
+    text = export(table, form)
+    assert isinstance(text, str)
+    return text
 
 
 def test_the_best_come_first_and_nothing_is_dropped() -> None:
@@ -63,24 +63,24 @@ def test_the_best_come_first_and_nothing_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), "0.99", True, [1], 10**400])
-def test_what_is_no_number_never_wins(bad: Any) -> None:
+def test_a_score_that_is_no_number_never_wins(bad: Any) -> None:
     entries = [entry(0, bad, x=1), entry(1, 0.1, x=2)]
     assert frame(entries, MAXIMIZE)["trial"].tolist() == [1, 0]
-    made = best(entries, MAXIMIZE)
-    assert made
-    assert made.entry.trial.number == 1
+    winner = best(entries, MAXIMIZE)
+    assert winner
+    assert winner.entry.trial.number == 1
 
 
 def test_a_score_of_a_trial_that_is_not_done_does_not_count() -> None:
     assert best([entry(0, 0.9, state=State.FAILED)], MAXIMIZE) is None
 
 
-def test_ties_share_a_rank_and_the_cheaper_is_taken() -> None:
+def test_equal_scores_share_a_rank_and_the_cheaper_wins() -> None:
     entries = [entry(0, 0.9, cpu_s=30.0, x=1), entry(1, 0.9, cpu_s=20.0, x=2), entry(2, 0.8, x=3)]
     assert frame(entries, MAXIMIZE)[["rank", "trial"]].to_numpy().tolist() == [[1, 1], [1, 0], [3, 2]]
-    made = best(entries, MAXIMIZE)
-    assert made
-    assert (made.entry.trial.number, made.equal_scores) == (1, (0,))
+    winner = best(entries, MAXIMIZE)
+    assert winner
+    assert (winner.entry.trial.number, winner.equal_scores) == (1, (0,))
 
 
 def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
@@ -89,13 +89,13 @@ def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
         entry(2, 0.75, x=2), entry(3, 0.75, x=2, replicate=1),  # mean 0.75
         entry(4, 0.95, x=3), entry(5, None, state=State.FAILED, x=3, replicate=1),  # one of two
     ]  # fmt: skip
-    made = best(entries, MAXIMIZE)
-    assert made
-    assert made.score == pytest.approx(0.8)
-    assert made.replicates == (0, 1)
-    assert made.entry.trial.number == 0
+    winner = best(entries, MAXIMIZE)
+    assert winner
+    assert winner.score == pytest.approx(0.8)
+    assert winner.replicates == (0, 1)
+    assert winner.entry.trial.number == 0
     table = frame(entries, MAXIMIZE)
-    assert table["trial"].tolist() == [0, 2, 4]  # what is not complete stands below, and is not dropped
+    assert table["trial"].tolist() == [0, 2, 4]  # an incomplete one ranks lower and is not dropped
     assert table["rank"].tolist() == [1, 2, 3]
     assert table["scores"].tolist() == [2, 2, 1]
     assert table["asked"].tolist() == [2, 2, 2]
@@ -123,14 +123,14 @@ def test_parameters_that_do_not_vary_are_named_once() -> None:
     assert view.rows[0] == ["1", "1", "2", "0.6000", "10.0 s", "10.0 s", "50 %", "512 MiB", "512 %", "–", "done"]
 
 
-def test_names_that_are_the_leaderboards_own_get_a_prefix() -> None:
+def test_a_parameter_named_like_a_column_gets_a_prefix() -> None:
     """LoRA has a rank, and a metric may be the elapsed time that the program measured itself."""
     entries = [entry(0, 0.5, rank=8, cost=1), entry(1, 0.9, rank=4, cost=2)]
     table = frame(entries, MAXIMIZE)
     assert table["param.rank"].tolist() == [4, 8]
     assert table["cost"].tolist() == [2, 1]
     assert table["rank"].tolist() == [1, 2]
-    timed = [Entry(one.trial, one.verdict, {"elapsed_s": 3.0 - one.trial.number}) for one in entries]
+    timed = [Entry(each.trial, each.verdict, {"elapsed_s": 3.0 - each.trial.number}) for each in entries]
     table = frame(timed, Objective("elapsed_s", "minimize"))
     assert table["result.elapsed_s"].tolist() == [2.0, 3.0]
     assert table["elapsed_s"].tolist() == [10.0, 10.0]
@@ -142,10 +142,10 @@ def test_names_that_are_the_leaderboards_own_get_a_prefix() -> None:
 
 
 def test_exports() -> None:
-    nasty = "a|b\n<script>&_$%#"
-    table = frame([entry(0, 0.5, x=nasty), entry(1, None, state=State.FAILED, x="y")], MAXIMIZE)
+    hostile = "a|b\n<script>&_$%#"
+    table = frame([entry(0, 0.5, x=hostile), entry(1, None, state=State.FAILED, x="y")], MAXIMIZE)
     rows = json.loads(exported(table, "json"))
-    assert rows[0]["x"] == nasty
+    assert rows[0]["x"] == hostile
     assert rows[1]["score"] is None
     assert rows[1]["rank"] is None
     import io
@@ -154,7 +154,7 @@ def test_exports() -> None:
         pd.read_csv(io.StringIO(exported(table, "csv")))[["trial", "x"]], table[["trial", "x"]]
     )
     markdown = exported(table, "markdown").splitlines()
-    assert len(markdown) == 4  # head, rule, two rows: no newline of a value's
+    assert len(markdown) == 4  # head, rule, two rows: a newline in a value makes no row
     assert "a\\|b" in markdown[2]
     latex = exported(table, "latex")
     assert r"\toprule" in latex
@@ -189,6 +189,6 @@ def test_a_configuration_with_one_failed_run_can_win() -> None:
         for n in range(6)
     ]
     entries[-1] = entry(15, None, state=State.FAILED, replicate=5, confirms=True, x=1)
-    made = best(entries, MAXIMIZE)
-    assert made
-    assert (made.entry.trial.params, len(made.replicates), made.compared) == ({"x": 1}, 4, 2)
+    winner = best(entries, MAXIMIZE)
+    assert winner
+    assert (winner.entry.trial.params, len(winner.replicates), winner.compared) == ({"x": 1}, 4, 2)

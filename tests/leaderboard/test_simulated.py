@@ -1,4 +1,4 @@
-"""Sweeps whose truth is known: how often the winner is right and its interval covers, before and after confirm."""
+"""Simulated sweeps whose true scores are known: the winner, its optimism and its interval, before and after confirm."""
 
 from __future__ import annotations
 
@@ -19,38 +19,41 @@ SCORE = Objective("score")
 
 
 def simulated(rng: np.random.Generator, spread: float, runs: int, again: int, count: int = 40):  # type: ignore[no-untyped-def]
-    """Run a sweep of 40 configurations, noise 1 a run; then confirm the best five with fresh seeds."""
-    real = rng.normal(0, spread, count)
+    """Simulate a sweep with noise of 1 in each run, then confirm the best five with fresh seeds.
+
+    Returns the true scores, the board before and the board after the confirmation.
+    """
+    truths = rng.normal(0, spread, count)
     entries = [
-        entry(100 * x + run, real[x] + rng.normal(), replicate=run, x=x)
+        entry(100 * x + run, truths[x] + rng.normal(), replicate=run, x=x)
         for x in range(count)
         for run in range(runs)
     ]
     first = rank(entries, SCORE)
-    for one in first.configurations[:5]:
-        x = one.entry.trial.params["x"]
+    for configuration in first.configurations[:5]:
+        x = configuration.entry.trial.params["x"]
         entries += [
-            entry(100 * x + run, real[x] + rng.normal(), replicate=run, confirms=True, x=x)
+            entry(100 * x + run, truths[x] + rng.normal(), replicate=run, confirms=True, x=x)
             for run in range(runs, runs + again)
         ]
-    return real, first, rank(entries, SCORE)
+    return truths, first, rank(entries, SCORE)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 2.0])
 def test_the_winners_interval_covers_after_confirm(spread: float) -> None:
-    """95 % of 600 sweeps, to three standard errors of a simulation, and half a percent for the approximation."""
+    """95 % of 600 sweeps, within three standard errors and half a percent for the approximation."""
     rng = np.random.default_rng(1)
     covered, regret = [], []
     for _ in range(600):
-        real, first, second = simulated(rng, spread, 1, 5)
+        truths, first, second = simulated(rng, spread, 1, 5)
         best = second.best
         assert best
         assert best.configuration.confirmed
         assert best.compared == 5
-        truth = real[best.entry.trial.params["x"]]
+        truth = truths[best.entry.trial.params["x"]]
         covered.append(best.low <= truth <= best.high)
         assert first.best
-        regret.append((real.max() - real[first.best.entry.trial.params["x"]], real.max() - truth))
+        regret.append((truths.max() - truths[first.best.entry.trial.params["x"]], truths.max() - truth))
     share = float(np.mean(covered))
     assert 0.95 - 0.005 - 3 * (0.95 * 0.05 / 600) ** 0.5 <= share <= 0.985, share
     before, after = np.mean(regret, axis=0)
@@ -59,31 +62,31 @@ def test_the_winners_interval_covers_after_confirm(spread: float) -> None:
         assert after < 0.75 * before
 
 
-def test_before_confirm_one_run_says_nothing_and_three_say_how_far_it_falls() -> None:
+def test_three_runs_estimate_the_optimism_before_confirm_and_one_run_does_not() -> None:
     rng = np.random.default_rng(2)
-    said, fell = [], []
+    estimated, true = [], []
     for _ in range(200):
-        real, first, _ = simulated(rng, 1.0, 3, 1)
+        truths, first, _ = simulated(rng, 1.0, 3, 1)
         best = first.best
         assert best
         assert best.optimism is not None
-        said.append(best.optimism)
-        fell.append(best.score - real[best.entry.trial.params["x"]])
-    assert np.mean(said) == pytest.approx(np.mean(fell), abs=0.15)
+        estimated.append(best.optimism)
+        true.append(best.score - truths[best.entry.trial.params["x"]])
+    assert np.mean(estimated) == pytest.approx(np.mean(true), abs=0.15)
     _, first, _ = simulated(rng, 1.0, 1, 1)
     assert first.best
     assert first.best.optimism is None
 
 
-def test_marked_as_equal_is_rarely_wrong() -> None:
-    """Where all are equal, a difference is claimed in 5 % of the sweeps at most."""
+def test_a_difference_is_rarely_claimed_where_there_is_none() -> None:
+    """All true scores are equal: a difference is claimed in at most 5 % of the sweeps."""
     rng = np.random.default_rng(3)
     wrong = 0
     for _ in range(400):
         entries = [entry(10 * x + run, rng.normal(), replicate=run, x=x) for x in range(12) for run in range(4)]
         board = rank(entries, SCORE)
-        wrong += any(one.tied is False for one in board.configurations)
-    # All pairs count, as the first was chosen from twelve: at most 5 %, and two standard errors of this simulation.
+        wrong += any(configuration.tied is False for configuration in board.configurations)
+    # At most 5 %, and two standard errors of this simulation.
     assert wrong / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
@@ -94,10 +97,10 @@ def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert {row["prior"] for row in rows} >= {"normal", "half collapsed"}
 
 
-def test_what_is_confirmed_further_still_falls() -> None:
-    """The best of five confirmed gets five more runs: the first five, which chose it among the five, count as well."""
+def test_further_confirming_runs_leave_some_optimism() -> None:
+    """The best of five confirmed gets five more runs. The first five count as well, and they chose it among the five."""
     rng = np.random.default_rng(4)
-    said, fell = [], []
+    estimated, true = [], []
     for _ in range(300):
         entries = [entry(100 * x, rng.normal(), replicate=0, x=x) for x in range(20)]
         for x in range(5):
@@ -110,6 +113,6 @@ def test_what_is_confirmed_further_still_falls() -> None:
         assert best
         assert best.optimism is not None
         assert best.compared == 5
-        said.append(best.optimism)
-        fell.append(best.score)
-    assert np.mean(said) == pytest.approx(np.mean(fell), abs=0.12)
+        estimated.append(best.optimism)
+        true.append(best.score)
+    assert np.mean(estimated) == pytest.approx(np.mean(true), abs=0.12)

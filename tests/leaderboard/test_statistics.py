@@ -70,7 +70,7 @@ def test_holm_keeps_false_differences_at_five_percent() -> None:
     assert wrong / 2000 == pytest.approx(0.05, abs=3 * (0.05 * 0.95 / 2000) ** 0.5)
 
 
-def test_noise_is_what_seeds_do_not_share() -> None:
+def test_noise_leaves_out_what_a_seed_adds_to_all() -> None:
     """A seed that adds 0.1 to every configuration is no noise between them."""
     scores = np.array([[0.5, 0.6], [0.7, 0.8], [0.6, 0.7]])
     assert noise_variance(scores) == pytest.approx((0.0, 0.0), abs=1e-15)
@@ -78,7 +78,7 @@ def test_noise_is_what_seeds_do_not_share() -> None:
     many = rng.normal(0, 0.3, (4000, 1)) + rng.normal(0, 0.5, (1, 4)) + rng.normal(0, 0.02, (4000, 4))
     assert noise_variance(many)[0] == pytest.approx(0.02**2, rel=0.05)
     first = [noise_variance(rng.normal(0, [[2.0], [1.0], [1.0], [1.0]], (4, 3)))[1] for _ in range(2000)]
-    # Of the residuals' first row: its own variance for three quarters, that of the others through their mean.
+    # The first row's residuals hold three quarters of its own variance, and a quarter of the others', by the means.
     assert np.mean(first) == pytest.approx(0.75 * 4.0 + 0.25 * 1.0, rel=0.1)
 
 
@@ -93,24 +93,24 @@ def test_without_noise_nothing_falls_and_noise_alone_falls_to_the_middle() -> No
 
 @pytest.mark.parametrize("shape", ["normal", "half collapsed", "exponential"])
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
-def test_the_winner_falls_by_what_is_said(shape: str, spread: float) -> None:
-    """Noise of 1 a run, three runs, 100 configurations: the fall over 400 sweeps, said and true."""
+def test_the_estimated_optimism_is_the_true_one(shape: str, spread: float) -> None:
+    """The mean over 400 sweeps of 100 configurations with three runs each and noise of 1 in each run."""
     rng = np.random.default_rng(7)
-    said, true = [], []
+    estimated, true = [], []
     for _ in range(400):
-        real = rng.normal(0, spread, 100) if shape != "exponential" else -rng.exponential(2 * spread, 100)
+        truths = rng.normal(0, spread, 100) if shape != "exponential" else -rng.exponential(2 * spread, 100)
         if shape == "half collapsed":
-            real[rng.random(100) < 0.5] -= 20
-        scores = real[:, None] + rng.normal(0, 1, (100, 3))
+            truths[rng.random(100) < 0.5] -= 20
+        scores = truths[:, None] + rng.normal(0, 1, (100, 3))
         means = scores.mean(axis=1)
         best = int(means.argmax())
-        said.append(means[best] - shrunken(means, noise_variance(scores)[0] / 3, best))
-        true.append(means[best] - real[best])
-    assert np.mean(said) == pytest.approx(np.mean(true), abs=0.25)
+        estimated.append(means[best] - shrunken(means, noise_variance(scores)[0] / 3, best))
+        true.append(means[best] - truths[best])
+    assert np.mean(estimated) == pytest.approx(np.mean(true), abs=0.25)
 
 
 @pytest.mark.parametrize("far", [0.0, 20.0, 1e4, 1e9])
-def test_what_is_far_below_changes_nothing(far: float) -> None:
+def test_means_far_below_change_nothing(far: float) -> None:
     """Half the trainings collapsed: the winner is still the best of the other half."""
     rng = np.random.default_rng(8)
     means = rng.normal(0, 1, 100)
