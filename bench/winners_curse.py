@@ -1,4 +1,4 @@
-"""Simulated sweeps whose best is known: how often the winner is right, how far it falls, how well intervals cover.
+"""Simulated sweeps whose best is known: how often the winner is right, its optimism, how well intervals cover.
 
     python bench/winners_curse.py --sweeps 1500    # some minutes; the table of docs/leaderboard.md
 
@@ -52,8 +52,8 @@ def judged(board: Board, real: np.ndarray) -> dict[str, float]:
     return {
         "right": float(own == real.max()),
         "regret": float(real.max() - own),
-        "fell": best.score - own,
-        "said": np.nan if best.optimism is None else best.optimism,
+        "optimism": best.score - own,
+        "estimated": np.nan if best.optimism is None else best.optimism,
         "covers": np.nan if np.isnan(best.low) else float(best.low <= own <= best.high),
         "uncorrected": np.nan if np.isnan(plain.low) else float(plain.low <= own <= plain.high),
     }
@@ -98,25 +98,25 @@ def main() -> None:
     if given.json:
         print(json.dumps(rows, indent=1))
         return
-    heads = ["true scores", "runs", "right", "regret", "falls, said", "covers"]
-    heads += ["after: right", "regret", "falls, said", "covers (uncorrected)"]
+    heads = ["true scores", "runs", "right", "regret", "optimism: true, estimated", "covers"]
+    heads += ["after: right", "regret", "optimism: true, estimated", "covers (uncorrected)"]
     print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
     for one in rows:
         print("| " + " | ".join(spelled(one)) + " |")
 
 
 def spelled(one: dict[str, Any]) -> list[str]:
-    known = one["before_said"] is not None
+    known = one["before_estimated"] is not None
     return [
         f"{one['prior']}, spread {one['spread']:g}",
         str(one["runs"]),
         f"{one['before_right']:.0%}",
         f"{one['before_regret']:.2f}",
-        f"{one['before_fell']:.2f}, " + (f"{one['before_said']:.2f}" if known else "not known"),
+        f"{one['before_optimism']:.2f}, " + (f"{one['before_estimated']:.2f}" if known else "not known"),
         f"{one['before_covers']:.1%}" if known else "–",
         f"{one['after_right']:.0%}",
         f"{one['after_regret']:.2f}",
-        f"{one['after_fell']:.2f}, {one['after_said']:.2f}",
+        f"{one['after_optimism']:.2f}, {one['after_estimated']:.2f}",
         f"{one['after_covers']:.1%} ({one['after_uncorrected']:.1%})",
     ]
 
