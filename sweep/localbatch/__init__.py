@@ -1,8 +1,8 @@
 """A small batch system for one machine, with three commands of its own: submit, status, cancel.
 
-``python -m sweep.localbatch submit SCRIPT`` prints a job id, as ``sbatch`` does; the job runs when its CPUs,
-memory and GPUs are free, outlives the terminal, and ends at its wall time. ``sweep`` talks to it as it talks
-to any other scheduler. Standard library alone; it imports nothing of the rest.
+``python -m sweep.localbatch submit SCRIPT`` prints a job id, as ``sbatch`` does. The job runs when its CPUs,
+memory and GPUs are free, outlives the terminal, and ends at its walltime. ``sweep`` talks to it as to any other
+scheduler. It uses the standard library alone and imports nothing else of ``sweep``.
 
 ::
 
@@ -10,7 +10,8 @@ to any other scheduler. Standard library alone; it imports nothing of the rest.
     cancel ──▶ spool/jobs/7.*.cancel ──▶  │
     status ◀── spool/jobs/7.events  ◀─────┘   appended: start, end
 
-The manager holds the spool's lock while it lives. If it is killed, its tasks run on; the next command starts
-another one, which takes them up. The spool is ``$SWEEP_LOCAL_SPOOL``, else one a host under
-``$XDG_STATE_HOME`` or ``~/.local/state``. Ended jobs are forgotten after a week.
+The manager is one process for each spool, and holds the spool's lock. It ends when the queue is empty. If it is
+killed, its tasks run on. The next command starts another manager, which takes them over. The spool is
+``$SWEEP_LOCAL_SPOOL``, else a folder for each host under ``$XDG_STATE_HOME`` or ``~/.local/state``. Jobs that have
+ended are deleted from it after a week.
 """

@@ -1,4 +1,4 @@
-"""The commands: submit, status, cancel, info; and manage, which they start."""
+"""The commands submit, status, cancel and info, and the command manage that they start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EX_OTHER_QUEUE = 3
 
 
 def _options() -> argparse.ArgumentParser:
-    """What `submit` takes, on the command line or in the script's ``#LOCAL`` lines."""
+    """Return the parser of submit's options, which a script may also give in ``#LOCAL`` lines."""
     parser = argparse.ArgumentParser(prog="submit", allow_abbrev=False)
     parser.add_argument("--name", default="job")
     parser.add_argument("--array", help="FIRST-LAST or FIRST-LAST%%AT_ONCE")
@@ -29,10 +29,10 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--memory-mib", type=int, default=0)
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--walltime-s", type=int, default=0)
-    parser.add_argument("--after", help="a job that is to end first, however it ends")
+    parser.add_argument("--after", help="start after this job has ended, however it ended")
     parser.add_argument("--output", default=os.devnull)
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="for the job's environment"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the job's environment"
     )
     parser.add_argument("script")
     return parser
@@ -47,17 +47,18 @@ def submit(arguments: list[str]) -> None:
         _fail(f"cannot read {str(script)!r}: {error.strerror}")
     directives = [line[len("#LOCAL ") :] for line in text.splitlines() if line.startswith("#LOCAL ")]
     options = _options().parse_args([word for line in directives for word in shlex.split(line)] + arguments)
-    has = machine()
-    for what in ("cpus", "memory_mib", "gpus"):
-        if getattr(options, what) > getattr(has, what):
-            _fail(f"the job asks for {what}={getattr(options, what)}; this machine has {getattr(has, what)}")
+    available = machine()
+    for resource in ("cpus", "memory_mib", "gpus"):
+        requested, limit = getattr(options, resource), getattr(available, resource)
+        if requested > limit:
+            _fail(f"the job asks for {resource}={requested}; this machine has {limit}")
     array, at_once = _array(options.array)
     request = {
         **vars(options),
         "array": array,
         "at_once": at_once,
         "cwd": os.getcwd(),
-        "environment": {**_clean(os.environ), **dict(pair.split("=", 1) for pair in options.set)},
+        "environment": {**_without_task_identity(os.environ), **dict(pair.split("=", 1) for pair in options.set)},
         "submitted_at": time.time(),
     }
     root = spool()
@@ -67,27 +68,28 @@ def submit(arguments: list[str]) -> None:
     ensure_manager(root)
 
 
-def _clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what told a task which one it is, where it is itself that submits."""
-    told = ("SWEEP_LOCAL_JOB_ID", "SWEEP_LOCAL_JOB_NAME", "SWEEP_LOCAL_TASK_ID")
-    return {name: value for name, value in environment.items() if name not in told}
+def _without_task_identity(environment: Mapping[str, str]) -> dict[str, str]:
+    """Remove the variables that say which task this is: a task may itself submit, and its jobs are other tasks."""
+    identity = ("SWEEP_LOCAL_JOB_ID", "SWEEP_LOCAL_JOB_NAME", "SWEEP_LOCAL_TASK_ID")
+    return {name: value for name, value in environment.items() if name not in identity}
 
 
 def _array(text: str | None) -> tuple[list[int] | None, int]:
+    """Parse ``FIRST-LAST%AT_ONCE``: the first and the last index, and how many may run at once (0: no limit)."""
     if text is None:
         return None, 0
-    found = re.fullmatch(r"(\d+)-(\d+)(?:%(\d+))?", text)
-    if not found or int(found[1]) > int(found[2]):
+    match = re.fullmatch(r"(\d+)-(\d+)(?:%(\d+))?", text)
+    if not match or int(match[1]) > int(match[2]):
         _fail(f"the array {text!r} is not FIRST-LAST or FIRST-LAST%AT_ONCE")
-    return [int(found[1]), int(found[2])], int(found[3] or 0)
+    return [int(match[1]), int(match[2])], int(match[3] or 0)
 
 
 def _enqueue(root: Path, script: str, request: dict[str, Any]) -> int:
-    """Give the job the next id. The request appears last and whole, and makes the job exist."""
+    """Write the job under the next free id. The request is written last, by a link: with it the job exists."""
     job_id = max([0, *job_ids(root)]) + 1
     while True:
         temporary = root / f"submit.{os.getpid()}.tmp"
-        temporary.touch(mode=0o600)  # it holds the environment
+        temporary.touch(mode=0o600)  # the environment in it may have secrets
         with temporary.open("w") as out:
             json.dump(request, out)
             out.flush()
@@ -105,28 +107,28 @@ def _enqueue(root: Path, script: str, request: dict[str, Any]) -> int:
 
 
 def status(arguments: list[str]) -> None:
-    """Print one JSON line a task of the jobs asked for; a job that is not known is not named."""
+    """Print a JSON line for each task of the requested jobs, or of all. An unknown job has no line."""
     parser = argparse.ArgumentParser(prog="status")
     parser.add_argument("--name", help="only jobs of this name")
     parser.add_argument("ids", nargs="*")
     options = parser.parse_args(arguments)
     root = spool()
-    wanted = {job_number(text, root) for text in options.ids}
-    waiting = False
+    requested = {job_number(text, root) for text in options.ids}
+    any_unended = False
     for job_id in job_ids(root):
-        if options.ids and job_id not in wanted:
+        if options.ids and job_id not in requested:
             continue
         job = load(root, job_id)
         if job is None or (options.name and job.request["name"] != options.name):
             continue
-        waiting = waiting or not job.ended
+        any_unended = any_unended or not job.ended
         for task in job.tasks.values():
-            print(json.dumps(_described(job, task, queue_name(root))))
-    if waiting:
+            print(json.dumps(_status_line(job, task, queue_name(root))))
+    if any_unended:
         ensure_manager(root)
 
 
-def _described(job: Job, task: Task, queue: str) -> dict[str, Any]:
+def _status_line(job: Job, task: Task, queue: str) -> dict[str, Any]:
     end = task.ended_at or time.time()
     return {
         "id": f"{job.id}.{queue}",
@@ -143,31 +145,31 @@ def _described(job: Job, task: Task, queue: str) -> dict[str, Any]:
 def cancel(arguments: list[str]) -> None:
     """Ask the manager to end jobs (``7.HOST-ab12``) or single tasks (``7.HOST-ab12_3``).
 
-    Unknown and ended ones are ignored.
+    Jobs and tasks that are unknown or have ended are ignored.
     """
     parser = argparse.ArgumentParser(prog="cancel")
     parser.add_argument("ids", nargs="+")
     root = spool()
-    asked: dict[int, list[str]] = {}
+    tasks_by_job: dict[int, list[str]] = {}
     for text in parser.parse_args(arguments).ids:
         job, _, index = text.partition("_")
-        asked.setdefault(job_number(job, root), []).append(index or "all")
-    for job_id, words in asked.items():
+        tasks_by_job.setdefault(job_number(job, root), []).append(index or "all")
+    for job_id, tasks in tasks_by_job.items():
         if path_of(root, job_id, "json").exists():
-            # A new name each time: the manager looks when the folder changes.
+            # A new name each time changes the folder, and a change of the folder makes the manager look.
             temporary = root / f"cancel.{os.getpid()}.tmp"
-            temporary.write_text("\n".join(words))
+            temporary.write_text("\n".join(tasks))
             temporary.replace(path_of(root, job_id, f"{time.time_ns()}.cancel"))
     ensure_manager(root)
 
 
 def info(_arguments: list[str]) -> None:
-    """Print what the machine has, and where the spool is."""
+    """Print the machine's resources and the spool's folder."""
     print(json.dumps({"version": 1, "spool": str(spool()), **vars(machine())}))
 
 
 def job_number(text: str, root: Path) -> int:
-    """Read a job's id, ``7.HOST-ab12``; end with an error if it is another queue's."""
+    """Return the number of a job id such as ``7.HOST-ab12``; exit with an error if the job is in another queue."""
     number, _, queue = text.partition(".")
     if not number.isdecimal():
         _fail(f"{text!r} is not a job id such as 7.{queue_name(root)}")

@@ -1,4 +1,4 @@
-"""The manager: starts what fits, in the order it came; reaps, times out, cancels; ends with the queue."""
+"""The manager starts tasks in order, ends them at their walltime or on request, and records their end."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from sweep.localbatch.processes import birth, descendants, signal_group
-from sweep.localbatch.spool import Job, Task, job_ids, load, machine, note, path_of, queue_name
+from sweep.localbatch.spool import Job, Task, job_ids, load, machine, path_of, queue_name, update_task
 
-#: How long a task may take to end after SIGTERM.
+#: A task that still runs so long after SIGTERM gets SIGKILL.
 KILL_WAIT_S = 10.0
-#: How soon a new job or a cancellation is seen.
+#: A new job or a cancellation is seen after this time at the latest.
 TICK_S = 0.1
+#: A job that ended is deleted after this time.
 FORGET_AFTER_S = 7 * 86400.0
-#: A change this old has no other one beside it with the same time.
+#: The clock behind a folder's time of change is coarse. Only after this time is a further change sure to move it.
 SETTLED_NS = 1_000_000_000
 
 
 def ensure_manager(root: Path) -> None:
-    """Start a manager that outlives this process, unless one is alive: it looks once more before it ends."""
+    """Start a manager that outlives this process, unless one is alive.
+
+    A manager looks for new jobs once more after it has released the lock, so none is missed.
+    """
     with (root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +38,7 @@ def ensure_manager(root: Path) -> None:
             return
     with (root / "manager.log").open("a") as log:
         subprocess.Popen(
-            # -P: no module of the user's own, in the folder where she is, stands in for one of Python's.
+            # -P: a file such as socket.py in the current folder must not replace one of Python's own modules.
             [sys.executable, "-P", "-m", "sweep.localbatch", "manage", str(root)],
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -54,7 +58,7 @@ def manage(arguments: list[str]) -> None:
             except BlockingIOError:
                 return
             Manager(root).run()
-        # A job that came between the last look and the unlocking is seen by the loop's condition.
+        # The loop's condition sees a job that came between the manager's last look and the release of the lock.
 
 
 def _unended(root: Path) -> bool:
@@ -63,54 +67,69 @@ def _unended(root: Path) -> bool:
 
 
 class Manager:
-    """Starts what fits, in the order it came; reaps, times out, cancels."""
+    """Runs the queue of one spool.
+
+    Attributes
+    ----------
+    jobs : dict
+        Id → job, of the jobs that have not ended.
+    children : dict
+        Pid → its job and task, of the tasks that run.
+    ending : dict
+        Pid → the state that the task will have and the time of its SIGTERM, of the tasks that have to end.
+    gpus_of : dict
+        Pid → the GPUs that its task holds.
+    highest_id : int
+        The highest job id that was taken over.
+    changed_ns : int
+        The folder's time of change at the last look; 0 if another change might have the same time.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.has = machine()
+        self.machine = machine()
         self.jobs: dict[int, Job] = {}
         self.children: dict[int, tuple[Job, Task]] = {}
-        self.told: dict[int, tuple[str, float]] = {}  # pid → (why it is to end, since when)
+        self.ending: dict[int, tuple[str, float]] = {}
         self.gpus_of: dict[int, list[int]] = {}
-        self.known = 0  # the highest id taken up
+        self.highest_id = 0
         self.changed_ns = 0
 
     def run(self) -> None:
-        """Serve until nothing is waiting or running."""
+        """Run tasks until none is waiting or running."""
         wake, poke = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
         os.set_blocking(poke, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
-        self._forget()
+        self._delete_old_jobs()
         while True:
             changed_ns = (self.root / "jobs").stat().st_mtime_ns
-            self._reap()  # first: what has ended is not signalled, its pid may be someone else's by now
+            self._reap()  # first: the pid of an ended task may belong to another process, and must get no signal
             if changed_ns != self.changed_ns:
-                self._look()
+                self._take_over_jobs()
                 self._cancel()
-                # The clock behind a folder's time is coarse: a change just seen may hide another one.
                 self.changed_ns = changed_ns if time.time_ns() - changed_ns > SETTLED_NS else 0
             self._enforce()
-            self._start()
+            self._start_tasks()
             self.jobs = {job_id: job for job_id, job in self.jobs.items() if not job.ended}
             if not self.jobs:
                 return
             if select.select([wake], [], [], TICK_S)[0]:
                 os.read(wake, 4096)
 
-    def _forget(self) -> None:
-        for job_id in job_ids(self.root)[:-1]:  # the last one's number must not be given again
+    def _delete_old_jobs(self) -> None:
+        for job_id in job_ids(self.root)[:-1]:  # the last id stays, so that no later job gets it again
             job = load(self.root, job_id)
-            last = max((task.ended_at or 0.0 for task in job.tasks.values()), default=0.0) if job else 0.0
-            if job and job.ended and last < time.time() - FORGET_AFTER_S:
+            ended_at = max((task.ended_at or 0.0 for task in job.tasks.values()), default=0.0) if job else 0.0
+            if job and job.ended and ended_at < time.time() - FORGET_AFTER_S:
                 for kind in ("json", "events", "sh"):
                     path_of(self.root, job_id, kind).unlink(missing_ok=True)
 
-    def _look(self) -> None:
-        """Take up jobs that are new to this manager, and tasks that an earlier one left running."""
+    def _take_over_jobs(self) -> None:
+        """Take over new jobs, and running tasks of an earlier manager."""
         for job_id in job_ids(self.root):
-            job = load(self.root, job_id) if job_id > self.known else None
-            self.known = max(self.known, job_id)
+            job = load(self.root, job_id) if job_id > self.highest_id else None
+            self.highest_id = max(self.highest_id, job_id)
             if job is None or job.ended:
                 continue
             self.jobs[job_id] = job
@@ -118,15 +137,15 @@ class Manager:
                 if task.started_at is not None and task.ended_at is None:
                     if task.pid:
                         self.children[task.pid] = (job, task)
-                    else:  # the manager was killed as it started it: whether it began, nobody saw
-                        note(self.root, job, task, state="UNKNOWN", ended_at=time.time())
+                    else:  # the earlier manager was killed while it started the task: nobody saw whether it began
+                        update_task(self.root, job, task, state="UNKNOWN", ended_at=time.time())
 
     def _cancel(self) -> None:
         for path in sorted((self.root / "jobs").glob("*.cancel")):
             job = self.jobs.get(int(path.name.partition(".")[0]))
-            for word in path.read_text().split() if job else []:
+            for index in path.read_text().split() if job else []:
                 assert job
-                for task in job.tasks.values() if word == "all" else [job.tasks.get(int(word))]:
+                for task in job.tasks.values() if index == "all" else [job.tasks.get(int(index))]:
                     self._cancel_task(job, task)
             path.unlink()
 
@@ -134,34 +153,37 @@ class Manager:
         if task is None or task.ended_at is not None:
             return
         if task.started_at is None:
-            note(self.root, job, task, state="CANCELLED", ended_at=time.time())
+            update_task(self.root, job, task, state="CANCELLED", ended_at=time.time())
         else:
-            self._tell(task, "CANCELLED")
+            self._end_task(task, "CANCELLED")
 
-    def _tell(self, task: Task, why: str) -> None:
-        if task.pid not in self.told:
-            self.told[task.pid] = (why, time.time())
+    def _end_task(self, task: Task, state: str) -> None:
+        """Send SIGTERM, once. The task gets this state when it has ended."""
+        if task.pid not in self.ending:
+            self.ending[task.pid] = (state, time.time())
             signal_group(task.pid, signal.SIGTERM)
 
     def _enforce(self) -> None:
+        """End tasks that are past their walltime, and kill those that ignore SIGTERM."""
         now = time.time()
         for job, task in list(self.children.values()):
             limit = job.request["walltime_s"]
             if limit and now - (task.started_at or now) > limit:
-                self._tell(task, "TIMEOUT")
-            since = self.told.get(task.pid, ("", now))[1]
-            if now - since > KILL_WAIT_S:
+                self._end_task(task, "TIMEOUT")
+            signalled_at = self.ending.get(task.pid, ("", now))[1]
+            if now - signalled_at > KILL_WAIT_S:
                 for pid in [*descendants(task.pid), task.pid]:
                     signal_group(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
+        """Record the tasks that have ended."""
         for pid, (job, task) in list(self.children.items()):
             try:
                 reaped, wait_status, usage = os.wait4(pid, os.WNOHANG)
             except ChildProcessError:
-                # Another manager's child: its end can be seen, not how it ended.
+                # A child of an earlier manager: we see that it ended, but not how.
                 if birth(pid) != task.birth:
-                    self._ended(job, task, {"state": "UNKNOWN"})
+                    self._record_end(job, task, {"state": "UNKNOWN"})
                 continue
             if reaped:
                 code = os.waitstatus_to_exitcode(wait_status)
@@ -171,20 +193,19 @@ class Manager:
                     "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
                     "state": "COMPLETED" if code == 0 else "FAILED",
                 }
-                self._ended(job, task, end)
+                self._record_end(job, task, end)
 
-    def _ended(self, job: Job, task: Task, end: dict[str, Any]) -> None:
-        why = self.told.pop(task.pid, None)
-        if why:
-            end["state"] = why[0]
+    def _record_end(self, job: Job, task: Task, end: dict[str, Any]) -> None:
+        if task.pid in self.ending:
+            end["state"], _ = self.ending.pop(task.pid)
         self.children.pop(task.pid)
         self.gpus_of.pop(task.pid, None)
-        note(self.root, job, task, ended_at=time.time(), **end)
+        update_task(self.root, job, task, ended_at=time.time(), **end)
 
-    def _waiting(self) -> Iterator[tuple[Job, Task]]:
-        """The next task of each job in turn, those of a throttled job left out."""
+    def _startable(self) -> Iterator[tuple[Job, Task]]:
+        """Yield the waiting tasks in their order, as far as their jobs' own limits let them start."""
         for job in self.jobs.values():
-            if job.request.get("after") in self.jobs:  # which holds those that have not ended
+            if job.request.get("after") in self.jobs:  # self.jobs has only jobs that have not ended
                 continue
             running = sum(1 for other, _ in self.children.values() if other is job)
             at_once = job.request["at_once"] or len(job.tasks)
@@ -195,31 +216,31 @@ class Manager:
                     running += 1
                     yield job, task
 
-    def _start(self) -> None:
-        """Start tasks in their order; one that does not fit waits, and those behind it do too."""
+    def _start_tasks(self) -> None:
+        """Start tasks in their order. If one does not fit, it waits, and so do all tasks behind it."""
         free = {
-            what: getattr(self.has, what) - sum(job.request[what] for job, _ in self.children.values())
-            for what in ("cpus", "memory_mib", "gpus")
+            resource: amount - sum(job.request[resource] for job, _ in self.children.values())
+            for resource, amount in vars(self.machine).items()
         }
-        for job, task in self._waiting():
-            if any(job.request[what] > free[what] for what in free):
+        for job, task in self._startable():
+            if any(job.request[resource] > free[resource] for resource in free):
                 return
-            for what in free:
-                free[what] -= job.request[what]
-            self._launch(job, task)
+            for resource in free:
+                free[resource] -= job.request[resource]
+            self._start_task(job, task)
 
-    def _launch(self, job: Job, task: Task) -> None:
+    def _start_task(self, job: Job, task: Task) -> None:
         request = job.request
         environment = {**request["environment"], "SWEEP_LOCAL_JOB_ID": f"{job.id}.{queue_name(self.root)}"}
         environment["SWEEP_LOCAL_JOB_NAME"] = request["name"]
         if task.index is not None:
             environment["SWEEP_LOCAL_TASK_ID"] = str(task.index)
         taken = {gpu for gpus in self.gpus_of.values() for gpu in gpus}
-        gpus = [gpu for gpu in range(self.has.gpus) if gpu not in taken][: request["gpus"]]
+        gpus = [gpu for gpu in range(self.machine.gpus) if gpu not in taken][: request["gpus"]]
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
-        # Noted before it starts: a task of which nobody knows whether it began is never started again.
-        note(self.root, job, task, state="RUNNING", started_at=time.time())
+        # Recorded before the start: a task that may have begun is never started again.
+        update_task(self.root, job, task, state="RUNNING", started_at=time.time())
         try:
             with Path(request["output"]).open("ab") as output:
                 process = subprocess.Popen(
@@ -233,9 +254,9 @@ class Manager:
                 )
         except OSError as error:
             print(f"job {job.id}: {error}", file=sys.stderr)
-            note(self.root, job, task, state="LAUNCH_FAILED", ended_at=time.time())
+            update_task(self.root, job, task, state="LAUNCH_FAILED", ended_at=time.time())
             return
-        process.returncode = 0  # reaped by wait4, for its usage
+        process.returncode = 0  # _reap calls wait4 for its usage; Popen must not wait for it as well
         self.children[process.pid] = (job, task)
         self.gpus_of[process.pid] = gpus
-        note(self.root, job, task, pid=process.pid, birth=birth(process.pid))
+        update_task(self.root, job, task, pid=process.pid, birth=birth(process.pid))

@@ -1,4 +1,4 @@
-"""Processes, by pid: told to end, told apart, found with all their children."""
+"""Processes by pid: signal them, list their children, tell two with the same pid apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Signal a process's group; of one that leads none, the process."""
+    """Signal the group that a process leads, or the process alone if it leads none."""
     with contextlib.suppress(OSError):
         try:
             os.killpg(pid, number)
@@ -18,24 +18,30 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """List a process's children and theirs: a command has a session of its own, and may ignore SIGTERM."""
+    """List a process's children, their children and so on.
+
+    A command may have a session of its own, which a signal to the group does not reach, and may ignore SIGTERM.
+    """
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
     parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    found = [pid]
-    for one in found:  # it grows while it is walked
-        found += [child for child, parent in parents if parent == one]
-    return found[1:]
+    pids = [pid]
+    for each in pids:  # the list grows during the loop
+        pids += [child for child, parent in parents if parent == each]
+    return pids[1:]
 
 
 def birth(pid: int) -> str:
-    """What tells a process from a later one of the same pid: its start; empty if it is gone, or a zombie."""
+    """Return the start time of a process, which differs from that of a later process with the same pid.
+
+    Empty if the process has ended or is a zombie.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return ""
-        found = subprocess.run(
+        listed = subprocess.run(
             ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
         )
-        return found.stdout.strip()
+        return listed.stdout.strip()
