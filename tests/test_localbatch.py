@@ -1,4 +1,4 @@
-"""The local batch system, by its own three commands."""
+"""The local batch system, tested through its own commands."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ls now | wc -l > most.$SWEEP_LOCAL_TASK_ID; sleep 0.4; rm now/$SWEEP_LOCAL_TASK_
 
 
 @pytest.mark.parametrize(
-    ("options", "most"),
+    ("options", "at_once"),
     [
         (["--array=0-7"], 4),
         (["--array=0-5", "--cpus=2"], 2),
@@ -101,15 +101,15 @@ ls now | wc -l > most.$SWEEP_LOCAL_TASK_ID; sleep 0.4; rm now/$SWEEP_LOCAL_TASK_
         (["--array=0-4%3"], 3),
     ],
 )
-def test_cpus_memory_and_throttle_are_kept(queue: Queue, options: list[str], most: int) -> None:
+def test_cpus_memory_and_throttle_are_kept(queue: Queue, options: list[str], at_once: int) -> None:
     queue.submit(OVERLAP, *options)
     queue.until(queue.ended)
-    seen = [int(path.read_text()) for path in queue.sandbox.path.glob("most.*")]
-    assert max(seen) <= most
-    assert max(seen) >= most - 1  # the last to start saw the others, but for one that may just have ended
+    counts = [int(path.read_text()) for path in queue.sandbox.path.glob("most.*")]
+    assert max(counts) <= at_once
+    assert max(counts) >= at_once - 1  # the last to start counted the others, except one that may just have ended
 
 
-def test_what_never_fits_is_refused(queue: Queue) -> None:
+def test_a_job_that_never_fits_is_refused(queue: Queue) -> None:
     script = str(queue.sandbox.write("job.sh", "true\n"))
     assert "cpus=5; this machine has 4" in queue.run("submit", "--cpus", "5", script, code=2)
     assert "memory_mib=2000" in queue.run("submit", "--memory-mib", "2000", script, code=2)
@@ -127,26 +127,26 @@ def test_walltime_ends_a_job(queue: Queue) -> None:
 
 
 def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
-    one = queue.submit("sleep 60", "--array=0-5%2")
-    queue.until(lambda: queue.states(one).count("RUNNING") == 2)
-    unknown = "999" + one[one.index(".") :]
-    queue.run("cancel", f"{one}_0", f"{one}_5", unknown)
-    queue.until(lambda: queue.states(one).count("CANCELLED") == 2)
-    assert queue.tasks(one)[5]["state"] == "CANCELLED"
-    assert not queue.ended(one)
-    queue.run("cancel", one)
-    queue.until(lambda: set(queue.states(one)) == {"CANCELLED"})
-    queue.run("cancel", one)  # safe to repeat
+    job = queue.submit("sleep 60", "--array=0-5%2")
+    queue.until(lambda: queue.states(job).count("RUNNING") == 2)
+    unknown = "999" + job[job.index(".") :]
+    queue.run("cancel", f"{job}_0", f"{job}_5", unknown)
+    queue.until(lambda: queue.states(job).count("CANCELLED") == 2)
+    assert queue.tasks(job)[5]["state"] == "CANCELLED"
+    assert not queue.ended(job)
+    queue.run("cancel", job)
+    queue.until(lambda: set(queue.states(job)) == {"CANCELLED"})
+    queue.run("cancel", job)  # safe to repeat
     assert "is not a job id" in queue.run("cancel", "x", code=2)
 
 
 def test_another_hosts_or_users_queue_does_not_answer_for_ours(queue: Queue) -> None:
-    """The sweep's folder is shared, the queue is not: what it does not have, it must not call unknown."""
+    """The sweep's folder is shared and the queue is not: a queue must not call another queue's job unknown."""
     assert "is in the queue 'elsewhere-ab12'" in queue.run("status", "1.elsewhere-ab12", code=3)
     queue.run("cancel", "1.elsewhere-ab12", code=3)
 
 
-def test_what_ignores_sigterm_is_killed_with_all_its_children(queue: Queue) -> None:
+def test_a_task_that_ignores_sigterm_is_killed_with_all_its_children(queue: Queue) -> None:
     body = "trap '' TERM; setsid bash -c \"trap '' TERM; echo \\$\\$ > child; sleep 300\" & sleep 300; sleep 300"
     job = queue.submit(body)
     written = queue.sandbox.path / "child"
@@ -157,7 +157,7 @@ def test_what_ignores_sigterm_is_killed_with_all_its_children(queue: Queue) -> N
     queue.until(lambda: not child.is_running() or child.status() == "zombie")
 
 
-def test_a_task_that_submits_does_not_hand_on_which_one_it_is(queue: Queue) -> None:
+def test_a_task_that_submits_does_not_pass_on_its_own_index(queue: Queue) -> None:
     queue.sandbox.env["SWEEP_LOCAL_TASK_ID"] = "7"
     queue.submit('echo "${SWEEP_LOCAL_TASK_ID-none}" > out')
     queue.until(queue.ended)
@@ -187,8 +187,8 @@ def test_a_request_that_cannot_be_read_stops_nothing(queue: Queue) -> None:
     queue.until(lambda: queue.states(job) == ["COMPLETED"])
 
 
-def test_it_outlives_the_terminal(queue: Queue) -> None:
-    """The submitting shell's whole process group goes away; the job does not."""
+def test_a_job_outlives_the_terminal(queue: Queue) -> None:
+    """The submitting shell's whole process group is killed; the job is not."""
     script = queue.sandbox.write("job.sh", "sleep 1; touch survived\n")
     line = f"{shlex.quote(sys.executable)} -m sweep.localbatch submit '{script.name}'; kill -HUP 0"
     queue.sandbox.run("setsid", "-w", "bash", "-c", line)
@@ -198,34 +198,34 @@ def test_it_outlives_the_terminal(queue: Queue) -> None:
 def test_the_manager_ends_with_the_queue_and_there_is_one(queue: Queue) -> None:
     for _ in range(4):
         queue.submit("sleep 0.5")
-    line = [
+    managers = [
         p
         for p in psutil.process_iter(["cmdline"])
         if "manage" in (p.info["cmdline"] or []) and queue.sandbox.env["SWEEP_LOCAL_SPOOL"] in p.info["cmdline"]
     ]
-    assert 1 <= len(line) <= 5  # those that found the lock taken are ending
+    assert 1 <= len(managers) <= 5  # a manager that finds the lock taken ends
     queue.until(queue.ended)
     queue.until(lambda: queue.manager() is None)
 
 
-def test_a_killed_manager_is_replaced_and_its_tasks_taken_up(queue: Queue) -> None:
+def test_a_killed_manager_is_replaced_and_its_tasks_taken_over(queue: Queue) -> None:
     queue.submit("sleep 2; touch done.$SWEEP_LOCAL_TASK_ID", "--array=0-5")
     queue.until(lambda: queue.states().count("RUNNING") == 4)
     manager = queue.manager()
     assert manager
     manager.kill()
     manager.wait(10)
-    assert queue.states().count("RUNNING") == 4  # this look has started another manager
+    assert queue.states().count("RUNNING") == 4  # `status` has started another manager
     queue.until(queue.ended)
     assert len(list(queue.sandbox.path.glob("done.*"))) == 6
-    # How the first four ended, nobody saw: that is said, not guessed.
+    # Nobody saw how the first four ended, so their state is UNKNOWN.
     assert sorted(queue.states()) == ["COMPLETED"] * 2 + ["UNKNOWN"] * 4
 
 
 def test_the_spool_is_private(queue: Queue) -> None:
     queue.submit("true")
     spool = Path(queue.sandbox.env["SWEEP_LOCAL_SPOOL"])
-    assert (spool / "jobs" / "1.json").stat().st_mode & 0o077 == 0  # it holds the environment
+    assert (spool / "jobs" / "1.json").stat().st_mode & 0o077 == 0  # the environment in it may have secrets
     queue.until(queue.ended)
 
 
