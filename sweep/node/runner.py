@@ -30,9 +30,9 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.node.command import Command, Limits
+    from sweep.node.command import Command, Enforcer
 else:  # beside it in the sweep's folder
-    from command import Command, Limits  # type: ignore[import-not-found, no-redef]
+    from command import Command, Enforcer  # type: ignore[import-not-found, no-redef]
 
 
 HOST = os.uname()[1]  # as socket.gethostname() says
@@ -173,13 +173,13 @@ def _link(source: str, path: str) -> None:
 
 
 def watch(
-    command: Command, record: "Record", path: str, heartbeat_s: float, limits: Limits, ended: threading.Event
+    command: Command, record: "Record", path: str, heartbeat_s: float, enforcer: Enforcer, ended: threading.Event
 ) -> None:
     """Sample the command's memory and refresh its record: often at first, then each heartbeat."""
     pause_s, beat_s, last = 0.2, min(5.0, heartbeat_s), time.monotonic()
     while not ended.wait(pause_s):
         command.sample()
-        limits.enforce(command)
+        enforcer.enforce(command)
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
         if time.monotonic() - last >= beat_s and not ended.is_set():
             beat_s, last = min(beat_s * 2, heartbeat_s), time.monotonic()
@@ -217,9 +217,9 @@ def run(
     finally:
         os.close(log)
     ended = threading.Event()
-    limits = Limits(options.walltime_s, options.memory_mib, cancel_path(attempt_path))
+    enforcer = Enforcer(options.walltime_s, options.memory_mib, cancel_path(attempt_path))
     watcher = threading.Thread(
-        target=watch, args=(command, record, attempt_path, options.heartbeat_s, limits, ended), daemon=True
+        target=watch, args=(command, record, attempt_path, options.heartbeat_s, enforcer, ended), daemon=True
     )
     watcher.start()
     status = command.wait()
@@ -352,7 +352,7 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
             command, trial["argv"], options, record, (attempt_path, os.path.join(own, "log.txt")), environment
         )
     record.update(end, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
-    record["stopped"] = command.stopped_at is not None
+    record["stopped"] = command.stopped_s is not None
     record.update(command.usage())
     record_end(attempt_path, record)
     _remove(cancel_path(attempt_path))
