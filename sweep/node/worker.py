@@ -198,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runner.to_the_end(main)
+    runner.run_and_exit(main)
