@@ -39,6 +39,9 @@ HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
 #: The version of the files that are written here. docs/formats.md describes it.
 FORMAT = 1
 
+#: Every attempt but the first begins with a line in the trial's log, and the line begins with this.
+ATTEMPT_MARK = "--- attempt "
+
 #: One task of a job: its trial's number, the attempt, and where in trials.jsonl the trial's line begins, in bytes.
 #: All lines have the same width, so that a task is found by seeking.
 TASK_LINE = "%010d %04d %014d\n"
@@ -303,8 +306,8 @@ def run(
     attempt_path, log_path = paths
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     if record["attempt"] > 1:
-        line = "--- attempt %d, %s, job %s ---\n" % (record["attempt"], time.strftime("%F %T"), record["job_id"])
-        os.write(log, line.encode("utf-8", "replace"))
+        line = "%d, %s, job %s ---\n" % (record["attempt"], time.strftime("%F %T"), record["job_id"])
+        os.write(log, (ATTEMPT_MARK + line).encode("utf-8", "replace"))
     try:
         command.start(argv, options.workdir, environment, log)
     except (OSError, ValueError) as error:
