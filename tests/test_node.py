@@ -276,7 +276,7 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(runner, "replace", replace)
     monkeypatch.setattr(time, "sleep", pauses.append)
-    runner.record_end(str(tmp_path / "r.json"), {"exit_code": 0})
+    runner.write_exit_record(str(tmp_path / "r.json"), {"exit_code": 0})
     assert json.loads((tmp_path / "r.json").read_text()) == {"exit_code": 0}
     assert pauses == [0.5, 2.0]
 

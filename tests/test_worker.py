@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from sweep.model import Job, Resources, Trial
-from sweep.node.worker import shares
+from sweep.node.worker import task_order
 from sweep.store import create
 
 #: Says that it began; then sleeps, dies, or ends, as told.
@@ -79,7 +79,7 @@ class Packed:
 
 @pytest.mark.parametrize(("size", "workers"), [(1, 1), (7, 3), (3, 8), (100, 7)])
 def test_the_workers_shares_cover_all_and_begin_apart(size: int, workers: int) -> None:
-    orders = [list(shares(size, worker, workers)) for worker in range(workers)]
+    orders = [list(task_order(size, worker, workers)) for worker in range(workers)]
     assert all(sorted(order) == list(range(size)) for order in orders)
     if size >= workers:
         assert len({order[0] for order in orders}) == workers

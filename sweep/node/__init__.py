@@ -1,6 +1,6 @@
-"""What runs elsewhere: on a compute node, copied flat into the sweep's folder, standard library alone.
+"""What runs on a compute node: copied flat into the sweep's folder, standard library alone, Python 3.6 or newer.
 
 ``node.py`` starts ``runner.py``, which claims a trial, runs its command and records how it ended.
-``worker.py`` does so for one trial after another. ``command.py`` starts and watches a command.
-``guard.py`` and ``preload.py`` are two other ways for a worker to start one.
+``worker.py`` does the same for one trial after another. ``command.py`` starts and watches a command.
+A worker starts commands with ``guard.py`` or, where the grid preloads modules, with ``preload.py``.
 """

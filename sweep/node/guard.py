@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What a packed job's worker starts its trials' commands with, and who ends them should the worker be killed.
+"""How a worker starts its trials' commands, and the process that ends them if the worker is killed.
 
-Both ends: `Guard`, which the worker has, and this file as a program, which waits beside it. Standard library
-alone, Python 3.6 or newer.
+The file has both ends: `Guard` is the worker's, and the file run as a program waits beside the worker. Standard
+library alone, Python 3.6 or newer.
 
 ::
 
     worker ─ vfork, exec ─▶ command, with the worker's mark in its environment
       │                        ▲
-      └─ a pipe ─▶ this program: when the pipe closes and no word came, kill whoever bears the mark
+      └─ a pipe ─▶ this program: kills every process with the mark, if the pipe closes without a farewell
 
-A process can ask the kernel to be killed with its parent, as node.py's command does, but only between fork and
-exec, and to fork a Python interpreter takes longer than all else about a short trial.
+A process can also ask the kernel to be killed with its parent, as the command of node.py does. It can ask only
+between fork and exec, and a fork of a Python interpreter takes longer than the rest of a short trial's overhead.
 """
 
 import os
@@ -27,7 +27,7 @@ else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import command  # type: ignore[import-not-found, no-redef]
 
-#: The variable by which a worker's processes are known.
+#: A worker's commands have this variable. Its value, the mark, is the worker's own.
 MARK = "SWEEP_WORKER"
 
 
@@ -35,7 +35,15 @@ MARK = "SWEEP_WORKER"
 
 
 class Guard(object):
-    """Starts commands; where this worker is killed, they are, too."""
+    """Starts commands and has a process beside the worker which kills them if the worker is killed.
+
+    Attributes
+    ----------
+    mark : str
+        The value of `MARK` in the environment of this worker's commands.
+    process : subprocess.Popen or None
+        The process that waits beside the worker; None: it could not be started.
+    """
 
     def __init__(self) -> None:
         self.mark = "%d.%d" % (os.getpid(), int(time.time() * 1e6))
@@ -46,16 +54,18 @@ class Guard(object):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # what ends the worker's session is not to end this first
+                start_new_session=True,  # a signal to the worker's session must not end this process first
             )
         except OSError as error:
             print("sweep: %s cannot be started: %s" % (__file__, error), file=sys.stderr)
 
-    def start(self, argv: List[str], workdir: str, environment: Dict[str, str], log: int) -> Optional["Started"]:
-        """Start a command; None if nobody would end it with this worker. OSError, ValueError."""
+    def start(
+        self, argv: List[str], workdir: str, environment: Dict[str, str], log: int
+    ) -> Optional["GuardedCommand"]:
+        """Start a command; None where no process waits beside the worker. OSError, ValueError."""
         if self.process is None or self.process.poll() is not None:
             return None
-        return Started(
+        return GuardedCommand(
             subprocess.Popen(
                 argv,
                 cwd=workdir,
@@ -68,7 +78,7 @@ class Guard(object):
         )
 
     def dismiss(self) -> None:
-        """Say that the worker ends by itself, and has nothing running."""
+        """Tell the process beside the worker that no command is running and the worker ends."""
         try:
             if self.process and self.process.stdin:
                 self.process.stdin.write(b".")
@@ -77,43 +87,44 @@ class Guard(object):
             pass
 
 
-class Started(object):
-    """A trial's command, seen from its worker."""
+class GuardedCommand(command.RunningCommand):
+    """A command that `subprocess` started."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.pid = process.pid
+        super().__init__(process.pid)
         self._process = process
 
     def wait(self) -> Tuple[int, float, int]:
-        """Wait for its end: wait status, CPU seconds, largest resident set as the kernel counts it."""
-        _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = status  # or subprocess would ask after this number again, whoever has it then
-        return status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+        """Wait as `RunningCommand.wait` does, and tell `subprocess` about it."""
+        status, cpu_s, peak = super().wait()
+        # Otherwise subprocess would wait for this process number later, when it may be another process's.
+        self._process.returncode = status
+        return status, cpu_s, peak
 
 
 # --- the process that waits -------------------------------------------------------------------------------
 
 
-def end_marked(mark: str) -> None:
-    """Kill all processes that were started with this mark, as far as this machine tells (Linux)."""
-    wanted = ("%s=%s" % (MARK, mark)).encode()
+def kill_marked(mark: str) -> None:
+    """Kill all processes that were started with this mark. Only Linux shows which these are."""
+    variable = ("%s=%s" % (MARK, mark)).encode()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/environ" % pid, "rb") as environment:
-                if wanted in environment.read().split(b"\0"):
+                if variable in environment.read().split(b"\0"):
                     os.kill(int(pid), signal.SIGKILL)
-        except OSError:  # someone else's, or it has just ended
+        except OSError:  # another user's, or it has just ended
             continue
 
 
 def main(mark: str) -> None:
-    """Wait for the worker's end, and see to what it left."""
-    for name in command.FORWARDED:  # they are the worker's to act upon
+    """Wait for the worker's end, and kill the commands that a killed worker left."""
+    for name in command.FORWARDED:  # the worker acts on these signals
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stdin.buffer.read(1):
         return
-    for _ in range(5):  # one may have been about to start another
-        end_marked(mark)
+    for _ in range(5):  # a command may have started just as the worker was killed
+        kill_marked(mark)
         time.sleep(0.2)
 
 

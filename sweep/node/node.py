@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a job runs on the compute node for one trial: runner.py, as a module, which Python keeps compiled.
+"""The program that a job runs on the compute node for one trial. It only starts runner.py.
 
-A script is compiled again each time it is run, and with runner.py that takes longer than all that it has to do.
+Python keeps an imported module compiled, and compiles a script again each time. To compile runner.py takes longer
+than to run it.
 """
 
 import os
@@ -11,4 +12,4 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import runner  # type: ignore[import-not-found]
 
-    runner.to_the_end(runner.main)
+    runner.run_and_exit(runner.main)

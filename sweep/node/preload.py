@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Trials that begin with their modules imported: forked from one process that has them, rather than started.
+"""Trials that begin with their modules imported: one process imports them, and each trial is a fork of it.
 
-Both ends: `ForkServer`, which a packed job's worker has, and this file as a program, which the trials' own
-interpreter runs on the node. Standard library alone, Python 3.6 or newer.
+The file has both ends: `ForkServer` is the worker's, and the trials' own interpreter runs the file as a program.
+Standard library alone, Python 3.6 or newer.
 
 ::
 
-    worker ─ front: a trial's own socket, its log ─▶ this program: imports, then a fork a trial ─▶ -m trainer …
-      ▲                                                   │
-      └──── the trial's own socket: its pid; how it ended ┘
+    worker ─ request socket: a trial's own socket, its log ─▶ this program: imports, then forks ─▶ -m trainer …
+      ▲                                                          │
+      └──── the trial's own socket: its pid; how it ended ───────┘
 
-Nothing is computed before a fork, so a trial finds what a fresh interpreter would have after the same imports.
-If this program cannot import, or dies, the trials that follow are started as if it had never been; those that it
-had forked end with it, as a trial does whose runner is killed.
+Nothing is computed before a fork, so a trial finds what a fresh interpreter has after the same imports. If this
+program cannot import or dies, the later trials are started without it. The trials that it forked are then killed,
+as a trial is whose runner is killed.
 """
 
 import array
@@ -35,7 +35,7 @@ else:  # beside it in the sweep's folder
 
 
 def program_of(argv: List[str]) -> Optional[Tuple[str, str]]:
-    """Find what a command runs: ('-m', module) or ('', script); None if it is no Python, or Python with options.
+    """Return what Python runs: ('-m', module) or ('', script); None if it is not Python, or Python has options.
 
     >>> program_of(["python3", "-m", "trainer", "train"]), program_of(["/opt/py/bin/python", "t.py", "-x"])
     (('-m', 'trainer'), ('', 't.py'))
@@ -53,115 +53,140 @@ def program_of(argv: List[str]) -> Optional[Tuple[str, str]]:
 
 
 class ForkServer(object):
-    """The process that trials are forked from, begun with the first of them.
+    """The process that trials are forked from, as its worker sees it. The first trial starts it.
 
     Parameters
     ----------
     modules : list of str
-        What it imports.
+        The modules that it imports.
+
+    Attributes
+    ----------
+    request_socket : socket.socket or None
+        Where each trial to be forked is announced; None while the process is not there.
+    python : str
+        The interpreter that it runs; empty before the first trial.
     """
 
     def __init__(self, modules: List[str]) -> None:
         self.modules = modules
         self.lock = threading.Lock()
-        self.front: Optional[socket.socket] = None
+        self.request_socket: Optional[socket.socket] = None
         self.python = ""
 
-    def start(self, argv: List[str], workdir: str, environment: Dict[str, str], log: int) -> Optional["Born"]:
+    def start(
+        self, argv: List[str], workdir: str, environment: Dict[str, str], log: int
+    ) -> Optional["ForkedCommand"]:
         """Fork a trial's command; None if it has to be started the ordinary way."""
         program = program_of(argv)
         if program is None:
             return None
         with self.lock:
             if not self.python:
-                self._begin(argv[0], program, workdir)
-        front = self.front
-        if front is None or argv[0] != self.python:
+                self._start_process(argv[0], program, workdir)
+        request_socket = self.request_socket
+        if request_socket is None or argv[0] != self.python:
             return None
-        mine, theirs = socket.socketpair()
+        trial_socket, far_end = socket.socketpair()
         try:
-            front.sendmsg(
-                [b"+"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno(), log]))]
+            request_socket.sendmsg(
+                [b"+"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [far_end.fileno(), log]))]
             )
-            theirs.close()
+            far_end.close()
             request = {"argv": argv, "workdir": workdir, "environment": environment}
-            mine.sendall(json.dumps(request).encode() + b"\n")
-            answers = mine.makefile("rb")
-            answer = answers.readline()
-            if answer:
-                return Born(int(answer), mine, answers)
+            trial_socket.sendall(json.dumps(request).encode() + b"\n")
+            replies = trial_socket.makefile("rb")
+            pid = replies.readline()
+            if pid:
+                return ForkedCommand(int(pid), trial_socket, replies)
         except OSError:
             pass
-        self.front = None  # it is gone: nobody need try again
-        print("sweep: nothing is preloaded any more; trials start by themselves", file=sys.stderr)
+        self.request_socket = None  # the process is gone: no later trial tries it
+        print(
+            "sweep: the process with the preloaded modules has ended; later trials start without it",
+            file=sys.stderr,
+        )
         return None
 
     def dismiss(self) -> None:
-        """Say that the worker ends: what it forked from sees that by itself."""
+        """Do nothing: the process sees the worker's end as the end of the request socket."""
 
-    def _begin(self, python: str, program: Tuple[str, str], workdir: str) -> None:
+    def _start_process(self, python: str, program: Tuple[str, str], workdir: str) -> None:
         import subprocess
 
         self.python = python
-        front, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # What the interpreter itself would put first on its path.
+        request_socket, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A fresh interpreter has this folder first on its path.
         first = workdir if program[0] else os.path.dirname(os.path.abspath(os.path.join(workdir, program[1])))
-        argv = [python, os.path.abspath(__file__), str(theirs.fileno()), first, *self.modules]
+        argv = [python, os.path.abspath(__file__), str(far_end.fileno()), first, *self.modules]
         try:
-            subprocess.Popen(argv, cwd=workdir, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-            self.front = front
+            subprocess.Popen(argv, cwd=workdir, stdin=subprocess.DEVNULL, pass_fds=[far_end.fileno()])
+            self.request_socket = request_socket
         except OSError as error:
             print("sweep: cannot preload with %r: %s" % (python, error), file=sys.stderr)
         finally:
-            theirs.close()
+            far_end.close()
 
 
-class Born(object):
-    """A trial's command that was forked, seen from its worker."""
+class ForkedCommand(command.RunningCommand):
+    """A command that was forked from the process with the modules, which is its parent and reports its end."""
 
-    def __init__(self, pid: int, cord: socket.socket, answers: Any) -> None:
-        self.pid = pid
-        self._cord, self._answers = cord, answers
+    def __init__(self, pid: int, trial_socket: socket.socket, replies: Any) -> None:
+        super().__init__(pid)
+        self._trial_socket, self._replies = trial_socket, replies
 
     def wait(self) -> Tuple[int, float, int]:
-        """Wait for its end: wait status, CPU seconds, largest resident set as the kernel counts it."""
-        said = self._answers.readline().split()
-        self._answers.close()
-        self._cord.close()
-        if len(said) < 3:  # who could have told is dead, and has taken it along
+        """Wait for the report of the command's end; see `RunningCommand.wait`."""
+        fields = self._replies.readline().split()
+        self._replies.close()
+        self._trial_socket.close()
+        if len(fields) < 3:  # the parent is dead, and the kernel has killed the command with it
             return int(signal.SIGKILL), 0.0, 0
-        return int(said[0]), float(said[1]), int(said[2])
+        return int(fields[0]), float(fields[1]), int(fields[2])
 
 
 # --- the process that forks -------------------------------------------------------------------------------
 
 
-class Forks(object):
-    """What was forked: each with the socket on which its worker waits for its end."""
+class Forker(object):
+    """Forks trials at the worker's request and reports the pid and the end of each.
 
-    def __init__(self, front: socket.socket) -> None:
-        self.front = front
-        self.cords: Dict[int, socket.socket] = {}
-        self.awake, self.wake = os.pipe()
-        os.set_blocking(self.wake, False)
-        os.set_blocking(self.awake, False)
+    Parameters
+    ----------
+    request_socket : socket.socket
+        Each message carries a trial's own socket and its log. When it closes, the worker is gone.
+
+    Attributes
+    ----------
+    trial_sockets : dict of int to socket.socket
+        By pid, the socket on which the worker waits for the trial's end.
+    """
+
+    def __init__(self, request_socket: socket.socket) -> None:
+        self.request_socket = request_socket
+        self.trial_sockets: Dict[int, socket.socket] = {}
+        # Python writes a byte into this pipe when a child ends, which wakes `select`.
+        self.wakeup_read, self.wakeup_write = os.pipe()
+        os.set_blocking(self.wakeup_write, False)
+        os.set_blocking(self.wakeup_read, False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(self.wake)
+        signal.set_wakeup_fd(self.wakeup_write)
         self.library = command.c_library()
 
     def serve(self) -> Optional[Dict[str, Any]]:
-        """Fork until the worker is gone. In a fork, return what it is to run; in the end, None."""
+        """Fork until the worker is gone, then return None. Each fork returns from here too, with its request."""
         while True:
-            waiting: List[Any] = [self.front, self.awake, *self.cords.values()]
-            ready, _, _ = select.select(waiting, [], [])
-            if self.awake in ready:
+            sources: List[Any] = [self.request_socket, self.wakeup_read, *self.trial_sockets.values()]
+            ready, _, _ = select.select(sources, [], [])
+            if self.wakeup_read in ready:
                 self._reap()
-            for pid, cord in list(self.cords.items()):
-                if cord in ready:  # nothing is ever said there but the end of the worker
-                    command.end_session(pid)
-                    self._forget(pid)
-            if self.front in ready:
-                message, ancillary, _, _ = self.front.recvmsg(1, socket.CMSG_SPACE(2 * array.array("i").itemsize))
+            for pid, trial_socket in list(self.trial_sockets.items()):
+                if trial_socket in ready:  # the worker sends nothing more here: it has closed its end
+                    command.signal_session(pid, signal.SIGKILL)
+                    self._close(pid)
+            if self.request_socket in ready:
+                size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+                message, ancillary, _, _ = self.request_socket.recvmsg(1, size)
                 if not message:
                     return None
                 request = self._fork(ancillary)
@@ -169,65 +194,67 @@ class Forks(object):
                     return request
 
     def _fork(self, ancillary: Any) -> Optional[Dict[str, Any]]:
-        passed = array.array("i")
+        """Fork one trial. Returns its request in the fork and None in this process."""
+        descriptors = array.array("i")
         for _, _, data in ancillary:
-            passed.frombytes(data[: len(data) - len(data) % passed.itemsize])
-        descriptor, log = passed
-        cord = socket.socket(fileno=descriptor)
-        with cord.makefile("rb") as asked:
-            line = asked.readline()
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+        descriptor, log = descriptors
+        trial_socket = socket.socket(fileno=descriptor)
+        with trial_socket.makefile("rb") as stream:
+            line = stream.readline()
         if not line:
-            cord.close()
+            trial_socket.close()
             os.close(log)
             return None
         request: Dict[str, Any] = json.loads(line.decode("utf-8"))
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for one in (self.front, cord, *self.cords.values()):
-                one.close()
-            os.close(self.awake)
-            os.close(self.wake)
-            command.apart(log, self.library)
+            for inherited in (self.request_socket, trial_socket, *self.trial_sockets.values()):
+                inherited.close()
+            os.close(self.wakeup_read)
+            os.close(self.wakeup_write)
+            command.detach(log, self.library)
             return request
         os.close(log)
-        self.cords[pid] = cord
-        self._say(pid, "%d\n" % pid)
+        self.trial_sockets[pid] = trial_socket
+        self._reply(pid, "%d\n" % pid)
         return None
 
     def _reap(self) -> None:
+        """Report the end of every trial that has ended."""
         try:
-            os.read(self.awake, 4096)
+            os.read(self.wakeup_read, 4096)
             while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                self._say(pid, "%d %.6f %d\n" % (status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
-                self._forget(pid)
+                self._reply(pid, "%d %.6f %d\n" % (status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
+                self._close(pid)
         except (BlockingIOError, ChildProcessError):
             return
 
-    def _say(self, pid: int, line: str) -> None:
+    def _reply(self, pid: int, line: str) -> None:
         try:
-            if pid in self.cords:
-                self.cords[pid].sendall(line.encode())
-        except OSError:  # its worker is gone; the loop sees to it
+            if pid in self.trial_sockets:
+                self.trial_sockets[pid].sendall(line.encode())
+        except OSError:  # the worker is gone; `serve` finds that out next
             return
 
-    def _forget(self, pid: int) -> None:
-        cord = self.cords.pop(pid, None)
-        if cord is not None:
-            cord.close()
+    def _close(self, pid: int) -> None:
+        trial_socket = self.trial_sockets.pop(pid, None)
+        if trial_socket is not None:
+            trial_socket.close()
 
 
-def become(request: Dict[str, Any]) -> None:
-    """Be the program that a fresh interpreter would have been."""
+def run_program(request: Dict[str, Any]) -> None:
+    """Run the program of a request in this fork as a fresh interpreter would run it."""
     import runpy
 
     os.chdir(request["workdir"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    if "numpy" in sys.modules:  # as Python does with its own: no two forks draw the same numbers
+    if "numpy" in sys.modules:  # else all forks would draw the same numbers; Python seeds its own `random` again
         sys.modules["numpy"].random.seed()
     argv = request["argv"]
     program = program_of(argv)
@@ -240,21 +267,25 @@ def become(request: Dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Import, then fork until the worker is gone; the arguments are FRONT, FIRST-ON-PATH and the modules."""
-    for name in command.FORWARDED:  # for the trials to heed, which get them from the worker or the scheduler
+    """Import, then fork until the worker is gone.
+
+    The arguments are the request socket's descriptor, the folder that is first on the path, and the modules.
+    """
+    for name in command.FORWARDED:  # the trials act on these signals, and get them from the worker
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    front = socket.socket(fileno=int(sys.argv[1]))
-    front.set_inheritable(False)
-    sys.path[:] = [sys.argv[2]] + [one for one in sys.path if one != os.path.dirname(os.path.abspath(__file__))]
+    request_socket = socket.socket(fileno=int(sys.argv[1]))
+    request_socket.set_inheritable(False)
+    own_folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [sys.argv[2]] + [folder for folder in sys.path if folder != own_folder]
     for name in sys.argv[3:]:
         importlib.import_module(name)
     if hasattr(gc, "freeze"):
-        gc.freeze()  # else the first collection in each fork would copy all that the imports made
+        gc.freeze()  # else the first collection in each fork would copy the memory of all imports
     sys.stdout.flush()
     sys.stderr.flush()
-    request = Forks(front).serve()
+    request = Forker(request_socket).serve()
     if request is not None:
-        become(request)
+        run_program(request)
 
 
 if __name__ == "__main__":

@@ -312,9 +312,7 @@ class Store(Files):
         with storing(self.trial_folder(trial)):
             self.trial_folder(trial).mkdir(parents=True, exist_ok=True)
             path = self.trial_folder(trial) / f"attempt-{number}.json"
-            record = {"version": 1, "trial": trial.id, "number": trial.number, "attempt": number, "job_id": "",
-                      "job_name": "", "index": None, "ended": True, "cancelled": True}  # fmt: skip
-            return runner.claim(str(path), record)
+            return runner.claim(str(path), runner.withdrawn_record(trial.id, trial.number, number))
 
     def ask_to_end(self, trial: Trial, number: int) -> None:
         """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""

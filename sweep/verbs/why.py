@@ -7,6 +7,7 @@ from typing import Any
 
 from sweep.errors import NoSuch
 from sweep.model import Trial
+from sweep.node.runner import ATTEMPT_MARK
 from sweep.shell import Shell
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
@@ -47,7 +48,7 @@ def why(store: Store, shell: Shell, wanted: str) -> dict[str, Any]:
 
 def _this_attempt(lines: list[str]) -> list[str]:
     """Leave out what earlier attempts wrote; node.py draws a line before each but the first."""
-    starts = [index for index, line in enumerate(lines) if line.startswith("--- attempt ")]
+    starts = [index for index, line in enumerate(lines) if line.startswith(ATTEMPT_MARK)]
     return lines[starts[-1] :] if starts else lines
 
 
