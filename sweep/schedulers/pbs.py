@@ -211,7 +211,14 @@ def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:
         cpu_s=pbslike.seconds(record.get("resources_used.cput")) or None,
         peak_memory_mib=pbslike.mib(record.get("resources_used.mem")) or None,
         job_name=record.get("Job_Name", ""),
+        cancelled_by=_cancelled_by(record) if outcome is Outcome.CANCELLED else "",
     )
+
+
+def _cancelled_by(record: pbslike.Record) -> str:
+    """Who deleted the job, as ``user@host``. PBS says so only of a job that ran."""
+    user = re.search(r"terminated by (\S+)", record.get("comment", ""))
+    return user[1] if user else ""
 
 
 def _end(status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int | None, int | None]:
@@ -222,8 +229,8 @@ def _end(status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int 
         outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"PBS exit status {status}"))
         return outcome, reason, None, None
     if record.get("substate") == _SUBSTATE_TERMINATED:
-        who = re.search(r"terminated by (\S+)", record.get("comment", ""))
-        reason = f"deleted by {who[1]}" if who else "it was deleted while it ran"
+        user = _cancelled_by(record)
+        reason = f"deleted by {user}" if user else "it was deleted while it ran"
         return Outcome.CANCELLED, reason, None, status - 256 if status > 256 else None
     if status > 256:
         return Outcome.FAILED, "", None, status - 256

@@ -349,12 +349,24 @@ def _status(
     job_state, outcome = STATES[base]
     if outcome is Outcome.FAILED and (reason == "JobLaunchFailure" or (exit_code, signal) == (0, 53)):
         outcome = Outcome.LAUNCH  # a bad folder or output path: 0:53, and no output anywhere
-    elif base == "CANCELLED" and " by " in state:
-        reason = f"cancelled by user {state.rpartition(' ')[2]}"
+    cancelled_by = ""
+    if base == "CANCELLED" and " by " in state:
+        cancelled_by = f"user {state.rpartition(' ')[2]}"
+        reason = f"cancelled by {cancelled_by}"
     # Of a job that has not ended, the accounting says 0 s of CPU.
     if job_state is not TaskState.ENDED:
         exit_code = signal = cpu_s = None
-    return SchedulerStatus(job_state, outcome, reason, exit_code, signal, elapsed_s, cpu_s, job_name=name)
+    return SchedulerStatus(
+        job_state,
+        outcome,
+        reason,
+        exit_code,
+        signal,
+        elapsed_s,
+        cpu_s,
+        job_name=name,
+        cancelled_by=cancelled_by,
+    )
 
 
 def _with_peak(status: SchedulerStatus, peak_mib: float | None) -> SchedulerStatus:

@@ -45,6 +45,8 @@ def test_every_outcome() -> None:
     assert ends["trapped walltime"].outcome is Outcome.TIMEOUT
     assert ends["deleted running"].outcome is Outcome.CANCELLED
     assert ends["deleted running"].reason == "deleted by pbsuser@localhost"
+    assert ends["deleted running"].cancelled_by == "pbsuser@localhost"
+    assert {end.cancelled_by for name, end in ends.items() if name != "deleted running"} == {""}
     assert (ends["segv"].outcome, ends["segv"].exit_code) == (Outcome.FAILED, 139)
     assert (ends["kill -9"].outcome, ends["kill -9"].exit_code) == (Outcome.FAILED, 137)
     assert ends["exec failed"].exit_code == 254
@@ -80,6 +82,10 @@ def test_subjobs_deleted_before_they_started_have_no_exit_status_of_their_own() 
     statuses, _ = poll(tasks, "openpbs-qstat-t-x-f-json-array-deleted-final.json")
     assert {statuses[task].outcome for task in tasks} == {Outcome.CANCELLED}
     assert {statuses[task].exit_code for task in tasks} == {None}
+    # Three of them ran. Of the others, PBS does not say who deleted them.
+    ran = {task.index for task in tasks if statuses[task].cancelled_by == "pbsuser@localhost"}
+    assert ran == {0, 2, 5}
+    assert {statuses[task].cancelled_by for task in tasks if task.index not in ran} == {""}
 
 
 def test_json_that_names_only_the_first_id_is_asked_again_as_text() -> None:

@@ -52,6 +52,8 @@ def test_sacct_gives_exit_codes_cpu_and_the_steps_peak_memory() -> None:
     assert statuses[TaskRef("1")].outcome is Outcome.TIMEOUT
     assert statuses[TaskRef("5")].outcome is Outcome.CANCELLED
     assert statuses[TaskRef("5")].reason == "cancelled by user 0"
+    assert statuses[TaskRef("5")].cancelled_by == "user 0"
+    assert {status.cancelled_by for status in statuses.values() if status.outcome is not Outcome.CANCELLED} == {""}
     assert statuses[TaskRef("9", 1)].exit_code == 7
     running = statuses[TaskRef("9", 3)]
     assert (running.state, running.exit_code, running.cpu_s) == (TaskState.RUNNING, None, None)
@@ -64,12 +66,14 @@ def test_an_array_cancelled_while_it_waited_is_one_row() -> None:
     )
     assert {ref.index for ref in statuses if ref.job_id == "4"} == {0, 1, 2, 7}
     assert statuses[TaskRef("4", 7)].outcome is Outcome.CANCELLED
+    assert statuses[TaskRef("4", 7)].cancelled_by == "user 0"
     assert statuses[TaskRef("9", 9)].state is TaskState.PENDING
 
 
 def test_the_living_are_squeues_the_ended_sacct() -> None:
     statuses = merged(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
     assert statuses[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
+    assert statuses[TaskRef("5")].cancelled_by == "user 0"  # so is this
     assert statuses[TaskRef("9", 6)].state is TaskState.PENDING  # squeue's: sacct has one row for [6-9]
 
 

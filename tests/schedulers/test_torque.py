@@ -25,6 +25,7 @@ def test_every_outcome() -> None:
     assert (deleted.outcome, deleted.exit_code) == (Outcome.CANCELLED, None)
     assert walltime.outcome is Outcome.TIMEOUT
     assert (killed.outcome, killed.signal) == (Outcome.CANCELLED, 15)
+    assert (deleted.cancelled_by, killed.cancelled_by) == ("", "")  # Torque does not say
     assert exit300.exit_code == 44
     assert (ok.outcome, ok.exit_code) == (Outcome.COMPLETED, 0)
     assert (subjob.exit_code, subjob.job_name) == (3, "sweep-1")
