@@ -251,7 +251,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStatus:
-    """The scheduler's word on one task. None where it did not say."""
+    """What the scheduler says of one task. None or empty: it did not say.
+
+    Attributes
+    ----------
+    cancelled_by : str
+        Who cancelled the job, where the scheduler says so: ``user 1000``, ``eve@login1``.
+    """
 
     state: TaskState
     outcome: Outcome | None = None
@@ -262,6 +268,7 @@ class SchedulerStatus:
     cpu_s: float | None = None
     peak_memory_mib: float | None = None
     job_name: str = ""
+    cancelled_by: str = ""
 
 
 class StartFailure(StrEnum):

@@ -143,7 +143,7 @@ class Shell:
         except OSError as error:  # no memory to fork, argument list too long
             raise SchedulerSilent(f"{call.argv[0]} could not be started: {error}") from error
         code = "-" if reply.exit_code is None else reply.exit_code
-        self.log(f"exit {code} in {reply.duration_s:.2f} s: {_shown(call)} → {reply.said}")
+        self.log(f"exit {code} in {reply.duration_s:.2f} s: {_shown(call)} → {reply.summary}")
         return reply
 
 

@@ -1,4 +1,4 @@
-"""The job scripts, as golden files: read them, they are what a scheduler gets."""
+"""The job scripts against golden files. The golden files are what a scheduler gets; read them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ submit: {{placement: {placement}{throttle}}}
 """
 EXTRA = {"slurm": "--constraint=avx2", "pbs": "-m n", "torque": "-m n", "local": "--memory-mib=1"}
 PATHS = {
-    "folder": "/home/she/it's here/results/small-unet",
-    "node": "/home/she/it's here/results/small-unet/node.py",
+    "folder": "/home/eve/it's here/results/small-unet",
+    "node": "/home/eve/it's here/results/small-unet/node.py",
 }
 JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple((number, 1) for number in range(128)))
 
@@ -40,11 +40,11 @@ def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | Non
         ),
         "g.yaml",
     )
-    return Renderer(grid, {**PATHS, "workdir": "/home/she/it's here"}, "python3", site)(job)
+    return Renderer(grid, {**PATHS, "workdir": "/home/eve/it's here"}, "python3", site)(job)
 
 
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "torque", "local"])
-def test_scripts_are_as_the_golden_ones(kind: str) -> None:
+def test_scripts_equal_the_golden_files(kind: str) -> None:
     script, golden = render(kind), GOLDEN / f"{kind}.sh"
     if os.environ.get("SWEEP_UPDATE_GOLDEN"):
         golden.write_text(script)
@@ -58,7 +58,7 @@ def test_scripts_are_bash(kind: str) -> None:
     assert subprocess.run(["bash", "-n"], input=render(kind), text=True, check=False).returncode == 0
 
 
-def test_each_and_single_trials_are_no_array() -> None:
+def test_placement_each_and_a_single_trial_make_no_array() -> None:
     single = Job("j0001", JOB.resources, ((0, 1),))
     assert "--array" not in render("slurm", placement="each")
     assert "-J" not in render("pbs", job=single)  # OpenPBS refuses an array of one
@@ -67,7 +67,7 @@ def test_each_and_single_trials_are_no_array() -> None:
     assert array_range(grid, single) == ""
 
 
-def test_a_site_fills_in_one_block(tmp_path: Path) -> None:
+def test_a_sites_template_overrides_one_block(tmp_path: Path) -> None:
     site = tmp_path / "ours.sh.j2"
     site.write_text('{% extends "slurm.sh.j2" %}{% block setup %}\nulimit -c 0\n{% endblock %}')
     script = render("slurm", site=site)
@@ -76,7 +76,7 @@ def test_a_site_fills_in_one_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("#!/bin/bash\n{{ no_such_name }}", "no_such_name"),
         ("#!/bin/bash\n{% if %}", "ours.sh.j2:2"),
@@ -84,10 +84,10 @@ def test_a_site_fills_in_one_block(tmp_path: Path) -> None:
         ('{% extends "nothing.j2" %}', "nothing.j2"),
     ],
 )
-def test_bad_templates(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_templates(tmp_path: Path, text: str, message: str) -> None:
     site = tmp_path / "ours.sh.j2"
     site.write_text(text)
     with pytest.raises(TemplateError) as caught:
         render("slurm", site=site)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.exit_code == 2

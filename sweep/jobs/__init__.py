@@ -1,1 +1,1 @@
-"""Trials and limits → jobs, and a job → its script (pure)."""
+"""Trials → jobs that fit the limits; a job → its script (pure)."""

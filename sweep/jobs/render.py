@@ -1,4 +1,4 @@
-"""A job → its script, by a Jinja template (pure: the same job, the same text)."""
+"""A job → its script, by a Jinja template (pure: the same job gives the same text)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from sweep.errors import TemplateError
 from sweep.grid import Grid
 from sweep.model import Job
 
-#: How often node.py refreshes a running trial's record. Local disks are cheap, file servers are shared.
+#: How often node.py refreshes a running trial's record. A file server is shared, so it is written to less often.
 HEARTBEAT_S = {"local": 2.0}
 DEFAULT_HEARTBEAT_S = 60.0
 
-#: How long before its walltime a job is warned, where the scheduler can: time to save a checkpoint.
+#: How long before its walltime a job is warned, where the scheduler can do so. A trial then saves a checkpoint.
 WARNING_S = 120
 
 
 def templates_folder() -> Path:
-    """Where the templates are: inside the installed package, or at the top of a checkout."""
+    """Return the templates' folder: inside the installed package, or at the top of a checkout."""
     package = Path(__file__).parent.parent
-    inside = package / "templates"
-    return inside if inside.is_dir() else package.parent / "templates"
+    installed = package / "templates"
+    return installed if installed.is_dir() else package.parent / "templates"
 
 
-def environment(site: Path | None = None) -> jinja2.Environment:
-    """Make the templates' environment: undefined is an error, quoting by the filters ``sh`` and ``comment``.
+def template_environment(site: Path | None = None) -> jinja2.Environment:
+    """Make the Jinja environment of the templates. An undefined name is an error; ``sh`` and ``comment`` quote.
 
     Parameters
     ----------
     site : Path, optional
-        A site's own template; its folder is searched first.
+        A site's own template. Its folder is searched first.
     """
     folders = ([site.parent] if site else []) + [templates_folder()]
-    made = jinja2.Environment(
+    jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -45,9 +45,9 @@ def environment(site: Path | None = None) -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=jinja2.select_autoescape(["html", "html.j2"]),
     )
-    made.filters["sh"] = lambda value: shlex.quote(str(value))
-    made.filters["comment"] = lambda value: str(value).replace("\n", "?").replace("\r", "?")
-    return made
+    jinja.filters["sh"] = lambda value: shlex.quote(str(value))
+    jinja.filters["comment"] = lambda value: str(value).replace("\n", "?").replace("\r", "?")
+    return jinja
 
 
 class Renderer:
@@ -56,11 +56,11 @@ class Renderer:
     Parameters
     ----------
     grid : Grid
-        The grid planned.
+        The grid that is planned.
     paths : mapping of str to str
         Absolute paths: ``folder``, ``node``, ``worker``, ``workdir``.
     python : str
-        The interpreter for node.py.
+        The interpreter that runs node.py on the node.
     site : Path, optional
         A template to use instead of the scheduler's own.
     """
@@ -68,7 +68,7 @@ class Renderer:
     def __init__(self, grid: Grid, paths: Mapping[str, str], python: str, site: Path | None = None) -> None:
         self.grid, self.paths, self.python = grid, paths, python
         name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
-        self.template = _guarded(name, environment(site).get_template, name)
+        self.template = _with_template_errors(name, template_environment(site).get_template, name)
 
     def __call__(self, job: Job, driver: Sequence[str] = ()) -> str:
         """Render one job.
@@ -76,14 +76,15 @@ class Renderer:
         Parameters
         ----------
         driver : sequence of str
-            The command that it runs instead of trials: the driver job's.
+            The command of the driver job. Empty: the job runs trials.
 
         Raises
         ------
         TemplateError
-            The template names what is not there, or fails.
+            The template uses an undefined name, or fails.
         """
-        text: str = _guarded(str(self.template.name), self.template.render, self._names(job, driver))
+        names = self._names(job, driver)
+        text: str = _with_template_errors(str(self.template.name), self.template.render, names)
         if not text.startswith("#!"):
             raise TemplateError(
                 f"{self.template.name} makes a script that begins with {text[:20]!r}",
@@ -125,9 +126,9 @@ class Renderer:
 
 
 def array_range(grid: Grid, job: Job) -> str:
-    """Spell the array's indices, with the throttle; empty where the job is no array.
+    """Spell the array's indices and the throttle, ``0-99%50``. Empty: the job is no array.
 
-    All four schedulers spell it alike: ``0-99%50``. One task never goes out as an array: OpenPBS refuses such.
+    All four schedulers spell it alike. A job of one task is never an array, because OpenPBS refuses that.
     """
     size = job.workers or (len(job.tasks) if grid.submit.placement == "array" else 1)
     if size < 2:
@@ -136,16 +137,19 @@ def array_range(grid: Grid, job: Job) -> str:
     return f"0-{size - 1}{throttle}"
 
 
-def _guarded(name: str, make: Any, *arguments: Any) -> Any:
+def _with_template_errors(name: str, function: Any, *arguments: Any) -> Any:
+    """Call a function of Jinja's, and turn its errors into TemplateError."""
     try:
-        return make(*arguments)
+        return function(*arguments)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(
-            f"{error.filename or name}:{error.lineno}: {error.message}", "mend the template"
+            f"{error.filename or name}:{error.lineno}: {error.message}", "correct the template"
         ) from None
     except jinja2.TemplateNotFound as error:
-        raise TemplateError(f"there is no template {str(error)!r}", "name one of templates/, or a file") from None
+        raise TemplateError(
+            f"there is no template {str(error)!r}", "name one of templates/, or a file of yours"
+        ) from None
     except jinja2.UndefinedError as error:
-        raise TemplateError(f"{name}: {error.message}", "docs/schedulers.md lists the names") from None
+        raise TemplateError(f"{name}: {error.message}", "docs/schedulers.md lists the names it may use") from None
     except (UnicodeDecodeError, TypeError, ValueError) as error:
-        raise TemplateError(f"{name} fails: {error}", "mend the template") from None
+        raise TemplateError(f"{name} fails: {error}", "correct the template") from None

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sweep.jobs.render import environment
+from sweep.jobs.render import template_environment
 from sweep.leaderboard.cost import Cost, cost
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.ranking import Configuration
@@ -81,7 +81,7 @@ def page(store: Store, made: Report, again_s: float | None = None) -> str:
     planned = made.snapshot.ledger.planned or {}
     ranked = [one for one in made.board.configurations if one.scores]
     return (
-        environment()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             name=made.name,

@@ -1,4 +1,4 @@
-"""The schedulers: one file each behind the seam of ``base.py``, and this registry."""
+"""The registry of schedulers. Each has one file; ``base.py`` is the seam they share."""
 
 from __future__ import annotations
 

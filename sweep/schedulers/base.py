@@ -1,8 +1,8 @@
-"""The seam. A scheduler is commands to build and output to read; it starts no process and opens no file.
+"""The seam. A scheduler builds commands and reads their output. It starts no process and opens no file.
 
-Each method is a *talk*: a generator that yields a `Call`, is sent the `Reply`, and returns what it learned.
-So a scheduler may ask a second question in the light of the first answer and stays pure; ``shell.converse``
-holds the talk for real, a test holds it with captured output::
+Each method returns a `Talk`: a conversation with the scheduler, written as a generator. It yields a `Call`, is
+sent the `Reply`, and returns the result. So a scheduler stays pure, and its next command may depend on the last
+reply. ``shell.converse`` runs a `Talk` with real commands; a test runs it with captured output::
 
     def version(self):
         reply = yield Call(("sbatch", "--version"))
@@ -21,7 +21,7 @@ from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
 
 @dataclass(frozen=True)
 class Call:
-    """One command to run, with what it may take."""
+    """One command to run, and how long it may take."""
 
     argv: tuple[str, ...]
     timeout_s: float = 60.0
@@ -29,12 +29,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """What a command printed, and how it ended.
 
     Attributes
     ----------
     exit_code : int or None
-        None: the command could not be started, or was killed at its time-out; `failure` says which.
+        None: the command could not be started, or was killed at its time-out. `failure` says which.
     """
 
     exit_code: int | None
@@ -44,18 +44,19 @@ class Reply:
     duration_s: float = 0.0
 
     @property
-    def said(self) -> str:
-        """What it said, in a few words: the first lines of stderr, else of stdout."""
+    def summary(self) -> str:
+        """The failure, or the first lines of stderr, or of stdout where stderr is empty."""
         if self.failure:
             return self.failure
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return " / ".join(lines[:3])[:500]
 
 
-#: Attribute caches of file servers live up to a minute (nfs(5), acdirmax).
+#: File servers' clients cache attributes for up to a minute (nfs(5), acdirmax).
 SHARED_GRACE_S = 60.0
 
 T = TypeVar("T")
+#: A conversation with a scheduler. It yields calls, is sent replies, and returns a T.
 Talk = Generator[Call, Reply, T]
 
 
@@ -68,17 +69,17 @@ class SubmitRequest:
     script : str
         Absolute path of the job script.
     job_name : str
-        The name to give it, with the token in it.
+        The job's name. It contains the token.
     index : int or None
-        The task to run, as a job of its own; None: the script's array, if it has one.
+        The task to run as a job of its own. None: the script's array, if it has one.
     output : str
-        Absolute path for what the scheduler itself writes about the job.
+        Absolute path of the file that the scheduler writes its own messages to.
     span : (int, int) or None
-        Only these of the array's tasks, first and last.
+        The first and last task of the array to submit. None: all of them.
     throttle : int or None
-        Of these, at most so many running at once.
+        The largest number of tasks of `span` that run at once. None: no limit.
     after : str
-        The id of a job that is to end first, however it ends.
+        The id of a job that must end first, in whatever way. Empty: none.
     """
 
     script: str
@@ -91,7 +92,7 @@ class SubmitRequest:
 
     @property
     def array(self) -> str:
-        """The array's indices as all schedulers spell them, ``5-9%2``; empty: as the script says."""
+        """The array's indices as all schedulers spell them, ``5-9%2``. Empty: the script gives them."""
         if self.span is None:
             return ""
         return f"{self.span[0]}-{self.span[1]}" + (f"%{self.throttle}" if self.throttle else "")
@@ -99,7 +100,7 @@ class SubmitRequest:
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs go and whose they are: what a limit may depend on."""
+    """The user, queue and account of a job. Limits may depend on all three."""
 
     user: str
     queue: str | None = None
@@ -112,11 +113,11 @@ class PollAnswer:
 
     Attributes
     ----------
-    words : mapping of TaskRef to SchedulerStatus
-        One for every task that was asked about and answered for; ABSENT if it was not named.
-        A task that the scheduler did not answer for is missing.
+    statuses : mapping of TaskRef to SchedulerStatus
+        The status of each task. ABSENT: the scheduler answered and did not name the task. A task is missing
+        where the scheduler did not answer.
     notes : tuple of str
-        What a person should know about this answer.
+        What people should know about this answer.
     """
 
     statuses: Mapping[TaskRef, SchedulerStatus] = field(default_factory=dict)
@@ -124,7 +125,7 @@ class PollAnswer:
 
 
 class Scheduler(Protocol):
-    """What a back end provides; ``docs/schedulers.md`` shows how to add one.
+    """What a scheduler's file provides; ``docs/schedulers.md`` shows how to add one.
 
     Attributes
     ----------
@@ -133,64 +134,65 @@ class Scheduler(Protocol):
     clients : tuple of str
         The commands it needs on PATH.
     grace_s : float
-        How much later than its word a node's record may appear: what a shared file system may lag behind.
-    avoids : bool
-        Whether its jobs can be kept from nodes by name; the template then has to.
+        How many seconds a node's record may appear after the scheduler says that the job ended. A shared file
+        system may show a file that late.
+    can_exclude_nodes : bool
+        Whether a job can name nodes that it must not run on. If so, the template writes `avoid`.
     """
 
     kind: str
     clients: tuple[str, ...]
     grace_s: float
-    avoids: bool
+    can_exclude_nodes: bool
 
     def version(self) -> Talk[str]:
-        """Ask for name and version. SchedulerSilent if there is no answer."""
+        """Ask for the scheduler's name and version. SchedulerSilent if it does not answer."""
         ...
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask what it takes. A limit that it does not tell is None; SchedulerSilent if it does not answer."""
+        """Ask for the limits. None: the scheduler does not tell this one. SchedulerSilent if it does not answer."""
         ...
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
-        """Submit a script; the job's id. SchedulerRefused, SchedulerBusy or SchedulerSilent otherwise."""
+        """Submit a script and return the job's id. Else SchedulerRefused, SchedulerBusy or SchedulerSilent."""
         ...
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
-        """Ask for jobs by their names: name → id of those it knows. SchedulerSilent if no answer."""
+        """Ask for jobs by name. Returns name → id of the jobs it knows. SchedulerSilent if it does not answer."""
         ...
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """Ask about tasks, in a constant number of calls. SchedulerSilent if there is no answer."""
+        """Ask about tasks, in a constant number of calls. SchedulerSilent if it does not answer."""
         ...
 
     def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
-        """Ask what running tasks use just now, where `poll` does not say: a costly question, so on request."""
+        """Ask what running tasks use now, where `poll` does not say. It costs much, so only on request."""
         ...
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Cancel whole jobs and single tasks, in this order. Ended and unknown ones are no error."""
+        """Cancel whole jobs and single tasks. A job that has ended, or is unknown, is no error."""
         ...
 
 
-def nothing_more(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
-    """Be the `usage` of a scheduler whose poll has said it all; no call is made."""
+def no_usage(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
+    """Return nothing and make no call: the `usage` of a scheduler whose poll says all there is."""
     yield from ()
     return {}
 
 
 def smallest(*values: int | None) -> int | None:
-    """Return the tightest of several limits; None where there is none."""
+    """Return the smallest of several limits; None where there is none."""
     return min((value for value in values if value is not None), default=None)
 
 
-def silent(call: Call, reply: Reply) -> SchedulerSilent:
+def no_answer(call: Call, reply: Reply) -> SchedulerSilent:
     """Make the error for a call that got no answer."""
     return SchedulerSilent(
-        f"{call.argv[0]} did not answer: {reply.said or f'exit code {reply.exit_code}'}",
+        f"{call.argv[0]} did not answer: {reply.summary or f'exit code {reply.exit_code}'}",
         "nothing was changed; try again when the scheduler is back (`sweep doctor` tells)",
     )
 
 
 def absent() -> SchedulerStatus:
-    """Make the word for a task that the scheduler was asked about and did not name."""
+    """Make the status of a task that the scheduler was asked about and did not name."""
     return SchedulerStatus(TaskState.ABSENT, reason="the scheduler does not know this job")

@@ -1,4 +1,4 @@
-"""OpenPBS and PBS Pro: qsub, qstat, qdel, qselect. Torque has a dialect and a file of its own."""
+"""OpenPBS and PBS Pro: qsub, qstat, qdel, qselect. Torque speaks another dialect and has its own file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sweep.schedulers.base import (
     SubmitRequest,
     Talk,
     absent,
-    nothing_more,
-    silent,
+    no_answer,
+    no_usage,
     smallest,
 )
 
@@ -39,7 +39,7 @@ STATES: dict[str, TaskState] = {
     "F": TaskState.ENDED,
 }
 
-#: Exit_status below zero is PBS's own word on the job (OpenPBS job.h, JOB_EXEC_*).
+#: Below zero, Exit_status says why PBS ended the job (OpenPBS job.h, JOB_EXEC_*).
 ENDS: dict[int, tuple[Outcome, str]] = {
     -1: (Outcome.LAUNCH, "the node could not start it"),
     -2: (Outcome.LAUNCH, "the node could not start it"),
@@ -57,7 +57,7 @@ ENDS: dict[int, tuple[Outcome, str]] = {
 }
 
 _SUBSTATE_TERMINATED = "91"
-#: pbs_error.h, modulo 256: what qsub exits with when a limit may ease, and when the server was not reached.
+#: qsub's exit code is the error of pbs_error.h modulo 256. Busy: the limit may be free again later.
 _BUSY = frozenset({38, 39, 173, 198})
 _NO_SERVER = frozenset({160, 162, 255})
 _UNKNOWN_ID = 153
@@ -69,49 +69,49 @@ DEFAULT_MAX_ARRAY_SIZE = 10_000
 
 
 class Pbs:
-    """Talks to OpenPBS's commands."""
+    """Runs and reads the commands of OpenPBS."""
 
     kind = "pbs"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
     grace_s = SHARED_GRACE_S
-    avoids = False
+    can_exclude_nodes = False
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
         call = Call(("qstat", "--version"))
         reply = yield call
-        found = re.search(r"pbs_version\s*=\s*(\S+)", reply.stdout + reply.stderr)
-        if not found:
-            raise silent(call, reply)
-        up = Call(("qstat", "-B"))
-        reply = yield up
+        version = re.search(r"pbs_version\s*=\s*(\S+)", reply.stdout + reply.stderr)
+        if not version:
+            raise no_answer(call, reply)
+        server_call = Call(("qstat", "-B"))
+        reply = yield server_call
         if reply.exit_code != 0:
-            raise silent(up, reply)
-        return f"OpenPBS {found[1]}"
+            raise no_answer(server_call, reply)
+        return f"OpenPBS {version[1]}"
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask the server, the queue and the nodes for theirs."""
+        """Ask for the limits of the server, the queue and the nodes."""
         call = Call(("qstat", "-B", "-f", "-F", "json"))
         reply = yield call
         if reply.exit_code != 0:
-            raise silent(call, reply)
+            raise no_answer(call, reply)
         server = next(iter((pbslike.read_json(reply.stdout, "Server") or {}).values()), {})
         queue = place.queue or server.get("default_queue", "")
-        about = yield Call(("qstat", "-Q", "-f", "-F", "json", queue))
-        records = [server, *(pbslike.read_json(about.stdout, "Queue") or {}).values()]
+        queues = yield Call(("qstat", "-Q", "-f", "-F", "json", queue))
+        records = [server, *(pbslike.read_json(queues.stdout, "Queue") or {}).values()]
         nodes = yield Call(("pbsnodes", "-a", "-F", "json"))
-        known = pbslike.tightest(records, place.user)
-        memory, cpus, gpus = _largest_node(nodes.stdout)
-        sizes = (pbslike.whole(record.get("max_array_size")) for record in records)
-        caps = (pbslike.cap(record.get("max_queued"), place.user) for record in records)
-        totals = (pbslike.whole(record.get("max_queuable")) for record in records)
+        shared = pbslike.shared_limits(records, place.user)
+        memory_mib, cpus, gpus = _largest_node(nodes.stdout)
+        array_sizes = (pbslike.parse_int(record.get("max_array_size")) for record in records)
+        of_user = (pbslike.limit_of_user(record.get("max_queued"), place.user) for record in records)
+        of_all_users = (pbslike.parse_int(record.get("max_queuable")) for record in records)
         return Limits(
-            max_array_size=smallest(*sizes) or DEFAULT_MAX_ARRAY_SIZE,
-            max_queued=smallest(*caps, *totals),
-            max_running=known["max_running"],
-            walltime_s=known["walltime_s"],
-            memory_mib=smallest(known["memory_mib"], memory),
-            cpus=smallest(known["cpus"], cpus),
+            max_array_size=smallest(*array_sizes) or DEFAULT_MAX_ARRAY_SIZE,
+            max_queued=smallest(*of_user, *of_all_users),
+            max_running=shared["max_running"],
+            walltime_s=shared["walltime_s"],
+            memory_mib=smallest(shared["memory_mib"], memory_mib),
+            cpus=smallest(shared["cpus"], cpus),
             gpus=gpus,
         )
 
@@ -121,8 +121,8 @@ class Pbs:
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request), after))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
-        """Ask qselect for each name, with the history where the server keeps one."""
-        found = {}
+        """Ask qselect for each name, among ended jobs too where the server keeps them."""
+        ids = {}
         for name in job_names:
             call = Call(("qselect", "-x", "-N", name))
             reply = yield call
@@ -130,15 +130,16 @@ class Pbs:
                 call = Call(("qselect", "-N", name))
                 reply = yield call
             if reply.exit_code != 0:
-                raise silent(call, reply)
+                raise no_answer(call, reply)
             if reply.stdout.strip():
-                found[name] = pbslike.whole_job(reply.stdout.split()[0])
-        return found
+                ids[name] = pbslike.array_id(reply.stdout.split()[0])
+        return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """One call, by our own ids; up to two more where its JSON is broken or history is off.
+        """Ask by our own ids: one call, or two where the JSON is broken or the history is off.
 
-        Never server-wide: one odd job of anyone's breaks the JSON, and ``qstat -x -t`` may never end.
+        Never ask for the whole server. One odd job of another user breaks the JSON, and ``qstat -x -t`` may never
+        end.
         """
         ids = tuple(sorted({task.job_id for task in tasks}))
         history: tuple[str, ...] = ("-x",)
@@ -147,16 +148,16 @@ class Pbs:
         _check_answered(call, reply)
         if "not configured to maintain job history" in reply.stderr:
             history = ()
-        records = pbslike.by_task(pbslike.read_json(reply.stdout) or {}, tasks) if history else {}
+        records = pbslike.records_of_tasks(pbslike.read_json(reply.stdout) or {}, tasks) if history else {}
         if len(records) < len(tasks):
-            # Text is right where the JSON is not: it always parses, and names every id asked for.
+            # The text form always parses and names every id of the call. The JSON form may do neither.
             call = Call(("qstat", *history, "-t", "-f", *ids))
             reply = yield call
             _check_answered(call, reply)
-            records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
+            records = pbslike.records_of_tasks(pbslike.read_text_reply(call, reply), tasks)
         return PollAnswer({task: _status(records[task], task) if task in records else absent() for task in tasks})
 
-    usage = staticmethod(nothing_more)
+    usage = staticmethod(no_usage)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
@@ -164,29 +165,29 @@ class Pbs:
 
 
 def _array(request: SubmitRequest) -> tuple[str, ...]:
-    """Spell the part of an array. One of a single task is refused, but not as every second of two."""
+    """Spell the array's indices. PBS refuses an array of one task, but takes every second task of two."""
     if request.span and request.span[0] == request.span[1]:
         return ("-J", f"{request.span[0]}-{request.span[0] + 1}:2")
     return ("-J", request.array) if request.array else ()
 
 
 def _largest_node(text: str) -> tuple[int | None, int | None, int | None]:
-    """Read ``pbsnodes -a -F json``: (MiB, CPUs, GPUs) of the largest node, None where nothing was said."""
+    """Read ``pbsnodes -a -F json``: (MiB, CPUs, GPUs) of the largest node. None: it does not say."""
     try:
         nodes = json.loads(text, strict=False)["nodes"].values()
-        has = [{name: str(value) for name, value in node["resources_available"].items()} for node in nodes]
+        resources = [{name: str(value) for name, value in node["resources_available"].items()} for node in nodes]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, None, None
-    memory = max((pbslike.mib(one.get("mem")) or 0.0 for one in has), default=0.0)
-    cpus = max((pbslike.whole(one.get("ncpus")) or 0 for one in has), default=0)
-    gpus = max((pbslike.whole(one.get("ngpus")) or 0 for one in has), default=0)
-    return int(memory) or None, cpus or None, gpus if has else None
+    memory_mib = max((pbslike.parse_mib(node.get("mem")) or 0.0 for node in resources), default=0.0)
+    cpus = max((pbslike.parse_int(node.get("ncpus")) or 0 for node in resources), default=0)
+    gpus = max((pbslike.parse_int(node.get("ngpus")) or 0 for node in resources), default=0)
+    return int(memory_mib) or None, cpus or None, gpus if resources else None
 
 
 def _check_answered(call: Call, reply: Reply) -> None:
-    """A dead server and an empty queue print the same JSON; the exit code tells them apart."""
+    """Raise if the server did not answer. A dead server prints an empty queue's JSON with another exit code."""
     if reply.exit_code not in (0, _FINISHED, _UNKNOWN_ID):
-        raise silent(call, reply)
+        raise no_answer(call, reply)
 
 
 def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:
@@ -194,11 +195,11 @@ def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:
     if letter not in STATES:
         raise SchedulerError(f"unknown PBS job state {letter!r}", "add it to STATES in sweep/schedulers/pbs.py")
     state = STATES[letter]
-    # A subjob without a record of its own is printed from its parent's, Exit_status and all.
-    own = task.index is None or "array_index" in record
-    status = pbslike.whole(record.get("Exit_status")) if own and state is TaskState.ENDED else None
+    # A subjob that never ran has no record. PBS prints its parent's, with the parent's Exit_status.
+    has_record = task.index is None or "array_index" in record
+    exit_status = pbslike.parse_int(record.get("Exit_status")) if has_record and state is TaskState.ENDED else None
     outcome, reason, exit_code, signal = (
-        _end(status, record) if state is TaskState.ENDED else (None, None, None, None)
+        _end(exit_status, record) if state is TaskState.ENDED else (None, None, None, None)
     )
     return SchedulerStatus(
         state,
@@ -206,25 +207,32 @@ def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:
         reason if reason is not None else record.get("comment", "") if state is TaskState.PENDING else "",
         exit_code,
         signal,
-        elapsed_s=pbslike.seconds(record.get("resources_used.walltime")),
-        # Of a job shorter than the node's poll, PBS says 0: that is not known, not none.
-        cpu_s=pbslike.seconds(record.get("resources_used.cput")) or None,
-        peak_memory_mib=pbslike.mib(record.get("resources_used.mem")) or None,
+        elapsed_s=pbslike.parse_seconds(record.get("resources_used.walltime")),
+        # PBS says 0 for a job that is shorter than the node's poll. It does not know the value.
+        cpu_s=pbslike.parse_seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=pbslike.parse_mib(record.get("resources_used.mem")) or None,
         job_name=record.get("Job_Name", ""),
+        cancelled_by=_cancelled_by(record) if outcome is Outcome.CANCELLED else "",
     )
 
 
-def _end(status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int | None, int | None]:
-    """How it ended: (outcome, reason, exit code, signal)."""
-    if status is None:
+def _cancelled_by(record: pbslike.Record) -> str:
+    """Who deleted the job, as ``user@host``. PBS says so only of a job that ran."""
+    user = re.search(r"terminated by (\S+)", record.get("comment", ""))
+    return user[1] if user else ""
+
+
+def _end(exit_status: int | None, record: pbslike.Record) -> tuple[Outcome, str, int | None, int | None]:
+    """How the job ended: (outcome, reason, exit code, signal)."""
+    if exit_status is None:
         return Outcome.CANCELLED, "it was deleted before it started", None, None
-    if status < 0:
-        outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"PBS exit status {status}"))
+    if exit_status < 0:
+        outcome, reason = ENDS.get(exit_status, (Outcome.UNKNOWN, f"PBS exit status {exit_status}"))
         return outcome, reason, None, None
     if record.get("substate") == _SUBSTATE_TERMINATED:
-        who = re.search(r"terminated by (\S+)", record.get("comment", ""))
-        reason = f"deleted by {who[1]}" if who else "it was deleted while it ran"
-        return Outcome.CANCELLED, reason, None, status - 256 if status > 256 else None
-    if status > 256:
-        return Outcome.FAILED, "", None, status - 256
-    return (Outcome.FAILED if status else Outcome.COMPLETED), "", status, None
+        user = _cancelled_by(record)
+        reason = f"deleted by {user}" if user else "it was deleted while it ran"
+        return Outcome.CANCELLED, reason, None, exit_status - 256 if exit_status > 256 else None
+    if exit_status > 256:
+        return Outcome.FAILED, "", None, exit_status - 256
+    return (Outcome.FAILED if exit_status else Outcome.COMPLETED), "", exit_status, None

@@ -1,4 +1,4 @@
-"""What OpenPBS and Torque have in common: qsub and qdel, and the form of ``qstat -f``."""
+"""What OpenPBS and Torque share: qsub, qdel, and the output of ``qstat -f``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
 from sweep.model import TaskRef
-from sweep.schedulers.base import Call, Reply, SubmitRequest, Talk, silent, smallest
+from sweep.schedulers.base import Call, Reply, SubmitRequest, Talk, no_answer, smallest
 
-#: One job as qstat shows it, nested attributes written with a dot: ``resources_used.cput``.
+#: One job as qstat shows it. Nested attributes have a dot in their name: ``resources_used.cput``.
 Record = dict[str, str]
 
 
-#: What a refusal is about, by qsub's words. The first group, if there is one, is a resource's name.
-_BLAME: tuple[tuple[str, str], ...] = (
+#: A pattern in qsub's message → the directive it is about. Empty: the pattern's first group names it.
+_DIRECTIVES: tuple[tuple[str, str], ...] = (
     (r"Resource_List\.(\w+)", ""),
     (r"select\.(\w+)", ""),
     (r"max (walltime|mem|ncpus|nodect)", ""),
@@ -29,16 +29,18 @@ _BLAME: tuple[tuple[str, str], ...] = (
 )
 
 
-def blamed(said: str, table: Sequence[tuple[str, str]]) -> str:
-    """Return the directive that a refusal is about; empty if its words tell none.
+def blamed_directive(message: str, directives: Sequence[tuple[str, str]]) -> str:
+    """Return the directive that a refusal is about. Empty: the message does not say.
 
-    >>> blamed("qsub: Unknown resource Resource_List.foo", _BLAME), blamed("no", _BLAME)
-    ('foo', '')
+    >>> blamed_directive("qsub: Unknown resource Resource_List.foo", _DIRECTIVES)
+    'foo'
+    >>> blamed_directive("no", _DIRECTIVES)
+    ''
     """
-    for words, directive in table:
-        found = re.search(words, said, re.IGNORECASE)
-        if found:
-            return directive or found[1]
+    for pattern, directive in directives:
+        match = re.search(pattern, message, re.IGNORECASE)
+        if match:
+            return directive or match[1]
     return ""
 
 
@@ -49,36 +51,46 @@ def submit(
     array: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
 ) -> Talk[str]:
-    """Submit a script with qsub; what varies from call to call is given here, not in the script.
+    """Submit a script with qsub. What differs from call to call is an option here, not a line of the script.
 
-    `busy` and `no_server` are the exit codes that mean "not now" and "I did not reach the server"; `array` and
-    `after` are the request's, as the dialect spells them.
+    Parameters
+    ----------
+    request : SubmitRequest
+        What to submit.
+    busy : collection of int
+        The exit codes that mean "not now".
+    no_server : collection of int
+        The exit codes that mean "the server was not reached".
+    array, after : tuple of str
+        qsub's options for the request's array and for the job to wait for.
     """
-    # Only plain tokens survive -v: quotes are refused, commas cut, backslashes doubled.
+    # -v takes only plain words. It refuses quotes, cuts at commas and doubles backslashes.
     task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
     call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script))
     reply = yield call
-    found = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
-    if reply.exit_code == 0 and found:
-        return found[0]
+    job_id = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+    if reply.exit_code == 0 and job_id:
+        return job_id[0]
     if (
         reply.exit_code is None
         or reply.exit_code == 0
         or reply.exit_code in no_server
         or "qsub" not in reply.stderr
     ):
-        raise SchedulerSilent(f"qsub: {reply.said or 'no job id in its answer'}")
+        raise SchedulerSilent(f"qsub: {reply.summary or 'no job id in its answer'}")
     if reply.exit_code in busy:
-        raise SchedulerBusy(f"qsub will not take more now: {reply.said}")
+        raise SchedulerBusy(f"qsub will not take more now: {reply.summary}")
     raise SchedulerRefused(
-        f"qsub refused: {reply.said}", "change the grid and plan again", blamed(reply.stderr, _BLAME)
+        f"qsub refused: {reply.summary}",
+        "change the grid and plan again",
+        blamed_directive(reply.stderr, _DIRECTIVES),
     )
 
 
 def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:
-    """Delete single jobs, subjobs and arrays in calls of their own: mixed, OpenPBS's qdel aborts.
+    """Delete single jobs, subjobs and arrays in separate calls. OpenPBS's qdel aborts where they are mixed.
 
-    `harmless` are the exit codes that mean "it has ended, or never was".
+    `harmless` are the exit codes that mean "the job has ended" or "there is no such job".
     """
     arrays = tuple(job for job in jobs if "[]" in job)
     singles = tuple(job for job in jobs if "[]" not in job)
@@ -88,11 +100,11 @@ def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[i
             call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
             reply = yield call
             if reply.exit_code != 0 and reply.exit_code not in harmless:
-                raise silent(call, reply)
+                raise no_answer(call, reply)
 
 
 def read_text(text: str) -> dict[str, Record]:
-    """Read ``qstat -f``: full id → record. Long values are folded with a newline and a tab, anywhere."""
+    """Read ``qstat -f``: full id → record. qstat may fold a value anywhere, with a newline and a tab."""
     records: dict[str, Record] = {}
     current: Record = {}
     for line in text.replace("\n\t", "").splitlines():
@@ -105,103 +117,105 @@ def read_text(text: str) -> dict[str, Record]:
     return records
 
 
-def read_answer(call: Call, reply: Reply) -> dict[str, Record]:
-    """Read ``qstat -f`` about jobs of ours. That all is well and nobody is there is no answer to that."""
+def read_text_reply(call: Call, reply: Reply) -> dict[str, Record]:
+    """Read ``qstat -f`` about our jobs. SchedulerSilent if it succeeds and shows no job: then it is broken."""
     records = read_text(reply.stdout)
     if reply.exit_code == 0 and not records:
-        raise silent(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
+        raise no_answer(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
     return records
 
 
-def read_json(text: str, what: str = "Jobs") -> dict[str, Record] | None:
-    """Read ``qstat -f -F json``; None if it does not parse, which one odd job of anyone's may cause."""
+def read_json(text: str, section: str = "Jobs") -> dict[str, Record] | None:
+    """Read ``qstat -f -F json``. None: it does not parse. One odd job of any user may cause that."""
     try:
         document = json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
-    jobs = document.get(what, {}) if isinstance(document, dict) else None
-    if not isinstance(jobs, dict):
+    records = document.get(section, {}) if isinstance(document, dict) else None
+    if not isinstance(records, dict):
         return None
-    return {job: _flat(record) for job, record in jobs.items() if isinstance(record, dict)}
+    return {name: _flat(record) for name, record in records.items() if isinstance(record, dict)}
 
 
-def cap(text: str | None, user: str) -> int | None:
-    """Read a limit such as ``[u:PBS_GENERIC=5],[o:PBS_ALL=100]``: the one that holds for this person.
+def limit_of_user(text: str | None, user: str) -> int | None:
+    """Read the limit that holds for a user from text such as ``[u:PBS_GENERIC=5],[o:PBS_ALL=100]``.
 
-    >>> cap("[u:PBS_GENERIC=5],[u:eve=9],[o:PBS_ALL=100]", "eve"), cap("20", "eve"), cap(None, "eve")
-    (9, 20, None)
+    >>> limit_of_user("[u:PBS_GENERIC=5],[u:eve=9],[o:PBS_ALL=100]", "eve")
+    9
+    >>> limit_of_user("20", "eve"), limit_of_user(None, "eve")
+    (20, None)
     """
     if not text:
         return None
     if text.isdigit():
         return int(text)
-    given = {who: int(most) for who, most in re.findall(r"([ugop]:[^=\]\s]+)=(\d+)", text)}
-    return smallest(given.get(f"u:{user}", given.get("u:PBS_GENERIC")), given.get("o:PBS_ALL"))
+    limits = {entity: int(number) for entity, number in re.findall(r"([ugop]:[^=\]\s]+)=(\d+)", text)}
+    return smallest(limits.get(f"u:{user}", limits.get("u:PBS_GENERIC")), limits.get("o:PBS_ALL"))
 
 
-def attributes(text: str) -> dict[str, Record]:
-    """Read ``qstat -Q -f`` or ``qstat -B -f``: name → its attributes."""
+def read_attributes(text: str) -> dict[str, Record]:
+    """Read ``qstat -Q -f`` or ``qstat -B -f``: name of the queue or server → its attributes."""
     return read_text(re.sub(r"^(?:Queue|Server):", "Job Id:", text, flags=re.MULTILINE))
 
 
-def tightest(records: Sequence[Mapping[str, str]], user: str) -> dict[str, int | None]:
-    """Take the limits that both dialects spell alike from a server's and a queue's attributes."""
+def shared_limits(records: Sequence[Mapping[str, str]], user: str) -> dict[str, int | None]:
+    """Read the limits that OpenPBS and Torque spell alike, from the attributes of a server and a queue."""
 
-    def least(name: str, read: Callable[[str | None], float | None]) -> int | None:
-        found = [read(record.get(name)) for record in records]
-        return smallest(*(None if one is None else int(one) for one in found))
+    def lowest(attribute: str, parse: Callable[[str | None], float | None]) -> int | None:
+        limits = [parse(record.get(attribute)) for record in records]
+        return smallest(*(None if limit is None else int(limit) for limit in limits))
 
     return {
-        "max_running": least("max_run", lambda text: cap(text, user)),
-        "walltime_s": least("resources_max.walltime", seconds),
-        "memory_mib": least("resources_max.mem", mib),
-        "cpus": least("resources_max.ncpus", whole),
+        "max_running": lowest("max_run", lambda text: limit_of_user(text, user)),
+        "walltime_s": lowest("resources_max.walltime", parse_seconds),
+        "memory_mib": lowest("resources_max.mem", parse_mib),
+        "cpus": lowest("resources_max.ncpus", parse_int),
     }
 
 
 def _flat(record: Mapping[str, Any]) -> Record:
-    """Spell nested attributes as the text form does. The JSON writer guesses types, so all is text again."""
-    out: Record = {}
+    """Name nested attributes as the text form does. Values become text, because PBS's JSON guesses their types."""
+    flat: Record = {}
     for name, value in record.items():
         if isinstance(value, Mapping):
-            out.update({f"{name}.{inner}": str(one) for inner, one in value.items()})
+            flat.update({f"{name}.{inner_name}": str(inner) for inner_name, inner in value.items()})
         else:
-            out[name] = str(value)
-    return out
+            flat[name] = str(value)
+    return flat
 
 
-def whole_job(full_id: str) -> str:
-    """Name the array that a subjob belongs to.
+def array_id(full_id: str) -> str:
+    """Return the id of the array that a subjob belongs to. A single job keeps its id.
 
-    >>> whole_job("2[0].vm"), whole_job("11.vm")
+    >>> array_id("2[0].vm"), array_id("11.vm")
     ('2[].vm', '11.vm')
     """
     return re.sub(r"\[\d+\]", "[]", full_id, count=1)
 
 
-def ref(full_id: str) -> tuple[str, int | None]:
-    """Split ``19[3].vm`` into its number and index.
+def split_id(full_id: str) -> tuple[str, int | None]:
+    """Split ``19[3].vm`` into the job's number and the task's index.
 
-    >>> ref("19[3].vm"), ref("11.vm"), ref("19[].vm:16001")
+    >>> split_id("19[3].vm"), split_id("11.vm"), split_id("19[].vm:16001")
     (('19', 3), ('11', None), ('19', None))
     """
-    found = re.match(r"(\d+)(?:\[(\d*)\])?", full_id)
-    if not found:
+    match = re.match(r"(\d+)(?:\[(\d*)\])?", full_id)
+    if not match:
         return full_id, None
-    return found[1], int(found[2]) if found[2] else None
+    return match[1], int(match[2]) if match[2] else None
 
 
-def by_task(records: Mapping[str, Record], tasks: Sequence[TaskRef]) -> dict[TaskRef, Record]:
-    """Match records to the tasks asked about, whatever server name the ids carry."""
-    known = {ref(full_id): record for full_id, record in records.items()}
-    pairs = ((task, known.get((ref(task.job_id)[0], task.index))) for task in tasks)
+def records_of_tasks(records: Mapping[str, Record], tasks: Sequence[TaskRef]) -> dict[TaskRef, Record]:
+    """Match records to the tasks asked about. The server's name in the ids may differ, and is not compared."""
+    by_id = {split_id(full_id): record for full_id, record in records.items()}
+    pairs = ((task, by_id.get((split_id(task.job_id)[0], task.index))) for task in tasks)
     return {task: record for task, record in pairs if record is not None}
 
 
-def seconds(text: str | None) -> float | None:
-    """Seconds of ``HH:MM:SS``, or of plain seconds.
+def parse_seconds(text: str | None) -> float | None:
+    """Read ``HH:MM:SS`` or plain seconds, in seconds.
 
-    >>> seconds("00:10:05"), seconds("43"), seconds(None)
+    >>> parse_seconds("00:10:05"), parse_seconds("43"), parse_seconds(None)
     (605.0, 43.0, None)
     """
     if not text or not re.fullmatch(r"\d+(:\d+)*", text):
@@ -212,18 +226,18 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
-def mib(text: str | None) -> float | None:
-    """MiB of ``167588kb``.
+def parse_mib(text: str | None) -> float | None:
+    """Read an amount of memory such as ``167588kb``, in MiB.
 
-    >>> mib("2048kb"), mib("1gb"), mib(None)
+    >>> parse_mib("2048kb"), parse_mib("1gb"), parse_mib(None)
     (2.0, 1024.0, None)
     """
-    found = re.fullmatch(r"(\d+)(b|kb|mb|gb|tb)", text or "")
-    if not found:
+    match = re.fullmatch(r"(\d+)(b|kb|mb|gb|tb)", text or "")
+    if not match:
         return None
-    return int(found[1]) * {"b": 2**-20, "kb": 2**-10, "mb": 1.0, "gb": 2.0**10, "tb": 2.0**20}[found[2]]
+    return int(match[1]) * {"b": 2**-20, "kb": 2**-10, "mb": 1.0, "gb": 2.0**10, "tb": 2.0**20}[match[2]]
 
 
-def whole(text: str | None) -> int | None:
-    """Read a whole number, or None."""
+def parse_int(text: str | None) -> int | None:
+    """Read a whole number. None: the text is none."""
     return int(text) if text and re.fullmatch(r"-?\d+", text) else None

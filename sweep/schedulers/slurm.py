@@ -19,11 +19,11 @@ from sweep.schedulers.base import (
     SubmitRequest,
     Talk,
     absent,
-    silent,
+    no_answer,
 )
 
-#: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING is still running to us: its record may not be
-#: there yet. What a newer Slurm adds is an error that names this file.
+#: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING counts as running, because the record
+#: may not be there yet. A state of a newer Slurm is an error that names this file.
 STATES: dict[str, tuple[TaskState, Outcome | None]] = {
     "PENDING": (TaskState.PENDING, None),
     "CONFIGURING": (TaskState.PENDING, None),  # has its nodes, which are booting
@@ -52,15 +52,17 @@ STATES: dict[str, tuple[TaskState, Outcome | None]] = {
     "PREEMPTED": (TaskState.ENDED, Outcome.PREEMPTED),
 }
 
-#: sbatch's words for "not now" and for "I don't know"; all else is "no".
+#: sbatch's messages that mean "not now", and those that leave open whether the job was submitted. Any other
+#: message is a refusal.
 _BUSY = re.compile(r"temporarily|MaxSubmit|Maximum number of jobs|too many|rate limit", re.IGNORECASE)
-_SILENT = re.compile(
+_NO_ANSWER = re.compile(
     r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller|fetch_config",
     re.IGNORECASE,
 )
 
-#: What a refusal is about, by sbatch's words (slurm_errno.c, and those it prints itself).
-_BLAME: tuple[tuple[str, str], ...] = (
+#: A pattern in sbatch's message (slurm_errno.c, and its own) → the option it is about. Empty: the pattern's first
+#: group names it.
+_DIRECTIVES: tuple[tuple[str, str], ...] = (
     (r"unrecognized option '(--[\w-]+)", ""),
     (r"account", "--account"),
     (r"partition", "--partition"),
@@ -78,17 +80,17 @@ _BLAME: tuple[tuple[str, str], ...] = (
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
 
-#: One argument of a command line holds 128 KiB, which is some 16,000 ids.
-_MOST_IDS = 10_000
+#: One argument of a command line holds 128 KiB, which is about 16,000 ids.
+_MAX_IDS = 10_000
 
 
 class Slurm:
-    """Talks to Slurm's commands."""
+    """Runs and reads the commands of Slurm."""
 
     kind = "slurm"
     clients: tuple[str, ...] = ("sbatch", "squeue", "scancel", "scontrol")
     grace_s = SHARED_GRACE_S
-    avoids = True
+    can_exclude_nodes = True
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the controller is up."""
@@ -96,28 +98,30 @@ class Slurm:
         call = Call(("sbatch", "--version"))
         reply = yield call
         if reply.exit_code != 0:
-            raise silent(call, reply)
+            raise no_answer(call, reply)
         return reply.stdout.strip()
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask the controller for its own, the partition's and the nodes', the accounting for the person's."""
+        """Ask scontrol and sinfo for the limits of cluster, partitions and nodes, and sacctmgr for the user's."""
         yield from _ping()
         config = yield Call(("scontrol", "show", "config"))
         partitions = yield Call(("scontrol", "show", "partition"))
         nodes = yield Call(("sinfo", "-h", "-N", "-o", "%P|%c|%m|%G"))
-        form = "format=Account,Partition,MaxJobs,MaxSubmit,MaxWall,QOS,DefaultQOS"
-        whose = yield Call(("sacctmgr", "-n", "-P", "show", "assoc", f"user={place.user}", form))
-        form = "format=Name,MaxJobsPU,MaxSubmitPU,MaxWall"
-        grades = yield Call(("sacctmgr", "-n", "-P", "show", "qos", form))
-        return slurmlimits.read(place, config.stdout, partitions.stdout, nodes.stdout, whose.stdout, grades.stdout)
+        columns = "format=Account,Partition,MaxJobs,MaxSubmit,MaxWall,QOS,DefaultQOS"
+        associations = yield Call(("sacctmgr", "-n", "-P", "show", "assoc", f"user={place.user}", columns))
+        columns = "format=Name,MaxJobsPU,MaxSubmitPU,MaxWall"
+        qos = yield Call(("sacctmgr", "-n", "-P", "show", "qos", columns))
+        return slurmlimits.read(
+            place, config.stdout, partitions.stdout, nodes.stdout, associations.stdout, qos.stdout
+        )
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
-        """Submit with ``--parsable``; what varies from call to call is given here, not in the script."""
-        # ALL, or Slurm runs the job through a fresh login environment.
+        """Submit with sbatch. What differs from call to call is an option here, not a line of the script."""
+        # Without ALL, Slurm runs the job in a new login environment.
         task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
         array = (f"--array={request.array}",) if request.array else ()
         after = (f"--dependency=afterany:{request.after}",) if request.after else ()
-        # A % begins a pattern such as %A in the name of an output file.
+        # In the name of an output file, % begins a pattern such as %A.
         output = request.output.replace("%", "%%")
         call = Call(
             ("sbatch", "--parsable", f"--job-name={request.job_name}", f"--output={output}", "--open-mode=append",
@@ -125,85 +129,88 @@ class Slurm:
         )  # fmt: skip
         reply = yield call
         # "36", or "36;cluster" in a federation.
-        found = re.search(r"^(\d+)(?:;\S+)?$", reply.stdout, re.MULTILINE)
-        if reply.exit_code == 0 and found:
-            return found[1]
-        raise _refusal(reply)
+        job_id = re.search(r"^(\d+)(?:;\S+)?$", reply.stdout, re.MULTILINE)
+        if reply.exit_code == 0 and job_id:
+            return job_id[1]
+        raise _submit_error(reply)
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
-        """Ask squeue for the names and, where there is one, the accounting."""
+        """Ask squeue for the names, and sacct where the cluster keeps accounting."""
         names = ",".join(job_names)
         yield from _ping()
-        call = Call(("squeue", "-h", "-a", "-t", "all", f"--name={names}", "-o", "%F|%j"))
-        reply = yield call
-        if reply.exit_code != 0:
-            raise silent(call, reply)
-        accounting = Call(
+        squeue_call = Call(("squeue", "-h", "-a", "-t", "all", f"--name={names}", "-o", "%F|%j"))
+        squeue = yield squeue_call
+        if squeue.exit_code != 0:
+            raise no_answer(squeue_call, squeue)
+        sacct_call = Call(
             ("sacct", "-n", "-P", "-X", "-S", "now-30days", f"--name={names}", "--format=JobID,JobName")
         )
-        ended = yield accounting
-        if ended.exit_code != 0 and not _no_accounting(ended):
-            raise silent(accounting, ended)
-        found = {}
-        for line in [*_rows(accounting, ended, 2), *_rows(call, reply, 2)]:
+        sacct = yield sacct_call
+        if sacct.exit_code != 0 and not _no_accounting(sacct):
+            raise no_answer(sacct_call, sacct)
+        ids = {}
+        for line in [*_lines(sacct_call, sacct, 2), *_lines(squeue_call, squeue, 2)]:
             job_id, _, name = line.partition("|")
             if name in job_names:
-                found[name] = re.split(r"[_+.]", job_id)[0]
-        return found
+                ids[name] = re.split(r"[_+.]", job_id)[0]
+        return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """Three calls: is the controller up (a dead one costs 9 s a question), the living, the ended.
+        """Ask with at most three calls: scontrol ping, squeue, sacct.
 
-        While all of them live, the third is saved: of the living, squeue knows best.
+        The ping comes first because every other command waits 9 s for a controller that is down. sacct is asked
+        only where a task is not in the queue: squeue knows best about those that are.
         """
         yield from _ping()
         ids = sorted({task.job_id for task in tasks}, key=int)
-        told: dict[TaskRef, SchedulerStatus] = {}
+        statuses: dict[TaskRef, SchedulerStatus] = {}
         notes: tuple[str, ...] = ()
-        for start in range(0, len(ids), _MOST_IDS):
-            which = f"--jobs={','.join(ids[start : start + _MOST_IDS])}"
-            call = Call(("squeue", "-h", "-a", "-r", "-t", "all", which, "-o", _SQUEUE_FORMAT))
-            living = yield call
-            # All ids unknown is an error to squeue, and an answer to us.
-            if living.exit_code != 0 and "Invalid job id" not in living.stderr:
-                raise silent(call, living)
-            told |= read_squeue("\n".join(_rows(call, living, 5)))
-            if all(task in told and told[task].state is not TaskState.ENDED for task in tasks):
+        for start in range(0, len(ids), _MAX_IDS):
+            jobs = f"--jobs={','.join(ids[start : start + _MAX_IDS])}"
+            squeue_call = Call(("squeue", "-h", "-a", "-r", "-t", "all", jobs, "-o", _SQUEUE_FORMAT))
+            squeue = yield squeue_call
+            # squeue fails where it knows none of the ids. That is an answer: all these jobs have left the queue.
+            if squeue.exit_code != 0 and "Invalid job id" not in squeue.stderr:
+                raise no_answer(squeue_call, squeue)
+            statuses |= read_squeue("\n".join(_lines(squeue_call, squeue, 5)))
+            if all(task in statuses and statuses[task].state is not TaskState.ENDED for task in tasks):
                 continue
-            accounting = Call(("sacct", "-n", "-P", "--noconvert", which, f"--format={_SACCT_FORMAT}"), 120.0)
-            ended = yield accounting
-            if ended.exit_code != 0 and not _no_accounting(ended):
-                # It exists and is down: who is not in the queue may have ended, which only it could say.
-                notes = (f"sacct did not answer ({ended.said}); jobs that left the queue are not judged",)
-            rows = _rows(accounting, ended, 7) if ended.exit_code == 0 else []
-            told = merged(told, read_sacct("\n".join(rows)))
+            sacct_call = Call(("sacct", "-n", "-P", "--noconvert", jobs, f"--format={_SACCT_FORMAT}"), 120.0)
+            sacct = yield sacct_call
+            if sacct.exit_code != 0 and not _no_accounting(sacct):
+                # The accounting exists and is down. Only it can say whether a job that left the queue has ended.
+                notes = (f"sacct did not answer ({sacct.summary}); jobs that left the queue are not judged",)
+            lines = _lines(sacct_call, sacct, 7) if sacct.exit_code == 0 else []
+            statuses = merge(statuses, read_sacct("\n".join(lines)))
         if notes:
-            return PollAnswer({task: told[task] for task in tasks if task in told}, notes)
-        nowhere = absent()
-        return PollAnswer({task: told.get(task, nowhere) for task in tasks})
+            return PollAnswer({task: statuses[task] for task in tasks if task in statuses}, notes)
+        not_named = absent()
+        return PollAnswer({task: statuses.get(task, not_named) for task in tasks})
 
     def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
-        """Ask squeue for the raw ids, then sstat, which knows an array's tasks by these alone."""
+        """Ask squeue for the raw ids, then sstat. sstat knows the tasks of an array only by their raw ids."""
         if not tasks:
             return {}
         ids = ",".join(sorted({task.job_id for task in tasks}, key=int))
         call = Call(("squeue", "-h", "-a", "-r", "-t", "running", f"--jobs={ids}", "-o", "%i|%A"))
         reply = yield call
         if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
-            raise silent(call, reply)
-        raw = {key: _ref(name) for name, _, key in (line.partition("|") for line in reply.stdout.splitlines())}
-        steps = [f"{key}.batch" for key, ref in raw.items() if ref in set(tasks)]
+            raise no_answer(call, reply)
+        rows = (line.partition("|") for line in reply.stdout.splitlines())
+        task_of = {raw_id: _task_ref(name) for name, _, raw_id in rows}
+        steps = [f"{raw_id}.batch" for raw_id, task in task_of.items() if task in set(tasks)]
         if not steps:
             return {}
-        form = "--format=JobID,AveCPU,MaxRSS"
-        told = yield Call(("sstat", "-n", "-P", "--noconvert", "-j", ",".join(steps), form), 120.0)
-        return read_sstat(told.stdout, raw)
+        columns = "--format=JobID,AveCPU,MaxRSS"
+        sstat = yield Call(("sstat", "-n", "-P", "--noconvert", "-j", ",".join(steps), columns), 120.0)
+        return read_sstat(sstat.stdout, task_of)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Two calls at most, first what waits: a place that becomes free is not taken by what is to go as well.
+        """Cancel with at most two calls: first the pending tasks of `jobs`, then the rest.
 
-        scancel is silent about ended and unknown jobs. With ``--state``, one task of a waiting array takes all of
-        the array with it (22.05): that is for whole jobs alone.
+        Pending tasks go first: else one of them starts on the resources that a cancelled task frees. Only whole
+        jobs are named with ``--state``: with it, one task of a pending array takes the whole array along (22.05).
+        scancel says nothing about ended and unknown jobs.
         """
         calls = [("scancel", "--state=PENDING", *jobs)] if jobs else []
         calls.append(("scancel", *(f"{task.job_id}_{task.index}" for task in tasks), *jobs))
@@ -211,52 +218,56 @@ class Slurm:
             call = Call(argv)
             reply = yield call
             if reply.exit_code != 0 and "Invalid job id" not in reply.stderr:
-                raise silent(call, reply)
+                raise no_answer(call, reply)
 
 
 def _ping() -> Talk[None]:
     call = Call(("scontrol", "ping"), timeout_s=20)
     reply = yield call
     if " is UP" not in reply.stdout:
-        raise silent(call, reply)
+        raise no_answer(call, reply)
 
 
-def _rows(call: Call, reply: Reply, fields: int) -> list[str]:
-    """Return the lines of an answer. One that is no row at all is no answer: nobody is absent by it."""
+def _lines(call: Call, reply: Reply, fields: int) -> list[str]:
+    """Return the lines of a reply. SchedulerSilent if one has too few fields: no task is ABSENT because of it."""
     lines = [line for line in reply.stdout.splitlines() if line.strip()] if reply.exit_code == 0 else []
     if any(line.count("|") < fields - 1 for line in lines):
-        raise silent(call, replace(reply, stderr="", failure="", stdout=f"it makes no sense: {lines[0][:80]!r}"))
+        raise no_answer(
+            call, replace(reply, stderr="", failure="", stdout=f"it makes no sense: {lines[0][:80]!r}")
+        )
     return lines
 
 
 def _no_accounting(reply: Reply) -> bool:
-    """Whether this cluster keeps no accounting, as opposed to keeping one that is down."""
+    """Whether this cluster keeps no accounting. Accounting that is down is another case."""
     return "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure == "not found"
 
 
-def _refusal(reply: Reply) -> SchedulerError:
-    mute = reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr
-    if mute or _SILENT.search(reply.stderr):
-        return SchedulerSilent(f"sbatch: {reply.said or 'no job id in its answer'}")
+def _submit_error(reply: Reply) -> SchedulerError:
+    no_message = reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr
+    if no_message or _NO_ANSWER.search(reply.stderr):
+        return SchedulerSilent(f"sbatch: {reply.summary or 'no job id in its answer'}")
     if _BUSY.search(reply.stderr):
-        return SchedulerBusy(f"sbatch will not take more now: {reply.said}")
+        return SchedulerBusy(f"sbatch will not take more now: {reply.summary}")
     return SchedulerRefused(
-        f"sbatch refused: {reply.said}", "change the grid and plan again", pbslike.blamed(reply.stderr, _BLAME)
+        f"sbatch refused: {reply.summary}",
+        "change the grid and plan again",
+        pbslike.blamed_directive(reply.stderr, _DIRECTIVES),
     )
 
 
-# --- reading ----------------------------------------------------------------------------------------------
+# --- reading the output -----------------------------------------------------------------------------------
 
 
 def read_squeue(text: str) -> dict[TaskRef, SchedulerStatus]:
     """Read ``squeue -h -r -o '%i|%T|%r|%M|%j'``."""
     rows = (line.partition("|") for line in text.splitlines())
-    return {_ref(job): status for job, _, rest in rows if (status := _living(rest))}
+    return {_task_ref(job): status for job, _, rest in rows if (status := _squeue_status(rest))}
 
 
-@lru_cache(maxsize=1024)  # of thousands that wait, each row says the same
-def _living(rest: str) -> SchedulerStatus | None:
-    fields = rest.split("|", 3)
+@lru_cache(maxsize=1024)  # thousands of pending tasks have the same row
+def _squeue_status(row: str) -> SchedulerStatus | None:
+    fields = row.split("|", 3)
     if len(fields) < 4:
         return None
     state, reason, elapsed, name = fields
@@ -264,9 +275,9 @@ def _living(rest: str) -> SchedulerStatus | None:
 
 
 def read_sacct(text: str) -> dict[TaskRef, SchedulerStatus]:
-    """Read ``sacct -n -P --format=JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName`` with its steps.
+    """Read ``sacct -n -P --format=JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName``, jobs and steps.
 
-    CPU time and exit code stand on the job's own row, peak memory on those of its steps (``12_3.batch``).
+    CPU time and exit code are in the job's own row. Peak memory is in the rows of its steps (``12_3.batch``).
     """
     statuses: dict[TaskRef, SchedulerStatus] = {}
     peaks: dict[TaskRef, float] = {}
@@ -276,18 +287,18 @@ def read_sacct(text: str) -> dict[TaskRef, SchedulerStatus]:
             continue
         task, step, _ = job.partition(".")
         if step:
-            ref = _ref(task)
+            ref = _task_ref(task)
             peaks[ref] = max(peaks.get(ref, 0.0), _mib(rest.split("|", 5)[4]) or 0.0)
         elif task.endswith("]"):
-            statuses |= dict.fromkeys(_refs(task), _accounted(rest))
+            statuses |= dict.fromkeys(_task_refs(task), _sacct_status(rest))
         else:
-            statuses[_ref(task)] = _accounted(rest)
+            statuses[_task_ref(task)] = _sacct_status(rest)
     return statuses | {ref: _with_peak(statuses[ref], peak) for ref, peak in peaks.items() if ref in statuses}
 
 
 @lru_cache(maxsize=1024)
-def _accounted(rest: str) -> SchedulerStatus:
-    state, exit_code, elapsed, cpu, _, name = rest.split("|", 5)
+def _sacct_status(row: str) -> SchedulerStatus:
+    state, exit_code, elapsed, cpu, _, name = row.split("|", 5)
     code, _, number = exit_code.partition(":")
     return _status(
         state,
@@ -295,42 +306,45 @@ def _accounted(rest: str) -> SchedulerStatus:
         signal=int(number) if number.isdigit() and number != "0" else None,
         elapsed_s=float(elapsed) if elapsed.isdigit() else None,
         cpu_s=_seconds(cpu),
-        # A row that the database has half of: its name is not known yet.
+        # The database has half of the row, and does not know the name yet.
         name="" if name == "allocation" else name,
     )
 
 
-def read_sstat(text: str, raw: Mapping[str, TaskRef]) -> dict[TaskRef, SchedulerStatus]:
-    """Read ``sstat -n -P --noconvert --format=JobID,AveCPU,MaxRSS``, by the tasks' raw ids."""
+def read_sstat(text: str, task_of: Mapping[str, TaskRef]) -> dict[TaskRef, SchedulerStatus]:
+    """Read ``sstat -n -P --noconvert --format=JobID,AveCPU,MaxRSS``. `task_of` maps raw ids to tasks."""
     statuses = {}
     for line in text.splitlines():
         step, _, rest = line.partition("|")
         cpu, _, peak = rest.partition("|")
-        ref = raw.get(step.partition(".")[0])
+        ref = task_of.get(step.partition(".")[0])
         if ref:
             statuses[ref] = SchedulerStatus(TaskState.RUNNING, cpu_s=_seconds(cpu), peak_memory_mib=_mib(peak))
     return statuses
 
 
-def merged(
-    living: dict[TaskRef, SchedulerStatus], ended: dict[TaskRef, SchedulerStatus]
+def merge(
+    squeue: dict[TaskRef, SchedulerStatus], sacct: dict[TaskRef, SchedulerStatus]
 ) -> dict[TaskRef, SchedulerStatus]:
-    """Take each task's word from the one who knows best: squeue for the living, sacct for the ended.
+    """Take each task's status from the command that knows best.
 
-    The accounting may lag behind, and after an id counter's restart tells of an older job of the same id,
-    so it never overrules what squeue says of a job that is still in the queue.
+    sacct knows best about a task that has left the queue. It never overrules squeue about a task that is still in
+    the queue: the accounting may lag behind, and may show an older job of the same id after the controller's id
+    counter has restarted.
     """
-    out = dict(ended)
-    for ref, status in living.items():
-        known = ended.get(ref)
-        if known and known.state is status.state is TaskState.ENDED:
-            # Of a job that has just ended, the database may not have the name yet.
-            out[ref] = replace(
-                known, job_name=known.job_name or status.job_name, reason=known.reason or status.reason
+    merged = dict(sacct)
+    for ref, in_squeue in squeue.items():
+        in_sacct = sacct.get(ref)
+        if in_sacct and in_sacct.state is in_squeue.state is TaskState.ENDED:
+            # The database may not have the name of a job that has just ended.
+            merged[ref] = replace(
+                in_sacct,
+                job_name=in_sacct.job_name or in_squeue.job_name,
+                reason=in_sacct.reason or in_squeue.reason,
             )
         else:
-            out[ref] = status
-    return out
+            merged[ref] = in_squeue
+    return merged
 
 
 def _status(
@@ -346,15 +360,27 @@ def _status(
     base = state.split()[0] if state else ""  # "CANCELLED by 1000"
     if base not in STATES:
         raise SchedulerError(f"unknown Slurm state {state!r}", "add it to STATES in sweep/schedulers/slurm.py")
-    job_state, outcome = STATES[base]
+    task_state, outcome = STATES[base]
     if outcome is Outcome.FAILED and (reason == "JobLaunchFailure" or (exit_code, signal) == (0, 53)):
-        outcome = Outcome.LAUNCH  # a bad folder or output path: 0:53, and no output anywhere
-    elif base == "CANCELLED" and " by " in state:
-        reason = f"cancelled by user {state.rpartition(' ')[2]}"
-    # Of a job that has not ended, the accounting says 0 s of CPU.
-    if job_state is not TaskState.ENDED:
+        outcome = Outcome.LAUNCH  # 0:53: the folder or the output path is bad, and there is no output
+    cancelled_by = ""
+    if base == "CANCELLED" and " by " in state:
+        cancelled_by = f"user {state.rpartition(' ')[2]}"
+        reason = f"cancelled by {cancelled_by}"
+    # The accounting says 0 s of CPU for a job that has not ended.
+    if task_state is not TaskState.ENDED:
         exit_code = signal = cpu_s = None
-    return SchedulerStatus(job_state, outcome, reason, exit_code, signal, elapsed_s, cpu_s, job_name=name)
+    return SchedulerStatus(
+        task_state,
+        outcome,
+        reason,
+        exit_code,
+        signal,
+        elapsed_s,
+        cpu_s,
+        job_name=name,
+        cancelled_by=cancelled_by,
+    )
 
 
 def _with_peak(status: SchedulerStatus, peak_mib: float | None) -> SchedulerStatus:
@@ -363,46 +389,46 @@ def _with_peak(status: SchedulerStatus, peak_mib: float | None) -> SchedulerStat
     return replace(status, peak_memory_mib=peak_mib)
 
 
-def _refs(text: str) -> list[TaskRef]:
-    """Write out a row that stands for several tasks that never began.
+def _task_refs(text: str) -> list[TaskRef]:
+    """Return the tasks that one row stands for. Tasks that never began share a row.
 
-    >>> [str(ref) for ref in _refs("9_[6-7,9%3]")]
+    >>> [str(ref) for ref in _task_refs("9_[6-7,9%3]")]
     ['9[6]', '9[7]', '9[9]']
     """
-    found = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", text)
-    if not found:
-        return [_ref(text)]
-    spans = (part.partition("-") for part in found[2].split(","))
-    return [TaskRef(found[1], i) for first, _, last in spans for i in range(int(first), int(last or first) + 1)]
+    match = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", text)
+    if not match:
+        return [_task_ref(text)]
+    spans = (part.partition("-") for part in match[2].split(","))
+    return [TaskRef(match[1], i) for first, _, last in spans for i in range(int(first), int(last or first) + 1)]
 
 
-def _ref(text: str) -> TaskRef:
+def _task_ref(text: str) -> TaskRef:
     job, _, index = text.partition("_")
     return TaskRef(job, int(index) if index.isdigit() else None)
 
 
 def _seconds(text: str) -> float | None:
-    """Seconds of ``[D-]HH:MM:SS`` or ``MM:SS[.mmm]``.
+    """Read ``[D-]HH:MM:SS`` or ``MM:SS[.mmm]``, in seconds.
 
     >>> _seconds("1-02:00:03"), _seconds("00:01.678"), _seconds("INVALID")
     (93603.0, 1.678, None)
     """
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text)
-    if not found:
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text)
+    if not match:
         return None
-    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return days * 86400 + hours * 3600 + minutes * 60 + seconds
 
 
 def _mib(text: str) -> float | None:
-    """MiB of ``94716K``, ``1.5G`` or plain bytes.
+    """Read ``94716K``, ``1.5G`` or plain bytes, in MiB.
 
     >>> _mib("94720K"), _mib(""), _mib("1048576")
     (92.5, None, 1.0)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
     return (
-        float(found[1]) * {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}[found[2]]
-        if found
+        float(match[1]) * {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}[match[2]]
+        if match
         else None
     )

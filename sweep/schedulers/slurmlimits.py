@@ -1,4 +1,4 @@
-"""What Slurm says of its limits: slurm.conf's, the partition's, the nodes', and the accounting's."""
+"""Slurm's limits: those of slurm.conf, the partition, the nodes and the accounting."""
 
 from __future__ import annotations
 
@@ -8,64 +8,86 @@ from collections.abc import Iterable, Iterator
 from sweep.model import Limits
 from sweep.schedulers.base import Place, smallest
 
-#: Slurm's own default (slurm.conf(5), MaxArraySize), where it does not say.
+#: Slurm's own default (slurm.conf(5), MaxArraySize).
 DEFAULT_MAX_ARRAY_SIZE = 1001
 
 
-def read(place: Place, config: str, partitions: str, nodes: str, whose: str, grades: str) -> Limits:
-    """Read the answers to ``scontrol show config``, ``scontrol show partition``, sinfo and sacctmgr.
+def read(place: Place, config: str, partitions: str, nodes: str, associations: str, qos: str) -> Limits:
+    """Read Slurm's limits from the output of five commands. A command that failed has none, and limits nothing.
 
-    What did not answer is empty, and limits nothing.
+    Parameters
+    ----------
+    place : Place
+        Where the jobs go.
+    config : str
+        The output of ``scontrol show config``.
+    partitions : str
+        The output of ``scontrol show partition``.
+    nodes : str
+        Partition, CPUs, MiB and generic resources of each node, by sinfo.
+    associations : str
+        Account, partition, MaxJobs, MaxSubmit, MaxWall, QOS and default QOS of the user, by sacctmgr.
+    qos : str
+        Name, MaxJobsPU, MaxSubmitPU and MaxWall of each QOS, by sacctmgr.
     """
-    chosen = _chosen(partitions, place.queue)
-    names = {one["PartitionName"] for one in chosen}
-    has = [fields[1:] for fields in _rows(nodes, 4) if fields[0].rstrip("*") in names]
-    own, quality = _associations(whose, place, names), dict(_grades(grades))
-    mine = [quality[name] for one in own for name in one[5:7] if name in quality]
+    candidates = _candidate_partitions(partitions, place.queue)
+    names = {partition["PartitionName"] for partition in candidates}
+    node_rows = [fields[1:] for fields in _rows(nodes, 4) if fields[0].rstrip("*") in names]
+    user_rows = _user_rows(associations, place, names)
+    qos_by_name = {row[0]: row[1:] for row in _rows(qos, 4)}
+    qos_rows = [qos_by_name[name] for row in user_rows for name in row[5:7] if name in qos_by_name]
     return Limits(
         max_array_size=max(1, _number(_value(config, "MaxArraySize")) or DEFAULT_MAX_ARRAY_SIZE),
         max_queued=smallest(
-            _number(_value(config, "MaxJobCount")), _most(one[3] for one in own), _most(one[1] for one in mine)
+            _number(_value(config, "MaxJobCount")),
+            _largest(row[3] for row in user_rows),
+            _largest(row[1] for row in qos_rows),
         ),
-        max_running=smallest(_most(one[2] for one in own), _most(one[0] for one in mine)),
+        max_running=smallest(_largest(row[2] for row in user_rows), _largest(row[0] for row in qos_rows)),
         walltime_s=smallest(
-            _most(_seconds(one.get("MaxTime", "")) for one in chosen),
-            _most(_seconds(one[4]) for one in own),
-            _most(_seconds(one[2]) for one in mine),
+            _largest(_seconds(partition.get("MaxTime", "")) for partition in candidates),
+            _largest(_seconds(row[4]) for row in user_rows),
+            _largest(_seconds(row[2]) for row in qos_rows),
         ),
-        memory_mib=smallest(_most(one[1] for one in has), _most(one.get("MaxMemPerNode", "") for one in chosen)),
-        cpus=smallest(_most(one[0] for one in has), _most(one.get("MaxCPUsPerNode", "") for one in chosen)),
-        gpus=max((_gpus(one[2]) for one in has), default=None),
+        memory_mib=smallest(
+            _largest(row[1] for row in node_rows),
+            _largest(partition.get("MaxMemPerNode", "") for partition in candidates),
+        ),
+        cpus=smallest(
+            _largest(row[0] for row in node_rows),
+            _largest(partition.get("MaxCPUsPerNode", "") for partition in candidates),
+        ),
+        gpus=max((_gpus(row[2]) for row in node_rows), default=None),
     )
 
 
 def _value(text: str, name: str) -> str:
-    found = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\d+", text) else None
 
 
-def _most(values: Iterable[str | int | None]) -> int | None:
-    """Return the largest of several; None, no limit, if one of them is none.
+def _largest(limits: Iterable[str | int | None]) -> int | None:
+    """Return the largest of several limits. None: one of them is no number, so there is no limit.
 
-    >>> _most(["4", "16"]), _most(["4", "UNLIMITED"]), _most([])
+    >>> _largest(["4", "16"]), _largest(["4", "UNLIMITED"]), _largest([])
     (16, None, None)
     """
-    numbers = [_number(one) if isinstance(one, str) else one for one in values]
-    known = [one for one in numbers if one is not None]
-    return max(known) if known and len(known) == len(numbers) else None
+    numbers = [_number(limit) if isinstance(limit, str) else limit for limit in limits]
+    finite = [number for number in numbers if number is not None]
+    return max(finite) if finite and len(finite) == len(numbers) else None
 
 
-def _chosen(text: str, queue: str | None) -> list[dict[str, str]]:
-    """Return the partitions that a job may go to: those named, or the default one."""
+def _candidate_partitions(text: str, queue: str | None) -> list[dict[str, str]]:
+    """Return the partitions that a job may go to: those that `queue` names, or the default one."""
     blocks = [dict(re.findall(r"(\w+)=(\S+)", block)) for block in re.split(r"\n\s*\n", text)]
-    known = [block for block in blocks if "PartitionName" in block]
+    partitions = [block for block in blocks if "PartitionName" in block]
     if queue:
-        return [block for block in known if block["PartitionName"] in queue.split(",")]
-    return [block for block in known if block.get("Default") == "YES"]
+        return [partition for partition in partitions if partition["PartitionName"] in queue.split(",")]
+    return [partition for partition in partitions if partition.get("Default") == "YES"]
 
 
 def _rows(text: str, fields: int) -> Iterator[list[str]]:
@@ -73,14 +95,10 @@ def _rows(text: str, fields: int) -> Iterator[list[str]]:
     return (row for row in rows if len(row) == fields)
 
 
-def _associations(text: str, place: Place, partitions: set[str]) -> list[list[str]]:
-    """Return the rows that this job may count against. A row's partition is usually empty: it is for all."""
+def _user_rows(text: str, place: Place, partitions: set[str]) -> list[list[str]]:
+    """Return the associations whose limits hold for the job. One without a partition holds for all partitions."""
     rows = [row for row in _rows(text, 7) if row[1] in ("", *partitions)]
     return [row for row in rows if row[0] == place.account] if place.account else rows
-
-
-def _grades(text: str) -> Iterator[tuple[str, list[str]]]:
-    return ((row[0], row[1:]) for row in _rows(text, 4))
 
 
 def _seconds(text: str) -> int | None:
@@ -89,10 +107,10 @@ def _seconds(text: str) -> int | None:
     >>> _seconds("1-00:00:00"), _seconds("00:05:00"), _seconds("UNLIMITED")
     (86400, 300, None)
     """
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
-    if not found:
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if not match:
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 

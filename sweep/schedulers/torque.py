@@ -1,4 +1,4 @@
-"""Torque: qsub, qstat, qdel, qselect, in a dialect other than OpenPBS's."""
+"""Torque: qsub, qstat, qdel, qselect. Their options and output differ from OpenPBS's."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sweep.schedulers.base import (
     SubmitRequest,
     Talk,
     absent,
-    nothing_more,
-    silent,
+    no_answer,
+    no_usage,
     smallest,
 )
 
-#: Torque's qstat(1B). C stays for keep_completed seconds (300 by default), then the job is unknown.
+#: Torque's qstat(1B). A job stays in C for keep_completed seconds (300 by default). Then it is unknown.
 STATES: dict[str, TaskState] = {
     "Q": TaskState.PENDING,
     "H": TaskState.PENDING,  # held; also an array's task above the slot limit
@@ -33,7 +33,7 @@ STATES: dict[str, TaskState] = {
     "C": TaskState.ENDED,
 }
 
-#: exit_status below zero is Torque's own word on the job (Torque Administrator Guide, "Job Exit Status").
+#: Below zero, exit_status says why Torque ended the job (Torque Administrator Guide, "Job Exit Status").
 ENDS: dict[int, tuple[Outcome, str]] = {
     -1: (Outcome.LAUNCH, "the node could not start it"),
     -2: (Outcome.LAUNCH, "the node could not start it"),
@@ -49,62 +49,64 @@ ENDS: dict[int, tuple[Outcome, str]] = {
     -12: (Outcome.TIMEOUT, "exceeded its CPU time"),
 }
 
-#: qsub exits with the PBS error modulo 256: caps that ease, and a server that was not reached.
+#: qsub's exit code is the PBS error modulo 256. Busy: the limit may be free again later.
 _BUSY = frozenset({200})
 _NO_SERVER = frozenset({111})
 _UNKNOWN_ID = 153
 _HARMLESS = frozenset({_UNKNOWN_ID, 170})  # 170: completed
 
-#: Torque tells a user no array limit (max_job_array_size is the administrator's to see); most sites allow this.
+#: Only an administrator can read Torque's max_job_array_size. Most sites allow this size.
 DEFAULT_MAX_ARRAY_SIZE = 1000
 
 
 class Torque:
-    """Talks to Torque's commands."""
+    """Runs and reads the commands of Torque."""
 
     kind = "torque"
     clients: tuple[str, ...] = ("qsub", "qstat", "qdel", "qselect")
     grace_s = SHARED_GRACE_S
-    avoids = False
+    can_exclude_nodes = False
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the server is up."""
         call = Call(("qstat", "--version"))
         reply = yield call
-        found = re.search(r"Version:\s*(\S+)", reply.stdout + reply.stderr)
-        if not found:
-            raise silent(call, reply)
-        up = Call(("qstat", "-q"))
-        reply = yield up
+        version = re.search(r"Version:\s*(\S+)", reply.stdout + reply.stderr)
+        if not version:
+            raise no_answer(call, reply)
+        server_call = Call(("qstat", "-q"))
+        reply = yield server_call
         if reply.exit_code != 0:
-            raise silent(up, reply)
-        return f"Torque {found[1]}"
+            raise no_answer(server_call, reply)
+        return f"Torque {version[1]}"
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask the queue and the nodes for theirs. Of arrays Torque tells a user nothing."""
+        """Ask for the limits of the server, the queue and the nodes. Torque tells users no array limit."""
         call = Call(("qstat", "-B", "-f"))
         reply = yield call
         if reply.exit_code != 0:
-            raise silent(call, reply)
-        server = next(iter(pbslike.attributes(reply.stdout).values()), {})
-        about = yield Call(("qstat", "-Q", "-f", place.queue or server.get("default_queue", "batch")))
-        records = [server, *pbslike.attributes(about.stdout).values()]
+            raise no_answer(call, reply)
+        server = next(iter(pbslike.read_attributes(reply.stdout).values()), {})
+        queues = yield Call(("qstat", "-Q", "-f", place.queue or server.get("default_queue", "batch")))
+        records = [server, *pbslike.read_attributes(queues.stdout).values()]
         nodes = yield Call(("pbsnodes", "-a"))
-        known = pbslike.tightest(records, place.user)
-        caps = (
-            pbslike.whole(record.get(name)) for record in records for name in ("max_user_queuable", "max_queuable")
+        shared = pbslike.shared_limits(records, place.user)
+        queued = (
+            pbslike.parse_int(record.get(name))
+            for record in records
+            for name in ("max_user_queuable", "max_queuable")
         )
-        running = (pbslike.whole(record.get("max_user_run")) for record in records)
-        cpus = [int(found) for found in re.findall(r"^\s*np = (\d+)", nodes.stdout, re.MULTILINE)]
-        memory = [int(found) // 1024 for found in re.findall(r"physmem=(\d+)kb", nodes.stdout)]
-        gpus = [int(found) for found in re.findall(r"^\s*gpus = (\d+)", nodes.stdout, re.MULTILINE)]
+        running = (pbslike.parse_int(record.get("max_user_run")) for record in records)
+        cpus = [int(count) for count in re.findall(r"^\s*np = (\d+)", nodes.stdout, re.MULTILINE)]
+        memory_mib = [int(kib) // 1024 for kib in re.findall(r"physmem=(\d+)kb", nodes.stdout)]
+        gpus = [int(count) for count in re.findall(r"^\s*gpus = (\d+)", nodes.stdout, re.MULTILINE)]
         return Limits(
             max_array_size=DEFAULT_MAX_ARRAY_SIZE,
-            max_queued=smallest(*caps),
-            max_running=smallest(known["max_running"], *running),
-            walltime_s=known["walltime_s"],
-            memory_mib=smallest(known["memory_mib"], max(memory, default=None)),
-            cpus=smallest(known["cpus"], max(cpus, default=None)),
+            max_queued=smallest(*queued),
+            max_running=smallest(shared["max_running"], *running),
+            walltime_s=shared["walltime_s"],
+            memory_mib=smallest(shared["memory_mib"], max(memory_mib, default=None)),
+            cpus=smallest(shared["cpus"], max(cpus, default=None)),
             gpus=max(gpus, default=0 if cpus else None),
         )
 
@@ -119,32 +121,32 @@ class Torque:
             except SchedulerRefused as error:
                 if "Invalid Job Dependency" not in str(error):
                     raise
-                # The other job has ended: Torque will not wait for what is over, and there is nothing to wait for.
+                # The other job has ended, so there is nothing to wait for. Torque refuses such a dependency.
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))
 
     def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         """Ask qselect for each name."""
-        found = {}
+        ids = {}
         for name in job_names:
             call = Call(("qselect", "-N", name))
             reply = yield call
             if reply.exit_code != 0:
-                raise silent(call, reply)
+                raise no_answer(call, reply)
             if reply.stdout.strip():
-                found[name] = pbslike.whole_job(reply.stdout.split()[0])
-        return found
+                ids[name] = pbslike.array_id(reply.stdout.split()[0])
+        return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """One call by our own ids, with ``-t``: without it, an array's id lists the whole server."""
+        """Ask by our own ids, in one call. Without ``-t``, an array's id lists the whole server."""
         ids = tuple(sorted({task.job_id for task in tasks}))
         call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
         reply = yield call
         if reply.exit_code not in (0, _UNKNOWN_ID):
-            raise silent(call, reply)
-        records = pbslike.by_task(pbslike.read_answer(call, reply), tasks)
+            raise no_answer(call, reply)
+        records = pbslike.records_of_tasks(pbslike.read_text_reply(call, reply), tasks)
         return PollAnswer({task: _status(records[task]) if task in records else absent() for task in tasks})
 
-    usage = staticmethod(nothing_more)
+    usage = staticmethod(no_usage)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
@@ -159,7 +161,7 @@ def _status(record: pbslike.Record) -> SchedulerStatus:
         )
     state = STATES[letter]
     outcome, reason, exit_code, signal = (
-        _end(pbslike.whole(record.get("exit_status"))) if state is TaskState.ENDED else (None, "", None, None)
+        _end(pbslike.parse_int(record.get("exit_status"))) if state is TaskState.ENDED else (None, "", None, None)
     )
     return SchedulerStatus(
         state,
@@ -167,22 +169,22 @@ def _status(record: pbslike.Record) -> SchedulerStatus:
         reason,
         exit_code,
         signal,
-        elapsed_s=pbslike.seconds(record.get("resources_used.walltime")),
-        cpu_s=pbslike.seconds(record.get("resources_used.cput")) or None,
-        peak_memory_mib=pbslike.mib(record.get("resources_used.mem")) or None,
+        elapsed_s=pbslike.parse_seconds(record.get("resources_used.walltime")),
+        cpu_s=pbslike.parse_seconds(record.get("resources_used.cput")) or None,
+        peak_memory_mib=pbslike.parse_mib(record.get("resources_used.mem")) or None,
         job_name=record.get("Job_Name", ""),
     )
 
 
-def _end(status: int | None) -> tuple[Outcome, str, int | None, int | None]:
-    """How it ended: (outcome, reason, exit code, signal)."""
-    if status is None:
+def _end(exit_status: int | None) -> tuple[Outcome, str, int | None, int | None]:
+    """How the job ended: (outcome, reason, exit code, signal)."""
+    if exit_status is None:
         return Outcome.CANCELLED, "it was deleted before it started", None, None
-    if status < 0:
-        outcome, reason = ENDS.get(status, (Outcome.UNKNOWN, f"Torque exit status {status}"))
+    if exit_status < 0:
+        outcome, reason = ENDS.get(exit_status, (Outcome.UNKNOWN, f"Torque exit status {exit_status}"))
         return outcome, reason, None, None
-    if status > 256:
-        # Torque has no mark for qdel but the signal, which a job may also have got elsewhere.
-        number = status - 256
+    if exit_status > 256:
+        # Torque marks a job that qdel ended by the signal alone. The signal may have another source.
+        number = exit_status - 256
         return (Outcome.CANCELLED if number == 15 else Outcome.FAILED), "", None, number
-    return (Outcome.FAILED if status else Outcome.COMPLETED), "", status, None
+    return (Outcome.FAILED if exit_status else Outcome.COMPLETED), "", exit_status, None

@@ -46,9 +46,9 @@ def ask_limits(grid: Grid, shell: Shell) -> tuple[Limits, list[str]]:
     """Ask the grid's scheduler what it takes; with it, what to say about the answer."""
     place = Place(whoami(), grid.scheduler.queue, grid.scheduler.account)
     try:
-        return pack.limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
+        return pack.effective_limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
     except SchedulerSilent as error:
-        most = pack.limits(grid, UNKNOWN)
+        most = pack.effective_limits(grid, UNKNOWN)
         return most, [
             f"{error}; arrays of at most {most.max_array_size} and no other limits are assumed "
             "(docs/grid.md says how to give them)"

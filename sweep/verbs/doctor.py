@@ -160,5 +160,5 @@ def _node_python() -> Finding:
     version = reply.stdout.strip()
     if reply.exit_code == 0 and tuple(map(int, version.split(".")[:2])) >= (3, 6):
         return Finding("ok", "Python for the nodes", f"python3 is {version} here")
-    found = version or reply.said
+    found = version or reply.summary
     return Finding("bad", "Python for the nodes", found, "name one of 3.6 or newer in scheduler: {python: …}")

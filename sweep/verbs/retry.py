@@ -75,7 +75,7 @@ def again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryRepo
     event = ledger.planned or {}
     rules, limits = event.get("retry") or RULES, limits_of(event)
     most = pack.of_one_trial(limits, event["submit"])
-    avoids = SCHEDULERS[event["kind"]].avoids
+    avoids = SCHEDULERS[event["kind"]].can_exclude_nodes
     todo: list[tuple[AttemptRequest, TrialStatus]] = []
     for one, told in chosen:
         number = one.trial.number

@@ -7,15 +7,15 @@
 #LOCAL --memory-mib=1
 
 # sweep small-unet, job j0007: 128 trials
-# By hand: bash '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+# By hand: bash '/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.sh'
 index="${SWEEP_LOCAL_TASK_ID:-${SWEEP_TASK:-0}}"
 job_id="${SWEEP_LOCAL_JOB_ID:-}"
 job_name="${SWEEP_LOCAL_JOB_NAME:-}"
 
-exec >>'/home/she/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
-cd -- '/home/she/it'"'"'s here' || exit 1
-node=(python3 -S '/home/she/it'"'"'s here/results/small-unet/node.py' --folder '/home/she/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
-      --job-id "$job_id" --job-name "$job_name" --workdir '/home/she/it'"'"'s here'
+exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+cd -- '/home/eve/it'"'"'s here' || exit 1
+node=(python3 -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
       --result segMeasure.json --heartbeat-s 2.0)
 module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'

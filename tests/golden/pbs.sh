@@ -9,15 +9,15 @@
 #PBS -m n
 
 # sweep small-unet, job j0007: 128 trials
-# By hand: qsub '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+# By hand: qsub '/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.sh'
 index="${PBS_ARRAY_INDEX:-${SWEEP_TASK:-0}}"
 job_id="${PBS_JOBID:-}"
 job_name="${PBS_JOBNAME:-}"
 
-exec >>'/home/she/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
-cd -- '/home/she/it'"'"'s here' || exit 1
-node=(python3 -S '/home/she/it'"'"'s here/results/small-unet/node.py' --folder '/home/she/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
-      --job-id "$job_id" --job-name "$job_name" --workdir '/home/she/it'"'"'s here'
+exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+cd -- '/home/eve/it'"'"'s here' || exit 1
+node=(python3 -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
       --result segMeasure.json --heartbeat-s 60.0)
 module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'

@@ -11,16 +11,16 @@
 #SBATCH --constraint=avx2
 
 # sweep small-unet, job j0007: 128 trials
-# By hand: sbatch '/home/she/it'"'"'s here/results/small-unet/jobs/j0007.sh'
-trap '' USR1  # the warning is node.py's, which passes it on to those who wait for it
+# By hand: sbatch '/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.sh'
+trap '' USR1  # for node.py, which passes the warning on to processes that have a handler for it
 index="${SLURM_ARRAY_TASK_ID:-${SWEEP_TASK:-0}}"
 job_id="${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}"
 job_name="${SLURM_JOB_NAME:-}"
 
-exec >>'/home/she/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
-cd -- '/home/she/it'"'"'s here' || exit 1
-node=(python3 -S '/home/she/it'"'"'s here/results/small-unet/node.py' --folder '/home/she/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
-      --job-id "$job_id" --job-name "$job_name" --workdir '/home/she/it'"'"'s here'
+exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+cd -- '/home/eve/it'"'"'s here' || exit 1
+node=(python3 -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
       --result segMeasure.json --heartbeat-s 60.0)
 module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'

@@ -1,4 +1,4 @@
-"""OpenPBS, on the real output of real ones (23.06.06 and its git head)."""
+"""OpenPBS, on the captured output of OpenPBS 23.06.06 and its git head."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SubmitRequest, pbslike
 from sweep.schedulers.pbs import Pbs
 from tests.conftest import CAPTURES, pbs_capture
-from tests.schedulers.talk import hold, reply
+from tests.schedulers.replay import replay, reply
 
 REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
 
 
 def poll(tasks: list[TaskRef], *names: str) -> tuple[dict[TaskRef, SchedulerStatus], list[tuple[str, ...]]]:
-    answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture(name)) for name in names])
+    answer, calls = replay(Pbs().poll(tasks), [reply(pbs_capture(name)) for name in names])
     return dict(answer.statuses), [call.argv for call in calls]
 
 
@@ -34,17 +34,19 @@ def test_a_job_that_ended_with_3() -> None:
 
 
 def test_every_outcome() -> None:
-    """One server's whole history, as text: its JSON of the same answers only for the first of several ids."""
+    """The whole history of one server, as JSON."""
     text = (CAPTURES / "pbs" / "openpbs-qstat-x-f-json-all-outcomes.json").read_text()
     ids = {"exit 0": "17", "walltime": "23", "trapped walltime": "24", "deleted running": "28", "segv": "29",
            "kill -9": "30", "exec failed": "31", "exit 300": "32"}  # fmt: skip
     tasks = [TaskRef(f"{number}.vm") for number in ids.values()]
-    answer, _ = hold(Pbs().poll(tasks), [Reply(0, text)])
+    answer, _ = replay(Pbs().poll(tasks), [Reply(0, text)])
     ends = {name: answer.statuses[TaskRef(f"{number}.vm")] for name, number in ids.items()}
     assert ends["walltime"].outcome is Outcome.TIMEOUT
     assert ends["trapped walltime"].outcome is Outcome.TIMEOUT
     assert ends["deleted running"].outcome is Outcome.CANCELLED
     assert ends["deleted running"].reason == "deleted by pbsuser@localhost"
+    assert ends["deleted running"].cancelled_by == "pbsuser@localhost"
+    assert {end.cancelled_by for name, end in ends.items() if name != "deleted running"} == {""}
     assert (ends["segv"].outcome, ends["segv"].exit_code) == (Outcome.FAILED, 139)
     assert (ends["kill -9"].outcome, ends["kill -9"].exit_code) == (Outcome.FAILED, 137)
     assert ends["exec failed"].exit_code == 254
@@ -63,7 +65,7 @@ def test_a_dependency_that_failed_never_ran() -> None:
 
 
 def test_subjobs_of_a_running_array_and_their_parents_exit_status() -> None:
-    """A queued subjob is printed with its parent's Exit_status 0: it has not ended."""
+    """A queued subjob is printed with its parent's Exit_status 0. It has not ended."""
     tasks = [TaskRef("528[].vm", index) for index in range(12)]
     statuses, _ = poll(tasks, "openpbs-qstat-t-f-json-array-mixed.json")
     states = [statuses[task].state for task in tasks]
@@ -80,30 +82,34 @@ def test_subjobs_deleted_before_they_started_have_no_exit_status_of_their_own() 
     statuses, _ = poll(tasks, "openpbs-qstat-t-x-f-json-array-deleted-final.json")
     assert {statuses[task].outcome for task in tasks} == {Outcome.CANCELLED}
     assert {statuses[task].exit_code for task in tasks} == {None}
+    # Three of them ran. Of the others, PBS does not say who deleted them.
+    ran = {task.index for task in tasks if statuses[task].cancelled_by == "pbsuser@localhost"}
+    assert ran == {0, 2, 5}
+    assert {statuses[task].cancelled_by for task in tasks if task.index not in ran} == {""}
 
 
-def test_json_that_names_only_the_first_id_is_asked_again_as_text() -> None:
-    """OpenPBS issue 2672: of several ids, the git head's JSON has the first."""
+def test_poll_asks_for_text_where_the_json_has_only_the_first_id() -> None:
+    """OpenPBS issue 2672: the git head's JSON shows only the first of several ids."""
     tasks = [TaskRef("11.vm"), TaskRef("16.vm")]
     text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")[0]
     both = Reply(0, text + "\n" + text.replace("Job Id: 11.vm", "Job Id: 16.vm"))
-    answer, calls = hold(Pbs().poll(tasks), [reply(pbs_capture("openpbs-qstat-json-two-ids.json")), both])
+    answer, calls = replay(Pbs().poll(tasks), [reply(pbs_capture("openpbs-qstat-json-two-ids.json")), both])
     assert [answer.statuses[task].exit_code for task in tasks] == [3, 3]
     assert [call.argv[:4] for call in calls] == [("qstat", "-x", "-t", "-f"), ("qstat", "-x", "-t", "-f")]
 
 
-def test_broken_json_is_asked_again_as_text() -> None:
+def test_poll_asks_for_text_where_the_json_is_broken() -> None:
     broken = (CAPTURES / "pbs" / "json-traps-23.06.06" / "name-nan.json").read_text(errors="surrogateescape")
     assert pbslike.read_json(broken) is None
     text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")
-    answer, _ = hold(Pbs().poll([TaskRef("11.vm")]), [Reply(0, broken), reply(text)])
+    answer, _ = replay(Pbs().poll([TaskRef("11.vm")]), [Reply(0, broken), reply(text)])
     assert answer.statuses[TaskRef("11.vm")].exit_code == 3
 
 
 @pytest.mark.parametrize(
     "path", sorted((CAPTURES / "pbs" / "json-traps-23.06.06").glob("*.json")), ids=lambda p: p.name
 )
-def test_no_trap_in_the_json_is_more_than_unreadable(path: object) -> None:
+def test_hostile_json_reads_correctly_or_not_at_all(path: object) -> None:
     text = path.read_text(errors="surrogateescape")  # type: ignore[attr-defined]
     records = pbslike.read_json(text)
     if records is not None:
@@ -126,10 +132,10 @@ def test_every_captured_text_listing_reads(path: object) -> None:
     assert all(record.get("job_state") and record.get("Job_Name") for record in records.values())
 
 
-def test_without_history_it_is_asked_without_x() -> None:
+def test_poll_leaves_out_x_where_the_history_is_off() -> None:
     nothing = reply(pbs_capture("openpbs-nohist-qstat-x-f-json.txt"))
     running = pbs_capture("openpbs-qstat-f-single-running.txt")
-    answer, calls = hold(
+    answer, calls = replay(
         Pbs().poll([TaskRef("11.vm"), TaskRef("4.vm")]),
         [nothing, Reply(153, running[0], "qstat: Unknown Job Id 4.vm")],
     )
@@ -145,17 +151,17 @@ def test_a_dead_server_and_an_empty_queue_print_the_same_json() -> None:
     )
     assert pbslike.read_json(dead[0]) == pbslike.read_json(empty[0]) == {}
     with pytest.raises(SchedulerSilent):
-        hold(Pbs().poll([TaskRef("11.vm")]), [reply(dead)])
+        replay(Pbs().poll([TaskRef("11.vm")]), [reply(dead)])
     unknown = reply(pbs_capture("openpbs-err-qstat-unknown.txt"))
-    answer, _ = hold(
+    answer, _ = replay(
         Pbs().poll([TaskRef("99999.vm")]), [reply(pbs_capture("openpbs-err-qstat-unknown-fjson.txt")), unknown]
     )
     assert answer.statuses[TaskRef("99999.vm")].state is TaskState.ABSENT
 
 
 def test_submit() -> None:
-    assert hold(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-single.txt"))])[0] == "11.vm"
-    job_id, [call] = hold(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-array.txt"))])
+    assert replay(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-single.txt"))])[0] == "11.vm"
+    job_id, [call] = replay(Pbs().submit(REQUEST), [reply(pbs_capture("openpbs-qsub-array.txt"))])
     assert job_id == "19[].vm"
     assert call.argv == ("qsub", "-N", "toy.j0001.ab12", "/f/j0001.sh")
 
@@ -182,40 +188,41 @@ def test_submit() -> None:
 )
 def test_what_qsub_refuses(name: str, error: type[SchedulerError]) -> None:
     with pytest.raises(SchedulerError) as caught:
-        hold(Pbs().submit(REQUEST), [reply(pbs_capture(name))])
+        replay(Pbs().submit(REQUEST), [reply(pbs_capture(name))])
     assert type(caught.value) is error
 
 
 def test_cancel_never_mixes_arrays_and_singles() -> None:
-    """Mixed, qdel of the git head aborts (captured: exit code -6) and deletes nothing."""
+    """The git head's qdel aborts where they are mixed (captured: exit code -6), and deletes nothing."""
     talk = Pbs().cancel(["19[].vm", "11.vm", "12.vm"], [TaskRef("35[].vm", 2)])
     finished = reply(pbs_capture("openpbs-err-qdel-finished.txt"))
-    _, calls = hold(
+    _, calls = replay(
         talk, [finished, reply(pbs_capture("openpbs-err-qdel-subjob-of-finished-array.txt")), Reply(0)]
     )
     assert [call.argv for call in calls] == [("qdel", "11.vm", "12.vm"), ("qdel", "35[2].vm"), ("qdel", "19[].vm")]
     with pytest.raises(SchedulerSilent):
-        hold(Pbs().cancel(["11.vm"], []), [reply(pbs_capture("openpbs-err-server-down-qdel.txt"))])
+        replay(Pbs().cancel(["11.vm"], []), [reply(pbs_capture("openpbs-err-server-down-qdel.txt"))])
 
 
 def test_version() -> None:
     assert (
-        hold(Pbs().version(), [reply(pbs_capture("openpbs-qstat-version.txt")), Reply(0)])[0] == "OpenPBS 23.06.06"
+        replay(Pbs().version(), [reply(pbs_capture("openpbs-qstat-version.txt")), Reply(0)])[0]
+        == "OpenPBS 23.06.06"
     )
     with pytest.raises(SchedulerSilent):
-        hold(Pbs().version(), [reply(pbs_capture("torque-qstat-version.txt"))])
+        replay(Pbs().version(), [reply(pbs_capture("torque-qstat-version.txt"))])
 
 
 def test_find_by_name() -> None:
-    found, _ = hold(Pbs().find(["sweep"]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
-    assert found == {"sweep": "19[].vm"}
+    ids, _ = replay(Pbs().find(["sweep"]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
+    assert ids == {"sweep": "19[].vm"}
 
 
 def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
     server, nodes = pbs_capture("openpbs-qstat-B-f-json.json"), pbs_capture("openpbs-pbsnodes-json.json")
     queue = pbs_capture("openpbs-qstat-Q-f-json.json")
-    most, calls = hold(Pbs().limits(Place("eve")), [reply(server), reply(queue), reply(nodes)])
-    assert most == Limits(10000, memory_mib=24105, cpus=16, gpus=0)
+    limits, calls = replay(Pbs().limits(Place("eve")), [reply(server), reply(queue), reply(nodes)])
+    assert limits == Limits(10000, memory_mib=24105, cpus=16, gpus=0)
     assert calls[1].argv == ("qstat", "-Q", "-f", "-F", "json", "workq")
     # The same documents with limits set, spelled as the OpenPBS Administrator's Guide does.
     limited = server[0].replace(
@@ -224,10 +231,10 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
     short = queue[0].replace(
         '"enabled":', '"max_run": "[u:eve=3]", "resources_max": {"walltime": "24:00:00", "ncpus": 8}, "enabled":'
     )
-    most, _ = hold(Pbs().limits(Place("eve", "workq")), [Reply(0, limited), Reply(0, short), Reply(None)])
-    assert most == Limits(50, max_queued=5, max_running=3, walltime_s=86400, cpus=8)
+    limits, _ = replay(Pbs().limits(Place("eve", "workq")), [Reply(0, limited), Reply(0, short), Reply(None)])
+    assert limits == Limits(50, max_queued=5, max_running=3, walltime_s=86400, cpus=8)
     with pytest.raises(SchedulerSilent):
-        hold(Pbs().limits(Place("eve")), [reply(pbs_capture("openpbs-err-server-down-qstat-f-json.txt"))])
+        replay(Pbs().limits(Place("eve")), [reply(pbs_capture("openpbs-err-server-down-qstat-f-json.txt"))])
 
 
 @pytest.mark.parametrize(
@@ -245,14 +252,16 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
 )
 def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
     with pytest.raises(SchedulerRefused) as caught:
-        hold(Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+        replay(Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
     assert caught.value.directive == directive
 
 
-def test_a_part_of_an_array_even_of_one_and_what_is_to_wait() -> None:
+def test_a_part_of_an_array_even_of_one_task_that_waits_for_another_job() -> None:
     part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="11.vm")
-    _, [call] = hold(Pbs().submit(part), [Reply(0, "37[].vm\n")])
+    _, [call] = replay(Pbs().submit(part), [Reply(0, "37[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-J", "5-9%2", "-W", "depend=afterany:11.vm", "/f/j.sh")
     # -J 5-5 is refused: openpbs-err-array-single.txt.
-    _, [call] = hold(Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")])
+    _, [call] = replay(
+        Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")]
+    )
     assert call.argv == ("qsub", "-N", "n", "-J", "5-6:2", "/f/j.sh")

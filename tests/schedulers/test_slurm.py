@@ -1,4 +1,4 @@
-"""Slurm, on the real output of a real one (22.05)."""
+"""Slurm, on the captured output of Slurm 22.05."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SubmitRequest
-from sweep.schedulers.slurm import STATES, Slurm, merged, read_sacct, read_squeue
+from sweep.schedulers.slurm import STATES, Slurm, merge, read_sacct, read_squeue
 from tests.conftest import capture
-from tests.schedulers.talk import hold, reply
+from tests.schedulers.replay import replay, reply
 
 UP = Reply(0, "Slurmctld(primary) at vm is UP\n")
 REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/50%/j0001.log")
@@ -47,60 +47,64 @@ def test_sacct_gives_exit_codes_cpu_and_the_steps_peak_memory() -> None:
     assert (done.outcome, done.exit_code, done.cpu_s, done.elapsed_s) == (Outcome.COMPLETED, 0, 1.678, 6)
     assert done.peak_memory_mib == pytest.approx(94716 / 1024)
     assert (statuses[TaskRef("3")].outcome, statuses[TaskRef("3")].exit_code) == (Outcome.FAILED, 3)
-    assert statuses[TaskRef("3")].peak_memory_mib is None  # too short to be sampled: not known, not 0
+    assert statuses[TaskRef("3")].peak_memory_mib is None  # the job was too short to be sampled: None, not 0
     assert (statuses[TaskRef("4")].outcome, statuses[TaskRef("4")].signal) == (Outcome.FAILED, 9)
     assert statuses[TaskRef("1")].outcome is Outcome.TIMEOUT
     assert statuses[TaskRef("5")].outcome is Outcome.CANCELLED
     assert statuses[TaskRef("5")].reason == "cancelled by user 0"
+    assert statuses[TaskRef("5")].cancelled_by == "user 0"
+    assert {status.cancelled_by for status in statuses.values() if status.outcome is not Outcome.CANCELLED} == {""}
     assert statuses[TaskRef("9", 1)].exit_code == 7
     running = statuses[TaskRef("9", 3)]
     assert (running.state, running.exit_code, running.cpu_s) == (TaskState.RUNNING, None, None)
 
 
 def test_an_array_cancelled_while_it_waited_is_one_row() -> None:
-    """Seen on a real one: ``4_[0-2]|CANCELLED by 0``; squeue forgets it after MinJobAge."""
+    """Real sacct printed ``4_[0-2]|CANCELLED by 0``. squeue forgets the job after MinJobAge."""
     statuses = read_sacct(
         "4_[0-2,7%3]|CANCELLED by 0|0:0|0|00:00:00||toy\n9_[6-9%3]|PENDING|0:0|0|00:00:00||arr\n"
     )
     assert {ref.index for ref in statuses if ref.job_id == "4"} == {0, 1, 2, 7}
     assert statuses[TaskRef("4", 7)].outcome is Outcome.CANCELLED
+    assert statuses[TaskRef("4", 7)].cancelled_by == "user 0"
     assert statuses[TaskRef("9", 9)].state is TaskState.PENDING
 
 
-def test_the_living_are_squeues_the_ended_sacct() -> None:
-    statuses = merged(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
+def test_squeue_knows_queued_tasks_and_sacct_ended_ones() -> None:
+    statuses = merge(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
     assert statuses[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
+    assert statuses[TaskRef("5")].cancelled_by == "user 0"  # so is this
     assert statuses[TaskRef("9", 6)].state is TaskState.PENDING  # squeue's: sacct has one row for [6-9]
 
 
 def test_poll_is_three_calls_and_names_who_is_absent() -> None:
     tasks = [TaskRef("9", 0), TaskRef("9", 6), TaskRef("2"), TaskRef("99999")]
     replies = [UP, Reply(0, squeue_lines()), Reply(0, sacct_lines())]
-    poll, calls = hold(Slurm().poll(tasks), replies)
+    answer, calls = replay(Slurm().poll(tasks), replies)
     assert [call.argv[0] for call in calls] == ["scontrol", "squeue", "sacct"]
-    assert [poll.statuses[task].state.value for task in tasks] == ["ended", "pending", "ended", "absent"]
+    assert [answer.statuses[task].state.value for task in tasks] == ["ended", "pending", "ended", "absent"]
 
 
-def test_while_all_of_them_live_the_accounting_is_not_asked() -> None:
+def test_sacct_is_not_asked_while_all_tasks_are_in_the_queue() -> None:
     tasks = [TaskRef("9", 6), TaskRef("9", 7)]
-    poll, calls = hold(Slurm().poll(tasks), [UP, Reply(0, squeue_lines())])
+    answer, calls = replay(Slurm().poll(tasks), [UP, Reply(0, squeue_lines())])
     assert [call.argv[0] for call in calls] == ["scontrol", "squeue"]
-    assert {status.state for status in poll.statuses.values()} == {TaskState.PENDING}
+    assert {status.state for status in answer.statuses.values()} == {TaskState.PENDING}
 
 
-def test_all_ids_unknown_is_an_answer() -> None:
-    poll, _ = hold(Slurm().poll([TaskRef("99999")]), [UP, reply(capture("mixed/squeue_missing")), Reply(0)])
-    assert poll.statuses[TaskRef("99999")].state is TaskState.ABSENT
+def test_an_error_about_unknown_ids_is_an_answer() -> None:
+    answer, _ = replay(Slurm().poll([TaskRef("99999")]), [UP, reply(capture("mixed/squeue_missing")), Reply(0)])
+    assert answer.statuses[TaskRef("99999")].state is TaskState.ABSENT
 
 
-def test_no_accounting_is_no_silence_but_a_dead_one_is() -> None:
+def test_tasks_are_absent_without_accounting_and_not_judged_while_it_is_down() -> None:
     squeue = Reply(0, "2|RUNNING|None|0:06|okjob\n")
     tasks = [TaskRef("2"), TaskRef("3")]
-    poll, _ = hold(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/sacct_no_dbd_j"))])
-    assert poll.statuses[TaskRef("3")].state is TaskState.ABSENT
-    poll, _ = hold(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])
-    assert set(poll.statuses) == {TaskRef("2")}  # of job 3, nobody could say
-    assert "sacct did not answer" in poll.notes[0]
+    answer, _ = replay(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/sacct_no_dbd_j"))])
+    assert answer.statuses[TaskRef("3")].state is TaskState.ABSENT
+    answer, _ = replay(Slurm().poll(tasks), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])
+    assert set(answer.statuses) == {TaskRef("2")}  # nothing can say how job 3 ended
+    assert "sacct did not answer" in answer.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -114,18 +118,18 @@ def test_no_accounting_is_no_silence_but_a_dead_one_is() -> None:
 )
 def test_a_controller_that_is_down_is_silent(replies: list[Reply]) -> None:
     with pytest.raises(SchedulerSilent, match="did not answer"):
-        hold(Slurm().poll([TaskRef("1")]), replies)
+        replay(Slurm().poll([TaskRef("1")]), replies)
 
 
 def test_submit_names_and_places_on_the_command_line() -> None:
-    job_id, [call] = hold(Slurm().submit(REQUEST), [reply(capture("errors/sbatch_parsable"))])
+    job_id, [call] = replay(Slurm().submit(REQUEST), [reply(capture("errors/sbatch_parsable"))])
     assert job_id == "36"
     assert call.argv == (
         "sbatch", "--parsable", "--job-name=toy.j0001.ab12", "--output=/f/50%%/j0001.log", "--open-mode=append",
         "/f/j0001.sh",
     )  # fmt: skip
-    one = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 7, "/f/j0001.log")
-    job_id, [call] = hold(Slurm().submit(one), [Reply(0, "37;cluster\n")])
+    one_task = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 7, "/f/j0001.log")
+    job_id, [call] = replay(Slurm().submit(one_task), [Reply(0, "37;cluster\n")])
     assert job_id == "37"
     assert "--export=ALL,SWEEP_TASK=7" in call.argv
 
@@ -153,26 +157,26 @@ def test_submit_names_and_places_on_the_command_line() -> None:
 )
 def test_what_sbatch_refuses(name: str, error: type[SchedulerError]) -> None:
     with pytest.raises(error) as caught:
-        hold(Slurm().submit(REQUEST), [reply(capture(f"errors/{name}"))])
+        replay(Slurm().submit(REQUEST), [reply(capture(f"errors/{name}"))])
     assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("answer", [Reply(0, ""), Reply(0, "garbage\n"), Reply(None, failure="timed out")])
-def test_an_answer_without_an_id_is_a_doubt(answer: Reply) -> None:
+def test_a_reply_without_an_id_is_no_answer(answer: Reply) -> None:
     with pytest.raises(SchedulerSilent):
-        hold(Slurm().submit(REQUEST), [answer])
+        replay(Slurm().submit(REQUEST), [answer])
 
 
-def test_cancel_is_two_calls_what_waits_first_and_safe_to_repeat() -> None:
+def test_cancel_is_two_calls_pending_tasks_first_and_safe_to_repeat() -> None:
     missing = reply(capture("errors/scancel_missing"))
-    _, [first, then] = hold(Slurm().cancel(["12", "13"], [TaskRef("9", 3)]), [missing, missing])
+    _, [first, then] = replay(Slurm().cancel(["12", "13"], [TaskRef("9", 3)]), [missing, missing])
     # Never with a task: scancel --state=PENDING 9_3 takes the whole of a waiting array (seen on 22.05).
     assert first.argv == ("scancel", "--state=PENDING", "12", "13")
     assert then.argv == ("scancel", "9_3", "12", "13")
-    _, [only] = hold(Slurm().cancel([], [TaskRef("9", 3)]), [missing])
+    _, [only] = replay(Slurm().cancel([], [TaskRef("9", 3)]), [missing])
     assert only.argv == ("scancel", "9_3")
     with pytest.raises(SchedulerSilent):
-        hold(Slurm().cancel(["1"], []), [reply(capture("errors/down_scancel_1"))])
+        replay(Slurm().cancel(["1"], []), [reply(capture("errors/down_scancel_1"))])
 
 
 def test_an_unknown_state_names_the_file_to_edit() -> None:
@@ -192,13 +196,13 @@ def test_every_captured_state_is_known() -> None:
 def limits(place: Place, **instead: Reply) -> Limits:
     names = ("scontrol_config", "scontrol_partition", "sinfo_nodes", "sacctmgr_assoc", "sacctmgr_qos")
     replies = [instead.get(name, reply(capture(f"limits/{name}"))) for name in names]
-    return hold(Slurm().limits(place), [UP, *replies])[0]
+    return replay(Slurm().limits(place), [UP, *replies])[0]
 
 
-def test_limits_are_the_tightest_of_what_partition_association_and_qos_say() -> None:
-    """The lab's: MaxArraySize 1001, batch a day, short five minutes; eve may queue 500, her QOS 400."""
-    most = limits(Place("eve", account="unet"))
-    assert most == Limits(
+def test_limits_are_the_smallest_of_partition_association_and_qos() -> None:
+    """MaxArraySize is 1001. batch allows a day, short five minutes. eve may queue 500 tasks, and 400 by QOS."""
+    reported = limits(Place("eve", account="unet"))
+    assert reported == Limits(
         1001, max_queued=400, max_running=20, walltime_s=12 * 3600, memory_mib=16000, cpus=4, gpus=0
     )
     assert limits(Place("eve", queue="short")).walltime_s == 300
@@ -206,17 +210,17 @@ def test_limits_are_the_tightest_of_what_partition_association_and_qos_say() -> 
     assert limits(Place("eve", account="another")).max_running is None
 
 
-def test_limits_without_an_accounting_are_the_controllers_alone() -> None:
+def test_limits_without_accounting_are_those_of_the_controller() -> None:
     disabled = Reply(1, "", "You are not running a supported accounting_storage plugin\n")
-    most = limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure="not found"))
-    assert (most.max_queued, most.walltime_s) == (30000, 86400)
+    reported = limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure="not found"))
+    assert (reported.max_queued, reported.walltime_s) == (30000, 86400)
     nothing = dict.fromkeys(("scontrol_config", "scontrol_partition", "sinfo_nodes"), Reply(0, ""))
     assert limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=disabled, **nothing) == Limits(1001)
 
 
 def test_a_controller_that_is_down_tells_no_limits() -> None:
     with pytest.raises(SchedulerSilent):
-        hold(Slurm().limits(Place("eve")), [reply(capture("errors/down_scontrol_ping"))])
+        replay(Slurm().limits(Place("eve")), [reply(capture("errors/down_scontrol_ping"))])
 
 
 @pytest.mark.parametrize(
@@ -236,29 +240,29 @@ def test_a_controller_that_is_down_tells_no_limits() -> None:
 )
 def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
     with pytest.raises(SchedulerRefused) as caught:
-        hold(Slurm().submit(REQUEST), [reply(capture(f"errors/{name}"))])
+        replay(Slurm().submit(REQUEST), [reply(capture(f"errors/{name}"))])
     assert caught.value.directive == directive
 
 
-def test_a_part_of_an_array_and_what_is_to_wait() -> None:
+def test_a_part_of_an_array_that_waits_for_another_job() -> None:
     part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 9), throttle=2, after="36")
-    _, [call] = hold(Slurm().submit(part), [Reply(0, "37\n")])
+    _, [call] = replay(Slurm().submit(part), [Reply(0, "37\n")])
     assert {"--array=5-9%2", "--dependency=afterany:36"} <= set(call.argv)
 
 
 def test_usage_asks_by_the_raw_ids_that_sstat_knows() -> None:
     out = capture("mixed/sstat_raw_array_elem")[0].splitlines()[1]
-    told, [_, call] = hold(
+    usage, [_, call] = replay(
         Slurm().usage([TaskRef("9", 3), TaskRef("11")]), [Reply(0, "9_3|22\n9_4|23\n11|11\n"), Reply(0, out)]
     )
     assert call.argv[:6] == ("sstat", "-n", "-P", "--noconvert", "-j", "22.batch,11.batch")
-    assert told == {TaskRef("9", 3): SchedulerStatus(TaskState.RUNNING, cpu_s=0.0, peak_memory_mib=4776 / 1024)}
-    assert hold(Slurm().usage([]), []) == ({}, [])
+    assert usage == {TaskRef("9", 3): SchedulerStatus(TaskState.RUNNING, cpu_s=0.0, peak_memory_mib=4776 / 1024)}
+    assert replay(Slurm().usage([]), []) == ({}, [])
 
 
 def test_find_by_name() -> None:
     squeue, sacct = Reply(0, "9|toy.j1.aa\n9|toy.j1.aa\n"), Reply(0, "7_1|toy.j2.bb\n7_[2-9]|toy.j2.bb\n")
-    found, _ = hold(Slurm().find(["toy.j1.aa", "toy.j2.bb", "toy.j3.cc"]), [UP, squeue, sacct])
-    assert found == {"toy.j1.aa": "9", "toy.j2.bb": "7"}
+    ids, _ = replay(Slurm().find(["toy.j1.aa", "toy.j2.bb", "toy.j3.cc"]), [UP, squeue, sacct])
+    assert ids == {"toy.j1.aa": "9", "toy.j2.bb": "7"}
     with pytest.raises(SchedulerSilent):
-        hold(Slurm().find(["x"]), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])
+        replay(Slurm().find(["x"]), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])

@@ -1,4 +1,4 @@
-"""Torque, on the real output of a real one (6, git head)."""
+"""Torque, on the captured output of Torque 6 (git head)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.model import Limits, Outcome, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SubmitRequest
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture
-from tests.schedulers.talk import hold, reply
+from tests.schedulers.replay import replay, reply
 
 REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
 
@@ -17,7 +17,7 @@ REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
 def test_every_outcome() -> None:
     tasks = [TaskRef(f"{n}.vm:16001") for n in (1, 5, 6, 7, 8, 9)]
     tasks += [TaskRef("2[].vm:16001", 1), TaskRef("4[].vm:16001", 0), TaskRef("77.vm:16001")]
-    answer, [call] = hold(Torque().poll(tasks), [reply(pbs_capture("torque-qstat-f-t-final.txt"))])
+    answer, [call] = replay(Torque().poll(tasks), [reply(pbs_capture("torque-qstat-f-t-final.txt"))])
     exit3, deleted, walltime, killed, exit300, ok, subjob, held, unknown = (
         answer.statuses[task] for task in tasks
     )
@@ -25,6 +25,7 @@ def test_every_outcome() -> None:
     assert (deleted.outcome, deleted.exit_code) == (Outcome.CANCELLED, None)
     assert walltime.outcome is Outcome.TIMEOUT
     assert (killed.outcome, killed.signal) == (Outcome.CANCELLED, 15)
+    assert (deleted.cancelled_by, killed.cancelled_by) == ("", "")  # Torque does not say
     assert exit300.exit_code == 44
     assert (ok.outcome, ok.exit_code) == (Outcome.COMPLETED, 0)
     assert (subjob.exit_code, subjob.job_name) == (3, "sweep-1")
@@ -33,18 +34,18 @@ def test_every_outcome() -> None:
     assert call.argv[:3] == ("qstat", "-f", "-t")  # without -t, an array's id lists the whole server
 
 
-def test_an_unknown_id_is_an_answer_and_a_dead_server_is_none() -> None:
+def test_an_unknown_id_is_an_answer_and_a_dead_server_is_not() -> None:
     unknown = reply(pbs_capture("torque-err-qstat-f-unknown.txt"))
-    answer, _ = hold(Torque().poll([TaskRef("99999.vm")]), [unknown])
+    answer, _ = replay(Torque().poll([TaskRef("99999.vm")]), [unknown])
     assert answer.statuses[TaskRef("99999.vm")].state is TaskState.ABSENT
     with pytest.raises(SchedulerSilent):
-        hold(Torque().poll([TaskRef("1.vm")]), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
+        replay(Torque().poll([TaskRef("1.vm")]), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
 
 
 def test_submit() -> None:
-    assert hold(Torque().submit(REQUEST), [reply(pbs_capture("torque-qsub-single.txt"))])[0] == "1.vm:16001"
-    one = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 4, "/f/j0001.log")
-    job_id, [call] = hold(Torque().submit(one), [reply(pbs_capture("torque-qsub-array.txt"))])
+    assert replay(Torque().submit(REQUEST), [reply(pbs_capture("torque-qsub-single.txt"))])[0] == "1.vm:16001"
+    one_task = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 4, "/f/j0001.log")
+    job_id, [call] = replay(Torque().submit(one_task), [reply(pbs_capture("torque-qsub-array.txt"))])
     assert job_id == "2[].vm:16001"
     assert call.argv == ("qsub", "-N", "toy.j0001.ab12", "-v", "SWEEP_TASK=4", "/f/j0001.sh")
 
@@ -64,33 +65,34 @@ def test_submit() -> None:
 )
 def test_what_qsub_refuses(name: str, error: type[SchedulerError]) -> None:
     with pytest.raises(SchedulerError) as caught:
-        hold(Torque().submit(REQUEST), [reply(pbs_capture(name))])
+        replay(Torque().submit(REQUEST), [reply(pbs_capture(name))])
     assert type(caught.value) is error
 
 
 def test_cancel() -> None:
     completed = reply(pbs_capture("torque-err-qdel-completed.txt"))
-    _, calls = hold(Torque().cancel(["1.vm", "2[].vm"], []), [completed, Reply(0)])
+    _, calls = replay(Torque().cancel(["1.vm", "2[].vm"], []), [completed, Reply(0)])
     assert [call.argv for call in calls] == [("qdel", "1.vm"), ("qdel", "2[].vm")]
 
 
 def test_version() -> None:
     assert (
-        hold(Torque().version(), [reply(pbs_capture("torque-qstat-version.txt")), Reply(0)])[0] == "Torque master"
+        replay(Torque().version(), [reply(pbs_capture("torque-qstat-version.txt")), Reply(0)])[0]
+        == "Torque master"
     )
     with pytest.raises(SchedulerSilent):
-        hold(Torque().version(), [reply(pbs_capture("openpbs-qstat-version.txt"))])
+        replay(Torque().version(), [reply(pbs_capture("openpbs-qstat-version.txt"))])
 
 
 def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
-    """Spelled as the Torque Administrator Guide does (no capture has them)."""
+    """The replies are written after the Torque Administrator Guide. No capture has limits."""
     server = Reply(0, "Server: vm\n    default_queue = batch\n    max_user_queuable = 100\n")
     queue = Reply(0, "Queue: batch\n    resources_max.walltime = 48:00:00\n    resources_max.mem = 64gb\n")
     nodes = Reply(0, "vm\n     state = free\n     np = 16\n     status = physmem=24684096kb,ncpus=2\n")
-    most, _ = hold(Torque().limits(Place("eve")), [server, queue, nodes])
-    assert most == Limits(1000, max_queued=100, walltime_s=172800, memory_mib=24105, cpus=16, gpus=0)
+    limits, _ = replay(Torque().limits(Place("eve")), [server, queue, nodes])
+    assert limits == Limits(1000, max_queued=100, walltime_s=172800, memory_mib=24105, cpus=16, gpus=0)
     with pytest.raises(SchedulerSilent):
-        hold(Torque().limits(Place("eve")), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
+        replay(Torque().limits(Place("eve")), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
 
 
 @pytest.mark.parametrize(
@@ -104,16 +106,16 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
 )
 def test_a_refusal_names_the_directive_it_is_about(name: str, directive: str) -> None:
     with pytest.raises(SchedulerRefused) as caught:
-        hold(Torque().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
+        replay(Torque().submit(SubmitRequest("/f/j.sh", "n", None, "/f/j.log")), [reply(pbs_capture(name))])
     assert caught.value.directive == directive
 
 
 def test_a_part_of_an_array() -> None:
     part = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", span=(5, 5), after="11.vm")
-    _, [call] = hold(Torque().submit(part), [Reply(0, "37[].vm\n")])
+    _, [call] = replay(Torque().submit(part), [Reply(0, "37[].vm\n")])
     assert call.argv == ("qsub", "-N", "n", "-t", "5-5", "-W", "depend=afterany:11.vm", "/f/j.sh")
     behind = SubmitRequest("/f/j.sh", "n", None, "/f/j.log", after="4[].vm")
     ended = reply(pbs_capture("torque-depend-array-any.txt"))
-    job_id, [waits, at_once] = hold(Torque().submit(behind), [ended, Reply(0, "38.vm\n")])
+    job_id, [waits, at_once] = replay(Torque().submit(behind), [ended, Reply(0, "38.vm\n")])
     assert waits.argv == ("qsub", "-N", "n", "-W", "depend=afteranyarray:4[].vm", "/f/j.sh")
     assert (job_id, at_once.argv) == ("38.vm", ("qsub", "-N", "n", "/f/j.sh"))
