@@ -38,10 +38,11 @@ def resident_mib() -> float:
 
 def follow(sweep: Path) -> tuple[int, float, float, float]:
     """Watch for an hour: (looks, CPU seconds of this process, MiB after five minutes, MiB in the end)."""
-    from sweep.report import watch
+    from sweep.cli.live import show_live
     from sweep.shell import Shell
     from sweep.store import Store
     from sweep.verbs.status import status
+    from sweep.verbs.watch import watch
 
     gc.set_threshold(50_000, 20, 20)  # as the command line does
     store, real, started = Store(sweep), time.time, time.time()
@@ -67,7 +68,7 @@ def follow(sweep: Path) -> tuple[int, float, float, float]:
     look()
     began_s = time.process_time()
     with contextlib.suppress(HourOverError), contextlib.redirect_stdout(io.StringIO()):
-        watch.watch(look, 5.0)
+        show_live(watch(look, 5.0))
     time.time = real
     memory[1] = resident_mib()
     assert real() - started < HOUR_S

@@ -6,7 +6,8 @@
     ├── UsageError                exit code 2: what was asked for cannot be
     │   ├── GridError             … in grid.yaml, at a line and column
     │   ├── TemplateError         … in a job-script template
-    │   └── NoSuch                … a sweep, trial or file that is not there
+    │   ├── NoSuch                … a sweep, trial or file that is not there
+    │   └── FormatError           … a sweep's folder that another version wrote
     ├── StoreError                the sweep folder cannot be read or written
     │   └── LockHeld              someone else is at work in it
     └── SchedulerError            the scheduler and we did not come to terms
@@ -70,6 +71,10 @@ class TemplateError(UsageError):
 
 class NoSuch(UsageError):
     """A sweep, a trial or a file that is not there."""
+
+
+class FormatError(UsageError):
+    """A sweep's folder that an older or newer version of sweep wrote."""
 
 
 class StoreError(SweepError):

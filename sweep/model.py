@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 __all__ = [
     "Attempt",
     "Cause",
-    "Evidence",
     "Job",
     "Limits",
     "Objective",
     "Outcome",
+    "OwnLimit",
+    "Raised",
     "Resources",
+    "ResultProblem",
     "SchedulerStatus",
+    "StartFailure",
     "State",
     "Submission",
+    "Task",
     "TaskRef",
     "TaskState",
     "Trial",
@@ -68,19 +72,45 @@ def memory_percent(peak_mib: float | None, requested_mib: float) -> float | None
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """What a retry asks for instead of what the grid gives. None: the grid's."""
+
+    memory_mib: int | None = None
+    walltime_s: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.memory_mib is not None or self.walltime_s is not None
+
+    def over(self, earlier: Raised) -> Raised:
+        """Return this, with an earlier one's values where this has none."""
+        return Raised(
+            earlier.memory_mib if self.memory_mib is None else self.memory_mib,
+            earlier.walltime_s if self.walltime_s is None else self.walltime_s,
+        )
+
+    def applied_to(self, resources: Resources) -> Resources:
+        """Return the resources with these values, where they are larger."""
+        return replace(
+            resources,
+            memory_mib=max(resources.memory_mib, self.memory_mib or 0),
+            walltime_s=max(resources.walltime_s, self.walltime_s or 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What a scheduler takes, by its own word and the grid's. None: no limit that we know of.
+    """What a scheduler accepts, as it says itself or as the grid says. None: no limit is known.
 
     Attributes
     ----------
     max_array_size : int
         Tasks in one array.
     max_queued : int or None
-        Of one person's tasks, so many in the queue at once, each of an array's counted.
+        The largest number of one person's tasks in the queue. Every task of an array counts.
     max_running : int or None
-        … and so many running.
+        The largest number of one person's tasks that run.
     walltime_s, memory_mib, cpus, gpus : int or None
-        The most that one job may ask for, memory, CPUs and GPUs of one node.
+        The most that one job may ask for. Memory, CPUs and GPUs are those of one node.
     """
 
     max_array_size: int
@@ -132,9 +162,16 @@ class Trial:
     retired: bool = False
 
 
+class Task(NamedTuple):
+    """One element of a job: which attempt of which trial it runs."""
+
+    number: int
+    attempt: int
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A rendered script and the trials it runs: ``tasks[i]`` is (trial number, attempt).
+    """A rendered script and the trials that it runs, a task each.
 
     Attributes
     ----------
@@ -148,7 +185,7 @@ class Job:
 
     name: str
     resources: Resources
-    tasks: tuple[tuple[int, int], ...]
+    tasks: tuple[Task, ...]
     workers: int = 0
     worker_asks: Resources | None = None
     avoid: tuple[str, ...] = ()
@@ -178,19 +215,23 @@ class Submission:
     token : str
         Fresh for every call and part of the job's name, so that the scheduler can be asked for it.
     index : int or None
-        The task it runs, as a job of its own; None: an array.
+        The task that it runs as a job of its own. None: it is an array.
     span : (int, int) or None
-        The array's first and last task; None: all of the job's.
+        The array's first and last task. None: all of the job's.
     workers : int
-        The job is packed, and so many workers were asked for, for `open` trials.
-    over : bool
-        The workers have ended; what they left may be sent again.
+        How many workers were asked for. 0: the job is not packed.
+    open : int
+        How many trials a packed job had to run when it was submitted.
+    exhausted : bool
+        The workers have ended. The trials that they left may be sent again.
     job_id : str
-        What the scheduler answered; empty while that is not known.
-    refused : str
-        Why the scheduler would not have it; empty otherwise.
+        The scheduler's answer. Empty while it is not known.
+    refused : bool
+        The scheduler did not accept the job, or does not know it.
+    refusal : str
+        What the scheduler said when it refused.
     unanswered : bool
-        The call is over and brought no answer; so the job is there by now, or never will be.
+        The call has ended without an answer: the job exists by now, or never will.
     """
 
     token: str
@@ -199,17 +240,23 @@ class Submission:
     index: int | None
     at: float
     job_id: str = ""
-    refused: str = ""
+    refused: bool = False
+    refusal: str = ""
     unanswered: bool = False
     span: tuple[int, int] | None = None
     workers: int = 0
     open: int = 0
-    over: bool = False
+    exhausted: bool = False
 
     @property
     def dead(self) -> bool:
         """Whether nothing can come of it any more."""
-        return self.over or bool(self.refused)
+        return self.exhausted or self.refused
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the call was begun and its outcome is not known."""
+        return not self.job_id and not self.refused
 
     def covers(self, index: int) -> bool:
         """Whether this call is about this task of the job."""
@@ -236,7 +283,7 @@ class TaskState(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a task ended, in the scheduler's word."""
+    """How a task ended, as the scheduler says."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -279,70 +326,102 @@ class StartFailure(StrEnum):
     START = "start"  # the command could not be executed
 
 
+class OwnLimit(StrEnum):
+    """A limit of the trial's own that it exceeded in a packed worker, which then ended it."""
+
+    NONE = ""
+    WALLTIME = "walltime"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What node.py left: a claim and, once it has ended, the exit record. None: not said.
+    """What a node wrote about one attempt: a claim and, once it has ended, the exit record.
+
+    Each attribute is a key of ``attempt-N.json``; `sweep.node.runner` writes them. None: not said.
 
     Attributes
     ----------
-    limit : str
-        What of its own it exceeded, ``walltime`` or ``memory``, where a packed worker had to see to that.
+    trial, number : str, int
+        The trial's id and number.
+    attempt : int
+        1 for the first.
+    job, job_id, job_name : str
+        The job, as the sweep and as the scheduler name it.
+    index : int or None
+        The task, or the worker of a packed job.
+    packed : bool
+        A worker of a packed job ran it.
+    host, node : str
+        The machine, by its own name and by the scheduler's.
+    pid : int
+        The runner's process.
+    started_at, ended_at, heartbeat_at : float
+        Unix times by the node's clock.
+    restarts : int
+        How often a requeued job has taken this attempt up again.
+    exit_code, signal : int or None
+        How the command ended.
+    failure : StartFailure
+        Why the command was never started; `error` says it in words.
+    signals : tuple of str
+        The signals that the runner was sent and passed on, by name.
+    limit : OwnLimit
+        The limit that it exceeded in a packed worker.
+    stopped : bool
+        The runner itself ended the command.
+    elapsed_s, cpu_s : float
+        Wall-clock and CPU time of the command and all its processes.
+    memory_mib, peak_memory_mib : float
+        Memory in use at the last look, and the most that was seen.
     cancelled : bool
         It was cancelled before anyone began it: the claim was taken so that nobody would.
     """
 
-    number: int
+    format: int = 1
+    trial: str = ""
+    number: int = 0
+    attempt: int = 1
+    job: str = ""
     job_id: str = ""
     job_name: str = ""
     index: int | None = None
+    packed: bool = False
     host: str = ""
+    node: str = ""
+    pid: int = 0
     started_at: float | None = None
+    heartbeat_at: float | None = None
+    restarts: int = 0
     ended: bool = False
+    ended_at: float | None = None
     exit_code: int | None = None
     signal: int | None = None
+    failure: StartFailure = StartFailure.NONE
+    error: str = ""
+    signals: tuple[str, ...] = ()
+    limit: OwnLimit = OwnLimit.NONE
+    stopped: bool = False
     elapsed_s: float | None = None
     cpu_s: float | None = None
     memory_mib: float | None = None
     peak_memory_mib: float | None = None
-    signals: tuple[str, ...] = ()
-    failure: StartFailure = StartFailure.NONE
-    error: str = ""
-    limit: str = ""
     cancelled: bool = False
-    node: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known of a trial.
+class ResultProblem(StrEnum):
+    """Why a result does not count."""
 
-    Attributes
-    ----------
-    word : SchedulerStatus or None
-        None: the scheduler did not answer, or was not asked.
-    result : dict or None
-        The result, if it is valid; else `result_problem` says why not.
-    gone_s : float
-        For how long the scheduler has been saying that the job ended, or is not there.
-    grace_s : float
-        How much later than that a record may still appear on this file system.
-    pooled : bool
-        Its job is packed. While no worker has begun it, `status` is about all of them.
-    memory_mib : float
-        What it asked for.
-    """
-
-    submission: Submission | None = None
-    attempt: Attempt | None = None
-    status: SchedulerStatus | None = None
-    result: dict[str, Any] | None = None
-    result_problem: str = ""
-    cancel_asked: bool = False
-    gone_s: float = 0.0
-    grace_s: float = 60.0
-    now: float = 0.0
-    pooled: bool = False
-    memory_mib: float = 0.0
+    MISSING = "missing"
+    TOO_LARGE = "too large"
+    UNREADABLE = "unreadable"
+    NOT_JSON = "not JSON"
+    NOT_AN_OBJECT = "not an object"
+    INCOMPLETE = "incomplete"
+    NO_METRIC = "no metric"
+    NULL_METRIC = "metric is null"
+    NOT_A_NUMBER = "metric is not a number"
+    NOT_FINITE = "metric is not finite"
 
 
 class State(StrEnum):
@@ -365,9 +444,14 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a trial did not end well: what decides whether another attempt may help."""
+    """Why a trial is where it is, as far as anything is decided by it. The words beside it are for people."""
 
     NONE = ""
+    # of a trial that waits to be submitted
+    NOT_SUBMITTED = "not submitted"
+    REFUSED = "refused"
+    LEFT_OVER = "left over"  # a packed job's workers ended before its turn
+    # of one that did not end well: whether another attempt may help
     OUT_OF_MEMORY = "out of memory"
     WALLTIME = "walltime"
     NODE_FAILURE = "node failure"
@@ -384,10 +468,14 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A trial's state and why, in words, with what it used.
+    """A trial's state, its cause, the reason in words, and what the trial used.
 
     Attributes
     ----------
+    exit_code, signal : int or None
+        How the command ended, or its job, where no record says it.
+    problem : ResultProblem or None
+        What is wrong with the result.
     witness : str
         Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
     started_at : float or None
@@ -403,4 +491,7 @@ class Verdict:
     cause: Cause = Cause.NONE
     witness: str = ""
     started_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    problem: ResultProblem | None = None
     metrics: dict[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep.model import Job, Resources, Trial
+from sweep.model import Job, Resources, Task, Trial
 from sweep.node import runner
 from sweep.store import Store, create
 from tests.conftest import AWKWARD
@@ -36,7 +36,9 @@ class Folder:
         self.trial = Trial(5, "ab34" * 4, {"x": "ü'\n"}, 2, 77, resources, argv)
         self.store.install_node()
         self.store.add_trials([*filler, self.trial])
-        self.store.write_job(Job("j0001", resources, ((1, 1), (5, 1))), "#!/bin/sh\n", self.store.trials().offsets)
+        self.store.write_job(
+            Job("j0001", resources, (Task(1, 1), Task(5, 1))), "#!/bin/sh\n", self.store.trials().offsets
+        )
 
     def argv(self, **options: str) -> list[str]:
         given = {"folder": str(self.store.path), "job": "j0001", "index": "1", "workdir": str(self.work)}

@@ -13,7 +13,8 @@ from sweep.model import Outcome, SchedulerStatus, Submission, TaskRef, TaskState
 from sweep.schedulers import Scheduler
 from sweep.schedulers.base import PollAnswer, Talk
 from sweep.shell import Shell
-from sweep.steps.poll import PollResult, ask
+from sweep.state.snapshot import PollResult
+from sweep.steps.poll import poll
 from sweep.store import Store, create
 
 TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
@@ -41,7 +42,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def told(store: Store, *statuses: SchedulerStatus) -> PollResult:
-    return ask(store, Shell(), cast("Scheduler", Says(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
+    return poll(store, Shell(), cast("Scheduler", Says(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
 
 
 WAITS = SchedulerStatus(TaskState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.grid.schema import RetrySpec
+from sweep.grid import read
 from sweep.model import Cause, Limits, Resources, State, Verdict
 from sweep.state import recovery
-from sweep.verbs.retry import RULES
+from sweep.state.settings import RetryRule, RetryRules
+from sweep.steps.make_jobs import retry_rules
 
 ASKED = Resources(3600, 1000, 2)
-DEFAULT = RetrySpec().model_dump()
+DEFAULT = retry_rules(read("name: a\ncommand: c\n", "g.yaml")[0])
 ROOMY = Limits(1000)
 
 
@@ -24,38 +25,40 @@ def decide(
     cause: Cause,
     *before: str,
     peak_mib: float | None = None,
-    most: Limits = ROOMY,
-    told: bool = False,
-    **rules: object,
+    limits: Limits = ROOMY,
+    by_person: bool = False,
+    **rules: RetryRule,
 ) -> Resources | str:
-    given = {
-        **DEFAULT,
-        **{name: {**DEFAULT[name], **rule} for name, rule in rules.items() if isinstance(rule, dict)},
-    }
-    return recovery.decide(failed(cause, peak_mib), ASKED, before, given, most, told=told)
+    decision = recovery.next_attempt(
+        failed(cause, peak_mib), ASKED, before, replace(DEFAULT, **rules), limits, by_person=by_person
+    )
+    return decision.resources or decision.refusal
 
 
 @pytest.mark.parametrize(
-    ("peak_mib", "most", "ceiling", "memory_mib"),
+    ("peak_mib", "limits", "ceiling", "memory_mib"),
     [
         (None, ROOMY, None, 1500),
         (1200.0, ROOMY, None, 2000),  # 1800, of the measured peak, which is the larger; in quarters
         (400.0, ROOMY, None, 1500),  # a sample that missed the peak
         (None, Limits(10, memory_mib=1200), None, 1200),  # no node has more
-        (None, ROOMY, "1100MiB", 1100),
+        (None, ROOMY, 1100, 1100),
     ],
 )
-def test_out_of_memory(peak_mib: float | None, most: Limits, ceiling: str | None, memory_mib: int) -> None:
-    made = decide(Cause.OUT_OF_MEMORY, peak_mib=peak_mib, most=most, out_of_memory={"ceiling": ceiling})
-    assert made == replace(ASKED, memory_mib=memory_mib)
+def test_out_of_memory(peak_mib: float | None, limits: Limits, ceiling: int | None, memory_mib: int) -> None:
+    rule = replace(DEFAULT.out_of_memory, ceiling=ceiling)
+    asks = decide(Cause.OUT_OF_MEMORY, peak_mib=peak_mib, limits=limits, out_of_memory=rule)
+    assert asks == replace(ASKED, memory_mib=memory_mib)
 
 
 def test_walltime() -> None:
     assert decide(Cause.WALLTIME) == replace(ASKED, walltime_s=7200)
-    assert decide(Cause.WALLTIME, most=Limits(10, walltime_s=5000)) == replace(ASKED, walltime_s=5000)
-    assert "the ceiling is 01:00:00" in str(decide(Cause.WALLTIME, walltime={"ceiling": "1h"}))
+    assert decide(Cause.WALLTIME, limits=Limits(10, walltime_s=5000)) == replace(ASKED, walltime_s=5000)
+    assert "the ceiling is 01:00:00" in str(
+        decide(Cause.WALLTIME, walltime=replace(DEFAULT.walltime, ceiling=3600))
+    )
     # Who asks for this very trial gets an attempt, if not more time.
-    assert decide(Cause.WALLTIME, walltime={"ceiling": "1h"}, told=True) == ASKED
+    assert decide(Cause.WALLTIME, walltime=replace(DEFAULT.walltime, ceiling=3600), by_person=True) == ASKED
 
 
 @pytest.mark.parametrize("cause", [Cause.NODE_FAILURE, Cause.PREEMPTED])
@@ -63,7 +66,7 @@ def test_what_was_not_its_fault_is_tried_again_as_it_was(cause: Cause) -> None:
     assert decide(cause) == ASKED
     assert decide(cause, "node_failure", "walltime") == ASKED
     assert f"{cause}: tried again 3 times already" in str(decide(cause, *["node_failure"] * 3))
-    assert decide(cause, *["node_failure"] * 3, told=True) == ASKED
+    assert decide(cause, *["node_failure"] * 3, by_person=True) == ASKED
 
 
 def test_only_a_failed_node_is_avoided() -> None:
@@ -74,20 +77,24 @@ def test_only_a_failed_node_is_avoided() -> None:
 @pytest.mark.parametrize("cause", [cause for cause, rule in recovery.RULE_OF.items() if rule == "error"])
 def test_a_programs_own_error_only_if_told(cause: Cause) -> None:
     assert decide(cause) == f"{cause}: only if told, by --errors or the trial's number"
-    assert decide(cause, error={"times": 1}) == ASKED
-    assert decide(cause, told=True) == ASKED
+    assert decide(cause, error=RetryRule(1)) == ASKED
+    assert decide(cause, by_person=True) == ASKED
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.LOST])
 def test_what_someone_cancelled_or_nobody_knows_of_only_if_told(cause: Cause) -> None:
     assert "only if told" in str(decide(cause))
-    assert decide(cause, told=True) == ASKED
+    assert decide(cause, by_person=True) == ASKED
 
 
 def test_every_cause_has_a_rule_or_needs_a_person() -> None:
-    assert set(Cause) - set(recovery.RULE_OF) == {Cause.NONE, Cause.CANCELLED, Cause.LOST}
-    assert set(recovery.RULE_OF.values()) == set(DEFAULT)
+    waiting = {Cause.NOT_SUBMITTED, Cause.REFUSED, Cause.LEFT_OVER}
+    assert set(Cause) - set(recovery.RULE_OF) == {Cause.NONE, Cause.CANCELLED, Cause.LOST} | waiting
+    assert set(recovery.RULE_OF.values()) == set(RetryRules.__dataclass_fields__)
 
 
-def test_the_rules_of_old_sweeps_are_the_defaults() -> None:
-    assert {name: {key: rule[key] for key in RULES[name]} for name, rule in DEFAULT.items()} == RULES
+def test_ceilings_are_read_in_their_units() -> None:
+    text = "name: a\ncommand: c\nretry: {out_of_memory: {ceiling: 2GiB}, walltime: {ceiling: 90min, times: 5}}\n"
+    rules = retry_rules(read(text, "g.yaml")[0])
+    assert rules.out_of_memory == RetryRule(3, 1.5, 2048)
+    assert rules.walltime == RetryRule(5, 2.0, 5400)

@@ -11,7 +11,7 @@ import pytest
 from sweep.errors import TemplateError
 from sweep.grid import read
 from sweep.jobs.render import Renderer, array_range
-from sweep.model import Job, Resources
+from sweep.model import Job, Resources, Task
 
 GOLDEN = Path(__file__).parent / "golden"
 GRID = """\
@@ -27,7 +27,7 @@ PATHS = {
     "folder": "/home/eve/it's here/results/small-unet",
     "node": "/home/eve/it's here/results/small-unet/node.py",
 }
-JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple((number, 1) for number in range(128)))
+JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple(Task(number, 1) for number in range(128)))
 
 
 def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | None = None) -> str:
@@ -59,7 +59,7 @@ def test_scripts_are_bash(kind: str) -> None:
 
 
 def test_placement_each_and_a_single_trial_make_no_array() -> None:
-    single = Job("j0001", JOB.resources, ((0, 1),))
+    single = Job("j0001", JOB.resources, (Task(0, 1),))
     assert "--array" not in render("slurm", placement="each")
     assert "-J" not in render("pbs", job=single)  # OpenPBS refuses an array of one
     assert "--array=0-127%50" in render("slurm")

@@ -8,14 +8,58 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from sweep.errors import LockHeld, NoSuch, StoreError, UsageError
-from sweep.model import Job, Resources, State, Trial, Verdict
-from sweep.state.ledger import add_up, observed
+from sweep.errors import FormatError, LockHeld, NoSuch, StoreError, UsageError
+from sweep.model import (
+    Cause,
+    Job,
+    Limits,
+    Objective,
+    Raised,
+    Resources,
+    ResultProblem,
+    State,
+    Submission,
+    Task,
+    Trial,
+    Verdict,
+)
+from sweep.state.events import (
+    FORMAT,
+    Cancelled,
+    Confirmed,
+    Event,
+    Exhausted,
+    NotCancelled,
+    Observed,
+    Planned,
+    Refused,
+    Retried,
+    Retry,
+    Submitted,
+    Submitting,
+    Unanswered,
+    trial_end,
+)
+from sweep.state.ledger import add_up
+from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create, find
 
 RESOURCES = Resources(60, 100, 1)
+
+
+def planned(*jobs: str, metric: str = "acc") -> Planned:
+    rules = RetryRules(*[RetryRule(0)] * 5)
+    settings = Settings(
+        "local", Objective(metric), Limits(10), SubmitSettings(), rules, "/work/ü", ("module load x",)
+    )
+    return Planned(format=FORMAT, jobs=[*jobs], settings=settings)
+
+
+def observed(*ends: tuple[int, int, Verdict]) -> Observed:
+    return Observed(trials=[trial_end(*end) for end in ends])
 
 
 def trial(number: int, **more: object) -> Trial:
@@ -31,21 +75,21 @@ def store(tmp_path: Path) -> Store:
 def test_trials_come_back_as_they_went(store: Store) -> None:
     store.add_trials([trial(0), trial(1)])
     store.add_trials([trial(1, retired=True)])
-    planned = store.trials()
-    assert planned.trials == {0: trial(0), 1: trial(1, retired=True)}
-    assert planned.active == [trial(0)]
-    line = (store.path / "trials.jsonl").read_bytes()[planned.offsets[1] :]
+    on_disk = store.trials()
+    assert on_disk.trials == {0: trial(0), 1: trial(1, retired=True)}
+    assert on_disk.active == [trial(0)]
+    line = (store.path / "trials.jsonl").read_bytes()[on_disk.offsets[1] :]
     assert json.loads(line)["retired"] is True
 
 
 def test_torn_lines_are_passed_over_and_reported(store: Store) -> None:
-    store.note(event="planned", jobs=["j0001"])
+    store.note(planned("j0001"))
     with (store.path / "journal.jsonl").open("a") as out:
         out.write('{"event": "submitt')  # a crash in the middle of an append
     ledger, torn = store.ledger()
     assert ledger.jobs == ["j0001"]
     assert len(torn) == 1
-    store.note(event="cancelled", trials=[3])
+    store.note(Cancelled(trials=[3]))
     ledger, torn = store.ledger()
     assert ledger.cancelled == {3: ""}
     assert "journal.jsonl: the line at byte" in torn[0]
@@ -73,7 +117,7 @@ def test_earlier_grids_are_kept(store: Store) -> None:
 
 def test_jobs_and_their_tasks(store: Store) -> None:
     store.add_trials([trial(n) for n in range(3)])
-    store.write_job(Job("j0001", RESOURCES, ((2, 1), (0, 3))), "#!/bin/sh\n", store.trials().offsets)
+    store.write_job(Job("j0001", RESOURCES, (Task(2, 1), Task(0, 3))), "#!/bin/sh\n", store.trials().offsets)
     assert store.tasks("j0001") == ((2, 1), (0, 3))
     assert store.script("j0001").stat().st_mode & 0o111
     store.remove_job("j0001")
@@ -129,21 +173,23 @@ def test_a_write_that_fails_leaves_the_old_file(store: Store, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
-        (b"", "not JSON"),
-        (b'{"segMeasure": 0.', "not JSON"),
-        (b"\xff\xfe\x00", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (None, "there is no"),
+        (b"", ResultProblem.NOT_JSON),
+        (b'{"segMeasure": 0.', ResultProblem.NOT_JSON),
+        (b"\xff\xfe\x00", ResultProblem.NOT_JSON),
+        (b"[" * 100_000, ResultProblem.NOT_JSON),
+        (None, ResultProblem.MISSING),
     ],
 )
-def test_results_that_cannot_be_read(store: Store, content: bytes | None, said: str) -> None:
+def test_results_that_cannot_be_read(store: Store, content: bytes | None, problem: ResultProblem) -> None:
     one = trial(0)
     store.trial_folder(one).mkdir(parents=True)
     if content is not None:
         (store.trial_folder(one) / "r.json").write_bytes(content)
-    assert said in store.result(one, "r.json")[1]
+    fault = store.result(one, "r.json").fault
+    assert fault
+    assert (fault.problem, "r.json" in fault.words) == (problem, True)
 
 
 def test_a_huge_result_is_not_read(store: Store) -> None:
@@ -151,58 +197,55 @@ def test_a_huge_result_is_not_read(store: Store) -> None:
     store.trial_folder(one).mkdir(parents=True)
     with (store.trial_folder(one) / "r.json").open("wb") as out:
         out.truncate(100 * 2**20)
-    assert "bytes long" in store.result(one, "r.json")[1]
+    fault = store.result(one, "r.json").fault
+    assert fault
+    assert fault.problem is ResultProblem.TOO_LARGE
+    assert "bytes long" in fault.words
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": 1}', '{"ended": true, "exit_code": "'])
 def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
     one = trial(0)
     store.trial_folder(one).mkdir(parents=True)
     (store.trial_folder(one) / "attempt-1.json").write_text(content)
-    attempt = store.attempt(one, 1)
-    assert attempt is None or attempt.number == 1
+    assert store.attempt(one, 1) is None
 
 
 def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:
-    failed = Verdict(State.FAILED, "exit code 3")
-    retried = {"event": "retried", "trials": [[0, 2]], "jobs": ["j0002"]}
-    ledger = add_up([{"event": "planned", "jobs": []}, retried, observed([(0, 1, failed)])])
-    assert ledger.settled == {}
+    failed = Verdict(State.FAILED, "exit code 3", cause=Cause.ERROR)
+    retried = Retried(trials=[Retry(number=0, attempt=2, rule="error")], jobs=["j0002"])
+    assert add_up([planned(), retried, observed((0, 1, failed))]).settled == {}
     done = Verdict(State.DONE, "exit code 0 and a valid result")
-    assert add_up([retried, observed([(0, 2, done)])]).settled == {0: (2, done)}
+    assert add_up([retried, observed((0, 2, done))]).settled == {0: (2, done)}
 
 
 def test_another_objective_judges_the_results_again() -> None:
-    plans = [
-        {"event": "planned", "jobs": [], "objective": {"metric": metric}} for metric in ("typo", "typo", "acc")
-    ]
     settled = observed(
-        [
-            (0, 1, Verdict(State.FAILED, "exit code 0, but r.json has no typo")),
-            (1, 1, Verdict(State.FAILED, "exit code 3")),
-            (2, 1, Verdict(State.CANCELLED, "cancelled")),
-        ]
+        (0, 1, Verdict(State.FAILED, "r.json has no typo", cause=Cause.BAD_RESULT)),
+        (1, 1, Verdict(State.FAILED, "exit code 3", cause=Cause.ERROR)),
+        (2, 1, Verdict(State.CANCELLED, "cancelled", cause=Cause.CANCELLED)),
+        (3, 1, Verdict(State.DONE, "fine")),
+        (4, 1, Verdict(State.FAILED, "there is none", cause=Cause.NO_RESULT)),
     )
-    assert set(add_up([plans[0], settled, plans[1]]).settled) == {0, 1, 2}
-    assert set(add_up([plans[0], settled, plans[2]]).settled) == {1, 2}
+    first, same, other = planned(metric="typo"), planned(metric="typo"), planned(metric="acc")
+    assert set(add_up([first, settled, same]).settled) == {0, 1, 2, 3, 4}
+    assert set(add_up([first, settled, other]).settled) == {1, 2}
 
 
 def test_the_journal_adds_up() -> None:
-    submitting = {"event": "submitting", "at": 1.0, "index": None}
     verdict = Verdict(State.DONE, "exit code 0 and a valid result", 5.0, 4.0, 100.0, "n1")
     ledger = add_up(
         [
-            {"event": "planned", "jobs": ["j0001", "j0002", "j0003"]},
-            {**submitting, "token": "a", "job": "j0001", "job_name": "toy.j0001.a"},
-            {"event": "submitted", "token": "a", "id": "7"},
-            {**submitting, "token": "b", "job": "j0002", "job_name": "toy.j0002.b"},
-            {"event": "refused", "token": "b", "reason": "no such queue"},
-            {**submitting, "token": "c", "job": "j0003", "job_name": "toy.j0003.c"},
-            {"event": "from a newer version"},
-            {"event": "submitted", "token": "torn away", "id": "8"},
-            {"event": "cancelled", "trials": [1]},
-            observed([(0, 1, verdict), (1, 1, verdict)]),
-            {"event": "retried", "trials": [[1, 2]], "jobs": ["j0004"]},
+            planned("j0001", "j0002", "j0003"),
+            Submitting(token="a", job="j0001", job_name="toy.j0001.a", at=1.0),
+            Submitted(token="a", id="7"),
+            Submitting(token="b", job="j0002", job_name="toy.j0002.b", at=1.0),
+            Refused(token="b", reason="no such queue"),
+            Submitting(token="c", job="j0003", job_name="toy.j0003.c", at=1.0),
+            Submitted(token="torn away", id="8"),
+            Cancelled(trials=[1]),
+            observed((0, 1, verdict), (1, 1, verdict)),
+            Retried(trials=[Retry(number=1, attempt=2)], jobs=["j0004"]),
         ]
     )
     assert ledger.jobs == ["j0001", "j0002", "j0003", "j0004"]
@@ -212,3 +255,83 @@ def test_the_journal_adds_up() -> None:
     assert ledger.settled == {0: (1, verdict)}
     assert ledger.attempts == {1: 2}
     assert ledger.cancelled == {}
+
+
+def test_a_refusal_without_words_is_a_refusal() -> None:
+    ledger = add_up([Submitting(token="a", job="j0001", job_name="n", at=1.0), Refused(token="a")])
+    assert ledger.submissions["a"] == Submission("a", "j0001", "n", None, 1.0, refused=True)
+    assert ledger.doubts == []
+
+
+EVENTS: list[Event] = [
+    planned("j0001"),
+    Submitting(token="a", job="j0001", job_name="toy.j0001.a", span=(0, 3), workers=2, open=4),
+    Submitting(token="a", job="j0001", job_name="toy.j0001.a", index=0),
+    Submitted(token="a", id="17[].vm", adopted=True),
+    Unanswered(token="a"),
+    Refused(token="a", reason="qsub: \udce9"),
+    Exhausted(token="a"),
+    Cancelled(trials=[1, 2], by="eve on login1", everything=True),
+    NotCancelled(trials=[1]),
+    Retried(
+        trials=[Retry(number=1, attempt=2, rule="walltime", raised=Raised(walltime_s=9), avoid=("n1",))],
+        jobs=["j2"],
+    ),
+    Confirmed(trials=[7], jobs=["j0002"], workers={"j0002": 3}, raised={7: Raised(memory_mib=5)}),
+    observed(
+        (
+            0,
+            1,
+            Verdict(
+                State.FAILED,
+                "ü \udce9",
+                1.5,
+                None,
+                3.0,
+                "n1",
+                Cause.BAD_RESULT,
+                "node",
+                4.0,
+                0,
+                None,
+                ResultProblem.NOT_JSON,
+            ),
+        )
+    ),
+]
+
+
+def test_every_event_comes_back_as_it_went(store: Store) -> None:
+    assert {type(event) for event in EVENTS} == set(Event.__args__)
+    for event in EVENTS:
+        store.note(event)
+    events, torn = Store(store.path).journal.read()
+    assert torn == []
+    assert [msgspec.structs.replace(event, at=0.0) for event in events] == EVENTS
+    assert all(event.at for event in events)
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ({"event": "planned", "jobs": ["j0001"]}, "has format none", "under another name"),
+        ({"event": "planned", "format": 0, "jobs": []}, "has format 0", "under another name"),
+        (
+            {"event": "planned", "format": FORMAT + 1, "anything": "else"},
+            f"has format {FORMAT + 1}",
+            "newer version",
+        ),
+    ],
+)
+def test_a_folder_of_another_format_is_refused(store: Store, line: object, message: str, hint: str) -> None:
+    store.append("journal.jsonl", [json.dumps(line).encode()])
+    with pytest.raises(FormatError, match=message) as caught:
+        store.ledger()
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("line", [{"event": "raced"}, {"event": "submitted", "token": 7}, {"no": "event"}])
+def test_a_whole_line_that_is_no_event_is_an_error(store: Store, line: object) -> None:
+    store.append("journal.jsonl", [json.dumps(line).encode()])
+    with pytest.raises(StoreError, match="holds a line that is no event"):
+        store.ledger()

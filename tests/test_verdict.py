@@ -6,19 +6,32 @@ from typing import Any
 
 import pytest
 
-from sweep.model import Attempt, Evidence, Objective, Outcome, SchedulerStatus, State, Submission, TaskState
-from sweep.state.verdict import TABLE, judge, metric_of, result_problem
+from sweep.model import (
+    Attempt,
+    Objective,
+    Outcome,
+    OwnLimit,
+    ResultProblem,
+    SchedulerStatus,
+    StartFailure,
+    State,
+    Submission,
+    TaskState,
+)
+from sweep.state.evidence import Evidence, ResultFault
+from sweep.state.results import metric_of, result_fault
+from sweep.state.verdict import TABLE, judge
 
 SENT = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7")
 PACKED = Submission("ab12", "j0001", "toy.j0001.ab12", None, 0.0, job_id="7", workers=4)
 GOOD = {"segMeasure": 0.7}
-CLAIMED = Attempt(1, host="n1", started_at=1000.0)
+CLAIMED = Attempt(host="n1", started_at=1000.0)
 TERM = ("SIGTERM",)
 
 
 def ended(exit_code: int | None = 0, signal: int | None = None, **more: Any) -> Attempt:
     return Attempt(
-        1, host="n1", started_at=1000.0, ended=True, exit_code=exit_code, signal=signal, elapsed_s=5.0, **more
+        host="n1", started_at=1000.0, ended=True, exit_code=exit_code, signal=signal, elapsed_s=5.0, **more
     )
 
 
@@ -47,7 +60,7 @@ LONG = 1000.0
 CASES: list[tuple[dict[str, Any], State, str]] = [
     ({}, State.PLANNED, "not submitted"),
     ({"submission": Submission("t", "j", "n", None, 0.0)}, State.SUBMITTING, "outcome is not known"),
-    ({"submission": Submission("t", "j", "n", None, 0.0, refused="no such queue")}, State.PLANNED, "no such queue"),
+    ({"submission": Submission("t", "j", "n", None, 0.0, refused=True, refusal="no such queue")}, State.PLANNED, "no such queue"),
     ({"submission": SENT}, State.QUEUED, "submitted as job 7"),
     ({"submission": SENT, "status": PENDING}, State.QUEUED, "Priority"),
     ({"submission": SENT, "status": RUNNING}, State.RUNNING, "about to start"),
@@ -58,10 +71,10 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"submission": SENT, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"attempt": ended(), "result": GOOD}, State.DONE, "valid result"),  # run by hand
-    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_problem": "there is no segMeasure.json"}, State.FAILED, "exit code 0, but there is no segMeasure.json"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_fault": ResultFault(ResultProblem.MISSING, "there is no segMeasure.json")}, State.FAILED, "exit code 0, but there is no segMeasure.json"),
     ({"submission": SENT, "status": FAILED, "attempt": ended(3), "result": GOOD}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9)}, State.FAILED, "killed by SIGKILL"),
-    ({"submission": SENT, "status": FAILED, "attempt": ended(127, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(127, failure=StartFailure.START, error="cannot start 'x'")}, State.FAILED, "cannot start 'x'"),
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, signals=TERM)}, State.FAILED, "walltime exceeded (killed by SIGTERM)"),
     # a requeue begins with a signal, and the scheduler says what comes of it
     ({"submission": SENT, "status": PENDING, "attempt": ended(None, 15, signals=TERM)}, State.QUEUED, "was requeued (killed by SIGTERM)"),
@@ -72,7 +85,7 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"attempt": ended(None, 15, signals=TERM)}, State.FAILED, "killed by SIGTERM"),  # run by hand
     ({"submission": SENT, "status": RUNNING, "attempt": ended(3)}, State.FAILED, "exit code 3"),
     ({"submission": SENT, "status": CANCELLED, "attempt": ended(None, 15, signals=TERM)}, State.CANCELLED, "while it ran"),
-    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.CANCELLED, reason="deleted by eve@login1"), "attempt": ended(None, 15, signals=TERM)}, State.CANCELLED, "while it ran, deleted by eve@login1 (killed"),
+    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.CANCELLED, cancelled_by="eve@login1"), "attempt": ended(None, 15, signals=TERM)}, State.CANCELLED, "while it ran, by eve@login1 (killed"),
     ({"submission": SENT, "attempt": ended(None, 15, signals=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, signals=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
     # cancelled too late: it had ended well
@@ -82,9 +95,9 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": PENDING, "attempt": ended(75, signals=TERM)}, State.QUEUED, "was requeued"),
     ({"submission": SENT, "status": CANCELLED, "attempt": ended(75, signals=TERM)}, State.CANCELLED, "while it ran"),
     # what a packed job's worker sees to itself
-    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM, limit="walltime"), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
-    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9, signals=TERM, limit="memory", peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
-    ({"submission": PACKED, "status": RUNNING, "attempt": ended(75, signals=TERM, limit="walltime"), "pooled": True}, State.PAUSED, "saved where it was"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM, limit=OwnLimit.WALLTIME), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9, signals=TERM, limit=OwnLimit.MEMORY, peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(75, signals=TERM, limit=OwnLimit.WALLTIME), "pooled": True}, State.PAUSED, "saved where it was"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM), "pooled": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
     # how a worker ended says nothing about those of its trials that ended before
@@ -92,7 +105,7 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": PACKED, "status": PENDING, "attempt": ended(3), "pooled": True}, State.FAILED, "exit code 3"),
     ({"submission": PACKED, "status": CANCELLED, "attempt": ended(None, 9), "pooled": True}, State.FAILED, "killed by SIGKILL"),
     ({"submission": PACKED, "status": NODE_FAIL, "attempt": ended(None, 15, signals=TERM), "pooled": True}, State.FAILED, "node failure (killed by SIGTERM)"),
-    ({"attempt": Attempt(1, ended=True, cancelled=True)}, State.CANCELLED, "cancelled before it ran"),
+    ({"attempt": Attempt(ended=True, cancelled=True)}, State.CANCELLED, "cancelled before it ran"),
     # it waits for a worker
     ({"submission": PACKED, "status": RUNNING, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
     ({"submission": PACKED, "pooled": True}, State.QUEUED, "waits for a worker of job 7"),
@@ -173,8 +186,8 @@ def test_usage_is_the_nodes_before_the_schedulers() -> None:
     ],
 )
 def test_which_results_count(result: Any, said: str) -> None:
-    problem = result_problem(result, Objective())
-    assert said in problem if said else problem == ""
+    fault = result_fault(result, Objective())
+    assert (fault is not None and said in fault.words) if said else fault is None
 
 
 def test_a_metric_may_be_inside() -> None:

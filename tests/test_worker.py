@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from sweep.model import Job, Resources, Trial
+from sweep.model import Job, Resources, Task, Trial
 from sweep.node.worker import task_order
 from sweep.store import create
 
@@ -48,7 +48,7 @@ class Packed:
         ]
         self.store.install_node()
         self.store.add_trials(self.trials)
-        job = Job("j0001", self.resources, tuple((n, 1) for n in range(len(ways))))
+        job = Job("j0001", self.resources, tuple(Task(n, 1) for n in range(len(ways))))
         self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
 
     def start(

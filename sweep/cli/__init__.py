@@ -11,11 +11,11 @@ import io
 import os
 import sys
 
-from sweep.cli import begin, decide, look, send
+from sweep.cli import begin, decide, look, run
 from sweep.cli.common import app
 from sweep.errors import SweepError
 
-__all__ = ["app", "begin", "decide", "look", "main", "send"]
+__all__ = ["app", "begin", "decide", "look", "main", "run"]
 
 
 def main() -> None:

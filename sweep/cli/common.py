@@ -13,6 +13,7 @@ import typer
 import typer.core
 
 from sweep import __version__
+from sweep.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,18 +21,29 @@ if TYPE_CHECKING:
     from sweep.shell import Shell
     from sweep.store import Store
 
-#: The order in which the help lists the commands: that in which they are used.
-ORDER = ("init", "plan", "submit", "status", "report", "best", "confirm", "compare",
-         "why", "logs", "retry", "cancel", "doctor", "schema")  # fmt: skip
+#: The commands as the help lists them. A group is a module of this package.
+GROUPS = {
+    "Begin": ("init", "doctor", "schema"),
+    "Run": ("plan", "submit", "retry", "cancel"),
+    "Look": ("status", "why", "logs"),
+    "Decide": ("report", "page", "best", "confirm", "compare"),
+}
 
 
-class _InOrder(typer.core.TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+class _Grouped(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return [name for names in GROUPS.values() for name in names]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each group's commands under its title."""
+        width = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
 
 
 app = typer.Typer(
-    cls=_InOrder,
+    cls=_Grouped,
     help="Plan, submit, follow and rank a sweep: grid.yaml → jobs → leaderboard.",
     no_args_is_help=True,
     add_completion=False,
@@ -72,7 +84,7 @@ def _main(
         typer.Option(
             min=0,
             envvar="SWEEP_PATIENCE_S",
-            help="Seconds to wait for another one who changes the sweep, and for a scheduler that says: not now.",
+            help="Seconds to wait for another command that changes the sweep, and for a busy scheduler.",
         ),
     ] = 30.0,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
@@ -98,8 +110,8 @@ def store_of(sweep: str | None) -> Store:
     from sweep.store import find
 
     store = find(Options.results, sweep)
-    store.patience_s = Options.patience_s
-    store.say = lambda line: print(line, file=sys.stderr)
+    store.mutex.patience_s = Options.patience_s
+    store.mutex.say = lambda line: print(line, file=sys.stderr)
     return store
 
 
@@ -132,7 +144,21 @@ def wrote(*paths: Path | None) -> None:
             print(f"wrote {path}", file=sys.stderr)
 
 
-def talk(notes: Iterable[str], stale: str = "") -> None:
+def write_file(path: Path, data: str | bytes) -> None:
+    """Write a file that a person named.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    try:
+        path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", "name another file") from None
+
+
+def print_notes(notes: Iterable[str], stale: str = "") -> None:
     """Say on stderr what is no data."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -41,13 +41,13 @@ class Kept:
         ]
         self.store, self.key = store, repr([__version__, question, terminal])
         self.stamp = (
-            store.stamp()
+            store.cache.stamp()
         )  # before the sweep is read: what is written meanwhile makes the answer an old one
         self._said = _Tee(sys.stdout)
 
-    def again(self) -> bool:
-        """Give the kept answer; False if there is none, or not to the sweep as it is."""
-        answer = self.store.answers(self.stamp).get(self.key)
+    def print_again(self) -> bool:
+        """Print the kept answer; False if there is none, or not to the sweep as it is."""
+        answer = self.store.cache.answers(self.stamp).get(self.key)
         if answer is None:
             return False
         sys.stdout.write(answer)
@@ -61,7 +61,7 @@ class Kept:
 
     def keep(self) -> None:
         """Keep what was printed, unless the sweep's folder is another's."""
-        self.store.keep_answer(self.stamp, self.key, "".join(self._said.pieces))
+        self.store.cache.keep_answer(self.stamp, self.key, "".join(self._said.pieces))
 
 
 class _Tee(io.TextIOBase):

@@ -1,4 +1,4 @@
-"""The commands that look: status, logs, why."""
+"""The commands that look: status, why, logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.common import Json, Sweep, SweepOption, Trial, app, print_json, shell_of, show, store_of, talk
+from sweep.cli.common import (
+    Json,
+    Sweep,
+    SweepOption,
+    Trial,
+    app,
+    print_json,
+    print_notes,
+    shell_of,
+    show,
+    store_of,
+)
 
 
 @app.command()
@@ -23,35 +34,36 @@ def status(
 
     store = store_of(sweep)
     if watch:
-        from sweep.report.watch import watch as follow
+        from sweep.cli.live import show_live
+        from sweep.verbs.watch import watch as looks
 
-        follow(lambda: verb(store, shell_of(store), usage=usage), interval, as_json=as_json)
+        show_live(looks(lambda: verb(store, shell_of(store), usage=usage), interval), as_json=as_json)
         return
-    made = verb(store, shell_of(store), usage=usage)
-    talk(made.notes, made.stale)
+    report = verb(store, shell_of(store), usage=usage)
+    print_notes(report.notes, report.stale)
     if as_json:
-        print_json(asdict(made))
+        print_json(asdict(report))
     else:
         from sweep.report import terminal
 
-        show(terminal.status(made))
+        show(terminal.status(report))
 
 
 @app.command()
 def logs(
     trial: Trial,
     sweep: SweepOption = None,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="Only the last so many lines.")] = None,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="How many of the last lines.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print what a trial wrote."""
-    from sweep.verbs.why import tail as verb
+    from sweep.verbs.why import logs as verb
 
-    lines, path = verb(store_of(sweep), trial, tail)
+    log = verb(store_of(sweep), trial, tail)
     if as_json:
-        print_json({"path": path, "lines": lines})
+        print_json(asdict(log))
     else:
-        for line in lines:
+        for line in log.lines:
             print(line)
 
 
@@ -61,11 +73,11 @@ def why(trial: Trial, sweep: SweepOption = None, as_json: Json = False) -> None:
     from sweep.verbs.why import why as verb
 
     store = store_of(sweep)
-    told = verb(store, shell_of(store), trial)
-    talk([], told["stale"])
+    report = verb(store, shell_of(store), trial)
+    print_notes([], report.stale)
     if as_json:
-        print_json(told)
+        print_json(asdict(report))
     else:
         from sweep.report import terminal
 
-        show(terminal.why(told))
+        show(terminal.why(report))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sweep.errors import GridError
 from sweep.grid import Grid, Source, units
-from sweep.model import Job, Limits, Resources
+from sweep.model import Job, Limits, Resources, Task
 
-#: The time that a worker needs beside its trials' time: to start, to find the next trial, to write the last record.
+#: The time that a worker needs beside that of its trials: to start, find the next trial, write the last record.
 #: It is the larger of a number of seconds and a share of the trials' time.
 SLACK_S = 60
 SLACK_SHARE = 0.02
@@ -41,33 +40,15 @@ def effective_limits(grid: Grid, scheduler_limits: Limits) -> Limits:
     )
 
 
-def of_one_trial(limits: Limits, submit: Mapping[str, Any]) -> Limits:
-    """Return the limits of one trial. In a packed job, a trial may use its share of a worker.
-
-    Parameters
-    ----------
-    limits : Limits
-        The limits of one job.
-    submit : mapping
-        The `submit` section of the grid, as the plan keeps it.
-    """
-    if submit["placement"] != "packed":
-        return limits
-    worker_s = units.walltime_s(submit["worker_walltime"]) if submit["worker_walltime"] else None
-    walltimes_s = [walltime_s for walltime_s in (worker_s, limits.walltime_s) if walltime_s is not None]
-    memory_mib = limits.memory_mib and limits.memory_mib // submit["per_worker"]
-    return replace(limits, memory_mib=memory_mib, walltime_s=min(walltimes_s, default=None))
-
-
 def cut(grid: Grid, requests: Iterable[AttemptRequest], limits: Limits, first: int) -> list[Job]:
     """Cut attempts into jobs, numbered from `first`.
 
     Attempts with equal resources and equal nodes to avoid form a group. A group becomes one job or several, none
     larger than an array may be. In packed placement a group becomes one job, and its workers form the array.
     """
-    groups: dict[tuple[Resources, tuple[str, ...]], list[tuple[int, int]]] = {}
+    groups: dict[tuple[Resources, tuple[str, ...]], list[Task]] = {}
     for request in requests:
-        groups.setdefault((request.resources, request.avoid), []).append((request.number, request.attempt))
+        groups.setdefault((request.resources, request.avoid), []).append(Task(request.number, request.attempt))
     packed = grid.submit.placement == "packed"
     jobs: list[Job] = []
     for (resources, avoid), group in groups.items():
@@ -154,7 +135,7 @@ def _check_ceilings(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
 
 
 def _exceeds_limit(source: Source, key: str, asked: str, limit: str, where: str, *, one_fits: bool) -> GridError:
-    """Make the error for a job that asks for too much. `one_fits`: a worker asks too much, and one trial does not."""
+    """Make the error for a job that asks for too much. `one_fits`: one trial alone would not ask for too much."""
     rule = f"{where} allows {limit}" if key == "walltime" else f"{where} has {limit}"
     if key != "walltime" and where != "this machine":
         rule = f"no node of {where} has more than {limit}"

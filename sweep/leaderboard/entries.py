@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.model import Objective, State, Trial, Verdict, canonical
-from sweep.state.verdict import finite, metric_of
+from sweep.state.results import finite, metric_of
 
 #: The largest number of columns made of one result. A program may write a number for each of its weights.
 MAX_NUMBERS = 200

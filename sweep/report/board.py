@@ -21,6 +21,7 @@ from sweep.verbs.report import Report
 
 if TYPE_CHECKING:
     from sweep.verbs.confirm import ConfirmReport
+    from sweep.verbs.report import BestConfiguration
 
 #: Beside a table by value that compares more than the values.
 UNBALANCED = Text(
@@ -141,14 +142,14 @@ def _beside(view: Shown, gone: Sequence[str]) -> Iterator[Text]:
         yield Text(f"left out, as the terminal is narrow: {', '.join(gone)}")
 
 
-def best(config: dict[str, Any], report: Report) -> RenderableType:
+def best(best: BestConfiguration, report: Report) -> RenderableType:
     """Show the best configuration; the command that repeats it comes after this."""
     table = table_of(["parameter", "value"], [False, False])
-    for name, value in config["parameters"].items():
+    for name, value in best.parameters.items():
         table.add_row(Text(name), Text(words.cell(value)))
     first, *rest = winner(report)
     return Group(
-        Text(f"{config['sweep']}: {first.partition(': ')[2].partition(': ')[0]}", "bold"),
+        Text(f"{best.sweep}: {first.partition(': ')[2].partition(': ')[0]}", "bold"),
         table,
         *(Text(line) for line in rest),
         *(Text(f"note: {doubt}") for doubt in report.doubts),
@@ -234,9 +235,9 @@ def confirm(report: ConfirmReport) -> RenderableType:
     ]
     table = table_of(["trial", "score", "new trials", "parameters"], [True, True, False, False])
     for one in report.configurations:
-        params = ", ".join(f"{name}={words.cell(value)}" for name, value in one["parameters"].items())
-        new = _range(one["trials"]) or f"none: it has {one['had']}"
-        table.add_row(str(one["trial"]), words.score(one["score"]), new, Text(words.shortened(params, 80)))
+        params = ", ".join(f"{name}={words.cell(value)}" for name, value in one.parameters.items())
+        new = _range(one.trials) or f"none: it has {one.had}"
+        table.add_row(str(one.trial), words.score(one.score), new, Text(words.shortened(params, 80)))
     lines += [
         table,
         Text(f"{words.count(len(report.trials), 'trial')} {'would be ' if report.dry_run else ''}planned"),
@@ -246,10 +247,10 @@ def confirm(report: ConfirmReport) -> RenderableType:
     return Group(*lines)
 
 
-def _range(numbers: list[int]) -> str:
+def _range(numbers: Sequence[int]) -> str:
     if not numbers:
         return ""
-    whole = numbers == [*range(numbers[0], numbers[-1] + 1)]
+    whole = [*numbers] == [*range(numbers[0], numbers[-1] + 1)]
     return f"{numbers[0]} to {numbers[-1]}" if whole and len(numbers) > 1 else ", ".join(map(str, numbers))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import SweepError, UsageError
+from sweep.errors import SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,20 +72,6 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     ]
     frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed}).to_parquet(out, index=False)
     return out.getvalue()
-
-
-def write(path: Path, data: str | bytes) -> None:
-    """Write a file that a person named.
-
-    Raises
-    ------
-    UsageError
-        It cannot be written.
-    """
-    try:
-        path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", "name another file") from None
 
 
 def _spelled(value: object) -> str:

@@ -6,16 +6,13 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
 from sweep.leaderboard.cost import Cost, cost
-from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.ranking import Configuration
 from sweep.report import board, words
 from sweep.report.curves import curves
@@ -23,101 +20,59 @@ from sweep.report.figure import Figure
 from sweep.report.figures import figures, grouped, in_order, varying
 from sweep.report.table import Shown, decimals_of, or_none, plain, shown
 from sweep.report.views import importance_of
-from sweep.shell import Shell
-from sweep.steps.pictures import pictures
-from sweep.store import Store
-from sweep.verbs.report import Report, best_config, report
-from sweep.verbs.status import failures
+
+if TYPE_CHECKING:
+    from sweep.verbs.page import PageContents
+    from sweep.verbs.report import Report
 
 #: Rows of the leaderboard in the page; leaderboard.csv has all.
 MOST_ROWS = 10_000
 
-#: Trials whose pictures are shown.
-PICTURED = 5
+#: Groups of failures that are listed.
+MOST_FAILURES = 20
 
 
-@dataclass(frozen=True)
-class Page:
-    """Where a page was written, and what there is to say about it."""
-
-    path: Path
-    notes: tuple[str, ...]
-    stale: str
-
-
-def write_pages(
-    store: Store, shell: Shell, where: str, *, retired: bool, interval_s: float | None, fresh: bool = False
-) -> Iterator[Page]:
-    """Write report.html; with an interval, again and again until nothing is left to run.
-
-    Yields
-    ------
-    Page
-        Each time it was written.
-    """
-    while True:
-        made = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
-        left = made.left if interval_s else 0
-        text = page(store, made, again_s=interval_s if left else None)
-        # A part of the sweep does not take the place of the whole.
-        name = "report-where.html" if where else "report.html"
-        yield Page(store.write(name, text), made.notes, made.stale)
-        if not left or interval_s is None:
-            return
-        time.sleep(interval_s)
-
-
-def page(store: Store, made: Report, again_s: float | None = None) -> str:
-    """Render the page.
-
-    Parameters
-    ----------
-    again_s : float, optional
-        The page is rewritten so often. It never loads itself again: that would take a reader's place from her.
-    """
-    mattered = importance_of(made)
-    table = shown(made.frame.head(MOST_ROWS), made.column, score_first=True)
-    drawn = figures(made, mattered)
-    planned = made.snapshot.ledger.planned or {}
-    ranked = [one for one in made.board.configurations if one.scores]
+def page(contents: PageContents) -> str:
+    """Render the page. It never loads itself again: that would take a reader's place from them."""
+    report = contents.report
+    mattered = importance_of(report)
+    table = shown(report.frame.head(MOST_ROWS), report.column, score_first=True)
+    drawn = figures(report, mattered)
+    ranked = [configuration for configuration in report.board.configurations if configuration.scores]
+    best = report.best
     return (
         template_environment()
         .get_template("report.html.j2")
         .render(
-            name=made.name,
-            made_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(made.snapshot.at)),
-            again_s=again_s,
-            report=made,
-            heading=board.heading(made),
-            footer=board.footer(made, len(table.rows)),
-            score=words.score(made.best.score, decimals_of(made.frame)) if made.best else "",
-            winner=[*board.winner(made)][1:] if made.best else [],
-            params={name: words.cell(v) for name, v in made.best.entry.trial.params.items()} if made.best else {},
-            runs=board.runs(made) if made.best else "",
-            command=best_config(made, planned)["command"] if made.best else "",
+            name=report.name,
+            made_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(report.snapshot.at)),
+            again_s=contents.again_s,
+            report=report,
+            heading=board.heading(report),
+            footer=board.footer(report, len(table.rows)),
+            score=words.score(best.score, decimals_of(report.frame)) if best else "",
+            winner=[*board.winner(report)][1:] if best else [],
+            params={name: words.cell(value) for name, value in best.parameters.items()} if best else {},
+            runs=board.runs(report) if best else "",
+            command=contents.command,
             table=table,
-            cut=len(made.frame) > MOST_ROWS,
-            figures={one.name: one for one in drawn},
+            cut=len(report.frame) > MOST_ROWS,
+            figures={figure.name: figure for figure in drawn},
             mattered=mattered,
-            shares=[*mattered.single, *[one for one in mattered.pairs if one.percent >= 1]],
-            effects=_effects(made),
-            cost=_cost(cost(made.attempts)),
-            failures=failures(store, made.snapshot)[:20],
+            shares=[*mattered.single, *[share for share in mattered.pairs if share.percent >= 1]],
+            effects=_effects(report),
+            cost=_cost(cost(report.attempts)),
+            failures=contents.failures[:MOST_FAILURES],
             pictures=[
-                {"of": _pictured(ranked, number), "pictures": [_inline(one) for one in some]}
-                for number, some in pictures(store, [_counted_first(one) for one in ranked], PICTURED).items()
+                {"of": _pictured(ranked, number), "pictures": [_inline(picture) for picture in of_one_trial]}
+                for number, of_one_trial in contents.pictures.items()
             ],
-            data=packed(_data(made, table, drawn)),
+            data=packed(_data(report, table, drawn)),
             plotly=plotly_js(),
             datatables=datatables_js(),
             datatables_css=_itables("dt_bundle.css"),
         )
     )
-
-
-def _counted_first(one: Configuration) -> list[Entry]:
-    counted = {entry.trial.number for entry in one.counted}
-    return sorted(one.entries, key=lambda entry: entry.trial.number not in counted)
 
 
 def _pictured(ranked: Sequence[Configuration], number: int) -> str:

@@ -1,10 +1,10 @@
-"""The reports on a terminal. Data goes to stdout, talk to stderr; colour never carries meaning."""
+"""The reports on a terminal. Data goes to stdout, notes to stderr; colour never carries meaning."""
 
 from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -12,20 +12,24 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from sweep.model import Attempt, Cause, Raised, SchedulerStatus, State, Submission
 from sweep.report import words
-from sweep.verbs.status import SHOWN
 
 if TYPE_CHECKING:  # each command brings its own: none starts slower for the others
+    from sweep.state.failures import FailureGroup
     from sweep.verbs.cancel import CancelReport
     from sweep.verbs.doctor import Finding
     from sweep.verbs.plan import PlanReport
     from sweep.verbs.retry import RetryReport
-    from sweep.verbs.status import StatusReport
-    from sweep.verbs.submit import SubmitReport
+    from sweep.verbs.status import RunningTrial, StatusReport, Waiting
+    from sweep.verbs.submit import SubmitCall, SubmitReport
+    from sweep.verbs.why import WhyReport
 
-#: In the order in which trials pass through them.
-STATES = ("planned", "submitting", "queued", "running", "done", "paused", "failed", "cancelled", "lost")
+#: More rows of a kind than anyone reads; --json has them all.
+SHOWN = 20
 
+#: More reasons to wait than anyone reads.
+MOST_REASONS = 5
 
 #: An empty line.
 GAP = Text("")
@@ -52,9 +56,8 @@ def plan(report: PlanReport) -> RenderableType:
         axes.add_row(Text(name), Text(f"{len(values)}: {spelled}"))
     groups = table_of(["group", "trials", "walltime", "memory", "CPUs", "GPUs"], [False, *[True] * 5])
     for index, group in enumerate(report.groups, 1):
-        memory = words.memory(group["memory_mib"])
-        walltime = words.duration(group["walltime_s"])
-        groups.add_row(f"g{index}", *map(str, (group["trials"], walltime, memory, group["cpus"], group["gpus"])))
+        memory, walltime = words.memory(group.memory_mib), words.duration(group.walltime_s)
+        groups.add_row(f"g{index}", *map(str, (group.trials, walltime, memory, group.cpus, group.gpus)))
     sample = words.shortened(shlex.join(report.sample).replace("\n", "⏎"), 300)
     lines += [GAP, axes, GAP, groups, GAP, Text(f"the first runs: {sample}")]
     lines += [Text(f"{words.count(len(report.jobs), 'job script')} to submit"), *_limits(report)]
@@ -72,45 +75,43 @@ def plan(report: PlanReport) -> RenderableType:
 
 def _limits(report: PlanReport) -> Iterator[Text]:
     """Say what the scheduler takes, and what that does to this sweep."""
-    has = report.limits
-    told = [
-        f"arrays of up to {has['max_array_size']:,}"
+    limits = report.limits
+    parts = [
+        f"arrays of up to {limits.max_array_size:,}"
         if report.placement == "array" and report.kind != "local"
         else "",
-        f"{has['max_queued']:,} of one person's tasks queued" if has["max_queued"] else "",
-        f"{has['max_running']:,} running" if has["max_running"] else "",
-        f"walltime {words.duration(has['walltime_s'])}" if has["walltime_s"] else "",
-        f"{has['cpus']} CPUs a node" if has["cpus"] else "",
-        f"{words.memory(has['memory_mib'])} a node" if has["memory_mib"] else "",
-        f"{has['gpus']} GPUs a node" if has["gpus"] else "",
+        f"{limits.max_queued:,} of one person's tasks queued" if limits.max_queued else "",
+        f"{limits.max_running:,} running" if limits.max_running else "",
+        f"walltime {words.duration(limits.walltime_s)}" if limits.walltime_s else "",
+        f"{limits.cpus} CPUs a node" if limits.cpus else "",
+        f"{words.memory(limits.memory_mib)} a node" if limits.memory_mib else "",
+        f"{limits.gpus} GPUs a node" if limits.gpus else "",
     ]
-    known = ", ".join(filter(None, told))
+    known = ", ".join(filter(None, parts))
     if known:
         yield Text(f"{report.kind} takes: {known}")
     if report.placement == "packed" and report.jobs:
-        workers = sum(job["workers"] for job in report.jobs)
-        longest = max((job["asks"]["walltime_s"] for job in report.jobs), default=0)
-        yield Text(f"so: {words.count(workers, 'worker')} of up to {words.duration(longest)}")
+        workers = sum(job.workers for job in report.jobs)
+        longest_s = max(job.asks.walltime_s for job in report.jobs)
+        yield Text(f"so: {words.count(workers, 'worker')} of up to {words.duration(longest_s)}")
     if report.waves > 1:
         how = "the driver job sends" if report.driver else "sweep submit --follow sends"
         yield Text(f"so: {report.waves} waves; {how} them one after another")
 
 
 def submit(report: SubmitReport) -> RenderableType:
-    """Show what was sent, or would be."""
-    lines: list[RenderableType] = []
-    if report.dry_run:
-        lines = [Text(shlex.join(one["command"])) for one in report.sent]
-        return Group(*lines, Text(f"# {words.count(report.trials_left, 'trial')} in {len(report.sent)} calls"))
+    """Show what was sent."""
+    lines = []
     if report.adopted:
         lines.append(Text(f"{words.count(report.adopted, 'job')} of an interrupted submission found and taken up"))
     if report.resumed:
         lines.append(Text(f"{words.count(report.resumed, 'trial')} paused and going on"))
-    lines += [Text(f"not again, {len(some)}: {why} (trial {_some(some)})") for why, some in report.spared.items()]
-    if report.retried.get("trials"):
-        lines.append(Text(f"{words.count(len(report.retried['trials']), 'trial')} tried again"))
-    for one in report.sent[:SHOWN]:
-        lines.append(Text(f"{one['job']}: {words.count(int(str(one['trials'])), 'trial')} as job {one['id']}"))
+    lines += _spared(report.spared)
+    if report.retried.trials:
+        lines.append(Text(f"{words.count(len(report.retried.trials), 'trial')} tried again"))
+    lines += [
+        Text(f"{unit.job}: {words.count(unit.trials, 'trial')} as job {unit.id}") for unit in report.sent[:SHOWN]
+    ]
     if len(report.sent) > SHOWN:
         lines.append(Text(f"… and {len(report.sent) - SHOWN} jobs more"))
     lines.append(Text(f"{words.count(report.trials_sent, 'trial')} submitted, {report.trials_left} left"))
@@ -121,41 +122,50 @@ def submit(report: SubmitReport) -> RenderableType:
     return Group(*lines)
 
 
+def submit_calls(calls: Sequence[SubmitCall]) -> RenderableType:
+    """Show the commands that would be run."""
+    trials = sum(call.trials for call in calls)
+    lines = [Text(shlex.join(call.command)) for call in calls]
+    return Group(*lines, Text(f"# {words.count(trials, 'trial')} in {words.count(len(calls), 'call')}"))
+
+
 def retry(report: RetryReport) -> RenderableType:
     """Show what is tried again, with what, and what is not."""
     lines = [Text(f"{words.count(len(report.trials), 'trial')} planned again")]
-    more: dict[str, list[int]] = {}
+    more: dict[Raised, list[int]] = {}
     for number, raised in report.raised.items():
-        spelled = {"memory_mib": words.memory, "walltime_s": words.duration}
-        text = ", ".join(f"{name.partition('_')[0]} {spelled[name](value)}" for name, value in raised.items())
-        more.setdefault(text, []).append(number)
-    lines += [Text(f"with {text}: trial {_some(numbers)}") for text, numbers in more.items()]
-    lines += [
-        Text(f"not again, {len(numbers)}: {why} (trial {_some(numbers)})")
-        for why, numbers in report.spared.items()
-    ]
-    return Group(*lines)
+        more.setdefault(raised, []).append(number)
+    lines += [Text(f"with {_raised(raised)}: trial {_some(numbers)}") for raised, numbers in more.items()]
+    return Group(*lines, *_spared(report.spared))
 
 
-def _some(numbers: list[int]) -> str:
+def _raised(raised: Raised) -> str:
+    memory = f"memory {words.memory(raised.memory_mib)}" if raised.memory_mib else ""
+    walltime = f"walltime {words.duration(raised.walltime_s)}" if raised.walltime_s else ""
+    return ", ".join(filter(None, (memory, walltime)))
+
+
+def _spared(spared: Mapping[str, list[int]]) -> list[Text]:
+    return [Text(f"not again, {len(numbers)}: {why} (trial {_some(numbers)})") for why, numbers in spared.items()]
+
+
+def _some(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:4])) + (", …" if len(numbers) > 4 else "")
 
 
 def status(report: StatusReport) -> RenderableType:
     """Show where the trials stand."""
     total = max(1, report.trials)
-    ended = sum(report.counts.get(state, 0) for state in ("done", "failed", "cancelled", "lost"))
-    counts = ", ".join(f"{report.counts[state]} {state}" for state in STATES if state in report.counts)
+    ended_states = (State.DONE, State.FAILED, State.CANCELLED, State.LOST)
+    ended = sum(report.counts.get(state.value, 0) for state in ended_states)
+    counts = ", ".join(f"{report.counts[state.value]} {state}" for state in State if state.value in report.counts)
     left = f", about {words.duration(report.time_left_s)} left" if report.time_left_s is not None else ""
     head = Text(f"{bar(ended / total)} {ended} of {report.trials} ended{left}")
     lines: list[RenderableType] = [Text(report.name, "bold"), head, Text(counts or "no trials")]
     if report.running:
         lines += [GAP, _running(report.running), GAP]
-    for reason, n in list(report.planned_because.items())[:5]:
-        if reason != "not submitted yet":
-            lines.append(Text(f"planned, {n}: {reason}"))
-    for reason, n in list(report.queued_because.items())[:5]:
-        lines.append(Text(f"queued, {n}: {reason}"))
+    lines += _waiting("planned", [wait for wait in report.planned if wait.cause is not Cause.NOT_SUBMITTED])
+    lines += _waiting("queued", report.queued)
     if report.ended:
         lines.append(Text(_ended(report.ended)))
     if report.failures:
@@ -164,6 +174,10 @@ def status(report: StatusReport) -> RenderableType:
         alive = f", {report.retired_alive} of them still queued or running" if report.retired_alive else ""
         lines.append(Text(f"{words.count(report.retired, 'trial')} retired by a newer grid{alive}"))
     return Group(*lines)
+
+
+def _waiting(state: str, waits: Sequence[Waiting]) -> list[Text]:
+    return [Text(f"{state}, {wait.count}: {wait.reason}") for wait in waits[:MOST_REASONS]]
 
 
 def bar(share: float, width: int = 30) -> str:
@@ -176,24 +190,24 @@ def bar(share: float, width: int = 30) -> str:
     return "█" * full + "░" * (width - full)
 
 
-def _running(rows: list[dict[str, Any]]) -> RenderableType:
+def _running(trials: Sequence[RunningTrial]) -> RenderableType:
     table = table_of(
         ["running", "elapsed", "of", "CPU", "memory", "of", "by", "on", "job"], [False, *[True] * 5, *[False] * 3]
     )
-    for row in rows[:SHOWN]:
+    for trial in trials[:SHOWN]:
         table.add_row(
-            str(row["trial"]),
-            words.duration(row["elapsed_s"]),
-            words.duration(row["walltime_s"]),
-            words.percent(row["cpu_percent"]),
-            words.memory(row["memory_mib"]),
-            words.memory(row["asked_memory_mib"]),
-            row["witness"] or "–",
-            Text(row["host"] or "–"),
-            row["job"] or "–",
+            str(trial.trial),
+            words.duration(trial.elapsed_s),
+            words.duration(trial.walltime_s),
+            words.percent(trial.cpu_percent),
+            words.memory(trial.memory_mib),
+            words.memory(trial.asked_memory_mib),
+            trial.witness or "–",
+            Text(trial.host or "–"),
+            trial.job or "–",
         )
-    if len(rows) > SHOWN:
-        table.add_row(f"… {len(rows) - SHOWN} more")
+    if len(trials) > SHOWN:
+        table.add_row(f"… {len(trials) - SHOWN} more")
     return table
 
 
@@ -208,22 +222,20 @@ def _ended(used: dict[str, float]) -> str:
     return f"done, in the median: {', '.join(parts)}"
 
 
-def _failures(rows: list[dict[str, Any]]) -> Iterator[RenderableType]:
+def _failures(groups: Sequence[FailureGroup]) -> Iterator[RenderableType]:
     """Show each kind of failure once: how many, why, what they share, and what one of them wrote last."""
     table = table_of(["not well ended", "trials", "why"], [False, True, False])
-    for row in rows[:SHOWN]:
-        shared = row["shared"]
+    for group in groups[:SHOWN]:
         alike = ""
-        if shared:
-            values = " and ".join(f"{name}={words.cell(value)}" for name, value in shared["params"].items())
-            alike = f"\n{shared['count']} of {shared['total']} have {values}"
-        log = "".join(f"\n│ {line}" for line in row.get("log_tail", ()))
-        table.add_row(
-            row["state"], str(row["count"]), Text(f"{row['reason']} (trial {_some(row['trials'])}){alike}{log}")
-        )
+        if group.shared:
+            values = " and ".join(f"{name}={words.cell(value)}" for name, value in group.shared.params.items())
+            alike = f"\n{group.shared.count} of {group.shared.total} have {values}"
+        log = "".join(f"\n│ {line}" for line in group.log_tail)
+        which = f"trial {_some(group.trials)}" if group.same_reason else f"trial {group.trials[0]}, for example"
+        table.add_row(group.state, str(group.count), Text(f"{group.reason} ({which}){alike}{log}"))
     yield table
-    if len(rows) > SHOWN:
-        yield Text(f"… and {len(rows) - SHOWN} reasons more")
+    if len(groups) > SHOWN:
+        yield Text(f"… and {len(groups) - SHOWN} reasons more")
 
 
 def cancel(report: CancelReport) -> RenderableType:
@@ -234,60 +246,79 @@ def cancel(report: CancelReport) -> RenderableType:
     return Text(text)
 
 
-def why(told: dict[str, Any]) -> RenderableType:
+def why(report: WhyReport) -> RenderableType:
     """Show a trial's state and the evidence for it."""
-    lines: list[RenderableType] = [
-        Text(f"trial {told['trial']} ({told['id']}) is {told['state']}: {told['reason']}", "bold"),
-    ]
     table = table_of(["evidence", ""], [False, False])
-    table.add_row("parameters", Text(", ".join(f"{name}={words.cell(v)}" for name, v in told["params"].items())))
-    table.add_row("command", Text(shlex.join(told["argv"])))
-    table.add_row("submitted", Text(_submission(told["submission"])))
-    table.add_row("scheduler", Text(_pairs(told["scheduler"] or {}) or "not asked, or it did not say"))
-    table.add_row("on the node", Text(_attempt(told["attempt"])))
-    result = told["result"]
-    table.add_row(
-        "result", Text(words.shortened(_pairs(_plain(result)) if isinstance(result, dict) else str(result), 400))
-    )
-    table.add_row("folder", Text(told["folder"]))
-    lines.append(table)
-    for name, title in (("log_tail", "the end of its log"), ("job_log_tail", "the end of its job's log")):
-        if told[name]:
-            lines += [Text(f"{title}:", "bold"), *(Text("  " + line) for line in told[name])]
+    params = ", ".join(f"{name}={words.cell(value)}" for name, value in report.params.items())
+    table.add_row("parameters", Text(params))
+    table.add_row("command", Text(shlex.join(report.argv)))
+    table.add_row("submitted", Text(_submission(report.submission)))
+    table.add_row("scheduler", Text(_scheduler(report.scheduler)))
+    table.add_row("on the node", Text(_attempt(report.attempt)))
+    table.add_row("result", Text(words.shortened(_result(report), 400)))
+    table.add_row("folder", Text(report.folder))
+    lines: list[RenderableType] = [
+        Text(f"trial {report.trial} ({report.id}) is {report.state}: {report.reason}", "bold"),
+        table,
+    ]
+    for title, tail in (
+        ("the end of its log", report.log_tail),
+        ("the end of its job's log", report.job_log_tail),
+    ):
+        if tail:
+            lines += [Text(f"{title}:", "bold"), *(Text("  " + line) for line in tail)]
     return Group(*lines)
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+def _clock(unix_time: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_time))
 
 
-def _submission(one: dict[str, Any] | None) -> str:
-    if not one:
+def _submission(submission: Submission | None) -> str:
+    if submission is None:
         return "not yet"
-    outcome = f"refused: {one['refused']}" if one["refused"] else f"job {one['job_id'] or 'not known'}"
-    return f"{_clock(one['at'])} as {one['job_name']}, {outcome}"
+    outcome = f"refused: {submission.refusal}" if submission.refused else f"job {submission.job_id or 'not known'}"
+    return f"{_clock(submission.at)} as {submission.job_name}, {outcome}"
 
 
-def _attempt(one: dict[str, Any] | None) -> str:
-    if not one:
+def _scheduler(status: SchedulerStatus | None) -> str:
+    if status is None:
+        return "not asked, or it did not say"
+    return _pairs({name: getattr(status, name) for name in status.__dataclass_fields__})
+
+
+def _attempt(attempt: Attempt | None) -> str:
+    if attempt is None:
         return "it has left no record"
-    parts = [f"attempt {one['number']}", one.get("host", ""), f"began {_clock(one.get('started_at', 0))}"]
-    parts += [f"{words.duration(one['elapsed_s'])} elapsed"] if "elapsed_s" in one else []
-    parts += [f"{words.duration(one['cpu_s'])} of CPU"] if "cpu_s" in one else []
-    parts += [f"peak memory {words.memory(one['peak_memory_mib'])}"] if "peak_memory_mib" in one else []
-    parts += [f"was sent {', '.join(one['signals'])}"] if "signals" in one else []
-    how = f"signal {one['signal']}" if "signal" in one else f"exit code {one.get('exit_code')}"
-    how = one.get("error") or how
-    return ", ".join([*filter(None, parts), how if one.get("ended") else "has not ended"])
+    if attempt.failure:
+        how = attempt.error
+    else:
+        how = f"signal {attempt.signal}" if attempt.signal is not None else f"exit code {attempt.exit_code}"
+    parts = [
+        f"attempt {attempt.attempt}",
+        attempt.host,
+        f"began {_clock(attempt.started_at)}" if attempt.started_at is not None else "",
+        f"{words.duration(attempt.elapsed_s)} elapsed" if attempt.elapsed_s is not None else "",
+        f"{words.duration(attempt.cpu_s)} of CPU" if attempt.cpu_s is not None else "",
+        f"peak memory {words.memory(attempt.peak_memory_mib)}" if attempt.peak_memory_mib is not None else "",
+        f"was sent {', '.join(attempt.signals)}" if attempt.signals else "",
+        "" if attempt.cancelled else how if attempt.ended else "has not ended",
+        "cancelled before it ran" if attempt.cancelled else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
-def _plain(result: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a result what is nested: a history of 400 epochs tells nobody anything here."""
-    return {name: value for name, value in result.items() if not isinstance(value, dict | list)}
+def _result(report: WhyReport) -> str:
+    if report.result_problem:
+        return report.result_problem
+    if not isinstance(report.result, dict):
+        return str(report.result)
+    # What is nested is left out: a history of 400 epochs tells nobody anything here.
+    return _pairs({name: value for name, value in report.result.items() if not isinstance(value, dict | list)})
 
 
-def _pairs(said: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in said.items() if value not in (None, "", (), []))
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, "", (), []))
 
 
 def doctor(findings: Iterable[Finding]) -> RenderableType:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for.
+class ReportView:
+    """What of a report is asked for.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ def importance_of(report: Report) -> Importance:
     return importance([one.entry.trial.params for one in scored], [one.mean for one in scored])
 
 
-def table(report: Report, asked: Asked) -> pd.DataFrame:
+def table(report: Report, view: ReportView) -> pd.DataFrame:
     """Make the one table that goes to a file or a pipe.
 
     Raises
@@ -58,55 +58,55 @@ def table(report: Report, asked: Asked) -> pd.DataFrame:
 
     from sweep.leaderboard import effects, frames
 
-    if asked.cost:
+    if view.cost:
         raise UsageError("--cost is no table", "--json has it, without a form it goes to the terminal")
-    if asked.importance:
+    if view.importance:
         made = importance_of(report)
         rows = [(" × ".join(one.names), one.percent, one.sd) for one in [*made.single, *made.pairs]]
         return pd.DataFrame(rows, columns=["parameters", "percent", "sd"])
-    if len(asked.by) > 1:
+    if len(view.by) > 1:
         raise UsageError("several --by are several tables", "ask for one at a time, or cross them: --by a,b")
-    if asked.by:
-        made_by = effects.by(report.frame, asked.by[0], report.objective)
-    elif asked.pareto:
-        made_by = effects.pareto(report.frame, effects.directions(asked.pareto, report.objective))
-    elif asked.trials:
+    if view.by:
+        made_by = effects.by(report.frame, view.by[0], report.objective)
+    elif view.pareto:
+        made_by = effects.pareto(report.frame, effects.directions(view.pareto, report.objective))
+    elif view.trials:
         made_by = frames.trials(report.entries, report.objective)
     else:
-        effects.require(report.frame, asked.columns)
+        effects.require(report.frame, view.columns)
         made_by = report.frame
-        if asked.columns:
-            made_by = made_by[[*dict.fromkeys(["rank", "trial", report.column, *asked.columns])]]
-    return made_by if asked.top is None else made_by.head(asked.top)
+        if view.columns:
+            made_by = made_by[[*dict.fromkeys(["rank", "trial", report.column, *view.columns])]]
+    return made_by if view.top is None else made_by.head(view.top)
 
 
-def terminal(report: Report, asked: Asked) -> RenderableType:
+def terminal(report: Report, view: ReportView) -> RenderableType:
     """Show what is asked for."""
     from sweep.leaderboard import effects, frames
     from sweep.leaderboard.cost import cost
 
     digits, parts = decimals_of(report.frame), []
     params = [*frames.columns_of(report.entries, report.objective).values()]
-    for names in asked.by:
+    for names in view.by:
         title = f"{report.objective.metric} by {', '.join(names)}"
-        parts.append(board.some_table(title, effects.by(report.frame, names, report.objective), digits, asked.top))
+        parts.append(board.some_table(title, effects.by(report.frame, names, report.objective), digits, view.top))
         if not effects.balanced(report.frame, names, params, report.column):
             parts.append(board.UNBALANCED)
-    if asked.pareto:
-        told = effects.directions(asked.pareto, report.objective)
+    if view.pareto:
+        told = effects.directions(view.pareto, report.objective)
         title = "beaten by none in " + ", ".join(
             f"{name} ({'less' if few else 'more'})" for name, few in told.items()
         )
-        parts.append(board.undominated(title, effects.pareto(report.frame, told), report, asked.top))
-    if asked.trials:
+        parts.append(board.undominated(title, effects.pareto(report.frame, told), report, view.top))
+    if view.trials:
         rows = frames.trials(report.entries, report.objective).drop(columns=["id", "reason", "confirms"])
         title = f"{report.name}: trial by trial"
-        parts.append(board.some_table(title, rows, digits, asked.top, report.column))
-    if asked.importance:
+        parts.append(board.some_table(title, rows, digits, view.top, report.column))
+    if view.importance:
         parts.append(board.importance(importance_of(report)))
-    if asked.cost:
+    if view.cost:
         parts.append(board.cost(cost(report.attempts)))
     if parts:
         return Group(*parts)
-    effects.require(report.frame, asked.columns)
-    return board.leaderboard(report, asked.top or 10, asked.columns)
+    effects.require(report.frame, view.columns)
+    return board.leaderboard(report, view.top or 10, view.columns)

@@ -1,13 +1,15 @@
-"""Many failures → few causes: what the trials that failed alike have in common (pure)."""
+"""Many failures → few kinds, and what the trials of one kind have in common (pure)."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from sweep.model import Cause, ResultProblem, State
+from sweep.state.snapshot import TrialStatus
 
 #: A value is worth naming if so large a share of the failures has it …
 COMMON = 0.75
@@ -15,6 +17,16 @@ COMMON = 0.75
 LIFT = 1.3
 #: Of fewer failures than this, anything is in common.
 FEWEST = 3
+
+
+class FailureKind(NamedTuple):
+    """What trials that failed alike agree in. The words of their reasons may differ."""
+
+    state: State
+    cause: Cause
+    exit_code: int | None
+    signal: int | None
+    problem: ResultProblem | None
 
 
 @dataclass(frozen=True)
@@ -26,16 +38,59 @@ class Shared:
     total: int
 
 
-def kind_of(reason: str) -> str:
-    """Leave out of a reason what differs from trial to trial: numbers of jobs, and amounts.
+@dataclass(frozen=True)
+class FailureGroup:
+    """Trials that failed alike.
 
-    >>> kind_of("job 12.vm ended (unknown) and left no exit record")
-    'job … ended (unknown) and left no exit record'
-    >>> kind_of("out of memory: used 512 of 500 MiB, ended by its worker"), kind_of("exit code 3")
-    ('out of memory: used … MiB, ended by its worker', 'exit code 3')
+    Attributes
+    ----------
+    reason : str
+        The first trial's.
+    same_reason : bool
+        All trials have this very reason. Else others differ from it in a number or a name.
+    trials : tuple of int
+        Their numbers.
+    shared : Shared or None
+        What they have in common, where something stands out.
+    log_tail : tuple of str
+        The last lines that the first of them wrote.
     """
-    reason = re.sub(r"\bjob \S+", "job …", reason)
-    return re.sub(r"\bused \d+ of \d+", "used …", reason)
+
+    state: State
+    cause: Cause
+    reason: str
+    same_reason: bool
+    count: int
+    trials: tuple[int, ...]
+    shared: Shared | None
+    log_tail: tuple[str, ...] = ()
+
+
+def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus]) -> list[FailureGroup]:
+    """Group trials that did not end well by how they failed, the largest group first."""
+    kinds: dict[FailureKind, list[TrialStatus]] = {}
+    for status in failed:
+        kinds.setdefault(kind_of(status), []).append(status)
+    all_params = [status.trial.params for status in everyone]
+    groups = [
+        FailureGroup(
+            kind.state,
+            kind.cause,
+            members[0].verdict.reason,
+            len({member.verdict.reason for member in members}) == 1,
+            len(members),
+            tuple(member.trial.number for member in members),
+            in_common([member.trial.params for member in members], all_params),
+        )
+        for kind, members in kinds.items()
+    ]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def kind_of(status: TrialStatus) -> FailureKind:
+    """Return how a trial failed, without what differs from trial to trial."""
+    verdict = status.verdict
+    return FailureKind(verdict.state, verdict.cause, verdict.exit_code, verdict.signal, verdict.problem)
 
 
 def in_common(failed: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str, Any]]) -> Shared | None:
@@ -53,23 +108,23 @@ def in_common(failed: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[st
 
     Examples
     --------
-    >>> all_ = [{"model": m, "batch": b} for m in ("UNet", "small") for b in (44, 121)] * 3
-    >>> bad = [one for one in all_ if one == {"model": "UNet", "batch": 121}]
-    >>> in_common(bad, all_)
+    >>> grid = [{"model": model, "batch": batch} for model in ("UNet", "small") for batch in (44, 121)] * 3
+    >>> failed = [params for params in grid if params == {"model": "UNet", "batch": 121}]
+    >>> in_common(failed, grid)
     Shared(params={'model': 'UNet', 'batch': 121}, count=3, total=3)
     """
     if len(failed) < FEWEST or len(failed) == len(everyone):
         return None
-    chosen: dict[str, Any] = {}
-    rest = list(failed)
+    shared: dict[str, Any] = {}
+    remaining = list(failed)
     for name in failed[0]:
-        (text, count), *_ = Counter(_text(one.get(name)) for one in failed).most_common(1)
-        usual = sum(_text(one.get(name)) == text for one in everyone) / len(everyone)
+        (text, count), *_ = Counter(_text(params.get(name)) for params in failed).most_common(1)
+        usual = sum(_text(params.get(name)) == text for params in everyone) / len(everyone)
         if count >= COMMON * len(failed) and count / len(failed) >= LIFT * usual:
-            both = [one for one in rest if _text(one.get(name)) == text]
-            if len(both) >= COMMON * len(failed):
-                rest, chosen[name] = both, both[0].get(name)
-    return Shared(chosen, len(rest), len(failed)) if chosen else None
+            matching = [params for params in remaining if _text(params.get(name)) == text]
+            if len(matching) >= COMMON * len(failed):
+                remaining, shared[name] = matching, matching[0].get(name)
+    return Shared(shared, len(remaining), len(failed)) if shared else None
 
 
 def _text(value: Any) -> str:

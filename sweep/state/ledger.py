@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweep.model import Cause, Resources, State, Submission, Trial, Verdict
-
-Event = Mapping[str, Any]
+from sweep.errors import NoSuch
+from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verdict
+from sweep.state import events
+from sweep.state.events import Event
+from sweep.state.settings import Settings
 
 #: The name under which the driver job, which runs no trial, is submitted.
 DRIVER = "driver"
 
-#: How the reasons begin that rest on the result, good or bad; verdict.py's table gives them.
-BY_RESULT = "exit code 0"
+#: The causes of failure that a result decided.
+RESULT_CAUSES = frozenset((Cause.NO_RESULT, Cause.BAD_RESULT))
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAttempt:
+    """An attempt that ended and was followed by another one.
+
+    Attributes
+    ----------
+    raised : Raised
+        What earlier retries had raised for it.
+    """
+
+    number: int
+    verdict: Verdict
+    raised: Raised
 
 
 @dataclass
@@ -34,9 +51,9 @@ class Ledger:
     attempts : dict
         Trial number → the attempt it is at, where that is not the first.
     raised : dict
-        Trial number → what it asks for since a retry: ``memory_mib``, ``walltime_s``.
-    causes : dict
-        Trial number → the rules its retries were made under so far.
+        Trial number → what it asks for since a retry.
+    rules : dict
+        Trial number → the rules that its retries were made under so far.
     avoid : dict
         Trial number → nodes that failed under it.
     workers : dict
@@ -45,12 +62,12 @@ class Ledger:
         Trials that were added to confirm their configurations.
     counting : set of int
         Those of them whose configurations were chosen by the metric that ranks today.
-    earlier : list
-        (trial number, verdict, what a retry had raised for it) of attempts that ended and were tried again.
+    earlier : list of EarlierAttempt
+        Attempts that ended and were tried again.
     stopped_at : float
-        When someone last cancelled everything: who was sending by itself stops.
-    planned : Event or None
-        The newest ``planned`` event.
+        When someone last cancelled everything: who submits by itself stops.
+    planned : Planned or None
+        The newest plan.
     """
 
     jobs: list[str] = field(default_factory=list)
@@ -58,115 +75,134 @@ class Ledger:
     cancelled: dict[int, str] = field(default_factory=dict)
     settled: dict[int, tuple[int, Verdict]] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
-    raised: dict[int, dict[str, int]] = field(default_factory=dict)
-    causes: dict[int, list[str]] = field(default_factory=dict)
+    raised: dict[int, Raised] = field(default_factory=dict)
+    rules: dict[int, list[str]] = field(default_factory=dict)
     avoid: dict[int, tuple[str, ...]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
     confirming: set[int] = field(default_factory=set)
     counting: set[int] = field(default_factory=set)
-    earlier: list[tuple[int, Verdict, dict[str, int]]] = field(default_factory=list)
+    earlier: list[EarlierAttempt] = field(default_factory=list)
     stopped_at: float = 0.0
-    planned: Event | None = None
+    planned: events.Planned | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What the newest plan says that later commands need.
+
+        Raises
+        ------
+        NoSuch
+            There is no plan.
+        """
+        if self.planned is None:
+            raise NoSuch("the sweep has no plan in its journal", "run `sweep plan grid.yaml`")
+        return self.planned.settings
 
     def sent(self, job: str) -> list[Submission]:
-        """Return what of a job was submitted and may still come to something, or has."""
-        return [one for one in self.submissions.values() if one.job == job and not one.dead]
+        """Return the submissions of a job that may still come to something, or have."""
+        return [
+            submission for submission in self.submissions.values() if submission.job == job and not submission.dead
+        ]
+
+    def attempt_of(self, number: int) -> int:
+        """Return the attempt that a trial is at."""
+        return self.attempts.get(number, 1)
 
     def asks(self, trial: Trial) -> Resources:
         """Return what a trial asks for: more than the grid gives it, where a retry has raised that."""
         raised = self.raised.get(trial.number)
-        if not raised:
-            return trial.resources
-        more = {name: max(value, getattr(trial.resources, name)) for name, value in raised.items()}
-        return replace(trial.resources, **more)
+        return raised.applied_to(trial.resources) if raised else trial.resources
+
+    def raise_for(self, number: int, raised: Raised) -> None:
+        """Note that a trial asks for more from now on."""
+        self.raised[number] = raised.over(self.raised.get(number, Raised()))
 
     @property
     def doubts(self) -> list[Submission]:
         """Return the submissions that were begun and whose outcome is not known."""
-        return [one for one in self.submissions.values() if not one.job_id and not one.refused]
+        return [submission for submission in self.submissions.values() if submission.in_doubt]
 
 
-def add_up(events: Iterable[Event]) -> Ledger:
-    """Read the journal's events in order. An unknown event, of a newer version, is passed over."""
+def add_up(journal: Iterable[Event]) -> Ledger:
+    """Read the journal's events in order."""
     ledger = Ledger()
-    for event in events:
-        reader = _READERS.get(str(event.get("event")))
-        if reader:
-            reader(ledger, event)
+    for event in journal:
+        _ADDERS[type(event)](ledger, event)
     return ledger
 
 
-def _planned(ledger: Ledger, event: Event) -> None:
-    if ledger.planned and ledger.planned.get("objective") != event.get("objective"):
+def _planned(ledger: Ledger, event: events.Planned) -> None:
+    if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
         # What was judged by its result is judged again: the results are still there.
         ledger.settled = {
             number: (attempt, verdict)
             for number, (attempt, verdict) in ledger.settled.items()
-            if not verdict.reason.startswith(BY_RESULT)
+            if verdict.state is not State.DONE and verdict.cause not in RESULT_CAUSES
         }
         ledger.counting.clear()  # they confirm what another metric chose
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
-    kept = {one.job for one in ledger.submissions.values() if one.workers and not one.refused}
-    kept |= {one.job for one in ledger.doubts}
-    ledger.jobs = [job for job in ledger.jobs if job in kept] + list(event["jobs"])
-    ledger.workers.update(event.get("workers", {}))
+    submissions = ledger.submissions.values()
+    kept = {submission.job for submission in submissions if submission.workers and not submission.refused}
+    kept |= {submission.job for submission in ledger.doubts}
+    ledger.jobs = [job for job in ledger.jobs if job in kept] + list(event.jobs)
+    ledger.workers.update(event.workers)
 
 
-def _retried(ledger: Ledger, event: Event) -> None:
-    ledger.jobs += event["jobs"]
-    ledger.workers.update(event.get("workers", {}))
-    for number, attempt in event["trials"]:
-        ledger.attempts[number] = attempt
-        lost = (0, Verdict(State.LOST, "tried again without a record"))
+def _retried(ledger: Ledger, event: events.Retried) -> None:
+    ledger.jobs += event.jobs
+    ledger.workers.update(event.workers)
+    for retry in event.trials:
+        number = retry.number
+        ledger.attempts[number] = retry.attempt
+        lost = (0, Verdict(State.LOST, "tried again without a record", cause=Cause.LOST))
         verdict = ledger.settled.pop(number, lost)[1]
-        ledger.earlier.append((number, verdict, dict(ledger.raised.get(number, {}))))
+        ledger.earlier.append(EarlierAttempt(number, verdict, ledger.raised.get(number, Raised())))
         ledger.cancelled.pop(number, None)
-    for number, cause, raised, avoid in event.get("why", []):
-        ledger.causes.setdefault(number, []).append(cause)
-        ledger.raised.setdefault(number, {}).update(raised)
-        ledger.avoid[number] = (*ledger.avoid.get(number, ()), *avoid)
+        ledger.rules.setdefault(number, []).append(retry.rule)
+        if retry.raised:
+            ledger.raise_for(number, retry.raised)
+        if retry.avoid:
+            ledger.avoid[number] = (*ledger.avoid.get(number, ()), *retry.avoid)
 
 
-def _confirmed(ledger: Ledger, event: Event) -> None:
-    ledger.jobs += event["jobs"]
-    ledger.workers.update(event.get("workers", {}))
-    ledger.confirming.update(event["trials"])
-    ledger.counting.update(event["trials"])
-    for number, raised in event.get("raised", []):
-        ledger.raised.setdefault(number, {}).update(raised)
+def _confirmed(ledger: Ledger, event: events.Confirmed) -> None:
+    ledger.jobs += event.jobs
+    ledger.workers.update(event.workers)
+    ledger.confirming.update(event.trials)
+    ledger.counting.update(event.trials)
+    for number, raised in event.raised.items():
+        ledger.raise_for(number, raised)
 
 
-def _submitting(ledger: Ledger, event: Event) -> None:
-    token = event["token"]
-    span = event.get("span")
-    ledger.submissions[token] = Submission(
-        token,
-        event["job"],
-        event["job_name"],
-        event["index"],
-        float(event["at"]),
-        span=(span[0], span[1]) if span else None,
-        workers=event.get("workers", 0),
-        open=event.get("open", 0),
+def _submitting(ledger: Ledger, event: events.Submitting) -> None:
+    ledger.submissions[event.token] = Submission(
+        event.token,
+        event.job,
+        event.job_name,
+        event.index,
+        event.at,
+        span=event.span,
+        workers=event.workers,
+        open=event.open,
     )
 
 
-def _submitted(ledger: Ledger, event: Event) -> None:
-    _update(ledger, event["token"], job_id=event["id"])
+def _submitted(ledger: Ledger, event: events.Submitted) -> None:
+    _update(ledger, event.token, job_id=event.id)
 
 
-def _unanswered(ledger: Ledger, event: Event) -> None:
-    _update(ledger, event["token"], unanswered=True)
+def _unanswered(ledger: Ledger, event: events.Unanswered) -> None:
+    _update(ledger, event.token, unanswered=True)
 
 
-def _refused(ledger: Ledger, event: Event) -> None:
-    _update(ledger, event["token"], refused=event["reason"])
+def _refused(ledger: Ledger, event: events.Refused) -> None:
+    _update(ledger, event.token, refused=True, refusal=event.reason)
 
 
-def _over(ledger: Ledger, event: Event) -> None:
-    _update(ledger, event["token"], over=True)
+def _exhausted(ledger: Ledger, event: events.Exhausted) -> None:
+    _update(ledger, event.token, exhausted=True)
 
 
 def _update(ledger: Ledger, token: str, **changes: Any) -> None:
@@ -174,56 +210,35 @@ def _update(ledger: Ledger, token: str, **changes: Any) -> None:
         ledger.submissions[token] = replace(ledger.submissions[token], **changes)
 
 
-def _cancelled(ledger: Ledger, event: Event) -> None:
-    ledger.cancelled.update(dict.fromkeys(event["trials"], event.get("by", "")))
-    if event.get("everything"):
-        ledger.stopped_at = float(event["at"])
+def _cancelled(ledger: Ledger, event: events.Cancelled) -> None:
+    ledger.cancelled.update(dict.fromkeys(event.trials, event.by))
+    if event.everything:
+        ledger.stopped_at = event.at
 
 
-def _not_cancelled(ledger: Ledger, event: Event) -> None:
-    for number in event["trials"]:
+def _not_cancelled(ledger: Ledger, event: events.NotCancelled) -> None:
+    for number in event.trials:
         ledger.cancelled.pop(number, None)
 
 
-#: Asked for each trial that has ended; an enumeration called takes three times as long.
-_STATES, _CAUSES = {one.value: one for one in State}, {one.value: one for one in Cause}
-
-
-def _observed(ledger: Ledger, event: Event) -> None:
-    for number, attempt, state, *rest in event["trials"]:
+def _observed(ledger: Ledger, event: events.Observed) -> None:
+    for end in event.trials:
         # Someone may have looked before a retry, and written after it.
-        if attempt >= ledger.attempts.get(number, 1):
-            reason, elapsed_s, cpu_s, peak_mib, host, *said = rest
-            # A journal of an older version does not say the cause, nor whose the figures are.
-            cause, witness = (_CAUSES[said[0]], str(said[1])) if said else (Cause.NONE, "")
-            began = said[2] if len(said) > 2 else None
-            verdict = Verdict(_STATES[state], reason, elapsed_s, cpu_s, peak_mib, host, cause, witness, began)
-            ledger.settled[number] = (attempt, verdict)
+        if end.attempt >= ledger.attempt_of(end.number):
+            ledger.settled[end.number] = (end.attempt, end.verdict)
 
 
-def observed(settled: Iterable[tuple[int, int, Verdict]]) -> dict[str, Any]:
-    """Make the event that settles trials: (number, attempt, verdict) each."""
-    return {
-        "event": "observed",
-        "trials": [
-            [number, attempt, verdict.state.value, verdict.reason, verdict.elapsed_s, verdict.cpu_s,
-             verdict.peak_memory_mib, verdict.host, verdict.cause.value, verdict.witness,
-             verdict.started_at]
-            for number, attempt, verdict in settled
-        ],
-    }  # fmt: skip
-
-
-_READERS = {
-    "planned": _planned,
-    "retried": _retried,
-    "confirmed": _confirmed,
-    "submitting": _submitting,
-    "submitted": _submitted,
-    "unanswered": _unanswered,
-    "refused": _refused,
-    "over": _over,
-    "cancelled": _cancelled,
-    "not cancelled": _not_cancelled,
-    "observed": _observed,
+#: What each event adds to the ledger.
+_ADDERS: dict[type, Callable[[Ledger, Any], None]] = {
+    events.Planned: _planned,
+    events.Retried: _retried,
+    events.Confirmed: _confirmed,
+    events.Submitting: _submitting,
+    events.Submitted: _submitted,
+    events.Unanswered: _unanswered,
+    events.Refused: _refused,
+    events.Exhausted: _exhausted,
+    events.Cancelled: _cancelled,
+    events.NotCancelled: _not_cancelled,
+    events.Observed: _observed,
 }

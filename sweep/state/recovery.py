@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from sweep.grid import units
-from sweep.model import Cause, Limits, Resources, Verdict
+from sweep.model import Cause, Limits, Raised, Resources, Verdict
+from sweep.state.settings import RetryRule, RetryRules
 
 #: Which rule a cause falls under. A trial that was cancelled or got lost is tried again only by a person.
 RULE_OF: dict[Cause, str] = {
@@ -24,15 +23,49 @@ RULE_OF: dict[Cause, str] = {
     Cause.BAD_RESULT: "error",
 }
 
+#: The rule's name where a cause has none, and a person asks for the trial.
+ASKED = "asked"
+
 #: Memory is raised in so many parts of what was asked for.
 STEPS = 4
 
-Rules = Mapping[str, Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class Decision:
+    """Another attempt, or none.
+
+    Attributes
+    ----------
+    resources : Resources or None
+        What the next attempt asks for. None: there is none, and `refusal` says why.
+    rule : str
+        The rule that it falls under.
+    """
+
+    resources: Resources | None
+    rule: str
+    refusal: str = ""
+
+    def raised_from(self, asked: Resources) -> Raised:
+        """Return what the next attempt asks for beyond the last one."""
+        if self.resources is None:
+            return Raised()
+        memory_mib, walltime_s = self.resources.memory_mib, self.resources.walltime_s
+        return Raised(
+            memory_mib if memory_mib > asked.memory_mib else None,
+            walltime_s if walltime_s > asked.walltime_s else None,
+        )
 
 
-def decide(
-    verdict: Verdict, asked: Resources, before: Sequence[str], rules: Rules, most: Limits, *, told: bool
-) -> Resources | str:
+def next_attempt(
+    verdict: Verdict,
+    asked: Resources,
+    before: Sequence[str],
+    rules: RetryRules,
+    limits: Limits,
+    *,
+    by_person: bool,
+) -> Decision:
     """Decide on another attempt.
 
     Parameters
@@ -43,55 +76,68 @@ def decide(
         What it asked for.
     before : sequence of str
         The rules that earlier attempts were made under.
-    rules : mapping
-        The grid's ``retry``: rule → ``times``, ``factor``, ``ceiling``.
-    most : Limits
+    rules : RetryRules
+        The grid's ``retry``.
+    limits : Limits
         What the queue and its nodes have; no attempt asks for more.
-    told : bool
-        A person asked for this trial: how often and whether are hers to say.
-
-    Returns
-    -------
-    Resources or str
-        What the next attempt asks for; or why there is none.
+    by_person : bool
+        A person asked for this trial. Whether it is tried again, and how often, is then theirs to say.
     """
-    name = RULE_OF.get(verdict.cause, "")
-    rule = rules.get(name, {})
-    if not told:
-        if not name:
-            return f"{verdict.cause or verdict.state.value}: only if told, by --cancelled or the trial's number"
-        if before.count(name) >= rule["times"]:
-            often = f"tried again {rule['times']} times already"
-            times = (
-                f"{often}; by its number only"
-                if rule["times"]
-                else "only if told, by --errors or the trial's number"
-            )
-            return f"{verdict.cause}: {times}"
+    name = RULE_OF.get(verdict.cause, ASKED)
+    if name == ASKED:
+        if by_person:
+            return Decision(asked, name)
+        cause = verdict.cause or verdict.state.value
+        return _refused(name, f"{cause}: only if told, by --cancelled or the trial's number")
+    rule: RetryRule = getattr(rules, name)
+    if not by_person and before.count(name) >= rule.times:
+        return _refused(name, f"{verdict.cause}: {_used_up(rule)}")
     if name == "out_of_memory":
-        base = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
-        ceiling = _least(rule.get("ceiling"), units.memory_mib, most.memory_mib)
-        # In steps of what was asked for: each group of equal demands is a job of its own.
-        step = max(1, asked.memory_mib // STEPS)
-        more = min(math.ceil(base * rule["factor"] / step) * step, ceiling)
-        if more <= asked.memory_mib and not told:
-            return f"{verdict.cause}: it had {asked.memory_mib:,} MiB, and the ceiling is {int(ceiling):,} MiB"
-        return replace(asked, memory_mib=max(int(more), asked.memory_mib))
+        return _with_more_memory(verdict, asked, rule, limits, by_person=by_person)
     if name == "walltime":
-        ceiling = _least(rule.get("ceiling"), units.walltime_s, most.walltime_s)
-        more = min(math.ceil(asked.walltime_s * rule["factor"]), ceiling)
-        if more <= asked.walltime_s and not told:
-            highest = replace(asked, walltime_s=int(ceiling)).walltime
-            return f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}"
-        return replace(asked, walltime_s=max(int(more), asked.walltime_s))
-    return asked
+        return _with_more_time(verdict, asked, rule, limits, by_person=by_person)
+    return Decision(asked, name)
 
 
-def _least(given: str | None, read: Any, most: int | None) -> float:
-    values = [float(read(given))] if given else []
-    return min([*values, *([] if most is None else [float(most)])], default=math.inf)
+def _used_up(rule: RetryRule) -> str:
+    if rule.times:
+        return f"tried again {rule.times} times already; by its number only"
+    return "only if told, by --errors or the trial's number"
+
+
+def _with_more_memory(
+    verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
+) -> Decision:
+    base_mib = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
+    ceiling_mib = _smallest(rule.ceiling, limits.memory_mib)
+    # In steps of what was asked for: each group of equal demands is a job of its own.
+    step_mib = max(1, asked.memory_mib // STEPS)
+    memory_mib = min(math.ceil(base_mib * rule.factor / step_mib) * step_mib, ceiling_mib)
+    if memory_mib <= asked.memory_mib and not by_person:
+        text = f"{verdict.cause}: it had {asked.memory_mib:,} MiB, and the ceiling is {int(ceiling_mib):,} MiB"
+        return _refused("out_of_memory", text)
+    return Decision(replace(asked, memory_mib=max(int(memory_mib), asked.memory_mib)), "out_of_memory")
+
+
+def _with_more_time(
+    verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
+) -> Decision:
+    ceiling_s = _smallest(rule.ceiling, limits.walltime_s)
+    walltime_s = min(math.ceil(asked.walltime_s * rule.factor), ceiling_s)
+    if walltime_s <= asked.walltime_s and not by_person:
+        highest = replace(asked, walltime_s=int(ceiling_s)).walltime
+        return _refused("walltime", f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}")
+    return Decision(replace(asked, walltime_s=max(int(walltime_s), asked.walltime_s)), "walltime")
+
+
+def _refused(rule: str, refusal: str) -> Decision:
+    return Decision(None, rule, refusal)
+
+
+def _smallest(*ceilings: int | None) -> float:
+    return min((float(ceiling) for ceiling in ceilings if ceiling is not None), default=math.inf)
 
 
 def avoided(verdict: Verdict) -> tuple[str, ...]:
-    """Name the node that an attempt is not to get again: it failed under the last one."""
+    """Name the node that the next attempt is not to run on: it failed under the last one."""
     return (verdict.host,) if verdict.cause is Cause.NODE_FAILURE and verdict.host else ()

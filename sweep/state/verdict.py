@@ -6,13 +6,23 @@ a scheduler that did not answer said nothing: where `status` is None, a trial st
 
 from __future__ import annotations
 
-import math
 import signal as signals
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from sweep.model import Attempt, Cause, Evidence, Objective, Outcome, SchedulerStatus, State, TaskState, Verdict
+from sweep.model import (
+    Attempt,
+    Cause,
+    Outcome,
+    OwnLimit,
+    ResultProblem,
+    SchedulerStatus,
+    StartFailure,
+    State,
+    TaskState,
+    Verdict,
+)
+from sweep.state.evidence import Evidence
 
 #: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
 EX_TEMPFAIL = 75
@@ -44,6 +54,7 @@ def judge(evidence: Evidence) -> Verdict:
     """
     row = next(row for row in TABLE if row.when(evidence))
     attempt, status = evidence.attempt, evidence.status
+    end = attempt if attempt and attempt.ended else status
     return Verdict(
         row.state,
         row.why(evidence),
@@ -54,6 +65,9 @@ def judge(evidence: Evidence) -> Verdict:
         cause=row.cause(evidence),
         witness=_witness(attempt, status),
         started_at=attempt.started_at if attempt else None,
+        exit_code=end.exit_code if end else None,
+        signal=end.signal if end else None,
+        problem=evidence.result_fault.problem if evidence.result_fault else None,
         metrics=evidence.result if row.state is State.DONE and evidence.result else {},
     )
 
@@ -209,15 +223,17 @@ def _outcome_cause(evidence: Evidence) -> Cause:
 
 
 def _limit_cause(evidence: Evidence) -> Cause:
-    return Cause.WALLTIME if evidence.attempt and evidence.attempt.limit == "walltime" else Cause.OUT_OF_MEMORY
+    return (
+        Cause.WALLTIME if evidence.attempt and evidence.attempt.limit is OwnLimit.WALLTIME else Cause.OUT_OF_MEMORY
+    )
 
 
 def _own_cause(evidence: Evidence) -> Cause:
     """Why a command ended by itself, as far as its record tells."""
     attempt = evidence.attempt
     assert attempt is not None
-    if attempt.error:
-        return Cause.ENVIRONMENT if attempt.error.startswith("the environment") else Cause.LAUNCH
+    if attempt.failure is not StartFailure.NONE:
+        return Cause.ENVIRONMENT if attempt.failure is StartFailure.ENVIRONMENT else Cause.LAUNCH
     return Cause.OUT_OF_MEMORY if _at_its_memory(evidence) else Cause.ERROR
 
 
@@ -232,7 +248,8 @@ def _at_its_memory(evidence: Evidence) -> bool:
 
 
 def _result_cause(evidence: Evidence) -> Cause:
-    return Cause.NO_RESULT if evidence.result_problem.startswith("there is no") else Cause.BAD_RESULT
+    fault = evidence.result_fault
+    return Cause.NO_RESULT if fault is None or fault.problem is ResultProblem.MISSING else Cause.BAD_RESULT
 
 
 # --- the reasons ------------------------------------------------------------------------------------------
@@ -242,7 +259,7 @@ def _ended_how(evidence: Evidence) -> str:
     attempt = evidence.attempt
     if attempt is None or not attempt.ended:
         return ""
-    if attempt.error:
+    if attempt.failure is not StartFailure.NONE:
         return attempt.error
     if attempt.signal is not None:
         return f"killed by {_signal_name(attempt.signal)}{_most_likely(evidence)}"
@@ -250,10 +267,10 @@ def _ended_how(evidence: Evidence) -> str:
 
 
 def _by_whom(evidence: Evidence) -> str:
-    """Add who it was, where the scheduler says so: ``cancelled by user 1000``, ``deleted by eve@login1``."""
+    """Add who it was, where the scheduler says so."""
     status = evidence.status
-    known = status and status.outcome is Outcome.CANCELLED and " by " in status.reason
-    return f", {status.reason}" if status and known else ""
+    known = status and status.outcome is Outcome.CANCELLED and status.cancelled_by
+    return f", by {status.cancelled_by}" if status and known else ""
 
 
 def _most_likely(evidence: Evidence) -> str:
@@ -293,7 +310,7 @@ def _job(evidence: Evidence) -> str:
 def _exceeded(evidence: Evidence) -> str:
     attempt = evidence.attempt
     assert attempt is not None
-    if attempt.limit == "walltime":
+    if attempt.limit is OwnLimit.WALLTIME:
         return f"walltime exceeded: ended by its worker ({_ended_how(evidence)})"
     return (
         f"out of memory: used {attempt.peak_memory_mib:.0f} of {evidence.memory_mib:.0f} MiB, ended by its worker"
@@ -314,7 +331,12 @@ TABLE: tuple[Row, ...] = (
     # -- the exit record is there
     Row(_withdrawn, State.CANCELLED, lambda _: "cancelled before it ran", _always(Cause.CANCELLED)),
     Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
-    Row(_exit_0, State.FAILED, lambda e: f"exit code 0, but {e.result_problem or 'no result'}", _result_cause),
+    Row(
+        _exit_0,
+        State.FAILED,
+        lambda e: f"exit code 0, but {e.result_fault.words if e.result_fault else 'no result'}",
+        _result_cause,
+    ),
     Row(
         _both(_recorded, _pending, _not(_over_limit), _with_its_job),
         State.QUEUED,
@@ -374,6 +396,7 @@ TABLE: tuple[Row, ...] = (
         _waits_for_worker,
         State.PLANNED,
         lambda e: f"the workers of {_job(e)} ended before its turn came; the next `sweep submit` sends it",
+        _always(Cause.LEFT_OVER),
     ),
     # -- the scheduler says how it ended
     Row(_both(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler, _always(Cause.CANCELLED)),
@@ -449,61 +472,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         lambda e: e.submission is not None,
         State.PLANNED,
-        lambda e: f"the scheduler refused it: {e.submission.refused if e.submission else ''}",
+        lambda e: f"the scheduler refused it: {e.submission.refusal if e.submission else ''}",
+        _always(Cause.REFUSED),
     ),
-    Row(lambda _: True, State.PLANNED, lambda _: "not submitted yet"),
+    Row(lambda _: True, State.PLANNED, lambda _: "not submitted yet", _always(Cause.NOT_SUBMITTED)),
 )
-
-
-# --- results ----------------------------------------------------------------------------------------------
-
-
-def metric_of(result: dict[str, Any], metric: str) -> Any:
-    """Look a metric up; ``test.segMeasure`` reaches into an object. None if it is not there."""
-    if metric in result:
-        return result[metric]
-    found: Any = result
-    for step in metric.split("."):
-        if not isinstance(found, dict) or step not in found:
-            return None
-        found = found[step]
-    return found
-
-
-def result_problem(result: Any, objective: Objective) -> str:
-    """Say why a result does not count; empty if it does.
-
-    >>> result_problem({"segMeasure": 0.7}, Objective()), result_problem({"segMeasure": None}, Objective())
-    ('', 'segMeasure is null in segMeasure.json')
-    """
-    # What a result holds may be no text at all, half a character, say; what is said of it is.
-    return _problem(result, objective).encode("utf-8", "backslashreplace").decode()
-
-
-def _problem(result: Any, objective: Objective) -> str:
-    if not isinstance(result, dict):
-        return f"{objective.file} holds a {type(result).__name__}, not an object"
-    if result.get("complete") is False:
-        return f"{objective.file} says it is not complete"
-    value = metric_of(result, objective.metric)
-    if value is None:
-        there = ", ".join(sorted(result)[:8])
-        there_is_null = objective.metric in result
-        return (
-            f"{objective.metric} is null in {objective.file}"
-            if there_is_null
-            else f"{objective.file} has no {objective.metric} (it has: {there or 'nothing'})"
-        )
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{objective.metric} is {str(value)[:40]!r} in {objective.file}, not a number"
-    if not finite(value):
-        return f"{objective.metric} is {str(value)[:40]} in {objective.file}"
-    return ""
-
-
-def finite(value: float) -> bool:
-    """Whether a number is one to rank by: not NaN, not infinite, not larger than any float."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sweep.model import State, Verdict
-from sweep.steps.observe import Snapshot, TrialStatus
+from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def _scalars(
 ) -> dict[int, dict[str, Any]]:
     """Return the results without their lists; each is read once, then from the one file that keeps them all."""
     file, settled = snapshot.settings.objective.file, snapshot.ledger.settled
-    kept = {} if fresh else store.kept_results(file)
+    kept = {} if fresh else store.cache.results(file)
     results, new = {}, 0
     for one in chosen:
         if one.verdict.state is not State.DONE:
@@ -69,14 +68,14 @@ def _scalars(
                 kept[number], new = (one.attempt, result), new + 1
         results[number] = result
     if new > WORTH_KEEPING * len(kept):
-        store.keep_results(file, kept)
+        store.cache.keep_results(file, kept)
     return results
 
 
 def _result(store: Store, one: TrialStatus, file: str) -> dict[str, Any]:
     if one.verdict.metrics:
         return one.verdict.metrics
-    value, _ = store.result(one.trial, file)
+    value = store.result(one.trial, file).value
     return value if isinstance(value, dict) else {}
 
 
@@ -86,11 +85,11 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
 
     planned = store.trials().trials
     earlier = [
-        Attempted(replace(planned[number].resources, **raised), verdict)
-        for number, verdict, raised in snapshot.ledger.earlier
-        if number in planned and not _never_began(verdict)
+        Attempted(earlier.raised.applied_to(planned[earlier.number].resources), earlier.verdict)
+        for earlier in snapshot.ledger.earlier
+        if earlier.number in planned and not _never_began(earlier.verdict)
     ]
-    ran = [one for one in snapshot.seen if one.verdict.state.final and not _never_began(one.verdict)]
+    ran = [one for one in snapshot.trials if one.verdict.state.final and not _never_began(one.verdict)]
     return [*earlier, *(Attempted(one.trial.resources, one.verdict) for one in ran)]
 
 

@@ -1,4 +1,4 @@
-"""jobs: trials → jobs and their scripts, as the grid and the scheduler's limits have them."""
+"""make_jobs: attempts → jobs and their scripts, as the grid and the scheduler's limits have them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sweep import grid as grids
 from sweep.errors import GridError, SchedulerSilent, UsageError
-from sweep.grid import Grid, Source
+from sweep.grid import Grid, Source, units
+from sweep.grid.schema import RetryRule as GridRule
+from sweep.grid.schema import RetrySpec
 from sweep.jobs import pack, render
 from sweep.jobs.pack import AttemptRequest
-from sweep.model import Job, Limits, Resources, Trial
+from sweep.model import Job, Limits, Objective, Raised, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
 from sweep.shell import Shell
 from sweep.state.ledger import DRIVER, Ledger
+from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings, limits_of_one_trial
 from sweep.store import Store, whoami
 
 #: The driver sends the next wave and ends: seconds of one core.
@@ -26,6 +28,17 @@ DRIVER_ASKS = Resources(walltime_s=15 * 60, memory_mib=1024, cpus=1)
 
 #: What is assumed of a scheduler that does not answer while a sweep is planned.
 UNKNOWN = Limits(max_array_size=1000)
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """A job, for a report. `workers` is 0 unless it is packed."""
+
+    job: str
+    trials: int
+    workers: int
+    asks: Resources
+    script: str
 
 
 def read_grid(path: Path, overrides: Sequence[str]) -> tuple[Grid, Source, bytes]:
@@ -43,24 +56,55 @@ def read_grid(path: Path, overrides: Sequence[str]) -> tuple[Grid, Source, bytes
 
 
 def ask_limits(grid: Grid, shell: Shell) -> tuple[Limits, list[str]]:
-    """Ask the grid's scheduler what it takes; with it, what to say about the answer."""
+    """Ask the grid's scheduler what it accepts; with it, what to say about the answer."""
     place = Place(whoami(), grid.scheduler.queue, grid.scheduler.account)
     try:
         return pack.effective_limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
     except SchedulerSilent as error:
-        most = pack.effective_limits(grid, UNKNOWN)
-        return most, [
-            f"{error}; arrays of at most {most.max_array_size} and no other limits are assumed "
+        limits = pack.effective_limits(grid, UNKNOWN)
+        return limits, [
+            f"{error}; arrays of at most {limits.max_array_size} and no other limits are assumed "
             "(docs/grid.md says how to give them)"
         ]
 
 
+def submit_settings(grid: Grid) -> SubmitSettings:
+    """Take from a grid how its trials become jobs."""
+    submit = grid.submit
+    return SubmitSettings(
+        submit.placement,
+        submit.per_worker,
+        units.walltime_s(submit.worker_walltime) if submit.worker_walltime else None,
+        submit.max_queued,
+        submit.throttle,
+        submit.driver,
+    )
+
+
+def retry_rules(grid: Grid) -> RetryRules:
+    """Take from a grid what is tried again, or the defaults."""
+    rules = grid.retry or RetrySpec()
+    memory, walltime = rules.out_of_memory, rules.walltime
+    return RetryRules(
+        RetryRule(memory.times, memory.factor, units.memory_mib(memory.ceiling) if memory.ceiling else None),
+        RetryRule(
+            walltime.times, walltime.factor, units.walltime_s(walltime.ceiling) if walltime.ceiling else None
+        ),
+        *(_unraised(rule) for rule in (rules.node_failure, rules.error, rules.resume)),
+    )
+
+
+def _unraised(rule: GridRule) -> RetryRule:
+    return RetryRule(rule.times)
+
+
 class JobMaker:
-    """Cuts trials into jobs and renders their scripts."""
+    """Cuts attempts into jobs and renders their scripts."""
 
     def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limits: Limits) -> None:
         self.grid, self.source, self.store, self.limits = grid, source, store, limits
-        self.of_one_trial = pack.of_one_trial(limits, grid.submit.model_dump())
+        self.template = template
+        self.limits_of_one_trial = limits_of_one_trial(limits, submit_settings(grid))
         workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
         self.workdir = workdir.absolute()
         if not self.workdir.is_dir():
@@ -70,20 +114,31 @@ class JobMaker:
             self.python = sys.executable
         self.renderer = render.Renderer(grid, {**store.paths, "workdir": str(self.workdir)}, self.python, template)
 
-    def jobs(self, wanted: Iterable[AttemptRequest], first: int) -> list[Job]:
+    def settings(self, overrides: Sequence[str]) -> Settings:
+        """Return what later commands need of this grid."""
+        grid = self.grid
+        return Settings(
+            grid.scheduler.kind,
+            Objective(**grid.objective.model_dump()),
+            self.limits,
+            submit_settings(grid),
+            retry_rules(grid),
+            str(self.workdir),
+            tuple(grid.environment),
+            tuple(overrides),
+            str(self.template.absolute()) if self.template else None,
+            auto_retry=grid.retry is not None,
+        )
+
+    def jobs(self, requests: Iterable[AttemptRequest], first: int) -> list[Job]:
         """Cut attempts into jobs, numbered from `first`."""
-        return pack.cut(self.grid, wanted, self.limits, first)
+        return pack.cut(self.grid, requests, self.limits, first)
 
     def asks(self, trial: Trial, ledger: Ledger) -> Resources:
         """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""
         if trial.number not in ledger.raised:
             return trial.resources
-        own, raised, most = trial.resources, ledger.asks(trial), self.of_one_trial
-        return replace(
-            raised,
-            memory_mib=max(own.memory_mib, min(raised.memory_mib, most.memory_mib or raised.memory_mib)),
-            walltime_s=max(own.walltime_s, min(raised.walltime_s, most.walltime_s or raised.walltime_s)),
-        )
+        return _within(ledger.raised[trial.number], self.limits_of_one_trial).applied_to(trial.resources)
 
     def render(self, job: Job) -> str:
         """Render a job's script."""
@@ -92,45 +147,45 @@ class JobMaker:
     def driver(self) -> str:
         """Render the driver's script: one that runs `sweep submit` on this sweep."""
         command = [sys.executable, "-P", "-m", "sweep", "submit", "--retry", str(self.store.path)]
-        most, asks = self.limits, DRIVER_ASKS
+        limits, asks = self.limits, DRIVER_ASKS
         asks = replace(
             asks,
-            walltime_s=min(asks.walltime_s, most.walltime_s or asks.walltime_s),
-            memory_mib=min(asks.memory_mib, most.memory_mib or asks.memory_mib),
+            walltime_s=min(asks.walltime_s, limits.walltime_s or asks.walltime_s),
+            memory_mib=min(asks.memory_mib, limits.memory_mib or asks.memory_mib),
         )
         return self.renderer(Job(DRIVER, asks, ()), command)
 
 
-def maker_of(store: Store, ledger: Ledger) -> JobMaker:
+def _within(raised: Raised, limits: Limits) -> Raised:
+    return Raised(
+        None if raised.memory_mib is None else min(raised.memory_mib, limits.memory_mib or raised.memory_mib),
+        None if raised.walltime_s is None else min(raised.walltime_s, limits.walltime_s or raised.walltime_s),
+    )
+
+
+def maker_of(store: Store, settings: Settings) -> JobMaker:
     """Make the maker that the newest plan had."""
-    event = ledger.planned or {}
-    overrides = [*event["set"], f"workdir={json.dumps(event['workdir'], ensure_ascii=False)}"]
+    overrides = [*settings.overrides, f"workdir={json.dumps(settings.workdir, ensure_ascii=False)}"]
     grid, source, _ = read_grid(store.path / "grid.yaml", overrides)
-    template = Path(event["template"]) if event["template"] else None
-    return JobMaker(grid, source, store, template, limits_of(event))
-
-
-def limits_of(event: dict[str, Any] | Any) -> Limits:
-    """Read the limits as a ``planned`` event keeps them; an older version's kept one of them."""
-    return Limits(**event.get("limits", {"max_array_size": event.get("max_array_size", UNKNOWN.max_array_size)}))
+    template = Path(settings.template) if settings.template else None
+    return JobMaker(grid, source, store, template, settings.limits)
 
 
 def next_job(store: Store, ledger: Ledger) -> int:
     """Return the number of the next job; none is ever used twice."""
-    names = {*store.job_names(), *ledger.jobs, *(one.job for one in ledger.submissions.values())} - {DRIVER}
-    last: int = (ledger.planned or {}).get("last_job", 0)
+    submitted = (submission.job for submission in ledger.submissions.values())
+    names = {*store.job_names(), *ledger.jobs, *submitted} - {DRIVER}
+    last = ledger.planned.last_job if ledger.planned else 0
     return max([last, *(int(name[1:]) for name in names)]) + 1
 
 
-def described(store: Store, jobs: Iterable[Job]) -> list[dict[str, Any]]:
+def workers_of(jobs: Iterable[Job]) -> dict[str, int]:
+    """Return how many workers each packed job has."""
+    return {job.name: job.workers for job in jobs if job.workers}
+
+
+def summaries(store: Store, jobs: Iterable[Job]) -> list[JobSummary]:
     """Describe jobs for a report."""
     return [
-        {
-            "job": job.name,
-            "trials": len(job.tasks),
-            "workers": job.workers,
-            "asks": asdict(job.asks),
-            "script": str(store.script(job.name)),
-        }
-        for job in jobs
+        JobSummary(job.name, len(job.tasks), job.workers, job.asks, str(store.script(job.name))) for job in jobs
     ]

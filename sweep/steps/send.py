@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from sweep.errors import NoSuch, SchedulerBusy, SchedulerRefused
-from sweep.schedulers import SubmitRequest
+from sweep.schedulers import SCHEDULERS, SubmitRequest
 from sweep.shell import Shell
+from sweep.state.events import Refused, Submitted, Submitting, Unanswered
 from sweep.state.ledger import DRIVER
-from sweep.steps.observe import Settings
+from sweep.state.settings import Settings
+from sweep.state.submissions import Unit
 from sweep.store import Store
 
 #: A call that is refused for now is repeated after so long, then after twice that, and so on.
@@ -20,37 +21,16 @@ LONGEST_PAUSE_S = 15.0
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one call submits: a job's array, or a part of it (`span`), or one task (`index`), or its workers."""
+class SentUnit:
+    """A unit that was submitted, and the job's id."""
 
     job: str
-    index: int | None = None
-    trials: int = 1
-    span: tuple[int, int] | None = None
-    workers: int = 0
-
-    @property
-    def tasks(self) -> int:
-        """How many places in the queue it takes."""
-        return self.workers or self.trials
-
-    def first(self, tasks: int) -> Unit:
-        """Return the part of it that takes so many places: the first tasks, or fewer workers for all trials."""
-        if self.workers:
-            return replace(self, workers=tasks, span=(0, tasks - 1))
-        start = self.span[0] if self.span else 0
-        return replace(self, trials=tasks, span=(start, start + tasks - 1))
-
-    def rest(self, part: Unit) -> Unit | None:
-        """Return what is left when a part has been sent."""
-        if part.workers or part.trials == self.trials:
-            return None
-        start = (self.span[0] if self.span else 0) + part.trials
-        last = self.span[1] if self.span else self.trials - 1
-        return replace(self, trials=self.trials - part.trials, span=(start, last))
+    index: int | None
+    trials: int
+    id: str
 
 
-def request(store: Store, unit: Unit, token: str, throttle: int | None, after: str = "") -> SubmitRequest:
+def request_for(store: Store, unit: Unit, token: str, throttle: int | None, after: str = "") -> SubmitRequest:
     """Make the scheduler's request for a unit."""
     name = f"{store.name}.{unit.job}.{token}"
     script, log = str(store.script(unit.job)), str(store.job_log(unit.job))
@@ -69,94 +49,105 @@ class Sender:
 
     Attributes
     ----------
-    sent : list of dict
+    sent : list of SentUnit
         What went out.
-    full : str
-        Why no more does; empty while it may.
+    full : bool
+        There is no room for more; `why_full` says why.
     refusal : SchedulerRefused or None
-        The first refusal for good. The script of that job is what was refused; others have their own.
+        The first refusal for good. The script of that job was refused; others have their own.
     """
 
-    def __init__(self, store: Store, shell: Shell, has: Settings, room: int | None, patience_s: float) -> None:
-        self.store, self.shell, self.has, self.room = store, shell, has, room
+    def __init__(
+        self, store: Store, shell: Shell, settings: Settings, room: int | None, patience_s: float
+    ) -> None:
+        self.store, self.shell, self.settings, self.room = store, shell, settings, room
         self.deadline = time.monotonic() + patience_s
-        self.sent: list[dict[str, Any]] = []
-        self.full = ""
+        self.sent: list[SentUnit] = []
+        self.full = False
+        self.why_full = ""
         self.refusal: SchedulerRefused | None = None
         self.refused_job = ""
 
     def send(self, unit: Unit) -> None:
-        """Send a unit, or as much of it as there is room for; `full` says why there is not."""
-        left: Unit | None = unit
-        while left and not self.full and left.job != self.refused_job:
-            part = left
-            if self.room is not None and self.room < left.tasks:
+        """Send a unit, or as much of it as there is room for."""
+        remaining: Unit | None = unit
+        while remaining and not self.full and remaining.job != self.refused_job:
+            part = remaining
+            if self.room is not None and self.room < remaining.tasks:
                 if self.room == 0:
-                    self.full = f"of our tasks {self.has.max_queued} may be queued at once, and are"
+                    self._stop(f"{self.settings.max_queued} of our tasks may be in the queue at once, and are")
                     return
-                part = left.first(self.room)
-            sent = self._fitting(part)
-            left = left.rest(sent) if sent else None
+                part = remaining.first(self.room)
+            sent = self._send_what_fits(part)
+            remaining = remaining.rest(sent) if sent else None
 
-    def _fitting(self, part: Unit) -> Unit | None:
-        """Send a part, or the half of it, and so on: a cap that nobody told us of shows itself so."""
+    def _stop(self, why: str) -> None:
+        self.full, self.why_full = True, why
+
+    def _send_what_fits(self, part: Unit) -> Unit | None:
+        """Send a part, or half of it, and so on: that finds a cap which the scheduler does not tell."""
         while True:
             try:
-                self._patiently(part)
+                self._send_patiently(part)
             except SchedulerBusy as error:
                 if part.tasks == 1:
-                    self.full = str(error)
+                    self._stop(str(error))
                     return None
                 part = part.first(part.tasks // 2)
                 continue
             except SchedulerRefused as error:
-                self.refusal, self.refused_job = self.refusal or self._placed(error, part.job), part.job
+                self.refusal, self.refused_job = self.refusal or self._with_line(error, part.job), part.job
                 return None
             if self.room is not None:
                 self.room -= part.tasks
             return part
 
-    def _patiently(self, unit: Unit, after: str = "") -> None:
+    def _send_patiently(self, unit: Unit, after: str = "") -> None:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return self._call(unit, after)
+                return self._submit(unit, after)
             except SchedulerBusy:
                 if time.monotonic() + pause_s > self.deadline:
                     raise
                 time.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def _call(self, unit: Unit, after: str) -> None:
+    def _submit(self, unit: Unit, after: str) -> None:
         token = secrets.token_hex(4)
-        asked = request(self.store, unit, token, self.has.throttle, after)
-        more: dict[str, Any] = {"span": unit.span} if unit.span else {}
-        if unit.workers:
-            more |= {"workers": unit.workers, "open": unit.trials}
+        request = request_for(self.store, unit, token, self.settings.submit.throttle, after)
         self.store.note(
-            event="submitting", token=token, job=unit.job, index=unit.index, job_name=asked.job_name, **more
+            Submitting(
+                token=token,
+                job=unit.job,
+                job_name=request.job_name,
+                index=unit.index,
+                span=unit.span,
+                workers=unit.workers,
+                open=unit.trials if unit.workers else 0,
+            )
         )
         try:
-            job_id = self.shell.converse(self.has.scheduler.submit(asked))
+            job_id = self.shell.converse(SCHEDULERS[self.settings.kind].submit(request))
         except (SchedulerBusy, SchedulerRefused) as error:
-            self.store.note(event="refused", token=token, reason=str(error))
+            self.store.note(Refused(token=token, reason=str(error)))
             raise
         except BaseException:  # no answer, or Ctrl-C: the client has ended, or was ended by shell.py
-            self.store.note(event="unanswered", token=token)
+            self.store.note(Unanswered(token=token))
             raise
-        self.store.note(event="submitted", token=token, id=job_id)
+        self.store.note(Submitted(token=token, id=job_id))
         if unit.job != DRIVER:
-            self.sent.append({"job": unit.job, "index": unit.index, "trials": unit.trials, "id": job_id})
+            self.sent.append(SentUnit(unit.job, unit.index, unit.trials, job_id))
 
     def send_driver(self, after: str) -> str:
         """Queue the driver job behind another one; what to say about it."""
         try:
-            self._patiently(Unit(DRIVER, trials=0), after)
+            self._send_patiently(Unit(DRIVER, trials=0), after)
         except (SchedulerBusy, SchedulerRefused) as error:
             return f"the driver job could not be queued ({error}): run `sweep submit` again later"
         return f"the driver job sends the next wave{f' when job {after} has ended' if after else ''}"
 
-    def _placed(self, error: SchedulerRefused, job: str) -> SchedulerRefused:
+    def _with_line(self, error: SchedulerRefused, job: str) -> SchedulerRefused:
         """Say which line of the script a refusal is about."""
         if not error.directive:
             return error
@@ -164,9 +155,9 @@ class Sender:
             lines = self.store.read(f"jobs/{job}.sh").splitlines()
         except NoSuch:
             return error
-        about = [
+        blamed = [
             f"\n  {self.store.script(job)}:{number}: {line}"
             for number, line in enumerate(lines, 1)
             if line.startswith("#") and not line.startswith(("#!", "# ")) and error.directive in line
         ]
-        return SchedulerRefused(str(error) + "".join(about[:2]), error.hint, error.directive)
+        return SchedulerRefused(str(error) + "".join(blamed[:2]), error.hint, error.directive)

@@ -1,49 +1,73 @@
-"""What the sweep folder's files hold, as bytes and as objects (pure).
+"""What the sweep folder's files hold, as bytes and as typed records (pure).
 
-msgspec reads a line straight into a `Trial` and writes it back, far faster than ``json`` and ``dataclasses``.
+The journal's events are defined in ``state/events.py`` and what a node writes is `Attempt`; the rest is here.
+msgspec reads a line straight into its type and writes it back, far faster than ``json`` and ``dataclasses``.
 What it will not read, NaN and half characters, falls to Python's own reader, so that nothing is torn that was not.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from sweep.errors import StoreError
-from sweep.model import Attempt, SchedulerStatus, Trial
+from sweep.errors import FormatError, StoreError
+from sweep.model import Attempt, SchedulerStatus, Task, Trial
+from sweep.node import runner
+from sweep.state.events import FORMAT, Event
+
+T = TypeVar("T")
 
 
-class Results(msgspec.Struct):
+class KeptResults(msgspec.Struct):
     """Results that will not change, in one file: trial number → attempt, and the result without its lists."""
 
     file: str
     results: dict[int, tuple[int, dict[str, Any]]]
 
 
-class Answers(msgspec.Struct):
+class KeptAnswers(msgspec.Struct):
     """What was answered about one state of the sweep: question → what was printed."""
 
     stamp: str
     answers: dict[str, str]
 
 
+class KeptTask(msgspec.Struct, frozen=True, array_like=True):
+    """One task of a kept poll.
+
+    Attributes
+    ----------
+    status : int
+        The place of its status in `KeptPoll.statuses`: thousands that wait share one.
+    gone_since : float or None
+        Since when the scheduler says that it is gone (Unix time).
+    """
+
+    job_id: str
+    index: int | None
+    status: int
+    gone_since: float | None
+
+
 class KeptPoll(msgspec.Struct):
-    """The scheduler's word at one moment. Of a task: job id, index, its word's place, since when it is gone."""
+    """What the scheduler said at one moment."""
 
     at: float
     statuses: list[SchedulerStatus]
-    tasks: list[tuple[str, int | None, int, float | None]]
+    tasks: list[KeptTask]
 
 
 _TRIALS = msgspec.json.Decoder(Trial)
-_RESULTS = msgspec.msgpack.Decoder(Results)
-_ANSWERS = msgspec.json.Decoder(Answers)
+_EVENTS = msgspec.json.Decoder(Event)
+_ATTEMPT = msgspec.json.Decoder(Attempt)
+_RESULTS = msgspec.msgpack.Decoder(KeptResults)
+_ANSWERS = msgspec.json.Decoder(KeptAnswers)
 _POLL = msgspec.json.Decoder(KeptPoll)
 
 results_of = _RESULTS.decode
-packed = msgspec.msgpack.encode
+spelled_results = msgspec.msgpack.encode
 answers_of = _ANSWERS.decode
 
 
@@ -55,7 +79,7 @@ def value_of(data: bytes | str) -> Any:
         return json.loads(data)
 
 
-def object_of(data: bytes | str) -> dict[str, Any] | None:
+def _object_of(data: bytes | str) -> dict[str, Any] | None:
     """Read a JSON object; None if it is none, or torn."""
     try:
         value = value_of(data)
@@ -69,7 +93,7 @@ def trial_of(line: bytes) -> Trial | None:
     try:
         return _TRIALS.decode(line)
     except msgspec.DecodeError:
-        record = object_of(line)
+        record = _object_of(line)
     if record is None:
         return None
     try:
@@ -80,33 +104,90 @@ def trial_of(line: bytes) -> Trial | None:
         ) from None
 
 
-def poll_of(data: str) -> KeptPoll | None:
-    """Read what was kept of the scheduler's word; None if it is torn, or another version's."""
+def event_of(line: bytes) -> Event | None:
+    """Read an event's line; None if it is torn.
+
+    Raises
+    ------
+    FormatError
+        It belongs to a folder of another format.
+    StoreError
+        It is whole, and no event.
+    """
     try:
-        return _POLL.decode(data)
+        event: Event = _EVENTS.decode(line)
     except msgspec.DecodeError:
-        record = object_of(data)
+        record = _object_of(line)
+        if record is None:
+            return None
+        if record.get("event") == "planned":
+            _check_format(record.get("format"))
+        try:
+            event = msgspec.convert(record, Event)
+        except msgspec.ValidationError as error:
+            raise StoreError(
+                f"journal.jsonl holds a line that is no event: {error}",
+                "was it changed by hand, or written by a newer version of sweep?",
+            ) from None
+    _check_format(getattr(event, "format", FORMAT))
+    return event
+
+
+def _check_format(found: object) -> None:
+    if found == FORMAT:
+        return
+    newer = isinstance(found, int) and found > FORMAT
+    name = "none" if found is None else repr(found)
+    raise FormatError(
+        f"the sweep's folder has format {name}, and this version of sweep reads format {FORMAT}",
+        "use the newer version of sweep that planned it"
+        if newer
+        else "plan the grid again under another name, or remove the folder if its results are not needed",
+    )
+
+
+def poll_of(data: str) -> KeptPoll | None:
+    """Read what was kept of a poll; None if it is torn, or no poll."""
     try:
-        return msgspec.convert(record, KeptPoll)
+        poll = _POLL.decode(data)
+    except msgspec.DecodeError:
+        record = _object_of(data)
+        try:
+            poll = msgspec.convert(record, KeptPoll)
+        except msgspec.ValidationError:
+            return None
+    return poll if all(0 <= task.status < len(poll.statuses) for task in poll.tasks) else None
+
+
+def attempt_of(data: bytes) -> Attempt | None:
+    """Read an attempt's claim or exit record; None if it is half written, or no record."""
+    try:
+        return _ATTEMPT.decode(data)
+    except msgspec.DecodeError:
+        record = _object_of(data)
+    try:
+        return msgspec.convert(record, Attempt)
     except msgspec.ValidationError:
         return None
 
 
-def attempt_of(number: int, data: bytes) -> Attempt | None:
-    """Read an attempt's claim or exit record; None if it is half written."""
-    record = object_of(data)
-    if record is None:
-        return None
-    names = Attempt.__dataclass_fields__.keys() & record.keys() - {"number", "signals"}
-    return Attempt(number, signals=tuple(record.get("signals", ())), **{name: record[name] for name in names})
+def spelled_task(task: Task, offset: int) -> str:
+    """Write a task's line of fixed width: trial number, attempt, and the offset of the trial's line in bytes."""
+    return runner.TASK_LINE % (task.number, task.attempt, offset)
 
 
-def spelled(thing: Any) -> bytes:
-    """Write a trial, an event, `Answers` or a `KeptPoll` as a line of JSON."""
+def task_of(line: str) -> Task:
+    """Read a task's line."""
+    number, attempt, _ = line.split()
+    return Task(int(number), int(attempt))
+
+
+def spelled(record: Any) -> bytes:
+    """Write a trial, an event, kept answers or a kept poll as a line of JSON."""
     try:
-        return msgspec.json.encode(thing)
+        return msgspec.json.encode(record)
     except UnicodeEncodeError:  # half a character in a value: JSON can spell it, UTF-8 cannot
-        return json.dumps(msgspec.to_builtins(thing)).encode()
+        return json.dumps(msgspec.to_builtins(record)).encode()
 
 
 def encoded(text: str) -> bytes:

@@ -1,6 +1,6 @@
 """cancel: take trials out of the queue or stop them, those that wait first. Safe to repeat.
 
-A trial of a packed job has no task of its own: one that waits is claimed, so that no worker begins it; one that
+A trial of a packed job has no task of its own. One that waits is claimed, so that no worker begins it; one that
 runs is asked to end by a file that its runner looks for. A job of which nothing is spared is cancelled whole.
 """
 
@@ -12,22 +12,40 @@ from dataclasses import dataclass
 
 from sweep.errors import SchedulerError, UsageError
 from sweep.model import State, TaskRef
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
-from sweep.steps.observe import Snapshot, TrialStatus, observe, pick
+from sweep.state.events import Cancelled, NotCancelled
+from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.steps.observe import observe, pick
 from sweep.store import Store, whoami
 
 
-@dataclass
+@dataclass(frozen=True)
 class CancelReport:
-    """What was asked of the scheduler."""
+    """What was asked of the scheduler.
 
-    trials: list[int]
-    jobs: list[str]
-    tasks: list[str]
+    Attributes
+    ----------
+    planned : int
+        Trials that are only planned, and stay so.
+    """
+
+    trials: tuple[int, ...]
+    jobs: tuple[str, ...]
+    tasks: tuple[str, ...]
     planned: int
 
 
-def cancel(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> CancelReport:
+@dataclass(frozen=True)
+class _Targets:
+    """What has to go: whole jobs, single tasks, and trials that a packed job's workers run or are to run."""
+
+    jobs: list[str]
+    tasks: list[TaskRef]
+    pooled: list[TrialStatus]
+
+
+def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelReport:
     """Cancel these trials, or all that are queued or running. What is only planned stays planned.
 
     Raises
@@ -37,70 +55,83 @@ def cancel(store: Store, shell: Shell, wanted: Sequence[str] = ()) -> CancelRepo
     """
     snapshot = observe(store, shell)
     alive = {
-        one.trial.number: one
-        for one in snapshot.seen
-        if one.sent and one.sent.submission.job_id and one.verdict.state in (State.QUEUED, State.RUNNING)
+        status.trial.number: status
+        for status in snapshot.trials
+        if status.sent and status.sent.submission.job_id and status.verdict.state in (State.QUEUED, State.RUNNING)
     }
-    chosen = _chosen(store, snapshot, alive, wanted) if wanted else list(alive.values())
-    chosen.sort(key=lambda one: one.verdict.state is State.RUNNING)
-    jobs, tasks, pooled = _whole_jobs(snapshot, chosen)
-    numbers = [one.trial.number for one in chosen]
-    drivers = [] if wanted else list(snapshot.drivers)  # first: it would send what is only planned
-    if numbers or not wanted:
-        with store.lock():
-            by = f"{whoami()} on {socket.gethostname()}"
-            store.note(event="cancelled", trials=numbers, by=by, everything=not wanted)
-        withdrawn = {one.trial.number for one in pooled}
-        for one in pooled:
-            if not store.withdraw(one.trial, one.attempt):
-                store.ask_to_end(one.trial, one.attempt)
-        try:
-            if drivers or jobs or tasks:
-                shell.converse(snapshot.settings.scheduler.cancel([*drivers, *jobs], tasks))
-        except SchedulerError:  # what ends by itself later was not cancelled
-            store.note(event="not cancelled", trials=[n for n in numbers if n not in withdrawn])
-            raise
-    return CancelReport(numbers, jobs, [str(task) for task in tasks], len(snapshot.of(State.PLANNED)))
+    chosen = _chosen(store, snapshot, alive, names) if names else list(alive.values())
+    chosen.sort(key=lambda status: status.verdict.state is State.RUNNING)
+    targets = _targets(snapshot, chosen)
+    numbers = [status.trial.number for status in chosen]
+    if numbers or not names:
+        drivers = [] if names else list(snapshot.drivers)  # first: they would send what is only planned
+        _cancel(store, shell, snapshot, numbers, targets, drivers, everything=not names)
+    return CancelReport(
+        tuple(numbers), tuple(targets.jobs), tuple(map(str, targets.tasks)), len(snapshot.of(State.PLANNED))
+    )
+
+
+def _cancel(
+    store: Store,
+    shell: Shell,
+    snapshot: Snapshot,
+    numbers: list[int],
+    targets: _Targets,
+    drivers: list[str],
+    *,
+    everything: bool,
+) -> None:
+    with store.lock():
+        by = f"{whoami()} on {socket.gethostname()}"
+        store.note(Cancelled(trials=numbers, by=by, everything=everything))
+    withdrawn = {status.trial.number for status in targets.pooled}
+    for status in targets.pooled:
+        if not store.withdraw(status.trial, status.attempt):
+            store.ask_to_end(status.trial, status.attempt)
+    jobs = [*drivers, *targets.jobs]
+    try:
+        if jobs or targets.tasks:
+            shell.converse(SCHEDULERS[snapshot.settings.kind].cancel(jobs, targets.tasks))
+    except SchedulerError:  # what ends by itself later was not cancelled
+        store.note(NotCancelled(trials=[number for number in numbers if number not in withdrawn]))
+        raise
 
 
 def _chosen(
-    store: Store, snapshot: Snapshot, alive: dict[int, TrialStatus], wanted: Sequence[str]
+    store: Store, snapshot: Snapshot, alive: dict[int, TrialStatus], names: Sequence[str]
 ) -> list[TrialStatus]:
     planned = store.trials()
-    by_number = {one.trial.number: one for one in snapshot.seen}
+    states = {status.trial.number: status.verdict.state for status in snapshot.trials}
     chosen = []
-    for text in dict.fromkeys(wanted):
-        number = pick(planned, text).number
-        state = by_number[number].verdict.state
+    for name in dict.fromkeys(names):
+        number = pick(planned, name).number
         if number in alive:
             chosen.append(alive[number])
-        elif not state.final:
-            raise UsageError(f"trial {number} is {state}, not in the queue", "there is nothing to cancel")
+        elif not states[number].final:
+            raise UsageError(f"trial {number} is {states[number]}, not in the queue", "there is nothing to cancel")
     return chosen
 
 
-def _whole_jobs(
-    snapshot: Snapshot, chosen: list[TrialStatus]
-) -> tuple[list[str], list[TaskRef], list[TrialStatus]]:
+def _targets(snapshot: Snapshot, chosen: list[TrialStatus]) -> _Targets:
     """Name a job whole where all of it that lives is to go; else its tasks one by one, or its workers' trials."""
-    numbers = {one.trial.number for one in chosen}
+    numbers = {status.trial.number for status in chosen}
     spared = {
-        one.sent.submission.job_id
-        for one in snapshot.seen
-        if one.sent and not one.verdict.state.final and one.trial.number not in numbers
+        status.sent.submission.job_id
+        for status in snapshot.trials
+        if status.sent and not status.verdict.state.final and status.trial.number not in numbers
     }
     jobs: dict[str, None] = {}
     tasks: list[TaskRef] = []
     pooled: list[TrialStatus] = []
-    for one in chosen:
-        assert one.sent
-        task, job_id = one.sent.task, one.sent.submission.job_id
-        if one.sent.submission.workers:
-            pooled.append(one)
+    for status in chosen:
+        assert status.sent
+        task, job_id = status.sent.task, status.sent.submission.job_id
+        if status.sent.submission.workers:
+            pooled.append(status)
             if job_id not in spared:
                 jobs[job_id] = None
         elif task and task.index is not None and job_id in spared:
             tasks.append(task)
         else:
             jobs[job_id] = None
-    return list(jobs), tasks, pooled
+    return _Targets(list(jobs), tasks, pooled)

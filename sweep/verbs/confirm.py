@@ -5,57 +5,91 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweep import grid as grids
 from sweep.errors import SweepError
 from sweep.jobs.pack import AttemptRequest
-from sweep.model import Resources, Trial
+from sweep.model import Raised, Resources, Trial
 from sweep.shell import Shell
+from sweep.state.events import Confirmed
 from sweep.state.ledger import Ledger
+from sweep.state.snapshot import Snapshot
+from sweep.state.submissions import sent_trials
 from sweep.steps import collect
-from sweep.steps.make_jobs import maker_of, next_job
-from sweep.steps.observe import Snapshot, observe, sent_trials
-from sweep.store import Planned, Store
-from sweep.verbs.retry import workers_of
+from sweep.steps.make_jobs import JobMaker, maker_of, next_job, workers_of
+from sweep.steps.observe import observe, submissions_of
+from sweep.store import PlannedTrials, Store
 
 if TYPE_CHECKING:
     from sweep.leaderboard.ranking import Configuration
 
 
-@dataclass
+@dataclass(frozen=True)
+class ConfirmedConfiguration:
+    """A configuration that is run again.
+
+    Attributes
+    ----------
+    trial : int
+        The trial that stands for it.
+    score : float
+        What it was chosen by.
+    trials : tuple of int
+        The new trials that run it again.
+    had : int
+        How many confirming trials it had before.
+    """
+
+    trial: int
+    parameters: dict[str, Any]
+    score: float
+    trials: tuple[int, ...]
+    had: int
+
+
+@dataclass(frozen=True)
 class ConfirmReport:
     """Which configurations are run again, as which trials, in which jobs.
 
     Attributes
     ----------
-    configurations : list of dict
-        ``trial``, ``parameters``, ``score`` (that it was chosen by), ``trials`` (new), ``had`` (from before).
+    replicates : int
+        How many confirming runs each configuration is to have.
     unfinished : int
         Trials of the sweep that have not ended: the best may still change.
     """
 
     replicates: int
-    configurations: list[dict[str, Any]] = field(default_factory=list)
-    trials: list[int] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
-    unfinished: int = 0
-    dry_run: bool = False
+    configurations: tuple[ConfirmedConfiguration, ...]
+    trials: tuple[int, ...]
+    jobs: tuple[str, ...]
+    unfinished: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """The trials to add for one configuration, and what they ask for beyond the grid's."""
+
+    configuration: Configuration
+    trials: tuple[Trial, ...]
+    raised: Raised
 
 
 def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: bool = False) -> ConfirmReport:
     """Plan confirming runs of the best configurations.
 
     Safe to repeat: a configuration that has so many gets no more. All get the same seeds, so that they can be
-    compared in pairs: who is confirmed later is filled up to what the others have.
+    compared in pairs. A configuration that is confirmed later is filled up to what the others have.
 
     Parameters
     ----------
     top : int
-        So many of the best.
+        How many of the best configurations.
     replicates : int
-        So many confirming runs of each.
+        How many confirming runs of each.
 
     Raises
     ------
@@ -68,50 +102,58 @@ def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: b
         snapshot = observe(store, shell)
         objective = snapshot.settings.objective
         board = rank(collect.entries(store, snapshot, snapshot.active), objective)
-        chosen = [one for one in board.configurations if one.scores][:top]
-        if not chosen:
+        best = [configuration for configuration in board.configurations if configuration.scores][:top]
+        if not best:
             raise SweepError(
                 f"no trial of {store.name!r} has a {objective.metric} yet: there is nothing to confirm",
                 "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
             )
-        report = ConfirmReport(replicates, dry_run=dry_run)
-        report.unfinished = len(snapshot.active) - sum(one.verdict.state.final for one in snapshot.active)
-        _plan(store, snapshot, chosen, report)
-    return report
+        maker = maker_of(store, snapshot.settings)
+        additions = _additions(store, snapshot, maker, best, replicates, dry_run=dry_run)
+        jobs = [] if dry_run else _write(store, snapshot.ledger, maker, additions)
+    return ConfirmReport(
+        replicates,
+        tuple(_described(addition) for addition in additions),
+        tuple(trial.number for addition in additions for trial in addition.trials),
+        tuple(jobs),
+        len(snapshot.active) - sum(status.verdict.state.final for status in snapshot.active),
+        dry_run,
+    )
 
 
-def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], report: ConfirmReport) -> None:
-    ledger = snapshot.ledger
-    maker = maker_of(store, ledger)
-    planned = store.trials()
-    sent = sent_trials(store, ledger)
-    if not report.dry_run:
-        _retire_strays(store, planned, sent | ledger.confirming, maker.grid.replicates)
-    seeds = _seeds(planned, ledger, sent, maker.grid.replicates, report.replicates)
-    number = max(planned.trials) + 1
+def _additions(
+    store: Store,
+    snapshot: Snapshot,
+    maker: JobMaker,
+    best: Sequence[Configuration],
+    replicates: int,
+    *,
+    dry_run: bool,
+) -> list[_Addition]:
+    """Work out which trials each configuration still needs."""
+    ledger, planned, own = snapshot.ledger, store.trials(), maker.grid.replicates
+    sent = sent_trials(submissions_of(store, ledger))
+    if not dry_run:
+        _retire_strays(store, planned, sent | ledger.confirming, own)
+    seeds = _seeds(planned, ledger, sent, own, replicates)
+    next_number = max(planned.trials) + 1
     known = {trial.id: trial for trial in planned.trials.values()}
-    added: list[Trial] = []
-    raised: list[tuple[int, dict[str, int]]] = []
-    for one in chosen:
-        missing = [
-            seed for seed in seeds if seed not in {each.trial.replicate for each in one.entries if each.confirms}
-        ]
-        drafts = grids.again(maker.grid, maker.source, os.environ, [(one.entry.trial.params, n) for n in missing])
+    additions = []
+    for configuration in best:
+        there = {entry.trial.replicate for entry in configuration.entries if entry.confirms}
+        params = configuration.entry.trial.params
+        missing = [(params, seed) for seed in seeds if seed not in there]
         trials = []
-        for draft in drafts:
+        for draft in grids.again(maker.grid, maker.source, os.environ, missing):
             old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between
-            trials.append(replace(draft, number=old.number if old else number))
-            number += old is None
-        more = _more(one, trials[0].resources) if trials else {}
-        raised += [(trial.number, more) for trial in trials if more]
-        added += trials
-        report.configurations.append(_described(one, trials))
-    report.trials = [trial.number for trial in added]
-    if added and not report.dry_run:
-        _write(store, ledger, added, raised, report)
+            trials.append(replace(draft, number=old.number if old else next_number))
+            next_number += old is None
+        raised = _raised(configuration, trials[0].resources) if trials else Raised()
+        additions.append(_Addition(configuration, tuple(trials), raised))
+    return additions
 
 
-def _seeds(planned: Planned, ledger: Ledger, sent: set[int], own: int, wanted: int) -> list[int]:
+def _seeds(planned: PlannedTrials, ledger: Ledger, sent: set[int], own: int, wanted: int) -> list[int]:
     """Choose the confirming replicates: those there are, and new ones until there are so many.
 
     All that are confirmed get these, so that they can be compared in pairs. None may have had a part in a choice:
@@ -125,7 +167,7 @@ def _seeds(planned: Planned, ledger: Ledger, sent: set[int], own: int, wanted: i
     return [*kept, *itertools.islice(new, max(0, wanted - len(kept)))]
 
 
-def _retire_strays(store: Store, planned: Planned, known: set[int], replicates: int) -> None:
+def _retire_strays(store: Store, planned: PlannedTrials, known: set[int], replicates: int) -> None:
     """Retire what a confirmation left that was cut off before it was journalled: no job has these trials."""
     strays = [
         trial
@@ -136,41 +178,44 @@ def _retire_strays(store: Store, planned: Planned, known: set[int], replicates: 
         store.add_trials([replace(trial, retired=True) for trial in strays])
 
 
-def _more(one: Configuration, asks: Resources) -> dict[str, int]:
+def _raised(configuration: Configuration, asks: Resources) -> Raised:
     """Return what a retry had to raise for this configuration: its further runs need it, too."""
-    names = ("memory_mib", "walltime_s")
-    most = {name: max(getattr(entry.trial.resources, name) for entry in one.entries) for name in names}
-    return {name: value for name, value in most.items() if value > getattr(asks, name)}
+    asked = [entry.trial.resources for entry in configuration.entries]
+    memory_mib, walltime_s = max(one.memory_mib for one in asked), max(one.walltime_s for one in asked)
+    return Raised(
+        memory_mib if memory_mib > asks.memory_mib else None,
+        walltime_s if walltime_s > asks.walltime_s else None,
+    )
 
 
-def _described(one: Configuration, trials: list[Trial]) -> dict[str, Any]:
-    return {
-        "trial": one.number,
-        "parameters": one.entry.trial.params,
-        "score": one.mean,
-        "trials": [trial.number for trial in trials],
-        "had": sum(entry.confirms for entry in one.entries),
-    }
+def _described(addition: _Addition) -> ConfirmedConfiguration:
+    configuration = addition.configuration
+    return ConfirmedConfiguration(
+        configuration.number,
+        configuration.entry.trial.params,
+        configuration.mean,
+        tuple(trial.number for trial in addition.trials),
+        sum(entry.confirms for entry in configuration.entries),
+    )
 
 
-def _write(
-    store: Store,
-    ledger: Ledger,
-    added: list[Trial],
-    raised: list[tuple[int, dict[str, int]]],
-    report: ConfirmReport,
-) -> None:
-    """Write the trials, then their jobs, then the journal's line, which makes them count."""
-    maker = maker_of(store, ledger)
-    for number, more in raised:
-        ledger.raised.setdefault(number, {}).update(more)
-    wanted = [
-        AttemptRequest(trial.number, ledger.attempts.get(trial.number, 1), maker.asks(trial, ledger))
-        for trial in added
+def _write(store: Store, ledger: Ledger, maker: JobMaker, additions: Sequence[_Addition]) -> list[str]:
+    """Write the trials, then their jobs, then the journal's line, which makes them count. Returns the jobs."""
+    trials = [trial for addition in additions for trial in addition.trials]
+    if not trials:
+        return []
+    raised = {trial.number: one.raised for one in additions for trial in one.trials if one.raised}
+    for number, more in raised.items():
+        ledger.raise_for(number, more)
+    requests = [
+        AttemptRequest(trial.number, ledger.attempt_of(trial.number), maker.asks(trial, ledger))
+        for trial in trials
     ]
-    jobs = maker.jobs(wanted, next_job(store, ledger))
-    offsets = store.offsets_with(added)
+    jobs = maker.jobs(requests, next_job(store, ledger))
+    offsets = store.offsets_with(trials)
     for job in jobs:
         store.write_job(job, maker.render(job), offsets)
-    report.jobs = [job.name for job in jobs]
-    store.note(event="confirmed", trials=report.trials, jobs=report.jobs, workers=workers_of(jobs), raised=raised)
+    names = [job.name for job in jobs]
+    numbers = [trial.number for trial in trials]
+    store.note(Confirmed(trials=numbers, jobs=names, workers=workers_of(jobs), raised=raised))
+    return names

@@ -57,17 +57,22 @@ def follow(
         if store.ledger()[0].stopped_at > began:
             return trouble("someone has cancelled everything: nothing more is sent")
         try:
-            made = submit(store, shell, patience_s=patience_s, retry=True)
+            report = submit(store, shell, patience_s=patience_s, retry=True)
         except (SchedulerSilent, LockHeld) as error:
             trouble(str(error))
-            made = None
-        if made:
-            yield made
-            did = made.trials_sent or made.retried.get("trials")
-            if not did and not (made.watch and made.alive) and (made.stuck or not made.trials_left):
+        else:
+            yield report
+            did_something = bool(report.trials_sent or report.retried.trials)
+            if _is_over(report, did_something=did_something):
                 return
-            if did and not made.trials_left and not made.watch:
-                return
-            pause_s = interval_s if did else pause_s
+            pause_s = interval_s if did_something else pause_s
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def _is_over(report: SubmitReport, *, did_something: bool) -> bool:
+    """Whether no later round would send anything."""
+    if did_something:
+        return not report.trials_left and not report.may_come_back
+    awaits = report.may_come_back and report.alive
+    return not awaits and (report.stuck or not report.trials_left)

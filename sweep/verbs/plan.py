@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,50 @@ from sweep import store as stores
 from sweep.errors import UsageError
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
-from sweep.grid.schema import RetrySpec
 from sweep.jobs import pack
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Resources, State, Trial
 from sweep.node.preload import program_of
 from sweep.shell import Shell
+from sweep.state.events import FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.steps.make_jobs import JobMaker, ask_limits, described, next_job, read_grid
-from sweep.steps.observe import observe, sent_trials
-from sweep.store import Planned, Store
+from sweep.state.submissions import sent_trials
+from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, next_job, read_grid, summaries, workers_of
+from sweep.steps.observe import observe, submissions_of
+from sweep.store import PlannedTrials, Store
 
 #: What people write for a shell, who then find it among their program's arguments.
 SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"))
 
 
-@dataclass
+@dataclass(frozen=True)
+class Group:
+    """Trials that ask for the same resources."""
+
+    walltime_s: int
+    memory_mib: int
+    cpus: int
+    gpus: int
+    trials: int
+
+
+@dataclass(frozen=True)
 class PlanReport:
-    """What a plan holds, and what it changed."""
+    """What a plan holds, and what it changed.
+
+    Attributes
+    ----------
+    axes : dict
+        Parameter → its values.
+    waves : int
+        In how many waves the trials can be sent.
+    ended_badly : int
+        Trials of the grid that ended earlier, and not well.
+    retired_done : int
+        Trials that the grid no longer asks for and that have a result.
+    sample : tuple of str
+        The first trial's command.
+    """
 
     name: str
     folder: str
@@ -43,24 +70,32 @@ class PlanReport:
     kept: int
     retired: int
     axes: dict[str, list[Any]]
-    groups: list[dict[str, Any]]
-    jobs: list[dict[str, Any]]
-    limits: dict[str, int | None]
+    groups: tuple[Group, ...]
+    jobs: tuple[JobSummary, ...]
+    limits: Limits
     waves: int
     driver: bool
-    ended_badly: int = 0
-    retired_done: int = 0
-    dry_run: bool = False
-    sample: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    ended_badly: int
+    retired_done: int
+    dry_run: bool
+    sample: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Merged:
-    """How an earlier plan and the new trials go together."""
+    """How an earlier plan and the new trials go together.
 
-    lines: list[Trial]  # to append: new, changed, retired, returned
-    trials: dict[int, Trial]  # all, by number
+    Attributes
+    ----------
+    lines : list of Trial
+        What is appended to the folder's trials: new, changed, retired and returned ones.
+    trials : dict
+        All trials, by number.
+    """
+
+    lines: list[Trial]
+    trials: dict[int, Trial]
     new: int
     kept: int
     retired: int
@@ -96,44 +131,33 @@ def plan(
     Raises
     ------
     UsageError
-        Something in the grid or a template; nothing was written.
+        Something in the grid or a template is wrong; nothing was written.
     """
     grid, source, data = read_grid(path, overrides)
-    most = sys.maxsize if yes else grids.MOST_TRIALS
-    drafts = grids.expand(grid, source, os.environ, most)
+    drafts = grids.expand(grid, source, os.environ, sys.maxsize if yes else grids.MOST_TRIALS)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
     _check_preload(grid, source, drafts)
     limits, notes = ask_limits(grid, shell)
     store = Store(results.absolute() / grid.name)
     maker = JobMaker(grid, source, store, template, limits)
-    # Once without writing anything, so that what cannot be planned leaves nothing behind.
     if not dry_run:
         _look(store, shell, grid, source)
     notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
     was_blank = store.blank
-    settled, jobs, scripts = _work_out(store, drafts, maker)
+    # Once without writing anything, so that what cannot be planned leaves nothing behind.
+    merged, jobs, scripts = _work_out(store, drafts, maker)
     pack.check(grid, source, jobs, limits)
     if not dry_run:
         stores.create(results, grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
-                settled, jobs, scripts = _work_out(store, drafts, maker)
-            event = _event(grid, overrides, template, maker, settled, jobs)
-            _write(store, settled, jobs, scripts, maker.driver() if grid.submit.driver else "", data, event)
+                merged, jobs, scripts = _work_out(store, drafts, maker)
+            driver = maker.driver() if grid.submit.driver else ""
+            _write(store, merged, jobs, scripts, driver, data, _event(maker, overrides, merged, jobs))
         store.make_current()
-    made = _reported(grid, store, settled, jobs, limits)
-    ledger = store.ledger()[0]
-    ended = {number: verdict.state for number, (_, verdict) in ledger.settled.items()}
-    active = {number: state for number, state in ended.items() if not settled.trials[number].retired}
-    return replace(
-        made,
-        ended_badly=sum(state not in (State.DONE, State.PAUSED) for state in active.values()),
-        retired_done=sum(state is State.DONE for number, state in ended.items() if number not in active),
-        dry_run=dry_run,
-        sample=list(_sample(settled, jobs, drafts)),
-        notes=notes,
-    )
+    sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
+    return _report(store, maker, merged, jobs, sample=sample, notes=tuple(notes), dry_run=dry_run)
 
 
 def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
@@ -146,28 +170,46 @@ def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
         )
 
 
-def _sample(settled: Merged, jobs: list[Job], drafts: list[Trial]) -> Sequence[str]:
-    """Return the command of the first trial that is to be sent; if none is, the grid's first."""
-    return settled.trials[jobs[0].tasks[0][0]].argv if jobs else drafts[0].argv
-
-
-def _reported(grid: Grid, store: Store, settled: Merged, jobs: list[Job], limits: Limits) -> PlanReport:
+def _report(
+    store: Store,
+    maker: JobMaker,
+    merged: Merged,
+    jobs: list[Job],
+    *,
+    sample: tuple[str, ...],
+    notes: tuple[str, ...],
+    dry_run: bool,
+) -> PlanReport:
+    grid = maker.grid
+    ended = {number: verdict.state for number, (_, verdict) in store.ledger()[0].settled.items()}
+    active = {number: state for number, state in ended.items() if not merged.trials[number].retired}
     return PlanReport(
         name=grid.name,
         folder=str(store.path),
         kind=grid.scheduler.kind,
         placement=grid.submit.placement,
-        trials=settled.new + settled.kept,
-        new=settled.new,
-        kept=settled.kept,
-        retired=settled.retired,
-        axes=_axes(grid),
-        groups=_groups(settled.trials.values()),
-        jobs=described(store, jobs),
-        limits=asdict(limits),
-        waves=pack.waves(jobs, limits, driver=grid.submit.driver),
+        trials=merged.new + merged.kept,
+        new=merged.new,
+        kept=merged.kept,
+        retired=merged.retired,
+        axes={**grid.parameters, **{name: axis for group in grid.zip for name, axis in group.items()}},
+        groups=tuple(_groups(merged.trials.values())),
+        jobs=tuple(summaries(store, jobs)),
+        limits=maker.limits,
+        waves=pack.waves(jobs, maker.limits, driver=grid.submit.driver),
         driver=grid.submit.driver,
+        ended_badly=sum(state not in (State.DONE, State.PAUSED) for state in active.values()),
+        retired_done=sum(state is State.DONE for number, state in ended.items() if number not in active),
+        dry_run=dry_run,
+        sample=sample,
+        notes=notes,
     )
+
+
+def _groups(trials: Iterable[Trial]) -> Iterator[Group]:
+    counts: Counter[Resources] = Counter(trial.resources for trial in trials if not trial.retired)
+    for asks, count in counts.items():
+        yield Group(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count)
 
 
 def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
@@ -176,31 +218,32 @@ def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
     Refuse to plan for another scheduler while the old one has trials of ours: nobody would follow them.
     """
     ledger = store.ledger()[0]
-    old = ledger.planned
-    if old is None or not ledger.submissions:
+    if ledger.planned is None or not ledger.submissions:
         return
     snapshot = observe(store, shell)
-    if old["kind"] == grid.scheduler.kind:
+    old_kind = ledger.settings.kind
+    if old_kind == grid.scheduler.kind:
         return
-    alive = [one for one in snapshot.seen if one.verdict.state in (State.SUBMITTING, State.QUEUED, State.RUNNING)]
-    if alive:
+    alive = (State.SUBMITTING, State.QUEUED, State.RUNNING)
+    count = sum(status.verdict.state in alive for status in snapshot.trials)
+    if count:
         raise source.error(
             ("scheduler",),
-            f"{len(alive)} trials are still queued or running on {old['kind']}, and the grid now says "
+            f"{count} trials are still queued or running on {old_kind}, and the grid now says "
             f"{grid.scheduler.kind}",
             "wait for them, or `sweep cancel` them; or plan under another name",
         )
 
 
 def _forgotten(store: Store, overrides: Sequence[str], template: Path | None) -> list[str]:
-    """Say what the last plan was told on the command line, and this one is not."""
-    old = store.ledger()[0].planned
-    if old is None:
+    """Say what the last plan was given on the command line, and this one is not."""
+    ledger = store.ledger()[0]
+    if ledger.planned is None:
         return []
-    told = [f"--set {one}" for one in old["set"] if one not in overrides]
-    if old["template"] and template is None:
-        told.append(f"--template {old['template']}")
-    return [f"the last plan had {one}; this one has not" for one in told]
+    options = [f"--set {override}" for override in ledger.settings.overrides if override not in overrides]
+    if ledger.settings.template and template is None:
+        options.append(f"--template {ledger.settings.template}")
+    return [f"the last plan had {option}; this one has not" for option in options]
 
 
 def _shell_words(grid: Grid) -> list[str]:
@@ -215,123 +258,93 @@ def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Merge
     planned, ledger = store.trials(), store.ledger()[0]
     if ledger.confirming:
         drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
-    sent = sent_trials(store, ledger)
-    settled = settle(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
-    unsent = (trial for number, trial in settled.trials.items() if not trial.retired and number not in sent)
-    wanted = (
-        AttemptRequest(one.number, ledger.attempts.get(one.number, 1), maker.asks(one, ledger)) for one in unsent
+    sent = sent_trials(submissions_of(store, ledger))
+    merged = merge(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
+    unsent = (trial for number, trial in merged.trials.items() if not trial.retired and number not in sent)
+    requests = (
+        AttemptRequest(trial.number, ledger.attempt_of(trial.number), maker.asks(trial, ledger))
+        for trial in unsent
     )
-    jobs = maker.jobs(wanted, next_job(store, ledger))
-    return settled, jobs, [maker.render(job) for job in jobs]
+    jobs = maker.jobs(requests, next_job(store, ledger))
+    return merged, jobs, [maker.render(job) for job in jobs]
 
 
-def _confirming(planned: Planned, ledger: Ledger, drafts: list[Trial], maker: JobMaker) -> list[Trial]:
+def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], maker: JobMaker) -> list[Trial]:
     """Write out anew what `sweep confirm` added to configurations that the grid still has."""
-    known = {draft.id for draft in drafts}
+    ids = {draft.id for draft in drafts}
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
-    kept = [one for one in added if grids.trial_id(one.params, 0) in known and one.id not in known]
-    wanted = [(one.params, one.replicate) for one in kept]
+    remaining = [trial for trial in added if grids.trial_id(trial.params, 0) in ids and trial.id not in ids]
+    wanted = [(trial.params, trial.replicate) for trial in remaining]
     return grids.again(maker.grid, maker.source, os.environ, wanted) if wanted else []
 
 
-def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> set[int]:
+def _as_ran(store: Store, planned: PlannedTrials, ledger: Ledger, sent: set[int]) -> set[int]:
     """Return the trials that stay as they ran, or run; those that ended badly take what the grid now says."""
     begun = store.begun()
     # A further attempt that is planned and was not sent has run nothing yet; what has begun may be by hand.
-    first = {n for n in planned.trials if ledger.attempts.get(n, 1) == 1}
-    ran = sent | {trial.number for trial in planned.trials.values() if trial.id in begun and trial.number in first}
-    return {n for n in ran if n not in ledger.settled or ledger.settled[n][1].state is State.DONE}
+    by_hand = {
+        number for number, trial in planned.trials.items() if ledger.attempt_of(number) == 1 and trial.id in begun
+    }
+    settled = ledger.settled
+    return {number for number in sent | by_hand if number not in settled or settled[number][1].state is State.DONE}
 
 
-def settle(planned: Planned, drafts: Iterable[Trial], as_ran: Set[int] = frozenset()) -> Merged:
+def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = frozenset()) -> Merged:
     """Match drafts to the trials of earlier plans, by their ids (pure).
 
     A trial in `as_ran` keeps its command, resources and seed: they are what its result came of.
     """
     by_id = {trial.id: trial for trial in planned.trials.values()}
-    number = max(planned.trials, default=-1) + 1
-    lines, trials, asked, new = [], dict(planned.trials), set[int](), 0
+    next_number = max(planned.trials, default=-1) + 1
+    lines, trials, asked_for, new = [], dict(planned.trials), set[int](), 0
     for draft in drafts:
         known = by_id.get(draft.id)
-        wanted = known.number if known else number
-        trial = draft if draft.number == wanted else replace(draft, number=wanted)
-        if known and known.number in as_ran:
+        number = known.number if known else next_number
+        trial = draft if draft.number == number else replace(draft, number=number)
+        if known and number in as_ran:
             trial = replace(known, retired=False)
         if known:
-            asked.add(known.number)
+            asked_for.add(number)
         else:
-            number, new = number + 1, new + 1
+            next_number, new = next_number + 1, new + 1
         if trial != known:
             lines.append(trial)
-        trials[trial.number] = trial
-    gone = [trial for trial in planned.trials.values() if not trial.retired and trial.number not in asked]
-    for trial in gone:
+        trials[number] = trial
+    dropped = [trial for trial in planned.trials.values() if not trial.retired and trial.number not in asked_for]
+    for trial in dropped:
         trials[trial.number] = replace(trial, retired=True)
         lines.append(trials[trial.number])
-    return Merged(lines, trials, new, len(asked), len(gone))
+    return Merged(lines, trials, new, len(asked_for), len(dropped))
 
 
 def _write(
-    store: Store,
-    settled: Merged,
-    jobs: list[Job],
-    scripts: list[str],
-    driver: str,
-    data: bytes,
-    event: dict[str, Any],
+    store: Store, merged: Merged, jobs: list[Job], scripts: list[str], driver: str, grid: bytes, event: Planned
 ) -> None:
     """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
-    old = store.ledger()[0]
-    store.keep_grid(data)
+    before = store.ledger()[0]
+    store.keep_grid(grid)
     store.install_node()
-    offsets = store.offsets_with(settled.lines)
+    offsets = store.offsets_with(merged.lines)
     for job, script in zip(jobs, scripts, strict=True):
         store.write_job(job, script, offsets)
     if driver:
         store.write_script(DRIVER, driver)
-    store.note(**event)
-    for name in old.jobs:
-        if not any(one.job == name for one in old.submissions.values()):
+    store.note(event)
+    submitted = {submission.job for submission in before.submissions.values()}
+    for name in before.jobs:
+        if name not in submitted:
             store.remove_job(name)
 
 
-def _event(
-    grid: Grid,
-    overrides: Sequence[str],
-    template: Path | None,
-    maker: JobMaker,
-    settled: Merged,
-    jobs: list[Job],
-) -> dict[str, Any]:
+def _event(maker: JobMaker, overrides: Sequence[str], merged: Merged, jobs: list[Job]) -> Planned:
     """Say in the journal what was planned, and what the later commands need of the grid."""
-    return {
-        "event": "planned",
-        "jobs": [job.name for job in jobs],
-        "workers": {job.name: job.workers for job in jobs if job.workers},
-        "last_job": int(jobs[-1].name[1:]) if jobs else 0,
-        "new": settled.new,
-        "kept": settled.kept,
-        "retired": settled.retired,
-        "set": list(overrides),
-        "template": str(template.absolute()) if template else None,
-        "workdir": str(maker.workdir),
-        "limits": asdict(maker.limits),
-        "objective": grid.objective.model_dump(),
-        "kind": grid.scheduler.kind,
-        "environment": grid.environment,
-        "submit": grid.submit.model_dump(),
-        "retry": (grid.retry or RetrySpec()).model_dump(),
-        "auto_retry": grid.retry is not None,
-    }
-
-
-def _axes(grid: Grid) -> dict[str, list[Any]]:
-    return {**grid.parameters, **{name: axis for group in grid.zip for name, axis in group.items()}}
-
-
-def _groups(trials: Iterable[Trial]) -> list[dict[str, Any]]:
-    counts: dict[Resources, int] = {}
-    for trial in trials:
-        if not trial.retired:
-            counts[trial.resources] = counts.get(trial.resources, 0) + 1
-    return [{**asdict(resources), "trials": count} for resources, count in counts.items()]
+    return Planned(
+        format=FORMAT,
+        jobs=[job.name for job in jobs],
+        settings=maker.settings(overrides),
+        workers=workers_of(jobs),
+        last_job=int(jobs[-1].name[1:]) if jobs else 0,
+        new=merged.new,
+        kept=merged.kept,
+        retired=merged.retired,
+    )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StoreError, SweepError, UsageError, nearest
-from sweep.model import Objective, State
+from sweep.model import Objective, State, Trial
+from sweep.node import runner
 from sweep.shell import Shell
+from sweep.state.settings import Settings
+from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
-from sweep.steps.observe import Snapshot, observe
+from sweep.steps.observe import observe
 from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 NAMED = 12
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
     """The leaderboard, and what stands behind it.
 
@@ -44,9 +46,15 @@ class Report:
     attempts : list of Attempted
         Everything that has ended, retired trials and earlier attempts too: what the sweep cost.
     counts : dict
-        State → how many trials of the grid.
-    doubts : list of str
+        State → how many trials of the grid; of those that were ranked, where only some were.
+    column : str
+        The metric's column of the frame.
+    retired : int
+        Trials that the grid no longer asks for.
+    doubts : tuple of str
         What a reader has to know before trusting the winner.
+    csv : Path or None
+        The leaderboard that was written.
     """
 
     name: str
@@ -59,7 +67,7 @@ class Report:
     retired: int
     snapshot: Snapshot
     where: str = ""
-    doubts: list[str] = field(default_factory=list)
+    doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     csv: Path | None = None
 
@@ -80,7 +88,7 @@ class Report:
 
     @property
     def stale(self) -> str:
-        """Why the scheduler's word is an old one; empty if it is not."""
+        """Why the scheduler's statuses are old ones, in words; empty if they are not."""
         return self.snapshot.stale
 
 
@@ -113,7 +121,7 @@ def report(
     fresh : bool
         Read all results anew.
     recent_s : float
-        A word of the scheduler's that is no older is good enough.
+        An answer of the scheduler that is no older is good enough.
 
     Raises
     ------
@@ -124,54 +132,50 @@ def report(
 
     snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
-    chosen = snapshot.seen if retired else snapshot.active
-    known = collect.entries(store, snapshot, chosen, whole=whole, fresh=fresh)
-    board, known = _ranked(known, objective, where)
+    trials = snapshot.trials if retired else snapshot.active
+    board, entries = _ranked(collect.entries(store, snapshot, trials, whole=whole, fresh=fresh), objective, where)
+    counted = [entry.verdict.state for entry in entries] if where else [t.verdict.state for t in snapshot.active]
     made = Report(
         name=store.name,
         board=board,
-        frame=frames.leaderboard(board, _known_numbers(known, columns, objective.metric)),
-        entries=known,
+        frame=frames.leaderboard(board, _numbers_among(entries, columns, objective.metric)),
+        entries=entries,
         attempts=collect.attempts(store, snapshot),
-        counts=_counts(snapshot, known if where else None),
+        counts=count_states(counted),
         column=frames.metric_column(objective),
-        retired=len(snapshot.seen) - len(snapshot.active),
+        retired=len(snapshot.trials) - len(snapshot.active),
         snapshot=snapshot,
         where=where,
         notes=snapshot.notes,
     )
-    made.doubts = [*_doubts(made), *_no_metric(store, made)]
-    if write and not where:
-        try:
-            made.csv = store.write("leaderboard.csv", made.frame.to_csv(index=False))
-        except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
-            made.notes += (str(error),)
-    return made
+    made = replace(made, doubts=(*_doubts(made), *_no_metric(store, made)))
+    return _written(store, made) if write and not where else made
 
 
-def _ranked(known: list[Entry], objective: Objective, where: str) -> tuple[Board, list[Entry]]:
-    """Rank them, or those that fit; with these."""
+def _written(store: Store, made: Report) -> Report:
+    try:
+        return replace(made, csv=store.write("leaderboard.csv", made.frame.to_csv(index=False)))
+    except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
+        return replace(made, notes=(*made.notes, str(error)))
+
+
+def _ranked(entries: list[Entry], objective: Objective, where: str) -> tuple[Board, list[Entry]]:
+    """Rank the entries, or those that fit; with these."""
     from sweep.leaderboard.ranking import rank
 
-    board = rank(known, objective)
+    board = rank(entries, objective)
     if not where:
-        return board, known
-    from sweep.leaderboard.filters import where as kept
+        return board, entries
+    from sweep.leaderboard.filters import where as fitting
 
-    some = kept(board, where)
+    chosen = fitting(board, where)
     total = len(board.configurations)
-    if not some and total:
+    if not chosen and total:
         raise UsageError(f"--where {where!r} fits none of {total:,} configurations", "loosen it")
-    return rank(some, objective), some
+    return rank(chosen, objective), chosen
 
 
-def _counts(snapshot: Snapshot, chosen: Sequence[Entry] | None) -> dict[str, int]:
-    """Count the grid's trials by state; of some only, these."""
-    states = [one.verdict.state for one in (snapshot.active if chosen is None else chosen)]
-    return {state.value: n for state in State if (n := states.count(state))}
-
-
-def _known_numbers(known: Sequence[Entry], columns: Sequence[str], metric: str) -> list[str]:
+def _numbers_among(entries: Sequence[Entry], columns: Sequence[str], metric: str) -> list[str]:
     """Return those of the columns that are numbers in the results; others are for who shows the frame to find."""
     from sweep.leaderboard.entries import measure
     from sweep.leaderboard.frames import OWN
@@ -180,40 +184,42 @@ def _known_numbers(known: Sequence[Entry], columns: Sequence[str], metric: str) 
         name
         for name in dict.fromkeys(columns)
         if name not in (*OWN, metric)
-        and not any(name in one.trial.params for one in known[:1])
-        and any(measure(one, name) is not None for one in known)
+        and not any(name in entry.trial.params for entry in entries[:1])
+        and any(measure(entry, name) is not None for entry in entries)
     ]
 
 
 def _doubts(made: Report) -> list[str]:
     """Say what keeps the winner from being certain, and what to do."""
-    found, best = [], made.best
+    doubts, best = [], made.best
     ended, confirming = made.snapshot.confirming
     if ended < confirming:
-        found.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
-    failed = sum(one.confirms and one.verdict.state is State.FAILED for one in made.entries)
+        doubts.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
+    failed = sum(entry.confirms and entry.verdict.state is State.FAILED for entry in made.entries)
     if failed:
-        found.append(f"{failed} of {confirming} confirming trials failed: `sweep retry --errors` tries them again")
+        doubts.append(
+            f"{failed} of {confirming} confirming trials failed: `sweep retry --errors` tries them again"
+        )
     if best is None:
-        return found
+        return doubts
     if best.optimism is None and confirming > ended:
-        return found  # what settles it is under way
+        return doubts  # what settles it is under way
     if best.optimism is None:
-        found.append(
+        doubts.append(
             f"one run each: by how much the best of {best.compared:,} scores is too good cannot be known; "
             "`sweep confirm --top 5 --replicates 5` settles it"
         )
     elif len(best.configuration.scores) == 2:
-        found.append("two runs make a wide interval, or one that is narrow by chance: five tell more")
+        doubts.append("two runs make a wide interval, or one that is narrow by chance: five tell more")
     elif best.configuration.deviation == 0:
-        found.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
-    if n := best.better_unconfirmed:
-        some = "1 that was not confirmed" if n == 1 else f"{n:,} that were not confirmed"
-        found.append(
-            f"{some} scored better, which nobody has put to the test: "
+        doubts.append("its replicates score exactly alike: does the command use {{ seed }}, or SWEEP_SEED?")
+    if count := best.better_unconfirmed:
+        subject = "1 that was not confirmed" if count == 1 else f"{count:,} that were not confirmed"
+        doubts.append(
+            f"{subject} scored better, which nobody has put to the test: "
             f"`sweep confirm --top {best.top_to_confirm}` does"
         )
-    return found
+    return doubts
 
 
 def _no_metric(store: Store, made: Report) -> list[str]:
@@ -221,8 +227,8 @@ def _no_metric(store: Store, made: Report) -> list[str]:
     if made.best is not None:
         return []
     names: dict[str, None] = {}
-    for one in made.snapshot.of(State.FAILED)[:NAMED]:
-        value, _ = store.result(one.trial, made.objective.file)
+    for status in made.snapshot.of(State.FAILED)[:NAMED]:
+        value = store.result(status.trial, made.objective.file).value
         if isinstance(value, dict):
             from sweep.leaderboard.entries import numbers
 
@@ -233,7 +239,51 @@ def _no_metric(store: Store, made: Report) -> list[str]:
     return [f"results have no {made.objective.metric!r}, but {there}; {nearest(made.objective.metric, names)}"]
 
 
-def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BestConfiguration:
+    """The best configuration, how sure that is, and the command that repeats it.
+
+    Attributes
+    ----------
+    score : float
+        The mean of the scores that count.
+    confirmed : bool
+        The scores are those of confirming trials.
+    expected : float or None
+        What a new run is expected to score. None: it cannot be known.
+    interval : (float, float) or None
+        The 95 % interval of that mean.
+    test : float or None
+        The mean score on images that no choice has seen.
+    replicates : tuple of int
+        The trials that went into the score.
+    equal_scores, tied : tuple of int
+        Trials that stand for configurations with the very same score; and for those that cannot be told from it.
+    """
+
+    sweep: str
+    trial: int
+    id: str
+    parameters: dict[str, Any]
+    metric: str
+    score: float
+    goal: str
+    confirmed: bool
+    expected: float | None
+    interval: tuple[float, float] | None
+    test: float | None
+    replicates: tuple[int, ...]
+    equal_scores: tuple[int, ...]
+    tied: tuple[int, ...]
+    seed: int
+    replicate: int
+    elapsed_s: float | None
+    peak_memory_mib: float | None
+    argv: tuple[str, ...]
+    command: str
+
+
+def best_configuration(made: Report) -> BestConfiguration:
     """Describe the best configuration and the command that repeats it.
 
     Raises
@@ -242,58 +292,59 @@ def best_config(made: Report, planned: Mapping[str, Any]) -> dict[str, Any]:
         No trial has a score yet.
     """
     if made.best is None:
-        counts = ", ".join(f"{n} {state}" for state, n in made.counts.items()) or "no trials"
+        counts = ", ".join(f"{count} {state}" for state, count in made.counts.items()) or "no trials"
         raise SweepError(
             f"no trial of {made.name!r} has a {made.objective.metric} yet ({counts})",
             "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
         )
     best, trial, verdict = made.best, made.best.entry.trial, made.best.entry.verdict
     test = best.configuration.test(made.objective)
-    return {
-        "sweep": made.name,
-        "trial": trial.number,
-        "id": trial.id,
-        "parameters": trial.params,
-        "metric": made.objective.metric,
-        "score": best.score,
-        "goal": made.objective.goal,
-        "confirmed": best.configuration.confirmed,
-        "expected": best.expected,
-        "interval": None if math.isnan(best.low) else [best.low, best.high],
-        "test": None if math.isnan(test) else test,
-        "replicates": list(best.replicates),
-        "equal_scores": list(best.equal_scores),
-        "tied": list(best.tied),
-        "seed": trial.seed,
-        "replicate": trial.replicate,
-        "elapsed_s": verdict.elapsed_s,
-        "peak_memory_mib": verdict.peak_memory_mib,
-        "argv": list(trial.argv),
-        "command": command(trial, planned, made.objective),
-    }
+    return BestConfiguration(
+        sweep=made.name,
+        trial=trial.number,
+        id=trial.id,
+        parameters=trial.params,
+        metric=made.objective.metric,
+        score=best.score,
+        goal=made.objective.goal,
+        confirmed=best.configuration.confirmed,
+        expected=best.expected,
+        interval=None if math.isnan(best.low) else (best.low, best.high),
+        test=None if math.isnan(test) else test,
+        replicates=best.replicates,
+        equal_scores=best.equal_scores,
+        tied=best.tied,
+        seed=trial.seed,
+        replicate=trial.replicate,
+        elapsed_s=verdict.elapsed_s,
+        peak_memory_mib=verdict.peak_memory_mib,
+        argv=trial.argv,
+        command=command(trial, made.snapshot.settings),
+    )
 
 
-def command(trial: Any, planned: Mapping[str, Any], objective: Objective) -> str:
+def command(trial: Trial, settings: Settings) -> str:
     """Write the command as a shell takes it, with the grid's environment and what the trial was told of itself."""
-    told = {
-        "SWEEP_SEED": trial.seed,
-        "SWEEP_REPLICATE": trial.replicate,
-        "SWEEP_CPUS": trial.resources.cpus,
-        "SWEEP_PARAMS": json.dumps(trial.params),
-        "SWEEP_RESULT": objective.file,
-    }
-    variables = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in told.items())
-    before = [f"cd {shlex.quote(planned['workdir'])}", *planned.get("environment", ())]
-    return " && ".join([*before, f"{variables} {shlex.join(trial.argv)}"])
+    variables = {**runner.trial_variables(asdict(trial)), "SWEEP_RESULT": settings.objective.file}
+    assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    before = [f"cd {shlex.quote(settings.workdir)}", *settings.environment]
+    return " && ".join([*before, f"{assignments} {shlex.join(trial.argv)}"])
 
 
-def write_best(store: Store, config: dict[str, Any]) -> Path:
+def write_best(store: Store, best: BestConfiguration) -> Path:
     """Write best.yaml. StoreError where that may not be."""
     from ruamel.yaml import YAML
 
     out = StringIO()
-    YAML(typ="safe").dump(config, out)
+    YAML(typ="safe").dump(_plain(asdict(best)), out)
     return store.write("best.yaml", f"# The best configuration of the sweep {store.name}.\n{out.getvalue()}")
+
+
+def _plain(value: Any) -> Any:
+    """Make lists of tuples: YAML has no tuples."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
@@ -306,17 +357,17 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
     """
     from sweep.leaderboard.comparison import compare as side_by_side
 
-    first, second = (report(one, shell, write=False) for one in (a, b))
-    ours, theirs = (f"{one.objective.metric} ({one.objective.goal})" for one in (first, second))
+    first, second = (report(store, shell, write=False) for store in (a, b))
+    ours, theirs = (f"{made.objective.metric} ({made.objective.goal})" for made in (first, second))
     if ours != theirs:
         raise SweepError(
             f"{a.name} is ranked by {ours}, {b.name} by {theirs}",
             "plan one of them again with the other's objective: results are kept",
         )
-    made = side_by_side(first.board, second.board)
-    if not len(made.table):
+    comparison = side_by_side(first.board, second.board)
+    if not len(comparison.table):
         raise SweepError(
             f"no configuration with a score is both in {a.name} and in {b.name}",
             "they are compared where their parameters and values are the same",
         )
-    return made, first.objective
+    return comparison, first.objective

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sweep.errors import UsageError
-from sweep.jobs import pack
-from sweep.jobs.pack import AttemptRequest
-from sweep.model import Cause, State
-from sweep.schedulers import SCHEDULERS
+from sweep.model import Cause, Raised, State
 from sweep.shell import Shell
 from sweep.state import recovery
+from sweep.state.events import Retried, Retry
 from sweep.state.ledger import Ledger
-from sweep.steps.make_jobs import limits_of, maker_of, next_job
-from sweep.steps.observe import Snapshot, TrialStatus, observe, pick
+from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.steps.observe import observe, pick
 from sweep.store import Store
 
 ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause is not Cause.PAUSED)
@@ -25,21 +22,39 @@ CANCELLED = (Cause.CANCELLED,)
 RETRIED = (State.FAILED, State.CANCELLED, State.LOST, State.PAUSED)
 
 
-@dataclass
+@dataclass(frozen=True)
 class RetryReport:
-    """Which trials get another attempt, in which jobs, and which do not, by reason."""
+    """Which trials get another attempt, in which jobs, and which do not, by reason.
 
-    trials: list[int] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
-    raised: dict[int, dict[str, int]] = field(default_factory=dict)
-    spared: dict[str, list[int]] = field(default_factory=dict)
+    Attributes
+    ----------
+    raised : dict
+        Trial number → what it asks for beyond its last attempt.
+    spared : dict
+        Why there is no further attempt, in words → trial numbers.
+    """
+
+    trials: tuple[int, ...] = ()
+    jobs: tuple[str, ...] = ()
+    raised: Mapping[int, Raised] = field(default_factory=dict)
+    spared: Mapping[str, list[int]] = field(default_factory=dict)
 
 
-def retry(store: Store, shell: Shell, wanted: Sequence[str] = (), *, also: Sequence[Cause] = ()) -> RetryReport:
+@dataclass(frozen=True)
+class _Attempt:
+    """A further attempt that was decided on."""
+
+    status: TrialStatus
+    decision: recovery.Decision
+
+
+def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequence[Cause] = ()) -> RetryReport:
     """Plan the next attempt of these trials; of none named, of all that the grid's rules give another one.
 
     Parameters
     ----------
+    names : sequence of str
+        Trials, by number or id.
     also : sequence of Cause
         Causes that the rules leave alone, and that are tried again this time.
 
@@ -51,13 +66,13 @@ def retry(store: Store, shell: Shell, wanted: Sequence[str] = (), *, also: Seque
     with store.lock():  # from the first look on: of two at once, the second sees what the first has planned
         snapshot = observe(store, shell)
         chosen = snapshot.of(*RETRIED)
-        if wanted:
+        if names:
             planned = store.trials()
-            numbers = {pick(planned, text).number for text in wanted}
-            chosen = [_retryable(one) for one in snapshot.seen if one.trial.number in numbers]
-        # Of a trial that is lost by an old word, nobody knows whether it runs.
-        causes = {*also} if snapshot.stale else {*also, Cause.LOST}
-        return again(store, [(one, bool(wanted) or one.verdict.cause in causes) for one in chosen])
+            numbers = {pick(planned, name).number for name in names}
+            chosen = [_retryable(status) for status in snapshot.trials if status.trial.number in numbers]
+        # While the scheduler is silent, nobody knows whether a trial that seems lost runs.
+        causes = {*also} if snapshot.poll.silent else {*also, Cause.LOST}
+        return _again(store, [(status, bool(names) or status.verdict.cause in causes) for status in chosen])
 
 
 def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> RetryReport:
@@ -65,78 +80,70 @@ def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> Retr
 
     The caller holds the lock.
     """
-    return again(store, [(one, False) for one in snapshot.of(*states)])
+    return _again(store, [(status, False) for status in snapshot.of(*states)])
 
 
-def again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryReport:
+def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryReport:
     """Plan another attempt of each trial that the rules, or a person (True), give one. The lock is held."""
-    report = RetryReport()
     ledger = store.ledger()[0]
-    event = ledger.planned or {}
-    rules, limits = event.get("retry") or RULES, limits_of(event)
-    most = pack.of_one_trial(limits, event["submit"])
-    avoids = SCHEDULERS[event["kind"]].can_exclude_nodes
-    todo: list[tuple[AttemptRequest, TrialStatus]] = []
-    for one, told in chosen:
-        number = one.trial.number
-        asks = recovery.decide(
-            one.verdict, ledger.asks(one.trial), ledger.causes.get(number, []), rules, most, told=told
+    settings = ledger.settings
+    limits = settings.limits_of_one_trial
+    attempts: list[_Attempt] = []
+    spared: dict[str, list[int]] = {}
+    for status, by_person in chosen:
+        number = status.trial.number
+        asked, before = ledger.asks(status.trial), ledger.rules.get(number, [])
+        decision = recovery.next_attempt(
+            status.verdict, asked, before, settings.retry, limits, by_person=by_person
         )
-        if isinstance(asks, str):
-            report.spared.setdefault(asks, []).append(number)
+        if decision.resources is None:
+            spared.setdefault(decision.refusal, []).append(number)
         else:
-            avoid = (*ledger.avoid.get(number, ()), *recovery.avoided(one.verdict)) if avoids else ()
-            todo.append((AttemptRequest(number, one.attempt + 1, asks, tuple(sorted(set(avoid)))), one))
-    if todo:
-        _plan(store, ledger, todo, report)
-    return report
+            attempts.append(_Attempt(status, decision))
+    if not attempts:
+        return RetryReport(spared=spared)
+    return _plan(store, ledger, attempts, spared)
 
 
 def _plan(
-    store: Store, ledger: Ledger, todo: Sequence[tuple[AttemptRequest, TrialStatus]], report: RetryReport
-) -> None:
-    maker = maker_of(store, ledger)
-    jobs = maker.jobs([wanted for wanted, _ in todo], next_job(store, ledger))
+    store: Store, ledger: Ledger, attempts: Sequence[_Attempt], spared: Mapping[str, list[int]]
+) -> RetryReport:
+    from sweep.jobs.pack import AttemptRequest
+    from sweep.schedulers import SCHEDULERS
+    from sweep.steps.make_jobs import maker_of, next_job, workers_of
+
+    can_avoid = SCHEDULERS[ledger.settings.kind].can_exclude_nodes
+    requests, retries = [], []
+    for attempt in attempts:
+        status, decision = attempt.status, attempt.decision
+        assert decision.resources
+        number, next_number = status.trial.number, status.attempt + 1
+        failed_nodes = recovery.avoided(status.verdict)
+        avoid = sorted({*ledger.avoid.get(number, ()), *failed_nodes}) if can_avoid else ()
+        requests.append(AttemptRequest(number, next_number, decision.resources, tuple(avoid)))
+        raised = decision.raised_from(ledger.asks(status.trial))
+        retries.append(
+            Retry(number=number, attempt=next_number, rule=decision.rule, raised=raised, avoid=failed_nodes)
+        )
+    maker = maker_of(store, ledger.settings)
+    jobs = maker.jobs(requests, next_job(store, ledger))
     offsets = store.trials().offsets
     for job in jobs:
         store.write_job(job, maker.render(job), offsets)
-    why: list[tuple[int, str, dict[str, int], tuple[str, ...]]] = []
-    for wanted, one in todo:
-        asked = ledger.asks(one.trial)
-        raised = {
-            name: getattr(wanted.resources, name)
-            for name in ("memory_mib", "walltime_s")
-            if getattr(wanted.resources, name) > getattr(asked, name)
-        }
-        rule = recovery.RULE_OF.get(one.verdict.cause, "told")
-        why.append((wanted.number, rule, raised, recovery.avoided(one.verdict)))
-        report.trials.append(wanted.number)
-        if raised:
-            report.raised[wanted.number] = raised
-    report.jobs = [job.name for job in jobs]
-    trials = [[wanted.number, wanted.attempt] for wanted, _ in todo]
-    store.note(event="retried", trials=trials, jobs=report.jobs, why=why, workers=workers_of(jobs))
+    names = [job.name for job in jobs]
+    store.note(Retried(trials=retries, jobs=names, workers=workers_of(jobs)))
+    return RetryReport(
+        tuple(retry.number for retry in retries),
+        tuple(names),
+        {retry.number: retry.raised for retry in retries if retry.raised},
+        spared,
+    )
 
 
-def workers_of(jobs: Sequence[Any]) -> dict[str, int]:
-    """Say how many workers each packed job has."""
-    return {job.name: job.workers for job in jobs if job.workers}
-
-
-def _retryable(one: TrialStatus) -> TrialStatus:
-    if one.verdict.state not in RETRIED:
+def _retryable(status: TrialStatus) -> TrialStatus:
+    if status.verdict.state not in RETRIED:
         raise UsageError(
-            f"trial {one.trial.number} is {one.verdict.state}: {one.verdict.reason}",
+            f"trial {status.trial.number} is {status.verdict.state}: {status.verdict.reason}",
             "only trials that failed, were cancelled, got lost or paused are tried again",
         )
-    return one
-
-
-#: The rules of a sweep that was planned before there were any; grid/schema.py has the same as defaults.
-RULES: recovery.Rules = {
-    "out_of_memory": {"times": 3, "factor": 1.5},
-    "walltime": {"times": 2, "factor": 2.0},
-    "node_failure": {"times": 3},
-    "error": {"times": 0},
-    "resume": {"times": 1000},
-}
+    return status

@@ -3,44 +3,108 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sweep.model import SchedulerStatus, State, TaskRef, efficiency, memory_percent
+from sweep.model import Cause, SchedulerStatus, State, TaskRef, efficiency, memory_percent
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
-from sweep.state.failures import in_common, kind_of
+from sweep.state.failures import FailureGroup, failure_groups
 from sweep.state.ledger import DRIVER
-from sweep.steps.observe import Snapshot, TrialStatus, observe
+from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.steps.logs import last_lines
+from sweep.steps.observe import observe
 from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
-from sweep.verbs.why import last_lines
 
 #: Of a failed trial's log, so many lines are shown beside the reason.
 LOG_LINES = 3
 
-#: More running trials than anyone reads; --json has them all.
+#: More groups of failures than anyone reads; --json has them all.
 SHOWN = 20
 
 
-@dataclass
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial that runs, and what it uses.
+
+    Attributes
+    ----------
+    cpu_percent, memory_percent : float or None
+        CPU time over that allotted so far, and peak memory over what was asked for.
+    memory_mib, peak_memory_mib : float or None
+        Memory in use at the last look, and the most that was seen.
+    witness : str
+        Whose figures these are: ``node`` or ``scheduler``.
+    walltime_s, asked_memory_mib : int
+        What it asked for.
+    """
+
+    trial: int
+    id: str
+    params: dict[str, Any]
+    elapsed_s: float | None
+    cpu_s: float | None
+    cpu_percent: float | None
+    memory_mib: float | None
+    peak_memory_mib: float | None
+    memory_percent: float | None
+    witness: str
+    walltime_s: int
+    asked_memory_mib: int
+    host: str
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Trials that wait for the same reason."""
+
+    cause: Cause
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
 class StatusReport:
-    """A sweep at one moment."""
+    """A sweep at one moment.
+
+    Attributes
+    ----------
+    counts : dict
+        State → how many trials of the grid.
+    planned, queued : tuple of Waiting
+        What keeps those that are planned, and those that are queued.
+    ended : dict
+        Medians of what the trials that are done used: ``elapsed_s``, ``cpu_s``, ``cpu_percent``,
+        ``peak_memory_mib``, ``memory_percent``. What nobody measured is left out.
+    time_left_s : float or None
+        About how long the trials that were sent still take.
+    retired, retired_alive : int
+        Trials that the grid no longer asks for; and those of them that are queued or running.
+    stale : str
+        Why the scheduler's statuses are old ones, in words; empty if they are not.
+    calls : int
+        How many commands were run for this.
+    """
 
     name: str
     trials: int
     counts: dict[str, int]
-    running: list[dict[str, Any]]
-    failures: list[dict[str, Any]]
-    planned_because: dict[str, int]
-    queued_because: dict[str, int]
+    running: tuple[RunningTrial, ...]
+    failures: tuple[FailureGroup, ...]
+    planned: tuple[Waiting, ...]
+    queued: tuple[Waiting, ...]
     ended: dict[str, float]
     time_left_s: float | None
     retired: int
     retired_alive: int
     stale: str
     calls: int
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
@@ -58,72 +122,78 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
     """
     snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
     running = snapshot.of(State.RUNNING)
-    told = _asked_usage(shell, snapshot, running) if usage else {}
-    alive = (State.QUEUED, State.RUNNING)
-    retired = [one for one in snapshot.seen if one.trial.retired]
+    usages = _ask_usage(shell, snapshot, running) if usage else {}
+    retired = [trial for trial in snapshot.trials if trial.trial.retired]
     return StatusReport(
         name=store.name,
         trials=len(snapshot.active),
         counts=snapshot.counts,
-        running=[_running(one, told) for one in running],
-        failures=failures(store, snapshot),
-        planned_because=_tally([one.verdict.reason for one in snapshot.of(State.PLANNED)]),
-        queued_because=_tally([one.verdict.reason for one in snapshot.of(State.QUEUED)]),
+        running=tuple(_running(trial, usages) for trial in running),
+        failures=tuple(failures(store, snapshot)),
+        planned=_waiting(snapshot.of(State.PLANNED)),
+        queued=_waiting(snapshot.of(State.QUEUED)),
         ended=_ended(snapshot),
         time_left_s=time_left_s(snapshot),
         retired=len(retired),
-        retired_alive=sum(one.verdict.state in alive for one in retired),
+        retired_alive=sum(trial.verdict.state in (State.QUEUED, State.RUNNING) for trial in retired),
         stale=snapshot.stale,
         calls=shell.calls,
-        notes=[*snapshot.notes, *_driver_gone(snapshot)],
+        notes=(*snapshot.notes, *_driver_gone(snapshot)),
     )
 
 
 def _driver_gone(snapshot: Snapshot) -> Iterator[str]:
     """Say if what waits for a driver waits in vain."""
     waiting = snapshot.of(State.PLANNED)
-    sent = any(one.job == DRIVER for one in snapshot.ledger.submissions.values())
-    if snapshot.settings.driver and sent and waiting and not snapshot.in_queue:
+    sent = any(submission.job == DRIVER for submission in snapshot.ledger.submissions.values())
+    if snapshot.settings.submit.driver and sent and waiting and not snapshot.in_queue:
         yield f"the driver job has ended, and {len(waiting)} trials are planned: run `sweep submit`"
 
 
-def _asked_usage(shell: Shell, snapshot: Snapshot, running: list[TrialStatus]) -> dict[TaskRef, SchedulerStatus]:
-    tasks = [one.sent.task for one in running if one.sent and one.sent.task and not one.sent.submission.workers]
-    return shell.converse(snapshot.settings.scheduler.usage(tasks))
+def _ask_usage(
+    shell: Shell, snapshot: Snapshot, running: Sequence[TrialStatus]
+) -> Mapping[TaskRef, SchedulerStatus]:
+    tasks = [
+        trial.sent.task
+        for trial in running
+        if trial.sent and trial.sent.task and not trial.sent.submission.workers
+    ]
+    return shell.converse(SCHEDULERS[snapshot.settings.kind].usage(tasks))
 
 
-def _running(one: TrialStatus, told: Mapping[TaskRef, SchedulerStatus]) -> dict[str, Any]:
-    verdict, attempt = one.verdict, one.evidence.attempt if one.evidence else None
-    status = told.get(one.sent.task) if one.sent and one.sent.task else None
-    asks = one.trial.resources
+def _running(trial: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> RunningTrial:
+    verdict, attempt = trial.verdict, trial.evidence.attempt if trial.evidence else None
+    task = trial.sent.task if trial.sent else None
+    usage = usages.get(task) if task else None
+    asks = trial.trial.resources
     # Of the record's own moment: its CPU time is as old as its last heartbeat.
     elapsed_s = attempt.elapsed_s if attempt and attempt.elapsed_s else verdict.elapsed_s
-    cpu_s, peak_mib, by = verdict.cpu_s, verdict.peak_memory_mib, verdict.witness
-    if status and status.cpu_s is not None:
-        elapsed_s, cpu_s, by = verdict.elapsed_s, status.cpu_s, "scheduler"
-        peak_mib = status.peak_memory_mib or peak_mib
-    return {
-        "trial": one.trial.number,
-        "id": one.trial.id,
-        "params": one.trial.params,
-        "elapsed_s": verdict.elapsed_s,
-        "cpu_s": cpu_s,
-        "cpu_percent": efficiency(cpu_s, elapsed_s, asks.cpus),
-        "memory_mib": (attempt.memory_mib if attempt and not status else None) or peak_mib,
-        "peak_memory_mib": peak_mib,
-        "memory_percent": memory_percent(peak_mib or None, asks.memory_mib),
-        "witness": by,
-        "walltime_s": asks.walltime_s,
-        "asked_memory_mib": asks.memory_mib,
-        "host": verdict.host,
-        "job": str(one.sent.task) if one.sent and one.sent.task else "",
-        "reason": verdict.reason,
-    }
+    cpu_s, peak_mib, witness = verdict.cpu_s, verdict.peak_memory_mib, verdict.witness
+    if usage and usage.cpu_s is not None:
+        elapsed_s, cpu_s, witness = verdict.elapsed_s, usage.cpu_s, "scheduler"
+        peak_mib = usage.peak_memory_mib or peak_mib
+    return RunningTrial(
+        trial=trial.trial.number,
+        id=trial.trial.id,
+        params=trial.trial.params,
+        elapsed_s=verdict.elapsed_s,
+        cpu_s=cpu_s,
+        cpu_percent=efficiency(cpu_s, elapsed_s, asks.cpus),
+        memory_mib=(attempt.memory_mib if attempt and not usage else None) or peak_mib,
+        peak_memory_mib=peak_mib,
+        memory_percent=memory_percent(peak_mib or None, asks.memory_mib),
+        witness=witness,
+        walltime_s=asks.walltime_s,
+        asked_memory_mib=asks.memory_mib,
+        host=verdict.host,
+        job=str(task) if task else "",
+        reason=verdict.reason,
+    )
 
 
 def _ended(snapshot: Snapshot) -> dict[str, float]:
     """Return the medians of what the trials that are done used, and of its share of what they asked for."""
-    done = [(one.verdict, one.trial.resources) for one in snapshot.of(State.DONE)]
+    done = [(trial.verdict, trial.trial.resources) for trial in snapshot.of(State.DONE)]
     values: dict[str, list[float | None]] = {
         "elapsed_s": [verdict.elapsed_s for verdict, _ in done],
         "cpu_s": [verdict.cpu_s for verdict, _ in done],
@@ -131,43 +201,26 @@ def _ended(snapshot: Snapshot) -> dict[str, float]:
         "peak_memory_mib": [verdict.peak_memory_mib for verdict, _ in done],
         "memory_percent": [memory_percent(verdict.peak_memory_mib, asks.memory_mib) for verdict, asks in done],
     }
-    known = {name: [value for value in some if value] for name, some in values.items()}
-    return {name: statistics.median(some) for name, some in known.items() if some}
+    measured = {name: [value for value in column if value] for name, column in values.items()}
+    return {name: statistics.median(column) for name, column in measured.items() if column}
 
 
-def failures(store: Store, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Group failures by cause and reason, the commonest first, with what each group's trials share."""
-    groups: dict[tuple[str, str, str], list[TrialStatus]] = {}
-    for one in snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED):
-        key = (one.verdict.state.value, one.verdict.cause.value, kind_of(one.verdict.reason))
-        groups.setdefault(key, []).append(one)
-    everyone = [one.trial.params for one in snapshot.active]
-    rows: list[dict[str, Any]] = [
-        {
-            "state": state,
-            "cause": cause,
-            "reason": reason if len(some) > 1 else some[0].verdict.reason,
-            "count": len(some),
-            "trials": [one.trial.number for one in some],
-            "shared": _shared([one.trial.params for one in some], everyone),
-        }
-        for (state, cause, reason), some in groups.items()
+def failures(store: Store, snapshot: Snapshot) -> list[FailureGroup]:
+    """Group what did not end well, the largest group first, with the end of a failed trial's log."""
+    failed = snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED)
+    groups = failure_groups(failed, snapshot.active)
+    by_number = {trial.trial.number: trial.trial for trial in failed}
+    return [
+        replace(group, log_tail=tuple(last_lines(store, by_number[group.trials[0]], LOG_LINES)))
+        if place < SHOWN and group.state is State.FAILED
+        else group
+        for place, group in enumerate(groups)
     ]
-    rows.sort(key=lambda row: (-row["count"], row["reason"]))
-    by_number = {one.trial.number: one.trial for one in snapshot.active}
-    for row in rows[:SHOWN]:
-        if row["state"] == State.FAILED.value:
-            row["log_tail"] = last_lines(store, by_number[row["trials"][0]], LOG_LINES)
-    return rows
 
 
-def _shared(failed: list[dict[str, Any]], everyone: list[dict[str, Any]]) -> dict[str, Any] | None:
-    shared = in_common(failed, everyone)
-    return asdict(shared) if shared else None
-
-
-def _tally(reasons: list[str]) -> dict[str, int]:
-    return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+def _waiting(trials: Sequence[TrialStatus]) -> tuple[Waiting, ...]:
+    counts = Counter((trial.verdict.cause, trial.verdict.reason) for trial in trials)
+    return tuple(Waiting(cause, reason, count) for (cause, reason), count in counts.items())
 
 
 def time_left_s(snapshot: Snapshot) -> float | None:
@@ -175,10 +228,10 @@ def time_left_s(snapshot: Snapshot) -> float | None:
 
     What is left, at the median of what trials took, on as many places as run trials now.
     """
-    took = [one.verdict.elapsed_s for one in snapshot.of(State.DONE) if one.verdict.elapsed_s]
+    took = [trial.verdict.elapsed_s for trial in snapshot.of(State.DONE) if trial.verdict.elapsed_s]
     running, queued = snapshot.of(State.RUNNING), snapshot.of(State.QUEUED)
     if not took or not running + queued:
         return None
-    each = statistics.median(took)
-    going = sum(max(0.0, each - (one.verdict.elapsed_s or 0.0)) for one in running)
-    return (going + each * len(queued)) / max(1, len(running)) or None  # past the median, nobody knows
+    each_s = statistics.median(took)
+    running_s = sum(max(0.0, each_s - (trial.verdict.elapsed_s or 0.0)) for trial in running)
+    return (running_s + each_s * len(queued)) / max(1, len(running)) or None  # past the median, nobody knows

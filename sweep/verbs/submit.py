@@ -12,58 +12,97 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sweep.errors import SchedulerSilent
-from sweep.model import State, Submission
-from sweep.schedulers import Scheduler
+from sweep.model import Cause, State, Submission
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
+from sweep.state.events import Exhausted, Refused, Submitted
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.steps.observe import Settings, Snapshot, observe, settings
+from sweep.state.settings import Settings
+from sweep.state.snapshot import Snapshot
+from sweep.state.submissions import Unit, unsent_units
+from sweep.steps.observe import observe, tasks_of
 from sweep.steps.poll import grace_s
-from sweep.steps.send import Sender, Unit, request
+from sweep.steps.send import Sender, SentUnit, request_for
 from sweep.store import Store
+from sweep.verbs.retry import RetryReport
+
+#: No trial was given another attempt.
+NOTHING_RETRIED = RetryReport()
 
 #: A submit command that outlives a killed `sweep submit` has given up by then: its time-out, and some.
 IN_FLIGHT_S = 90.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class SubmitReport:
     """What was sent and what was not.
 
     Attributes
     ----------
+    adopted : int
+        Jobs of an interrupted submission that the scheduler turned out to know.
+    resumed : int
+        Paused trials that go on.
     spared : dict
         Paused trials that do not go on, by reason.
+    retried : RetryReport
+        What the grid's rules gave another attempt first.
+    why_left : str
+        Why trials are left, in words.
+    driver : str
+        What there is to say about the driver job.
     alive : int
         How many trials were queued or running before.
-    watch : bool
-        What is queued or running may come back: by the grid's `retry`, or left over by a packed job's workers.
+    may_come_back : bool
+        What is queued or running may have to be sent again: by the grid's ``retry``, or because a packed job's
+        workers left it.
     stuck : bool
         Sending the rest again would end as it did before.
     """
 
-    sent: list[dict[str, Any]] = field(default_factory=list)
+    sent: tuple[SentUnit, ...] = ()
     trials_sent: int = 0
     trials_left: int = 0
     adopted: int = 0
     resumed: int = 0
-    spared: dict[str, list[int]] = field(default_factory=dict)
-    retried: dict[str, Any] = field(default_factory=dict)
+    spared: Mapping[str, list[int]] = field(default_factory=dict)
+    retried: RetryReport = NOTHING_RETRIED
     why_left: str = ""
     driver: str = ""
     alive: int = 0
-    watch: bool = False
+    may_come_back: bool = False
     stuck: bool = False
-    dry_run: bool = False
 
 
-def submit(
-    store: Store, shell: Shell, *, dry_run: bool = False, patience_s: float = 0.0, retry: bool = False
-) -> SubmitReport:
+@dataclass(frozen=True)
+class SubmitCall:
+    """One command that `submit` would run."""
+
+    job: str
+    index: int | None
+    trials: int
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of sending everything that waits."""
+
+    sent: tuple[SentUnit, ...]
+    trials_left: int
+    why_left: str
+    driver: str
+
+    @property
+    def trials_sent(self) -> int:
+        return sum(unit.trials for unit in self.sent)
+
+
+def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool = False) -> SubmitReport:
     """Send what is planned, as far as there is room for it.
 
     Parameters
@@ -80,70 +119,47 @@ def submit(
     SchedulerSilent
         The scheduler did not answer; the next `submit` finds out what became of the call.
     """
-    report = SubmitReport(dry_run=dry_run)
-    if dry_run:
-        _describe(store, report)
-        return report
     _await_records(store, shell)
     with store.lock():
         ledger = store.ledger()[0]
-        has = settings(ledger)
+        settings = ledger.settings
         _end_own_driver(store, ledger)
-        report.adopted = _resolve_doubts(store, shell, has.scheduler, ledger)
+        adopted = _resolve_doubts(store, shell, settings, ledger)
         snapshot = observe(store, shell)
-        report.alive = len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
         paused = _tried_again(store, snapshot, State.PAUSED)
-        report.resumed, report.spared = len(paused.get("trials", ())), paused.get("spared", {})
-        if retry and has.auto_retry:
-            report.retried = _tried_again(store, snapshot, State.FAILED)
-        report.watch = has.auto_retry or has.placement == "packed"
-        stuck = _release(store, snapshot, unattended=retry)
-        _send_all(store, shell, has, report, snapshot, patience_s)
-        report.why_left, report.stuck = report.why_left or stuck, bool(stuck)
-    return report
+        retried = NOTHING_RETRIED
+        if retry and settings.auto_retry:
+            retried = _tried_again(store, snapshot, State.FAILED)
+        may_come_back = settings.auto_retry or settings.submit.placement == "packed"
+        why_stuck = _release(store, snapshot, unattended=retry)
+        outcome = _send_all(store, shell, snapshot, patience_s, may_come_back=may_come_back)
+        return SubmitReport(
+            sent=outcome.sent,
+            trials_sent=outcome.trials_sent,
+            trials_left=outcome.trials_left,
+            adopted=adopted,
+            resumed=len(paused.trials),
+            spared=paused.spared,
+            retried=retried,
+            why_left=outcome.why_left or " ".join(why_stuck),
+            driver=outcome.driver,
+            alive=_alive(snapshot),
+            may_come_back=may_come_back,
+            stuck=bool(why_stuck),
+        )
 
 
-def _tried_again(store: Store, snapshot: Snapshot, state: State) -> dict[str, Any]:
+def _alive(snapshot: Snapshot) -> int:
+    return len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
+
+
+def _tried_again(store: Store, snapshot: Snapshot, state: State) -> RetryReport:
     """Plan what the rules give another attempt by themselves."""
     if not snapshot.of(state):
-        return {}
+        return NOTHING_RETRIED
     from sweep.verbs.retry import by_itself  # it renders scripts: a fifth of a second that most calls save
 
-    return asdict(by_itself(store, snapshot, (state,)))
-
-
-def units(store: Store, ledger: Ledger, has: Settings) -> Iterator[Unit]:
-    """Yield what is planned and was not sent, in the plan's order."""
-    for job in ledger.jobs:
-        tasks, sent = store.tasks(job), ledger.sent(job)
-        size = len(tasks)
-        if job in ledger.workers:
-            current = [number for number, attempt in tasks if attempt == ledger.attempts.get(number, 1)]
-            open_ = sum(number not in ledger.settled for number in current)
-            if open_ and not sent:
-                yield Unit(job, trials=open_, workers=ledger.workers[job])
-            continue
-        gone = {one.index for one in sent}
-        spans = [one for one in sent if one.index is None]
-        left = [i for i in range(size) if i not in gone and not any(one.covers(i) for one in spans)]
-        if has.placement == "each" or size == 1:
-            yield from (Unit(job, index=index) for index in left)
-        elif len(left) == size:
-            yield Unit(job, trials=size)
-        else:
-            yield from (Unit(job, trials=last - first + 1, span=(first, last)) for first, last in _runs(left))
-
-
-def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield the runs of consecutive numbers.
-
-    >>> list(_runs([3, 4, 5, 8]))
-    [(3, 5), (8, 8)]
-    """
-    known = set(indices)
-    starts = [i for i in indices if i - 1 not in known]
-    ends = [i for i in indices if i + 1 not in known]
-    yield from zip(starts, ends, strict=True)
+    return by_itself(store, snapshot, (state,))
 
 
 def _await_records(store: Store, shell: Shell) -> None:
@@ -151,7 +167,7 @@ def _await_records(store: Store, shell: Shell) -> None:
     if not os.environ.get("SWEEP_DRIVER"):
         return
     snapshot = observe(store, shell)
-    wait_s = grace_s(snapshot.settings.scheduler)
+    wait_s = grace_s(SCHEDULERS[snapshot.settings.kind])
     deadline = time.monotonic() + 2 * wait_s
     while time.monotonic() < deadline:
         awaited = snapshot.of(State.QUEUED, State.RUNNING)
@@ -164,97 +180,111 @@ def _await_records(store: Store, shell: Shell) -> None:
 def _end_own_driver(store: Store, ledger: Ledger) -> None:
     """If this is the driver job itself, say so: it is no longer one that will come."""
     name = os.environ.get("SWEEP_DRIVER")
-    for one in ledger.submissions.values():
-        if name and one.job == DRIVER and one.job_name in name and not one.dead:
-            store.note(event="over", token=one.token)
+    for submission in ledger.submissions.values():
+        if name and submission.job == DRIVER and submission.job_name in name and not submission.dead:
+            store.note(Exhausted(token=submission.token))
 
 
-def _resolve_doubts(store: Store, shell: Shell, scheduler: Scheduler, ledger: Ledger) -> int:
+def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledger) -> int:
     """Ask the scheduler about calls whose outcome is not known. Returns how many jobs were adopted."""
     doubts = ledger.doubts
     if not doubts:
         return 0
-    found = shell.converse(scheduler.find([one.job_name for one in doubts]))
-    for one in doubts:
-        left_s = one.at + IN_FLIGHT_S - time.time()
-        if one.job_name not in found and not one.unanswered and left_s > 0:
+    scheduler = SCHEDULERS[settings.kind]
+    ids = shell.converse(scheduler.find([submission.job_name for submission in doubts]))
+    for submission in doubts:
+        left_s = submission.at + IN_FLIGHT_S - time.time()
+        if submission.job_name not in ids and not submission.unanswered and left_s > 0:
             raise SchedulerSilent(
                 f"a submission that was killed {IN_FLIGHT_S - left_s:.0f} s ago may still be on its way",
                 f"repeat `sweep submit` in {left_s:.0f} s: then the scheduler knows it, or never will",
             )
-    for one in doubts:
-        if one.job_name in found:
-            store.note(event="submitted", token=one.token, id=found[one.job_name], adopted=True)
+    for submission in doubts:
+        token = submission.token
+        if submission.job_name in ids:
+            store.note(Submitted(token=token, id=ids[submission.job_name], adopted=True))
         else:
-            store.note(event="refused", token=one.token, reason="the scheduler does not know its name")
-    return len(found)
+            store.note(Refused(token=token, reason="the scheduler does not know its name"))
+    return len(ids)
 
 
-def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> str:
+def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> list[str]:
     """Let packed jobs be sent again whose workers ended before all trials had their turn.
 
     With nobody watching, workers that began no trial at all are not: they would end the same way for ever.
     Returns what to say about those.
     """
     left: dict[str, list[Submission]] = {}
-    for one in snapshot.of(State.PLANNED):
-        sent = one.sent.submission if one.sent else None
-        if sent and sent.workers and sent.job_id and not sent.dead:
-            left.setdefault(sent.token, []).append(sent)
-    stuck = ""
+    for status in snapshot.of(State.PLANNED):
+        submission = status.sent.submission if status.sent else None
+        if submission and status.verdict.cause is Cause.LEFT_OVER and not submission.dead:
+            left.setdefault(submission.token, []).append(submission)
+    why_stuck = []
     for token, (submission, *others) in left.items():
         if unattended and 1 + len(others) >= submission.open:
             log = store.job_log(submission.job)
-            stuck = f"the workers of job {submission.job_id} began no trial; {log} says more"
+            why_stuck.append(f"the workers of job {submission.job_id} began no trial; {log} says more")
         else:
-            store.note(event="over", token=token)
-    return stuck
+            store.note(Exhausted(token=token))
+    return why_stuck
 
 
 def _send_all(
-    store: Store, shell: Shell, has: Settings, report: SubmitReport, snapshot: Snapshot, patience_s: float
-) -> None:
-    ledger = store.ledger()[0]
-    waiting = list(units(store, ledger, has))
-    report.trials_left = sum(unit.trials for unit in waiting)
-    room = None if has.max_queued is None else max(0, has.max_queued - snapshot.in_queue)
-    if has.driver and room is not None and (room < sum(unit.tasks for unit in waiting) or has.auto_retry):
-        room = max(0, room - 1)  # the driver's own place
-    sender = Sender(store, shell, has, room, patience_s)
-    try:
-        for unit in waiting:
-            sender.send(unit)
-            if sender.full:
-                break
-    finally:
-        report.sent = sender.sent
-        report.trials_sent = sum(one["trials"] for one in sender.sent)
-        report.trials_left -= report.trials_sent
-        report.why_left = sender.full
+    store: Store, shell: Shell, snapshot: Snapshot, patience_s: float, *, may_come_back: bool
+) -> _Outcome:
+    ledger, settings = store.ledger()[0], snapshot.settings
+    waiting = list(unsent_units(ledger, tasks_of(store, ledger.jobs), settings.submit))
+    sender = Sender(store, shell, settings, _room(snapshot, waiting), patience_s)
+    for unit in waiting:
+        sender.send(unit)
+        if sender.full:
+            break
     if sender.refusal:
         raise sender.refusal
-    coming_back = report.trials_left or report.watch
+    outcome = _Outcome(
+        tuple(sender.sent),
+        sum(unit.trials for unit in waiting) - sum(unit.trials for unit in sender.sent),
+        sender.why_full,
+        "",
+    )
+    coming_back = outcome.trials_left or may_come_back
     # Behind nothing, the driver would run at once, find what this call has found, and send the next one.
-    if has.driver and coming_back and (report.trials_sent or report.alive) and not snapshot.drivers:
-        report.driver = sender.send_driver(_last_job(sender, snapshot))
+    behind = outcome.trials_sent or _alive(snapshot)
+    if settings.submit.driver and coming_back and behind and not snapshot.drivers:
+        return _Outcome(
+            outcome.sent, outcome.trials_left, outcome.why_left, sender.send_driver(_last_job(sender, snapshot))
+        )
+    return outcome
+
+
+def _room(snapshot: Snapshot, waiting: list[Unit]) -> int | None:
+    """Return how many places in the queue are free; None where no cap is known."""
+    settings = snapshot.settings
+    if settings.max_queued is None:
+        return None
+    room = max(0, settings.max_queued - snapshot.in_queue)
+    needed = sum(unit.tasks for unit in waiting)
+    if settings.submit.driver and (room < needed or settings.auto_retry):
+        return max(0, room - 1)  # the driver's own place
+    return room
 
 
 def _last_job(sender: Sender, snapshot: Snapshot) -> str:
     """Return the job after which the driver is to run: the last one sent, or the last that still lives."""
     if sender.sent:
-        return str(sender.sent[-1]["id"])
+        return sender.sent[-1].id
     living = snapshot.of(State.QUEUED, State.RUNNING)
-    ids = [one.sent.submission.job_id for one in living if one.sent]
+    ids = [status.sent.submission.job_id for status in living if status.sent]
     return ids[-1] if ids else ""
 
 
-def _describe(store: Store, report: SubmitReport) -> None:
-    """List the commands that would be run."""
+def preview(store: Store) -> tuple[SubmitCall, ...]:
+    """List the commands that `submit` would run, as far as nothing stands in their way."""
     ledger = store.ledger()[0]
-    has = settings(ledger)
-    for unit in units(store, ledger, has):
-        talk = has.scheduler.submit(request(store, unit, "TOKEN", has.throttle))
-        argv = list(next(talk).argv)
-        report.sent.append({"job": unit.job, "index": unit.index, "trials": unit.trials, "command": argv})
+    settings, calls = ledger.settings, []
+    for unit in unsent_units(ledger, tasks_of(store, ledger.jobs), settings.submit):
+        request = request_for(store, unit, "TOKEN", settings.submit.throttle)
+        talk = SCHEDULERS[settings.kind].submit(request)
+        calls.append(SubmitCall(unit.job, unit.index, unit.trials, next(talk).argv))
         talk.close()
-        report.trials_left += unit.trials
+    return tuple(calls)

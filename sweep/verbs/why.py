@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import NoSuch
-from sweep.model import Trial
-from sweep.node.runner import ATTEMPT_MARK
+from sweep.model import Attempt, Cause, SchedulerStatus, State, Submission
 from sweep.shell import Shell
+from sweep.steps.logs import of_last_attempt, tail
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
 
@@ -16,79 +17,105 @@ from sweep.store import Store
 TAIL_LINES = 15
 
 
-def why(store: Store, shell: Shell, wanted: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class WhyReport:
+    """One trial, with all the evidence.
+
+    Attributes
+    ----------
+    retries : tuple of str
+        The rules that its further attempts were made under.
+    result : object
+        What its result file holds; None where it cannot be read, and `result_problem` says why.
+    log_tail, job_log_tail : tuple of str
+        The end of what it wrote, and of what its job's tasks wrote outside of any trial.
+    stale : str
+        Why the scheduler's status is an old one, in words; empty if it is not.
+    """
+
+    trial: int
+    id: str
+    state: State
+    reason: str
+    cause: Cause
+    cancelled_by: str
+    retries: tuple[str, ...]
+    retired: bool
+    params: dict[str, Any]
+    replicate: int
+    argv: tuple[str, ...]
+    folder: str
+    submission: Submission | None
+    scheduler: SchedulerStatus | None
+    attempt: Attempt | None
+    result: object
+    result_problem: str
+    log_tail: tuple[str, ...]
+    job_log_tail: tuple[str, ...]
+    stale: str
+
+
+def why(store: Store, shell: Shell, name: str) -> WhyReport:
     """Tell a trial's state, the reason, and the evidence: journal, node, result, scheduler."""
-    trial = pick(store.trials(), wanted)
+    trial = pick(store.trials(), name)
     snapshot = observe(store, shell)
-    one = next(seen for seen in snapshot.seen if seen.trial.number == trial.number)
-    attempt = store.attempt(trial, one.attempt)
-    value, problem = store.result(trial, snapshot.settings.objective.file)
-    return {
-        "trial": trial.number,
-        "id": trial.id,
-        "state": one.verdict.state.value,
-        "reason": one.verdict.reason,
-        "cause": one.verdict.cause.value,
-        "cancelled_by": snapshot.ledger.cancelled.get(trial.number, ""),
-        "retries": snapshot.ledger.causes.get(trial.number, []),
-        "retired": trial.retired,
-        "params": trial.params,
-        "replicate": trial.replicate,
-        "argv": list(trial.argv),
-        "folder": str(store.trial_folder(trial)),
-        "submission": asdict(one.sent.submission) if one.sent else None,
-        "scheduler": _said(asdict(one.evidence.status)) if one.evidence and one.evidence.status else None,
-        "attempt": _said(asdict(attempt)) if attempt else None,
-        "result": problem or value,
-        "log_tail": _this_attempt(tail(store, wanted, TAIL_LINES)[0]) if store.trial_log(trial).is_file() else [],
-        "job_log_tail": _job_log(store, one.sent.submission.job) if one.sent else [],
-        "stale": snapshot.stale,
-    }
+    status = next(status for status in snapshot.trials if status.trial.number == trial.number)
+    read = store.result(trial, snapshot.settings.objective.file)
+    return WhyReport(
+        trial=trial.number,
+        id=trial.id,
+        state=status.verdict.state,
+        reason=status.verdict.reason,
+        cause=status.verdict.cause,
+        cancelled_by=snapshot.ledger.cancelled.get(trial.number, ""),
+        retries=tuple(snapshot.ledger.rules.get(trial.number, ())),
+        retired=trial.retired,
+        params=trial.params,
+        replicate=trial.replicate,
+        argv=trial.argv,
+        folder=str(store.trial_folder(trial)),
+        submission=status.sent.submission if status.sent else None,
+        scheduler=status.evidence.status if status.evidence else None,
+        attempt=store.attempt(trial, status.attempt),
+        result=read.value,
+        result_problem=read.fault.words if read.fault else "",
+        log_tail=tuple(of_last_attempt(tail(store.trial_log(trial))[-TAIL_LINES:])),
+        job_log_tail=tuple(_job_log(store, status.sent.submission.job) if status.sent else ()),
+        stale=snapshot.stale,
+    )
 
 
-def _this_attempt(lines: list[str]) -> list[str]:
-    """Leave out what earlier attempts wrote; node.py draws a line before each but the first."""
-    starts = [index for index, line in enumerate(lines) if line.startswith(ATTEMPT_MARK)]
-    return lines[starts[-1] :] if starts else lines
+@dataclass(frozen=True)
+class TrialLog:
+    """What a trial wrote, and where."""
+
+    path: str
+    lines: tuple[str, ...]
 
 
-def last_lines(store: Store, trial: Trial, lines: int) -> list[str]:
-    """Return the end of what a trial wrote in its last attempt; nothing if it wrote nothing."""
-    path = store.trial_log(trial)
-    if not path.is_file():
-        return []
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - 20_000))
-        text = log.read().decode("utf-8", "replace").splitlines()
-    return [line for line in _this_attempt(text) if line.strip()][-lines:]
+def logs(store: Store, name: str, lines: int | None) -> TrialLog:
+    """Read a trial's log.
 
-
-def tail(store: Store, wanted: str, lines: int | None) -> tuple[list[str], str]:
-    """Read a trial's log: (its last lines, or all of them, and its path).
+    Parameters
+    ----------
+    lines : int or None
+        How many of its last lines; None: all.
 
     Raises
     ------
     NoSuch
         The trial has not begun.
     """
-    trial = pick(store.trials(), wanted)
+    trial = pick(store.trials(), name)
     path = store.trial_log(trial)
     if not path.is_file():
         raise NoSuch(
             f"trial {trial.number} has written no log yet", f"`sweep why {trial.number}` says where it stands"
         )
     text = path.read_bytes().decode("utf-8", "replace").splitlines()
-    return (text if lines is None else text[-lines:] if lines else []), str(path)
+    return TrialLog(str(path), tuple(text if lines is None else text[-lines:] if lines else []))
 
 
-def _job_log(store: Store, job: str) -> list[str]:
+def _job_log(store: Store, job: str) -> Sequence[str]:
     """Return the end of what the job's tasks wrote outside of any trial: a failed `module load`, say."""
-    path = store.job_log(job)
-    if not path.is_file():
-        return []
-    return path.read_bytes()[-20_000:].decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
-
-
-def _said(record: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not said."""
-    return {name: value for name, value in record.items() if value not in (None, "", (), [])}
+    return tail(store.job_log(job))[-TAIL_LINES:]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sweep.report import watch
+from sweep.state.events import Cancelled
 from sweep.store import Store
+from sweep.verbs import watch
 from tests.conftest import Sandbox
 from tests.fakes.ended import Ran, ended
 
@@ -64,7 +65,7 @@ def test_a_result_edited_by_hand_is_seen_by_fresh(done: Sandbox) -> None:
 
 def test_whatever_is_written_to_the_sweep_makes_the_answer_old(done: Sandbox) -> None:
     done.sweep("report", "a")
-    Store(folder(done)).note(event="a word of a newer version")
+    Store(folder(done)).note(Cancelled(trials=[]))
     assert UNCHANGED not in done.sweep("report", "a").err
     assert UNCHANGED in done.sweep("report", "a").err
     (folder(done) / "leaderboard.csv").unlink()
@@ -102,7 +103,7 @@ def test_a_reader_without_the_right_to_write(done: Sandbox) -> None:
 def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
     store, other = Store(tmp_path), Store(tmp_path)
     for number in range(3):
-        other.note(event="cancelled", trials=[number], by="x")
+        other.note(Cancelled(trials=[number], by="x"))
         assert [*store.ledger()[0].cancelled] == [*range(number + 1)]
     with (tmp_path / "journal.jsonl").open("a") as journal:
         journal.write('{"event": "cancelled", "at": 1, "tri')  # someone is just writing it
@@ -115,7 +116,7 @@ def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
     assert [*ledger.cancelled] == [*other.ledger()[0].cancelled] == [0, 1, 2, 7]
     assert torn == ()
     (tmp_path / "journal.jsonl").unlink()
-    other.note(event="cancelled", trials=[9], by="x")
+    other.note(Cancelled(trials=[9], by="x"))
     assert [*store.ledger()[0].cancelled] == [9]  # it is another file
 
 
@@ -137,7 +138,7 @@ def test_watching_waits_longer_the_more_a_look_takes(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(time, "process_time", lambda: spent_s[0])
     monkeypatch.setattr(time, "sleep", pauses.append)
-    watch.watch(look, 5.0)
+    assert len([*watch.watch(look, 5.0)]) == 4
     assert pauses == [5.0, pytest.approx(0.05 / watch.MOST_OF_A_CORE), pytest.approx(0.05 / watch.MOST_OF_A_CORE)]
 
 

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sweep.grid.expand import trial_id, trial_seed
-from sweep.model import Cause, Resources, State, Trial, Verdict
-from sweep.state.ledger import observed
+from sweep.model import Cause, Limits, Objective, Resources, State, Trial, Verdict
+from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, trial_end
+from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create
 
 ASKED = Resources(3600, 8192, 2)
+
+NO_RETRY = RetryRules(*[RetryRule(0)] * 5)
 
 #: The moment at which the first trial was submitted.
 BEGAN = 1_790_000_000.0
@@ -69,7 +74,7 @@ def ended(
             one.elapsed_s, one.elapsed_s * 1.8, one.peak_memory_mib, f"n{free.index(min(free)) % 4}",
             Cause.NONE if done else one.cause, "node", start,
         )  # fmt: skip
-        settled.append((number, 1, verdict))
+        settled.append(trial_end(number, 1, verdict))
         folder = store.trial_folder(trial)
         folder.mkdir(parents=True, exist_ok=True)
         if done:
@@ -80,19 +85,21 @@ def ended(
     (store.path / "jobs" / "j0001.tasks").write_text(
         "".join(f"{n:010d} 0001 {0:014d}\n" for n in range(len(trials)))
     )
-    plan = {
-        "event": "planned", "jobs": ["j0001"], "last_job": 1, "new": len(trials), "kept": 0, "retired": 0, "set": [],
-        "template": None, "workdir": str(results), "limits": {"max_array_size": 100_000},
-        "objective": {"metric": metric, "goal": goal, "file": f"{metric}.json"}, "kind": "local",
-        "environment": [], "submit": {"placement": "array", "max_queued": None, "throttle": None},
-        "retry": {}, "auto_retry": False,
-    }  # fmt: skip
-    sent = {"event": "submitting", "token": "t1", "job": "j0001", "job_name": f"{name}.j0001.t1", "index": None}
-    events: list[dict[str, Any]] = [
-        plan,
-        sent,
-        {"event": "submitted", "token": "t1", "id": "1"},
-        observed(settled),
+    settings = Settings(
+        "local",
+        Objective(metric, goal, f"{metric}.json"),
+        Limits(100_000),
+        SubmitSettings(),
+        NO_RETRY,
+        str(results),
+    )
+    token = "t1"
+    journal: list[Event] = [
+        Planned(format=FORMAT, jobs=["j0001"], settings=settings, last_job=1, new=len(trials)),
+        Submitting(token=token, job="j0001", job_name=f"{name}.j0001.{token}"),
+        Submitted(token=token, id="1"),
+        Observed(trials=settled),
     ]
-    store.append("journal.jsonl", (json.dumps({"at": BEGAN, **event}).encode() for event in events))
+    for event in journal:
+        store.note(msgspec.structs.replace(event, at=BEGAN))
     return store

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sweep.report.html import write_pages
+from sweep.report import html
 from sweep.shell import Shell
 from sweep.store import Store
+from sweep.verbs.page import pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -112,7 +113,7 @@ def paged() -> Callable[[Store], Path]:
     """Write a sweep's page."""
 
     def write(store: Store) -> Path:
-        [made] = write_pages(store, Shell(), "", retired=False, interval_s=None)
+        [made] = pages(store, Shell(), html.page)
         return made.path
 
     return write

@@ -1,0 +1,217 @@
+"""The journal's events, each a line of ``journal.jsonl``: one definition for who writes and who reads (pure).
+
+``docs/formats.md`` lists them. To add one, define it here, add it to `Event`, and let ``ledger.py`` add it up.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sweep.model import Cause, Raised, ResultProblem, State, Verdict
+from sweep.state.settings import Settings
+
+#: The version of the sweep's folder: of its journal, trials, jobs and records.
+FORMAT = 1
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    at: float = 0.0  # Unix time; set when it is appended
+
+
+class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
+    """A plan was written. Its jobs are those that `submit` sends.
+
+    Attributes
+    ----------
+    format : int
+        The version of the folder, see `FORMAT`.
+    jobs : list of str
+        The jobs with trials that were not sent yet, in order.
+    workers : dict
+        Packed job → its number of workers.
+    last_job : int
+        The number of the last of these jobs: no number is used twice.
+    """
+
+    format: int
+    jobs: list[str]
+    settings: Settings
+    workers: dict[str, int] = {}
+    last_job: int = 0
+    new: int = 0
+    kept: int = 0
+    retired: int = 0
+
+
+class Submitting(_Event, frozen=True, kw_only=True, tag="submitting"):
+    """The submit command is about to be called."""
+
+    token: str
+    job: str
+    job_name: str
+    index: int | None = None
+    span: tuple[int, int] | None = None
+    workers: int = 0
+    open: int = 0
+
+
+class Submitted(_Event, frozen=True, kw_only=True, tag="submitted"):
+    """The scheduler answered with the job's id, or was found to know the job (`adopted`)."""
+
+    token: str
+    id: str
+    adopted: bool = False
+
+
+class Unanswered(_Event, frozen=True, kw_only=True, tag="unanswered"):
+    """The call has ended and brought no answer: the job exists by now, or never will."""
+
+    token: str
+
+
+class Refused(_Event, frozen=True, kw_only=True, tag="refused"):
+    """The scheduler did not accept the job, or does not know it."""
+
+    token: str
+    reason: str = ""
+
+
+class Exhausted(_Event, frozen=True, kw_only=True, tag="exhausted"):
+    """A packed job's workers have ended, or the driver job runs: the job may be submitted again."""
+
+    token: str
+
+
+class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):
+    """A person asked to cancel trials. `everything`: all that there are, so who submits by itself stops."""
+
+    trials: list[int]
+    by: str = ""
+    everything: bool = False
+
+
+class NotCancelled(_Event, frozen=True, kw_only=True, tag="not cancelled"):
+    """The scheduler could not be asked to cancel these."""
+
+    trials: list[int]
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another attempt of one trial.
+
+    Attributes
+    ----------
+    rule : str
+        The rule of the grid's ``retry`` that it falls under; ``asked`` where a person's word alone gives it.
+    raised : Raised
+        What it asks for from now on.
+    avoid : tuple of str
+        Nodes that it is not to run on, beside those that earlier attempts avoid.
+    """
+
+    number: int
+    attempt: int
+    rule: str = ""
+    raised: Raised = Raised()
+    avoid: tuple[str, ...] = ()
+
+
+class Retried(_Event, frozen=True, kw_only=True, tag="retried"):
+    """Further attempts were planned."""
+
+    trials: list[Retry]
+    jobs: list[str]
+    workers: dict[str, int] = {}
+
+
+class Confirmed(_Event, frozen=True, kw_only=True, tag="confirmed"):
+    """Trials were added that run the best configurations again.
+
+    Attributes
+    ----------
+    raised : dict
+        Trial number → what it asks for beyond the grid's.
+    """
+
+    trials: list[int]
+    jobs: list[str]
+    workers: dict[str, int] = {}
+    raised: dict[int, Raised] = {}
+
+
+class TrialEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How one attempt ended, which nothing will change. An array: a journal holds thousands of them."""
+
+    number: int
+    attempt: int
+    state: State
+    cause: Cause
+    reason: str
+    elapsed_s: float | None
+    cpu_s: float | None
+    peak_memory_mib: float | None
+    host: str
+    witness: str
+    started_at: float | None
+    exit_code: int | None
+    signal: int | None
+    problem: ResultProblem | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict that was journalled, without the result's metrics."""
+        return Verdict(
+            self.state,
+            self.reason,
+            self.elapsed_s,
+            self.cpu_s,
+            self.peak_memory_mib,
+            self.host,
+            self.cause,
+            self.witness,
+            self.started_at,
+            self.exit_code,
+            self.signal,
+            self.problem,
+        )
+
+
+class Observed(_Event, frozen=True, kw_only=True, tag="observed"):
+    """Trials were seen to have ended."""
+
+    trials: list[TrialEnd]
+
+
+Event = (
+    Planned
+    | Submitting
+    | Submitted
+    | Unanswered
+    | Refused
+    | Exhausted
+    | Cancelled
+    | NotCancelled
+    | Retried
+    | Confirmed
+    | Observed
+)
+
+
+def trial_end(number: int, attempt: int, verdict: Verdict) -> TrialEnd:
+    """Say how an attempt ended."""
+    return TrialEnd(
+        number,
+        attempt,
+        verdict.state,
+        verdict.cause,
+        verdict.reason,
+        verdict.elapsed_s,
+        verdict.cpu_s,
+        verdict.peak_memory_mib,
+        verdict.host,
+        verdict.witness,
+        verdict.started_at,
+        verdict.exit_code,
+        verdict.signal,
+        verdict.problem,
+    )

@@ -1,0 +1,117 @@
+"""What the grid said that later commands need, so that none of them reads the grid again (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sweep.model import Limits, Objective
+
+Placement = Literal["array", "each", "packed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitSettings:
+    """How trials become jobs; the grid's ``submit``.
+
+    Attributes
+    ----------
+    per_worker : int
+        Trials that run side by side in one worker of a packed job.
+    worker_walltime_s : int or None
+        A worker's walltime, where the grid gives one.
+    max_queued : int or None
+        The largest number of our tasks in the queue.
+    throttle : int or None
+        The largest number of an array's tasks that run at once.
+    driver : bool
+        A job of its own submits what did not fit.
+    """
+
+    placement: Placement = "array"
+    per_worker: int = 1
+    worker_walltime_s: int | None = None
+    max_queued: int | None = None
+    throttle: int | None = None
+    driver: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often a cause of failure is answered by another attempt, and what that attempt gets more of.
+
+    Attributes
+    ----------
+    times : int
+        The largest number of further attempts.
+    factor : float
+        What memory (MiB) or walltime (s) is multiplied by.
+    ceiling : int or None
+        The most that an attempt may get, in the same unit.
+    """
+
+    times: int
+    factor: float = 1.0
+    ceiling: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRules:
+    """The grid's ``retry``: a rule for each kind of cause."""
+
+    out_of_memory: RetryRule
+    walltime: RetryRule
+    node_failure: RetryRule
+    error: RetryRule
+    resume: RetryRule
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What later commands need of the grid and of the plan's command line.
+
+    Attributes
+    ----------
+    kind : str
+        The scheduler's name in the registry.
+    overrides : tuple of str
+        The plan's ``--set``: ``name=value`` each.
+    template : str or None
+        The job-script template that the plan named.
+    workdir : str
+        Where the trials' commands run.
+    environment : tuple of str
+        Shell commands that run before a trial's own.
+    auto_retry : bool
+        The grid has ``retry``, so failed trials are tried again without anyone's asking.
+    """
+
+    kind: str
+    objective: Objective
+    limits: Limits
+    submit: SubmitSettings
+    retry: RetryRules
+    workdir: str
+    environment: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    template: str | None = None
+    auto_retry: bool = False
+
+    @property
+    def max_queued(self) -> int | None:
+        """The largest number of our tasks in the queue: the grid's, else the scheduler's."""
+        return self.submit.max_queued or self.limits.max_queued
+
+    @property
+    def limits_of_one_trial(self) -> Limits:
+        """The most that one trial may ask for."""
+        return limits_of_one_trial(self.limits, self.submit)
+
+
+def limits_of_one_trial(limits: Limits, submit: SubmitSettings) -> Limits:
+    """Return the most that one trial may ask for. In a worker of a packed job that is its share of a node."""
+    if submit.placement != "packed":
+        return limits
+    walltimes = [value for value in (submit.worker_walltime_s, limits.walltime_s) if value is not None]
+    memory_mib = limits.memory_mib and limits.memory_mib // submit.per_worker
+    return replace(limits, memory_mib=memory_mib, walltime_s=min(walltimes, default=None))

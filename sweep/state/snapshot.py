@@ -1,0 +1,297 @@
+"""All that is known of a sweep → every trial's state (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from sweep.model import (
+    Attempt,
+    SchedulerStatus,
+    State,
+    Submission,
+    TaskRef,
+    TaskState,
+    Trial,
+    Verdict,
+)
+from sweep.state.evidence import Evidence, ReadResult, ResultFault
+from sweep.state.ledger import Ledger
+from sweep.state.results import result_fault
+from sweep.state.settings import Settings
+from sweep.state.submissions import TrialSubmission, holder
+from sweep.state.verdict import judge
+
+#: The states of tasks that have left the queue.
+GONE = (TaskState.ENDED, TaskState.ABSENT)
+
+#: The states of a packed job's workers, from the one that promises most to its trials.
+_PROMISE = (TaskState.RUNNING, TaskState.PENDING, TaskState.ENDED, TaskState.ABSENT)
+
+
+@dataclass(frozen=True)
+class PollResult:
+    """What the scheduler said of the tasks, now or when it was last asked.
+
+    Attributes
+    ----------
+    statuses : dict
+        Task → its status.
+    gone : dict
+        Task → since when the scheduler has been saying that it ended, or is not there (Unix time).
+    silent : bool
+        The scheduler was asked and did not answer.
+    stale : str
+        Why these are old statuses, in words; empty if they are not.
+    notes : tuple of str
+        What a person should know.
+    at : float
+        When it said so (Unix time).
+    fresh : bool
+        It said so just now, so a trial's end may be settled by it.
+    """
+
+    statuses: Mapping[TaskRef, SchedulerStatus] = field(default_factory=dict)
+    gone: Mapping[TaskRef, float] = field(default_factory=dict)
+    silent: bool = False
+    stale: str = ""
+    notes: tuple[str, ...] = ()
+    at: float = 0.0
+    fresh: bool = True
+
+    def ended(self, task: TaskRef) -> bool:
+        """Whether the scheduler says that a task is not in the queue. No, if it says nothing of it."""
+        status = self.statuses.get(task)
+        return status is not None and status.state in GONE
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that was gathered about a sweep at one moment.
+
+    Attributes
+    ----------
+    trials : dict
+        Number → trial, retired ones included.
+    submissions : dict
+        Trial number → the submissions of the attempt it is at, the newest first.
+    attempts : dict
+        Trial number → what the node wrote about that attempt. Settled trials are left out.
+    results : dict
+        Trial number → the result, of those attempts that ended with exit code 0.
+    asked : dict
+        The tasks that the scheduler was asked about, with their submissions.
+    drivers : frozenset of TaskRef
+        The driver jobs among them.
+    grace_s : float
+        How much later than the scheduler's answer a record may appear.
+    now : float
+        Unix time.
+    """
+
+    trials: Mapping[int, Trial]
+    ledger: Ledger
+    settings: Settings
+    submissions: Mapping[int, Sequence[TrialSubmission]]
+    attempts: Mapping[int, Attempt]
+    results: Mapping[int, ReadResult]
+    poll: PollResult
+    asked: Mapping[TaskRef, Submission]
+    drivers: frozenset[TaskRef]
+    grace_s: float
+    now: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStatus:
+    """A trial as it stands.
+
+    Attributes
+    ----------
+    sent : TrialSubmission or None
+        The submission that runs it, or is to.
+    evidence : Evidence or None
+        None: the journal says how it ended, and nothing else was looked at.
+    """
+
+    trial: Trial
+    verdict: Verdict
+    attempt: int = 1
+    sent: TrialSubmission | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All trials as they stand.
+
+    Attributes
+    ----------
+    trials : list of TrialStatus
+        By number, retired ones included.
+    in_queue : int
+        How many tasks of ours are in the queue, or may be: what a cap counts.
+    drivers : tuple of str
+        The ids of the driver jobs among them.
+    notes : tuple of str
+        What a person should know: torn lines, doubts, an accounting that is down.
+    at : float
+        Unix time.
+    """
+
+    trials: list[TrialStatus]
+    ledger: Ledger
+    settings: Settings
+    poll: PollResult
+    notes: tuple[str, ...]
+    at: float
+    in_queue: int = 0
+    drivers: tuple[str, ...] = ()
+
+    @property
+    def stale(self) -> str:
+        """Why the scheduler's statuses are old ones, in words; empty if they are fresh or were not needed."""
+        return self.poll.stale
+
+    @cached_property
+    def active(self) -> list[TrialStatus]:
+        """The trials that the grid asks for."""
+        return [status for status in self.trials if not status.trial.retired]
+
+    def of(self, *states: State) -> list[TrialStatus]:
+        """Return the active trials in one of these states."""
+        return [status for status in self.active if status.verdict.state in states]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many of the active trials are in each state that some are in."""
+        return count_states(status.verdict.state for status in self.active)
+
+    @property
+    def confirming(self) -> tuple[int, int]:
+        """Of the grid's trials that confirm: how many have ended, and how many there are."""
+        states = [status.verdict.state for status in self.active if status.trial.number in self.ledger.confirming]
+        return sum(state.final or state is State.LOST for state in states), len(states)
+
+    @property
+    def all_settled(self) -> bool:
+        """Whether the journal says how every trial ended, so that no look will find anything else."""
+        return all(
+            status.trial.number in self.ledger.settled
+            or (status.trial.retired and status.verdict.state is State.PLANNED)
+            for status in self.trials
+        )
+
+
+def count_states(states: Iterable[State]) -> dict[str, int]:
+    """Count states, in the order in which trials pass through them.
+
+    >>> count_states([State.DONE, State.QUEUED, State.DONE])
+    {'queued': 1, 'done': 2}
+    """
+    counts = Counter(states)
+    return {state.value: counts[state] for state in State if counts[state]}
+
+
+def judge_all(facts: Facts) -> Snapshot:
+    """Judge every trial by what was gathered. Nothing is read and nothing is written."""
+    trial_judge = _TrialJudge(facts)
+    trials = [trial_judge.judge(_as_raised(trial, facts.ledger)) for trial in facts.trials.values()]
+    in_queue = [task for task in facts.asked if not facts.poll.ended(task)]
+    return Snapshot(
+        trials,
+        facts.ledger,
+        facts.settings,
+        facts.poll,
+        (*facts.notes, *facts.poll.notes),
+        facts.now,
+        len(in_queue),
+        tuple(task.job_id for task in in_queue if task in facts.drivers),
+    )
+
+
+def _as_raised(trial: Trial, ledger: Ledger) -> Trial:
+    return replace(trial, resources=ledger.asks(trial)) if trial.number in ledger.raised else trial
+
+
+class _TrialJudge:
+    """Judges one trial after another. Thousands that wait have the same evidence, which is judged once."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self._waiting: dict[tuple[object, ...], tuple[Evidence, Verdict]] = {}
+
+    def judge(self, trial: Trial) -> TrialStatus:
+        """Judge a trial."""
+        ledger, number = self.facts.ledger, trial.number
+        known = self.facts.submissions.get(number, ())
+        settled = ledger.settled.get(number)
+        if settled is not None:
+            return TrialStatus(trial, settled[1], settled[0], known[0] if known else None)
+        number_of_attempt = known[0].attempt if known else ledger.attempt_of(number)
+        attempt = self.facts.attempts.get(number)
+        sent = holder(attempt, known)
+        status, gone_s = self._status(sent)
+        if attempt:
+            evidence = self._evidence(trial, attempt, sent, status, gone_s)
+            return TrialStatus(trial, judge(evidence), number_of_attempt, sent, evidence)
+        cancelled = number in ledger.cancelled
+        key = (id(sent.submission) if sent else 0, id(status), gone_s, cancelled, trial.resources.memory_mib)
+        if key not in self._waiting:
+            evidence = self._evidence(trial, None, sent, status, gone_s)
+            self._waiting[key] = evidence, judge(evidence)
+        evidence, verdict = self._waiting[key]
+        return TrialStatus(trial, verdict, number_of_attempt, sent, evidence)
+
+    def _evidence(
+        self,
+        trial: Trial,
+        attempt: Attempt | None,
+        sent: TrialSubmission | None,
+        status: SchedulerStatus | None,
+        gone_s: float,
+    ) -> Evidence:
+        if sent and sent.submission.exhausted:
+            status, gone_s = _WORKERS_ENDED, math.inf
+        if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
+            status = None  # a job that the journal does not know holds the claim: the status is not about it
+        result, fault = self._result(trial.number)
+        return Evidence(
+            submission=sent.submission if sent else None,
+            attempt=attempt,
+            status=status,
+            result=result,
+            result_fault=fault,
+            cancel_asked=trial.number in self.facts.ledger.cancelled,
+            gone_s=gone_s,
+            grace_s=self.facts.grace_s,
+            now=self.facts.now,
+            pooled=bool(sent and sent.submission.workers),
+            memory_mib=trial.resources.memory_mib,
+        )
+
+    def _result(self, number: int) -> tuple[dict[str, object] | None, ResultFault | None]:
+        read = self.facts.results.get(number)
+        if read is None:
+            return None, None
+        fault = read.fault or result_fault(read.value, self.facts.settings.objective)
+        return (None, fault) if fault or not isinstance(read.value, dict) else (read.value, None)
+
+    def _status(self, sent: TrialSubmission | None) -> tuple[SchedulerStatus | None, float]:
+        """Return the status of a trial's task, or of the most promising worker, and for how long it is gone."""
+        refs = sent.refs if sent else ()
+        poll = self.facts.poll
+        statuses = [status for ref in refs if (status := poll.statuses.get(ref))]
+        if not statuses or len(statuses) < len(refs):
+            return None, 0.0
+        status = statuses[0] if len(statuses) == 1 else min(statuses, key=lambda one: _PROMISE.index(one.state))
+        # Up to the scheduler's last answer: its silence makes nobody absent for longer.
+        since = max((poll.gone[ref] for ref in refs if ref in poll.gone), default=poll.at)
+        return status, max(0.0, poll.at - since)
+
+
+_WORKERS_ENDED = SchedulerStatus(TaskState.ABSENT, reason="its workers have all ended")

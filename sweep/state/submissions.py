@@ -1,0 +1,161 @@
+"""Which submissions each trial is in, and what of the plan was not sent yet (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sweep.model import Attempt, Submission, Task, TaskRef
+from sweep.state.ledger import Ledger
+from sweep.state.settings import SubmitSettings
+
+#: A job's name → its tasks. A job whose files are gone has none.
+JobTasks = Mapping[str, Sequence[Task]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSubmission:
+    """A submission that a trial is in, and how the scheduler names the trial in it.
+
+    Attributes
+    ----------
+    attempt : int
+        The attempt that it runs.
+    task : TaskRef or None
+        None while the job's id is not known, or no worker of a packed job has begun the trial.
+    workers : tuple of TaskRef
+        The tasks of a packed job while it is not known which of them runs the trial.
+    """
+
+    submission: Submission
+    attempt: int
+    task: TaskRef | None
+    workers: tuple[TaskRef, ...] = ()
+
+    @property
+    def refs(self) -> tuple[TaskRef, ...]:
+        """What the scheduler has to be asked about."""
+        return self.workers or ((self.task,) if self.task else ())
+
+
+def submissions_by_trial(ledger: Ledger, tasks: JobTasks) -> dict[int, list[TrialSubmission]]:
+    """Map each trial to the submissions of the attempt it is at, the newest first, refused ones last.
+
+    There is more than one where a packed job's workers ended before its turn, or a refused job was sent again.
+    """
+    by_trial: dict[int, list[TrialSubmission]] = {}
+    for submission in ledger.submissions.values():
+        for number, trial_submission in _of_one_job(ledger, submission, tasks.get(submission.job, ())):
+            known = by_trial.setdefault(number, [])
+            known.insert(len(known) if submission.refused else 0, trial_submission)
+    return by_trial
+
+
+def _of_one_job(
+    ledger: Ledger, submission: Submission, tasks: Sequence[Task]
+) -> Iterator[tuple[int, TrialSubmission]]:
+    workers, has_tasks = submission.pool(), bool(submission.job_id and not submission.workers)
+    if submission.index is None:
+        indexed: Iterator[tuple[int, Task]] = iter(enumerate(tasks))
+    else:
+        indexed = iter([(submission.index, tasks[submission.index])] if tasks else [])
+    for index, (number, attempt) in indexed:
+        if attempt < ledger.attempt_of(number) or not submission.covers(index):
+            continue
+        array_index = index if submission.index is None else None
+        task = TaskRef(submission.job_id, array_index) if has_tasks else None
+        yield number, TrialSubmission(submission, attempt, task, workers)
+
+
+def sent_trials(by_trial: Mapping[int, Sequence[TrialSubmission]]) -> set[int]:
+    """Return the trials whose attempt is with the scheduler, has been, or may be."""
+    return {number for number, known in by_trial.items() if any(not one.submission.refused for one in known)}
+
+
+def holder(attempt: Attempt | None, known: Sequence[TrialSubmission]) -> TrialSubmission | None:
+    """Return the submission whose job holds the claim. While nobody holds it, the newest."""
+    if attempt and attempt.job_name:
+        for trial_submission in known:
+            submission, workers = trial_submission.submission, trial_submission.workers
+            if submission.job_name in attempt.job_name:
+                if not workers:
+                    return trial_submission
+                alone = workers[0].index is None
+                task = workers[0] if alone else TaskRef(submission.job_id, attempt.index)
+                return replace(trial_submission, task=task, workers=())
+    return next(iter(known), None)
+
+
+# --- what was not sent yet --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one call submits: a job's array, a part of it (`span`), one task (`index`), or its workers."""
+
+    job: str
+    index: int | None = None
+    trials: int = 1
+    span: tuple[int, int] | None = None
+    workers: int = 0
+
+    @property
+    def tasks(self) -> int:
+        """How many places in the queue it takes."""
+        return self.workers or self.trials
+
+    def first(self, tasks: int) -> Unit:
+        """Return the part of it that takes so many places: the first tasks, or fewer workers for all trials."""
+        if self.workers:
+            return replace(self, workers=tasks, span=(0, tasks - 1))
+        start = self.span[0] if self.span else 0
+        return replace(self, trials=tasks, span=(start, start + tasks - 1))
+
+    def rest(self, part: Unit) -> Unit | None:
+        """Return what is left when a part has been sent."""
+        if part.workers or part.trials == self.trials:
+            return None
+        start = (self.span[0] if self.span else 0) + part.trials
+        last = self.span[1] if self.span else self.trials - 1
+        return replace(self, trials=self.trials - part.trials, span=(start, last))
+
+
+def unsent_units(ledger: Ledger, tasks: JobTasks, submit: SubmitSettings) -> Iterator[Unit]:
+    """Yield what is planned and was not sent, in the plan's order."""
+    for job in ledger.jobs:
+        job_tasks, sent = tasks[job], ledger.sent(job)
+        if job in ledger.workers:
+            current = [number for number, attempt in job_tasks if attempt == ledger.attempt_of(number)]
+            open_ = sum(number not in ledger.settled for number in current)
+            if open_ and not sent:
+                yield Unit(job, trials=open_, workers=ledger.workers[job])
+        else:
+            yield from _unsent_tasks(job, len(job_tasks), sent, each=submit.placement == "each")
+
+
+def _unsent_tasks(job: str, size: int, sent: Sequence[Submission], *, each: bool) -> Iterator[Unit]:
+    single = {submission.index for submission in sent}
+    arrays = [submission for submission in sent if submission.index is None]
+    unsent = [
+        index
+        for index in range(size)
+        if index not in single and not any(submission.covers(index) for submission in arrays)
+    ]
+    if each or size == 1:
+        yield from (Unit(job, index=index) for index in unsent)
+    elif len(unsent) == size:
+        yield Unit(job, trials=size)
+    else:
+        yield from (Unit(job, trials=last - first + 1, span=(first, last)) for first, last in _runs(unsent))
+
+
+def _runs(indices: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of consecutive numbers.
+
+    >>> list(_runs([3, 4, 5, 8]))
+    [(3, 5), (8, 8)]
+    """
+    known = set(indices)
+    starts = [index for index in indices if index - 1 not in known]
+    ends = [index for index in indices if index + 1 not in known]
+    yield from zip(starts, ends, strict=True)

@@ -1,0 +1,337 @@
+"""One sweep's folder: its paths, and what lies under them.
+
+::
+
+    results/<sweep>/
+      grid.yaml  grid.1.yaml …   as planned, byte for byte; earlier ones numbered
+      trials.jsonl               append-only: a trial a line; the newest line of a number counts
+      journal.jsonl              append-only, synced: an event a line, see state/events.py
+      poll.json                  what the scheduler said last, to show while it is silent
+      sweep.log                  each scheduler call
+      node.py runner.py …        what runs on the nodes, as of the plan
+      jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
+      trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
+      leaderboard.csv  report.html  best.yaml
+      .results .answers          what was read and said before, to be neither read nor worked out twice
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.errors import NoSuch, StoreError, UsageError, nearest
+from sweep.model import Attempt, Job, ResultProblem, Task, Trial
+from sweep.node import runner
+from sweep.state.events import Event
+from sweep.state.evidence import ReadResult, ResultFault
+from sweep.state.ledger import Ledger, add_up
+from sweep.store import records
+from sweep.store.cache import Cache
+from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing
+from sweep.store.journal import Journal
+from sweep.store.lock import Lock
+
+#: A result larger than this is no result; it is not read.
+MOST_RESULT_BYTES = 16 * 2**20
+
+#: What is copied into the folder for the nodes to run.
+NODE_FILES = ("node.py", "runner.py", "command.py", "worker.py", "guard.py", "preload.py")
+
+
+def whoami() -> str:
+    """Name the person; their number where the machine does not know their name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def create(results: Path, name: str) -> Store:
+    """Make a sweep's folder, or take up the one that is there.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written.
+    """
+    store = Store(results.absolute() / name)
+    try:
+        (store.path / "jobs").mkdir(parents=True, exist_ok=True)
+        (store.path / "trials").mkdir(exist_ok=True)
+        probe = store.path / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"the results folder {str(store.path)!r} cannot be written: {error.strerror}",
+            "go to a folder that is yours, or name one with --results",
+        ) from None
+    return store
+
+
+def find(results: Path, name: str | None) -> Store:
+    """Open a sweep by its name or its folder; without one, the current sweep: the last planned.
+
+    Raises
+    ------
+    NoSuch
+        There is none.
+    """
+    if name and (Path(name) / "trials.jsonl").is_file():
+        return Store(Path(name).absolute())
+    if not name:
+        try:
+            name = (results / ".current").read_text(encoding="utf-8").strip()
+        except OSError:
+            raise NoSuch(
+                f"there is no current sweep in {str(results)!r}",
+                "plan one with `sweep plan grid.yaml`, or name it",
+            ) from None
+    path = results.absolute() / name
+    if not (path / "trials.jsonl").is_file():
+        names = [path.parent.name for path in results.glob("*/trials.jsonl")]
+        raise NoSuch(f"there is no sweep {name!r} in {str(results)!r}", nearest(name, names))
+    return Store(path)
+
+
+@dataclass(frozen=True)
+class PlannedTrials:
+    """What ``trials.jsonl`` holds.
+
+    Attributes
+    ----------
+    trials : dict
+        Number → trial, retired ones included.
+    offsets : dict
+        Number → where the trial's newest line begins, in bytes.
+    torn : tuple of str
+        A line about each torn one.
+    """
+
+    trials: dict[int, Trial]
+    offsets: dict[int, int]
+    torn: tuple[str, ...]
+
+    @property
+    def active(self) -> list[Trial]:
+        """The trials that the grid asks for, by number."""
+        return [trial for trial in self.trials.values() if not trial.retired]
+
+
+class Store(Files):
+    """One sweep's folder.
+
+    Attributes
+    ----------
+    name : str
+        The sweep's.
+    journal : Journal
+    cache : Cache
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = str(path)
+        self.name = path.name
+        self.journal = Journal(self)
+        self.cache = Cache(self)
+        self.mutex = Lock(self)
+        self._trials: tuple[Stamp | None, PlannedTrials] | None = None
+
+    # --- trials and journal -------------------------------------------------------------------------------
+
+    def trials(self) -> PlannedTrials:
+        """Read the trials; while the file is as it was, what was read before. Not to be changed."""
+        stamp = self.stamp_of("trials.jsonl")
+        if self._trials is None or self._trials[0] != stamp or not stamp:
+            self._trials = (stamp, self._read_trials())
+        return self._trials[1]
+
+    def _read_trials(self) -> PlannedTrials:
+        trials: dict[int, Trial] = {}
+        offsets: dict[int, int] = {}
+        torn = []
+        for offset, line in self.lines("trials.jsonl"):
+            trial = records.trial_of(line)
+            if trial is None:
+                torn.append(f"trials.jsonl: the line at byte {offset} is torn and was passed over")
+                continue
+            trials[trial.number] = trial
+            offsets[trial.number] = offset
+        return PlannedTrials(trials, offsets, tuple(torn))
+
+    def add_trials(self, trials: Sequence[Trial]) -> dict[int, int]:
+        """Append trials, or newer lines of trials that are there; the offset of each, by its number."""
+        offsets = self.append("trials.jsonl", map(records.spelled, trials))
+        return {trial.number: offset for trial, offset in zip(trials, offsets, strict=True)}
+
+    def offsets_with(self, added: Sequence[Trial]) -> dict[int, int]:
+        """Append trials; where the newest line of every trial is, in bytes."""
+        before = {} if self.blank else self.trials().offsets
+        return before | self.add_trials(added)
+
+    @property
+    def blank(self) -> bool:
+        """Whether no plan has been written here yet."""
+        return not any((self.path / name).exists() for name in ("trials.jsonl", "journal.jsonl"))
+
+    def ledger(self) -> tuple[Ledger, tuple[str, ...]]:
+        """Add up the journal; with it, a line about each torn one."""
+        events, torn = self.journal.read()
+        return add_up(events), tuple(torn)
+
+    def note(self, event: Event) -> None:
+        """Append an event to the journal, synced."""
+        self.journal.append(event)
+
+    def lock(self, patience_s: float | None = None) -> AbstractContextManager[None]:
+        """Be the only one to change the sweep; see `Lock.hold`."""
+        return self.mutex.hold(patience_s)
+
+    def log(self, line: str) -> None:
+        """Append a line to sweep.log; a disk that is full does not stop what is logged."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with (
+            contextlib.suppress(OSError),
+            (self.path / "sweep.log").open("a", errors="surrogateescape") as out,
+        ):
+            out.write(f"{stamp} {os.getpid()} {line}\n")
+
+    def keep_grid(self, text: bytes) -> None:
+        """Keep the grid as planned; an earlier one that differs gets a number."""
+        path = self.path / "grid.yaml"
+        with storing(path):
+            if path.is_file() and path.read_bytes() != text:
+                number = 1
+                while (self.path / f"grid.{number}.yaml").exists():
+                    number += 1
+                path.rename(self.path / f"grid.{number}.yaml")
+        self.write("grid.yaml", text)
+
+    def make_current(self) -> None:
+        """Make this the sweep that commands mean where none is named."""
+        Store(self.path.parent).write(".current", self.name + "\n")
+
+    # --- jobs ---------------------------------------------------------------------------------------------
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The absolute paths that a job script needs."""
+        return {
+            "folder": str(self.path),
+            "node": str(self.path / "node.py"),
+            "worker": str(self.path / "worker.py"),
+        }
+
+    def script(self, job: str) -> Path:
+        """Where a job's script is."""
+        return self.path / "jobs" / f"{job}.sh"
+
+    def job_log(self, job: str) -> Path:
+        """Where a job's tasks write what belongs to no trial's log."""
+        return self.path / "jobs" / f"{job}.log"
+
+    def install_node(self) -> None:
+        """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
+        for name in NODE_FILES:
+            self.write(name, Path(runner.__file__).with_name(name).read_bytes())
+
+    def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
+        """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
+        table = "".join(records.spelled_task(task, offsets[task.number]) for task in job.tasks)
+        self.write(f"jobs/{job.name}.tasks", table)
+        self.write_script(job.name, script)
+
+    def write_script(self, job: str, script: str) -> None:
+        """Write a script that can be run by hand."""
+        self.write(f"jobs/{job}.sh", script)
+        with storing(self.script(job)):
+            self.script(job).chmod(0o755)
+
+    def tasks(self, job: str) -> tuple[Task, ...]:
+        """Read a job's tasks. NoSuch where its files are gone."""
+        return tuple(map(records.task_of, self.read(f"jobs/{job}.tasks").splitlines()))
+
+    def job_names(self) -> list[str]:
+        """Name all jobs there ever were and whose files remain, in order."""
+        return sorted(path.stem for path in (self.path / "jobs").glob("*.tasks"))
+
+    def remove_job(self, job: str) -> None:
+        """Remove the files of a job that was never sent."""
+        for kind in ("sh", "tasks"):
+            with storing(self.path):
+                (self.path / "jobs" / f"{job}.{kind}").unlink(missing_ok=True)
+
+    # --- what the nodes left ------------------------------------------------------------------------------
+
+    def trial_folder(self, trial: Trial) -> Path:
+        """Where a trial's files are."""
+        return Path(self._folder(trial))
+
+    def _folder(self, trial: Trial) -> str:
+        return runner.trial_folder(self._path, trial.id)
+
+    def begun(self) -> set[str]:
+        """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
+        if not self.path.is_dir():
+            return set()
+        try:
+            shards = [entry.path for entry in os.scandir(self.path / "trials") if entry.is_dir()]
+            return {name for shard in shards for name in os.listdir(shard)}
+        except OSError as error:
+            raise StoreError(f"cannot list {str(self.path / 'trials')!r}: {error.strerror}") from None
+
+    def attempt(self, trial: Trial, number: int) -> Attempt | None:
+        """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
+        try:
+            return records.attempt_of(bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
+        except OSError:
+            return None
+
+    def withdraw(self, trial: Trial, number: int) -> bool:
+        """Claim an attempt that nobody has begun, so that nobody will; False if someone has."""
+        with storing(self.trial_folder(trial)):
+            self.trial_folder(trial).mkdir(parents=True, exist_ok=True)
+            path = self.trial_folder(trial) / f"attempt-{number}.json"
+            return runner.claim(str(path), runner.withdrawn_record(trial.id, trial.number, number))
+
+    def ask_to_end(self, trial: Trial, number: int) -> None:
+        """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""
+        path = self.trial_folder(trial) / f"attempt-{number}.json"
+        with storing(path):
+            Path(runner.cancel_path(str(path))).touch()
+
+    def result(self, trial: Trial, file: str) -> ReadResult:
+        """Read a trial's result file."""
+        try:
+            return ReadResult(records.value_of(bytes_of(f"{self._folder(trial)}/{file}", MOST_RESULT_BYTES)))
+        except TooLongError as error:
+            fault = ResultFault(ResultProblem.TOO_LARGE, f"{file} is {error} bytes long")
+        except FileNotFoundError:
+            fault = ResultFault(ResultProblem.MISSING, f"there is no {file}")
+        except (ValueError, RecursionError) as error:
+            fault = ResultFault(ResultProblem.NOT_JSON, f"{file} is not JSON: {str(error)[:120]}")
+        except OSError as error:
+            fault = ResultFault(ResultProblem.UNREADABLE, f"{file} cannot be read: {error.strerror}")
+        return ReadResult(fault=fault)
+
+    def picture(self, trial: Trial, path: str, most_bytes: int) -> bytes:
+        """Read an image that a trial left; nothing if it is not there, no plain file, or too large."""
+        try:
+            file = self.trial_folder(trial) / path
+            if not file.is_file() or file.stat().st_size > most_bytes:
+                return b""
+            return file.read_bytes()
+        except (OSError, ValueError):  # ValueError: a NUL in the path
+            return b""
+
+    def trial_log(self, trial: Trial) -> Path:
+        """Where a trial's output is."""
+        return self.trial_folder(trial) / "log.txt"

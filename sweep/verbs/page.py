@@ -1,0 +1,105 @@
+"""page: the report as one page to look at, written once or again and again while the sweep runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.ranking import Configuration
+from sweep.shell import Shell
+from sweep.state.failures import FailureGroup
+from sweep.steps.pictures import Picture, pictures
+from sweep.store import Store
+from sweep.verbs.report import Report, best_configuration, report
+from sweep.verbs.status import failures
+
+#: Trials whose pictures are shown.
+PICTURED = 5
+
+
+@dataclass(frozen=True)
+class PageContents:
+    """All that a page shows.
+
+    Attributes
+    ----------
+    command : str
+        The command that repeats the best configuration; empty if there is none.
+    pictures : dict
+        Trial number → the pictures that it left, of the best configurations.
+    again_s : float or None
+        How often the page is written again, while it is.
+    """
+
+    report: Report
+    command: str
+    failures: tuple[FailureGroup, ...]
+    pictures: dict[int, list[Picture]]
+    again_s: float | None
+
+
+@dataclass(frozen=True)
+class WrittenPage:
+    """Where a page was written, and what there is to say about it."""
+
+    path: Path
+    notes: tuple[str, ...]
+    stale: str
+
+
+def pages(
+    store: Store,
+    shell: Shell,
+    draw: Callable[[PageContents], str],
+    *,
+    where: str = "",
+    retired: bool = False,
+    interval_s: float | None = None,
+    fresh: bool = False,
+) -> Iterator[WrittenPage]:
+    """Write report.html; with an interval, again and again until nothing is left to run.
+
+    Parameters
+    ----------
+    draw : callable
+        Makes a page's text of what it shows.
+    where, retired, fresh
+        As for `report`.
+    interval_s : float, optional
+        Seconds between two pages.
+
+    Yields
+    ------
+    WrittenPage
+        Each time it was written.
+    """
+    while True:
+        made = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
+        again = interval_s is not None and made.left > 0
+        # A part of the sweep does not take the place of the whole.
+        name = "report-where.html" if where else "report.html"
+        path = store.write(name, draw(contents(store, made, interval_s if again else None)))
+        yield WrittenPage(path, made.notes, made.stale)
+        if interval_s is None or not again:
+            return
+        time.sleep(interval_s)
+
+
+def contents(store: Store, made: Report, again_s: float | None = None) -> PageContents:
+    """Gather what a page shows."""
+    ranked = [configuration for configuration in made.board.configurations if configuration.scores]
+    return PageContents(
+        made,
+        best_configuration(made).command if made.best else "",
+        tuple(failures(store, made.snapshot)),
+        pictures(store, [_counted_first(configuration) for configuration in ranked], PICTURED),
+        again_s,
+    )
+
+
+def _counted_first(configuration: Configuration) -> list[Entry]:
+    counted = {entry.trial.number for entry in configuration.counted}
+    return sorted(configuration.entries, key=lambda entry: entry.trial.number not in counted)
