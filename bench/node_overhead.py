@@ -1,11 +1,12 @@
-"""What a trial costs on the node beyond its command, `bash -c true`: in a job of its own, in a packed worker.
+"""What a trial costs on the node beyond its command, `bash -c true`: in a job of its own, and in a packed worker.
 
     python -m bench.node_overhead [--trials N] [--rounds K]
 
-A sweep is planned, and its rendered job script is run by hand, as a scheduler would: with the same environment
-lines, claim, log and exit record. Python is the machine's own, not an active virtual environment's. Beside it: the
-barest loop over the same commands, GNU time, and GNU parallel, with and without a record of each command. An
-overhead is a side's time less that of the barest loop in the same round, by trial.
+A sweep is planned, and its job script is run by hand as a scheduler runs it, with the same environment lines,
+claim, log and exit record. Python is the machine's own, not that of an active virtual environment. It is compared
+with the simplest loop over the same commands, with GNU time, and with GNU parallel, the latter with and without a
+record of each command.
+An overhead is a side's time minus the simplest loop's time in the same round, divided by the number of trials.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from bench.harness import ROOT, Row, Taken, alternately, missing, row, run, write
 
-#: What the job scripts and all others find their programs on; no virtual environment's python3.
+#: The PATH of the job scripts and of all that they are compared with; without a virtual environment's python3.
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 GRID = """\
@@ -40,44 +41,46 @@ PACKED_GOAL_S = 0.005
 
 
 def environment() -> dict[str, str]:
-    """Build what a job finds: ours, with the machine's own programs, and the ids that a scheduler gives."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return {**kept, "PATH": PATH, "SWEEP_LOCAL_JOB_ID": "1.bench", "SWEEP_LOCAL_JOB_NAME": "bench"}
+    """Return a job's environment: ours, with the machine's own programs, and the ids that a scheduler gives."""
+    ours = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return {**ours, "PATH": PATH, "SWEEP_LOCAL_JOB_ID": "1.bench", "SWEEP_LOCAL_JOB_NAME": "bench"}
 
 
-def planned(base: Path, trials: int, placement: str) -> Path:
-    """Plan a sweep in a folder of its own; its job script."""
+def plan(base: Path, trials: int, placement: str) -> Path:
+    """Plan a sweep in a folder of its own. Returns its job script."""
     folder = Path(tempfile.mkdtemp(dir=base))
     (folder / "grid.yaml").write_text(GRID.format(trials=trials, placement=placement))
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "SWEEP_LOCAL_SPOOL": str(base / "spool")}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "SWEEP_LOCAL_SPOOL": str(base / "spool")}
     command = [sys.executable, "-m", "sweep", "plan"]
-    subprocess.run(command, cwd=folder, env=settings, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, env=variables, check=True, stdout=subprocess.DEVNULL)
     return folder / "results" / "bench" / "jobs" / "j0001.sh"
 
 
-def recorded(script: Path, trials: int) -> None:
-    """See that all trials were run and have ended well: RuntimeError if not."""
-    records = list(script.parent.parent.glob("trials/*/*/attempt-1.json"))
-    ended = [one for one in records if '"ended": true' in (text := one.read_text()) and '"exit_code": 0' in text]
-    if len(ended) != trials:
-        raise RuntimeError(f"{len(ended)} of {trials} trials have a record of a good end; see {script}")
+def check_records(script: Path, trials: int) -> None:
+    """Check that all trials have an exit record with exit code 0: RuntimeError if not."""
+    records = [path.read_text() for path in script.parent.parent.glob("trials/*/*/attempt-1.json")]
+    good = sum('"ended": true' in record and '"exit_code": 0' in record for record in records)
+    if good != trials:
+        raise RuntimeError(f"{good} of {trials} trials have an exit record with exit code 0; see {script}")
 
 
-def ours(base: Path, trials: int, placement: str, shell: str = 'bash "$1"', **more: str) -> Callable[[], Taken]:
-    """Make a side of our job script, on a fresh plan each time."""
+def sweep_side(
+    base: Path, trials: int, placement: str, shell: str = 'bash "$1"', **variables: str
+) -> Callable[[], Taken]:
+    """Make a side that runs our job script, on a fresh plan each time."""
 
     def side() -> Taken:
-        script = planned(base, trials, placement)
-        taken = run(["bash", "-c", shell, "_", script], env={**environment(), **more})
-        recorded(script, trials)
+        script = plan(base, trials, placement)
+        taken = run(["bash", "-c", shell, "_", script], env={**environment(), **variables})
+        check_records(script, trials)
         shutil.rmtree(script.parents[3])
         return taken
 
     return side
 
 
-def of_shell(shell: str, base: Path) -> Callable[[], Taken]:
-    """Make a side of a shell's line; it gets an empty folder."""
+def shell_side(shell: str, base: Path) -> Callable[[], Taken]:
+    """Make a side that runs a shell's line in an empty folder."""
 
     def side() -> Taken:
         with tempfile.TemporaryDirectory(dir=base) as folder:
@@ -87,11 +90,11 @@ def of_shell(shell: str, base: Path) -> Callable[[], Taken]:
 
 
 def overheads(taken: Mapping[str, Sequence[Taken]], floor: str) -> dict[str, list[Taken]]:
-    """Take the floor's time of the same round off all others."""
+    """Subtract the floor's time from each side's time in the same round."""
     return {
         name: [
-            replace(one, wall_s=one.wall_s - least.wall_s, cpu_s=one.cpu_s - least.cpu_s)
-            for one, least in zip(rounds, taken[floor], strict=True)
+            replace(side, wall_s=side.wall_s - bare.wall_s, cpu_s=side.cpu_s - bare.cpu_s)
+            for side, bare in zip(rounds, taken[floor], strict=True)
         ]
         for name, rounds in taken.items()
     }
@@ -101,12 +104,12 @@ def single(base: Path, trials: int, rounds: int) -> list[Row]:
     """Measure trials that are jobs of their own."""
     last, each = trials - 1, trials
     sides = {
-        "bash -c true": of_shell(f"for i in $(seq {trials}); do bash -c true; done", base),
-        "sweep": ours(base, trials, "array", SINGLE.format(last=last)),
+        "bash -c true": shell_side(f"for i in $(seq {trials}); do bash -c true; done", base),
+        "sweep": sweep_side(base, trials, "array", SINGLE.format(last=last)),
     }
     timed = f"for i in $(seq {trials}); do /usr/bin/time -v -o said bash -c true; done"
     if shutil.which("time", path=PATH):
-        sides["GNU time -v"] = of_shell(timed, base)
+        sides["GNU time -v"] = shell_side(timed, base)
     taken = alternately(sides, rounds)
     above = overheads(taken, "bash -c true")
     what, limit = "a trial in a job of its own, overhead", f"≤ {SINGLE_GOAL_S * 1000:.0f} ms"
@@ -120,7 +123,7 @@ def single(base: Path, trials: int, rounds: int) -> list[Row]:
 
 
 def packed(base: Path, trials: int, rounds: int, slots: int) -> list[Row]:
-    """Measure a packed worker's trials, so many side by side."""
+    """Measure a packed worker's trials, `slots` of them side by side."""
     floor = f"seq {trials} | xargs -P {slots} -n 1 bash -c true"
     if slots == 1:
         floor = f"for i in $(seq {trials}); do bash -c true $i; done"
@@ -129,11 +132,11 @@ def packed(base: Path, trials: int, rounds: int, slots: int) -> list[Row]:
         "GNU parallel": f"seq {trials} | parallel -j {slots} --joblog log --results kept bash -c true",
     }
     sides = {
-        "barest loop": of_shell(floor, base),
-        "sweep": ours(base, trials, f"packed, workers: 1, per_worker: {slots}", SWEEP_LOCAL_TASK_ID="0"),
+        "barest loop": shell_side(floor, base),
+        "sweep": sweep_side(base, trials, f"packed, workers: 1, per_worker: {slots}", SWEEP_LOCAL_TASK_ID="0"),
     }
     if shutil.which("parallel", path=PATH):
-        sides |= {name: of_shell(shell, base) for name, shell in peers.items()}
+        sides |= {name: shell_side(shell, base) for name, shell in peers.items()}
     taken = alternately(sides, rounds)
     above = overheads(taken, "barest loop")
     what = f"a trial in a packed worker, {slots} slot{'s' if slots > 1 else ''}, overhead"
@@ -144,13 +147,13 @@ def packed(base: Path, trials: int, rounds: int, slots: int) -> list[Row]:
     if "GNU parallel" not in sides:
         return [*rows, missing(what, "GNU parallel", "not installed: apt-get install parallel")]
     for peer in peers:
-        told = "a record a trial: --joblog and --results" if peer == "GNU parallel" else "keeps nothing"
+        note = "a record a trial: --joblog and --results" if peer == "GNU parallel" else "keeps nothing"
         for measure in ("cpu_s", "wall_s"):
             goal = "< 1 ×" if peer == "GNU parallel" else ""
             met: Callable[[Row], bool] | None = (lambda r: (r.ratio or 9) < 1) if goal else None
             name = f"{what}, {'CPU' if measure == 'cpu_s' else 'wall'}"
             rows.append(
-                row(name, above, "sweep", peer, measure=measure, goal=goal, met=met, note=told, each=trials)
+                row(name, above, "sweep", peer, measure=measure, goal=goal, met=met, note=note, each=trials)
             )
     return rows
 
@@ -159,7 +162,10 @@ def main() -> None:
     """Measure, and write bench/measured/node_overhead.json."""
     parser = argparse.ArgumentParser(description="A trial's overhead on the node.")
     parser.add_argument(
-        "--trials", type=int, default=500, help="of a packed worker; a tenth of it in jobs of their own"
+        "--trials",
+        type=int,
+        default=500,
+        help="trials of a packed worker; a tenth as many run in jobs of their own",
     )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

@@ -1,9 +1,9 @@
-"""A short training as a packed trial, started and forked (`submit.preload`): what it takes, and what it learns.
+"""A short training as a packed trial, started or forked (`submit.preload`): what it takes, and what it learns.
 
     python -m bench.preload [--rounds K]
 
-Four trainings of two epochs on synthetic images a round and side, one worker, one slot. The results must agree in
-every digit of loss and score; what is compared is the time a trial takes, import and all, as its record says.
+In each round, each side runs four trainings of two epochs on synthetic images, with one worker and one slot. The
+losses and scores must agree in every digit. The time of a trial is compared, imports included, as its record says.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ submit: {{placement: packed{preload}}}
 PRELOAD = ", preload: [tensorflow, keras, trainer.cli, trainer.train]"
 
 
-def side(folder: Path, name: str, preload: str, learnt: dict[str, list[object]]) -> Taken:
-    """Run the sweep; the median time and CPU time of its trials."""
+def run_sweep(folder: Path, name: str, preload: str, learnt: dict[str, list[object]]) -> Taken:
+    """Run a sweep. Returns the medians of its trials' wall and CPU time; notes scores and losses in `learnt`."""
     own = folder / name
     (own / "results").mkdir(parents=True, exist_ok=True)
     number = len(list((own / "results").iterdir()))
@@ -42,15 +42,16 @@ def side(folder: Path, name: str, preload: str, learnt: dict[str, list[object]])
         (own / "data").symlink_to(folder / "data")
     for argv in (["plan", "grid.yaml"], ["submit"], ["status", "--watch", "--interval", "1"]):
         run([sys.executable, "-m", "sweep", *argv], cwd=own)
-    found = sorted((own / f"results/{sweep}/trials").glob("*/*/segMeasure.json"))
-    results = [json.loads(path.read_text()) for path in found]
-    learnt[name] = [[one["segMeasure"], [epoch["loss"] for epoch in one["history"]]] for one in results]
-    records = [json.loads((path.parent / "attempt-1.json").read_text()) for path in found]
+    paths = sorted((own / f"results/{sweep}/trials").glob("*/*/segMeasure.json"))
+    results = [json.loads(path.read_text()) for path in paths]
+    learnt[name] = [[result["segMeasure"], [epoch["loss"] for epoch in result["history"]]] for result in results]
+    records = [json.loads((path.parent / "attempt-1.json").read_text()) for path in paths]
     assert len(records) == 4
-    return Taken(*(statistics.median(one[what] for one in records) for what in ("elapsed_s", "cpu_s")))
+    return Taken(*(statistics.median(record[key] for record in records) for key in ("elapsed_s", "cpu_s")))
 
 
 def main() -> None:
+    """Measure, and write bench/measured/preload.json."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
@@ -64,12 +65,14 @@ def main() -> None:
         learnt: dict[str, list[object]] = {}
         taken = alternately(
             {
-                "started": lambda: side(folder, "started", "", learnt),
-                "forked": lambda: side(folder, "forked", PRELOAD, learnt),
+                "started": lambda: run_sweep(folder, "started", "", learnt),
+                "forked": lambda: run_sweep(folder, "forked", PRELOAD, learnt),
             },
             rounds,
         )
-        assert learnt["started"] == learnt["forked"], "they did not learn the same"
+        assert learnt["started"] == learnt["forked"], (
+            "the started and the forked trainings have different losses or scores"
+        )
     what = "a training of two epochs, `preload`"
     write(
         "preload",

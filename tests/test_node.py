@@ -1,9 +1,11 @@
-"""node.py and runner.py: claims, signals, records. It runs as on a node: a file of its own, by a bare python3."""
+"""node.py and runner.py: claims, signals, records. They run as on a node: copied files and a bare python3."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -41,14 +43,11 @@ class Folder:
         )
 
     def argv(self, **options: str) -> list[str]:
-        given = {"folder": str(self.store.path), "job": "j0001", "index": "1", "workdir": str(self.work)}
-        given |= {
-            "result": "segMeasure.json",
-            "job-id": "9",
-            "job-name": "toy.j0001.aa",
-            "heartbeat-s": "0.2",
-        } | options
-        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        options = {
+            "folder": str(self.store.path), "job": "j0001", "index": "1", "workdir": str(self.work),
+            "result": "segMeasure.json", "job-id": "9", "job-name": "toy.j0001.aa", "heartbeat-s": "0.2",
+        } | options  # fmt: skip
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
         return [sys.executable, "-I", "-S", str(self.store.path / "node.py"), *words]
 
     def run(self, **options: str) -> subprocess.CompletedProcess[str]:
@@ -62,10 +61,10 @@ class Folder:
     def log(self) -> str:
         return self.store.trial_log(self.trial).read_text()
 
-    def until(self, condition: Callable[[], bool]) -> None:
+    def wait_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 20
         while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
+            assert time.monotonic() < deadline, "the condition is not met after 20 s"
             time.sleep(0.02)
 
 
@@ -77,13 +76,13 @@ def folder(tmp_path: Path) -> Folder:
 PYTHON = sys.executable
 
 
-def test_a_trial_is_run_recorded_and_told_of_itself(folder: Folder) -> None:
+def test_a_trial_is_run_and_recorded_and_knows_itself(folder: Folder) -> None:
     code = "import os, json; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('SWEEP')})); print(os.getcwd())"
     folder.plan(PYTHON, "-c", code)
     done = folder.run()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    told, cwd = folder.log.splitlines()
-    env = json.loads(told)
+    variables, cwd = folder.log.splitlines()
+    env = json.loads(variables)
     own = folder.store.trial_folder(folder.trial)
     assert env["SWEEP_TRIAL"] == folder.trial.id
     assert env["SWEEP_FOLDER"] == str(own)
@@ -148,18 +147,20 @@ def test_signals_reach_the_command_and_are_noted(folder: Folder, number: signal.
     code = f"import signal, sys, time; signal.signal({int(number)}, lambda *_: sys.exit(75)); print('ready', flush=True); time.sleep(60)"
     folder.plan(PYTHON, "-c", code)
     process = subprocess.Popen(folder.argv())
-    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ready" in folder.log)
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ready" in folder.log)
     process.send_signal(number)
     assert process.wait(20) == 75
     assert folder.record["signals"] == [number.name]
     assert folder.record["exit_code"] == 75
 
 
-def test_a_running_trial_shows_its_use(folder: Folder) -> None:
+def test_the_record_of_a_running_trial_shows_its_use(folder: Folder) -> None:
     folder.plan(PYTHON, "-c", "b = bytearray(50_000_000)\nwhile True: pass")
     process = subprocess.Popen(folder.argv())
     own = folder.store.trial_folder(folder.trial) / "attempt-1.json"
-    folder.until(lambda: own.exists() and folder.record.get("memory_mib", 0) > 48 and folder.record["cpu_s"] > 0.1)
+    folder.wait_until(
+        lambda: own.exists() and folder.record.get("memory_mib", 0) > 48 and folder.record["cpu_s"] > 0.1
+    )
     assert folder.record["ended"] is False
     process.terminate()
     assert process.wait(20) == -signal.SIGTERM
@@ -168,18 +169,18 @@ def test_a_running_trial_shows_its_use(folder: Folder) -> None:
 def test_killing_the_runner_kills_the_command(folder: Folder) -> None:
     folder.plan(PYTHON, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
     process = subprocess.Popen(folder.argv())
-    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and folder.log.strip().isdigit())
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and folder.log.strip().isdigit())
     child = psutil.Process(int(folder.log))
     process.kill()
     process.wait()
     child.wait(10)
-    assert folder.record["ended"] is False  # nobody could say how it ended; the claim stays
+    assert folder.record["ended"] is False  # no process is left to record the end; the claim stays
 
 
 def test_what_the_command_left_running_is_ended(folder: Folder) -> None:
     folder.plan("sh", "-c", "sleep 300 & echo $!")
     assert folder.run().returncode == 0
-    folder.until(
+    folder.wait_until(
         lambda: not psutil.pid_exists(int(folder.log)) or psutil.Process(int(folder.log)).status() == "zombie"
     )
 
@@ -192,12 +193,12 @@ def test_a_second_job_runs_nothing(folder: Folder) -> None:
     assert "claimed by another job" in other.stdout
     assert folder.log == "ran\n"
     assert folder.record["job_id"] == "9"
-    # Nor does the same job run what it has run.
+    # The same job does not run it a second time either.
     folder.run()
     assert folder.log == "ran\n"
 
 
-def test_of_many_at_once_one_runs(folder: Folder) -> None:
+def test_one_of_many_simultaneous_jobs_runs_the_trial(folder: Folder) -> None:
     folder.plan("sh", "-c", "echo ran; sleep 0.5")
     processes = [subprocess.Popen(folder.argv(**{"job-id": str(n)}), stdout=subprocess.DEVNULL) for n in range(12)]
     assert {process.wait(60) for process in processes} == {0}
@@ -210,7 +211,7 @@ def test_a_requeued_task_takes_up_its_own_claim(folder: Folder) -> None:
     own.mkdir(parents=True)
     claim = {"job_id": "9", "job_name": "toy.j0001.aa", "index": 1, "ended": False}
     (own / "attempt-1.json").write_text(json.dumps(claim))
-    folder.run(**{"job-name": "toy.j0001.bb"})  # the id counter began again: another job, the same number
+    folder.run(**{"job-name": "toy.j0001.bb"})  # another job with the same id: the counter began again
     assert not (own / "log.txt").exists()
     folder.run()
     assert folder.log == "ran\n"
@@ -218,16 +219,16 @@ def test_a_requeued_task_takes_up_its_own_claim(folder: Folder) -> None:
 
 
 def test_a_requeue_begins_with_a_signal_and_the_rerun_takes_the_claim_up(folder: Folder) -> None:
-    """Slurm's requeue, and its pre-emption: SIGTERM first, so the record says how it ended; then once more."""
+    """Slurm requeues and pre-empts with SIGTERM: the record says how the first run ended, then the task runs again."""
     code = "import os, signal, sys, time; print('ran', flush=True)\nif not os.path.exists('again'): open('again', 'w').close(); time.sleep(60)"
     folder.plan(PYTHON, "-c", code)
     process = subprocess.Popen(folder.argv())
-    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
-    folder.until(lambda: (folder.work / "again").exists())
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
+    folder.wait_until(lambda: (folder.work / "again").exists())
     process.terminate()
     process.wait(20)
     assert folder.record["ended"] is True
-    assert folder.run(**{"job-id": "10"}).returncode == 0  # another job leaves it alone
+    assert folder.run(**{"job-id": "10"}).returncode == 0  # another job runs nothing
     assert folder.log == "ran\n"
     assert folder.run().returncode == 0
     assert folder.log == "ran\nran\n"
@@ -237,13 +238,13 @@ def test_a_requeue_begins_with_a_signal_and_the_rerun_takes_the_claim_up(folder:
 def test_a_claim_whose_runner_lives_is_not_taken_up(folder: Folder) -> None:
     folder.plan(PYTHON, "-c", "import time; print('ran', flush=True); time.sleep(2)")
     first = subprocess.Popen(folder.argv())
-    folder.until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
     assert "nothing run" in folder.run().stdout  # the same job id, name and task, started twice
     assert first.wait(20) == 0
     assert folder.log == "ran\n"
 
 
-def test_an_old_result_does_not_pass_for_a_new_one(folder: Folder) -> None:
+def test_an_earlier_result_is_removed(folder: Folder) -> None:
     folder.plan("true")
     own = folder.store.trial_folder(folder.trial)
     own.mkdir(parents=True)
@@ -269,12 +270,12 @@ def test_a_task_that_is_not_there(folder: Folder) -> None:
 
 def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pauses: list[float] = []
-    real, failures = runner.replace, [OSError(28, "No space left on device")] * 2
+    original, failures = runner.replace, [OSError(28, "No space left on device")] * 2
 
     def replace(path: str, record: dict[str, Any]) -> None:
         if failures:
             raise failures.pop()
-        real(path, record)
+        original(path, record)
 
     monkeypatch.setattr(runner, "replace", replace)
     monkeypatch.setattr(time, "sleep", pauses.append)
@@ -284,11 +285,11 @@ def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def _old_python() -> str | None:
-    """Find the oldest python3 on PATH that node.py promises to run on, and that is older than ours."""
+    """Find the oldest python3 on PATH, from 3.6 on, that is older than the one that runs the tests."""
     for minor in range(6, sys.version_info.minor):
-        found = shutil.which(f"python3.{minor}")
-        if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
-            return found
+        python = shutil.which(f"python3.{minor}")
+        if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return python
     return None
 
 
@@ -309,3 +310,46 @@ def test_the_task_lines_are_as_wide_as_the_store_writes_them(folder: Folder) -> 
     table = (folder.store.path / "jobs" / "j0001.tasks").read_bytes()
     assert len(table) == 2 * runner.TASK_LINE_BYTES
     assert runner.read_task(str(folder.store.path), "j0001", 1)[1]["id"] == folder.trial.id
+
+
+def test_a_claim_and_an_exit_record_have_the_keys_that_new_record_lists(folder: Folder) -> None:
+    folder.plan("sh", "-c", 'cat "$SWEEP_FOLDER/attempt-1.json"')
+    folder.run()
+    assert runner.new_record.__doc__
+    listed = set(re.findall(r"``(\w+)``(?=.* : )", runner.new_record.__doc__))
+    claim, record = json.loads(folder.log), folder.record
+    assert claim.keys() < record.keys()
+    assert record.keys() | {"restarts", "heartbeat_at"} == listed
+
+
+def test_a_record_of_a_withdrawn_attempt_has_the_keys_of_a_record(folder: Folder) -> None:
+    folder.plan("true")
+    assert folder.store.withdraw(folder.trial, 1)
+    assert folder.record == runner.withdrawn_record(folder.trial.id, 5, 1)
+    assert "nothing run" in folder.run().stdout
+
+
+def test_the_variables_of_a_trial_alone_are_among_those_of_its_command(folder: Folder) -> None:
+    folder.plan("true")
+    trial = dataclasses.asdict(folder.trial)
+    variables = runner.trial_variables(trial)
+    assert variables.keys() == {"SWEEP_SEED", "SWEEP_REPLICATE", "SWEEP_CPUS", "SWEEP_PARAMS"}
+    assert variables.items() <= runner.trial_environment(trial, 1, "/trial", "r.json").items()
+
+
+def test_a_later_attempt_is_marked_in_the_log(folder: Folder) -> None:
+    folder.plan("echo", "said")
+    job = Job("j0001", folder.trial.resources, ((1, 1), (5, 2)))
+    folder.store.write_job(job, "#!/bin/sh\n", folder.store.trials().offsets)
+    folder.run()
+    mark, said = folder.log.splitlines()
+    assert mark.startswith(f"{runner.ATTEMPT_MARK}2, ")
+    assert mark.endswith(", job 9 ---")
+    assert said == "said"
+
+
+def test_an_option_that_is_not_there_is_named(folder: Folder) -> None:
+    folder.plan("true")
+    done = folder.run(workers="3")
+    assert done.returncode == 1
+    assert "cannot take the option --workers" in done.stderr

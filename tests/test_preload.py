@@ -1,4 +1,4 @@
-"""preload.py: trials that are forked from a process that has imported, as separate as if each were started."""
+"""preload.py: trials that are forked from a process with their modules are as separate as trials that are started."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ import pytest
 
 from tests.test_worker import Packed
 
-#: Imported beforehand; says so, and once for each process that imports it.
-MODULE = "import os\nopen('imported', 'a').write('%d\\n' % os.getpid())\nkept = []\n"
+#: A module that is preloaded. It notes each process that imports it.
+MODULE = "import os\nopen('imported', 'a').write('%d\\n' % os.getpid())\narguments = []\n"
 
 PROGRAM = """\
 import json, os, sys, time
 import heavy
-heavy.kept.append(sys.argv[1])
+heavy.arguments.append(sys.argv[1])
 os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND), (sys.argv[1] + "\\n").encode())
 print("out of", sys.argv[1])
 if sys.argv[1] == "dies": os.kill(os.getpid(), 11)
-if sys.argv[1] == "fails": raise ValueError("as told")
+if sys.argv[1] == "fails": raise ValueError("on purpose")
 if sys.argv[1] == "exits": sys.exit(3)
 if sys.argv[1] == "kills its parent": os.kill(os.getppid(), 9); time.sleep(60)
 if sys.argv[1].startswith("sleeps") and not os.path.exists("no more sleep"): time.sleep(60)
-told = {"argv": sys.argv, "kept": heavy.kept, "main": __name__, "path": sys.path[0], "parent": os.getppid(),
+report = {"argv": sys.argv, "arguments": heavy.arguments, "main": __name__, "path": sys.path[0], "parent": os.getppid(),
         "session": os.getsid(0) == os.getpid(), "seed": os.environ["SWEEP_SEED"], "stdin": sys.stdin.read(),
         "gpus": os.environ["CUDA_VISIBLE_DEVICES"], "cwd": os.getcwd(), "open": len(os.listdir("/proc/self/fd"))}
-if "numpy" in sys.modules: told["drawn"] = float(sys.modules["numpy"].random.rand())
-json.dump(told, open(os.environ["SWEEP_RESULT"], "w"))
+if "numpy" in sys.modules: report["number"] = float(sys.modules["numpy"].random.rand())
+json.dump(report, open(os.environ["SWEEP_RESULT"], "w"))
 """
 
 
-def job_of(path: Path, *ways: str) -> Packed:
-    job = Packed(path, *ways)
+def make_job(path: Path, *behaviours: str) -> Packed:
+    job = Packed(path, *behaviours)
     (job.work / "p.py").write_text(PROGRAM)
     (job.work / "heavy.py").write_text(MODULE)
     return job
 
 
-def told(job: Packed, number: int) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads((job.store.trial_folder(job.trials[number]) / "r.json").read_text())
-    return made
+def report_of(job: Packed, number: int) -> dict[str, Any]:
+    """Return what a trial's program found around itself."""
+    report: dict[str, Any] = json.loads((job.store.trial_folder(job.trials[number]) / "r.json").read_text())
+    return report
 
 
-def imports(job: Packed) -> int:
+def count_imports(job: Packed) -> int:
     return len((job.work / "imported").read_text().splitlines())
 
 
 def test_each_trial_finds_what_a_fresh_interpreter_would_have(tmp_path: Path) -> None:
-    fresh, forked = job_of(tmp_path / "a", "x", "y"), job_of(tmp_path / "b", "x", "y", "z")
-    assert fresh.start().wait(30) == 0
+    started, forked = make_job(tmp_path / "a", "x", "y"), make_job(tmp_path / "b", "x", "y", "z")
+    assert started.start().wait(30) == 0
     assert forked.start(preload="heavy").wait(30) == 0
-    assert (imports(fresh), imports(forked)) == (2, 1)
-    for number, way in enumerate(("x", "y")):
-        one, other = told(fresh, number), told(forked, number)
-        assert other["kept"] == [way]  # nothing is left of the trial before
-        for same in ("argv", "main", "session", "seed", "stdin", "gpus", "open"):
-            assert one[same] == other[same], same
-        assert other["path"] == other["cwd"] == str(forked.work)
+    assert (count_imports(started), count_imports(forked)) == (2, 1)
+    for number, argument in enumerate(("x", "y")):
+        expected, report = report_of(started, number), report_of(forked, number)
+        assert report["arguments"] == [argument]  # nothing is left of the trial before
+        for key in ("argv", "main", "session", "seed", "stdin", "gpus", "open"):
+            assert report[key] == expected[key], key
+        assert report["path"] == report["cwd"] == str(forked.work)
         log = (forked.store.trial_folder(forked.trials[number]) / "log.txt").read_text()
-        assert log == f"out of {way}\n"
+        assert log == f"out of {argument}\n"
 
 
-def test_a_module_is_run_as_one(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "x")
+def test_a_command_with_m_runs_its_module(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "x")
     (job.work / "tool").mkdir()
     (job.work / "tool/__main__.py").write_text(PROGRAM)
     trial = job.trials[0]
@@ -77,53 +78,53 @@ def test_a_module_is_run_as_one(tmp_path: Path) -> None:
         [type(trial)(**{name: getattr(trial, name) for name in trial.__slots__} | {"argv": argv})]
     )
     path = job.store.path / "trials.jsonl"
-    path.write_bytes(path.read_bytes().splitlines(keepends=True)[-1])  # at the offset that the job's table has
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[-1])  # at the offset that the job's task line has
     assert job.start(preload="heavy").wait(30) == 0
-    made = told(job, 0)
-    assert made["main"] == "__main__"
-    assert made["argv"] == [str(job.work / "tool/__main__.py"), "x"]
+    report = report_of(job, 0)
+    assert report["main"] == "__main__"
+    assert report["argv"] == [str(job.work / "tool/__main__.py"), "x"]
 
 
-def test_one_that_crashes_takes_no_other_along(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "dies", "fails", "exits", "fine")
+def test_a_trial_that_crashes_ends_no_other(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "dies", "fails", "exits", "fine")
     assert job.start(preload="heavy").wait(30) == 0
     ends = [(job.record(n)["exit_code"], job.record(n)["signal"]) for n in range(4)]
     assert ends == [(None, 11), (1, None), (3, None), (0, None)]
-    assert imports(job) == 1
-    assert "ValueError: as told" in (job.store.trial_folder(job.trials[1]) / "log.txt").read_text()
+    assert count_imports(job) == 1
+    assert "ValueError: on purpose" in (job.store.trial_folder(job.trials[1]) / "log.txt").read_text()
     assert all(job.record(n)["cpu_s"] > 0 and job.record(n)["peak_memory_mib"] > 1 for n in range(4))
 
 
-def test_without_the_process_that_forks_trials_start_by_themselves(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "kills its parent", "fine", "fine too")
+def test_without_the_process_that_forks_trials_are_started(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "kills its parent", "fine", "fine too")
     assert job.start(preload="heavy").wait(30) == 0
     assert job.record(0)["signal"] == signal.SIGKILL
     assert [job.record(n)["exit_code"] for n in (1, 2)] == [0, 0]
-    assert told(job, 1)["kept"] == ["fine"]
+    assert report_of(job, 1)["arguments"] == ["fine"]
 
 
 @pytest.mark.parametrize("preload", ["no_such_module", "heavy,broken"])
 def test_a_module_that_cannot_be_imported(tmp_path: Path, preload: str) -> None:
-    job = job_of(tmp_path, "x", "y")
+    job = make_job(tmp_path, "x", "y")
     (job.work / "broken.py").write_text("1 / 0")
     assert job.start(preload=preload).wait(30) == 0
     assert [job.record(n)["exit_code"] for n in (0, 1)] == [0, 0]
 
 
 def test_a_signal_reaches_the_trial_and_only_the_trial(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "sleeps")
+    job = make_job(tmp_path, "sleeps")
     worker = job.start(preload="heavy")
-    job.until(1)
-    os.killpg(worker.pid, signal.SIGTERM)  # as a scheduler does, to all that it sees
+    job.wait_for_runs(1)
+    os.killpg(worker.pid, signal.SIGTERM)  # as a scheduler does, to all processes that it sees
     assert worker.wait(20) == -signal.SIGTERM
     assert job.record(0)["signal"] == signal.SIGTERM
     assert job.record(0)["signals"] == ["SIGTERM"]
 
 
-def test_a_worker_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "sleeps")
+def test_a_worker_that_is_killed_ends_all_that_it_started(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "sleeps")
     worker = job.start(preload="heavy")
-    job.until(1)
+    job.wait_for_runs(1)
     below = psutil.Process(worker.pid).children(recursive=True)
     assert len(below) >= 2
     worker.kill()
@@ -133,24 +134,25 @@ def test_a_worker_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
 
 
 def test_no_two_trials_draw_the_same_numbers(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "x", "y", "z")
+    job = make_job(tmp_path, "x", "y", "z")
     assert job.start(preload="numpy").wait(60) == 0
-    assert len({told(job, n)["drawn"] for n in range(3)}) == 3
+    assert len({report_of(job, n)["number"] for n in range(3)}) == 3
 
 
 def test_nothing_grows_over_fifty_trials(tmp_path: Path) -> None:
-    job = job_of(tmp_path, *(f"n{n}" for n in range(50)), "sleeps")
+    job = make_job(tmp_path, *(f"n{n}" for n in range(50)), "sleeps")
     worker = job.start(preload="heavy")
     memory_mib, descriptors = [], []
-    job.until(10)
-    while len(job.ran()) < 51:
-        [one] = [one for one in psutil.Process(worker.pid).children() if "preload.py" in " ".join(one.cmdline())]
-        memory_mib.append(one.memory_info().rss / 2**20)
-        descriptors.append(one.num_fds())
+    job.wait_for_runs(10)
+    while len(job.runs()) < 51:
+        children = psutil.Process(worker.pid).children()
+        [forker] = [child for child in children if "preload.py" in " ".join(child.cmdline())]
+        memory_mib.append(forker.memory_info().rss / 2**20)
+        descriptors.append(forker.num_fds())
         time.sleep(0.01)
-    assert imports(job) == 1
+    assert count_imports(job) == 1
     assert len(memory_mib) > 3
     assert max(memory_mib) - min(memory_mib) < 2
-    assert max(descriptors) - min(descriptors) <= 3  # those of the trial at hand
+    assert max(descriptors) - min(descriptors) <= 3  # those of the trial that runs
     worker.kill()
     worker.wait()

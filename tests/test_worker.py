@@ -1,4 +1,4 @@
-"""worker.py: pulls trials, several side by side; what a requeue of it runs again, and what it does not."""
+"""worker.py: runs trials one after another and side by side; what runs again after it is requeued."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sweep.model import Job, Resources, Task, Trial
 from sweep.node.worker import task_order
 from sweep.store import create
 
-#: Says that it began; then sleeps, dies, or ends, as told.
+#: Notes that it began; then sleeps, dies or ends, as its argument says.
 PROGRAM = """\
 import os, sys, time
 os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND), (sys.argv[1] + "\\n").encode())
@@ -34,21 +34,27 @@ open(os.environ["SWEEP_RESULT"], "w").write("{}")
 
 
 class Packed:
-    """A packed job in a folder, and the calls of its worker."""
+    """A packed job in a folder, and its worker.
 
-    def __init__(self, path: Path, *ways: str) -> None:
+    Parameters
+    ----------
+    behaviours : str
+        The argument of each trial's program.
+    """
+
+    def __init__(self, path: Path, *behaviours: str) -> None:
         self.store = create(path, "toy")
         self.work = path / "it's work"
         self.work.mkdir()
         (self.work / "p.py").write_text(PROGRAM)
         self.resources = Resources(60, 500, 1)
         self.trials = [
-            Trial(n, f"{n:016x}", {}, 0, 0, self.resources, (sys.executable, "p.py", way))
-            for n, way in enumerate(ways)
+            Trial(n, f"{n:016x}", {}, 0, 0, self.resources, (sys.executable, "p.py", behaviour))
+            for n, behaviour in enumerate(behaviours)
         ]
         self.store.install_node()
         self.store.add_trials(self.trials)
-        job = Job("j0001", self.resources, tuple(Task(n, 1) for n in range(len(ways))))
+        job = Job("j0001", self.resources, tuple(Task(n, 1) for n in range(len(behaviours))))
         self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
 
     def start(
@@ -62,7 +68,8 @@ class Packed:
         ]  # fmt: skip
         return subprocess.Popen(argv, env={**os.environ, "CUDA_VISIBLE_DEVICES": "4,7"}, start_new_session=True)
 
-    def ran(self) -> list[str]:
+    def runs(self) -> list[str]:
+        """Return the arguments of the programs that have begun, in order."""
         path = self.work / "runs"
         return path.read_text().splitlines() if path.exists() else []
 
@@ -70,89 +77,92 @@ class Packed:
         path = self.store.trial_folder(self.trials[number]) / "attempt-1.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def until(self, count: int) -> None:
+    def wait_for_runs(self, count: int) -> None:
         deadline = time.monotonic() + 30
-        while len(self.ran()) < count:
-            assert time.monotonic() < deadline, self.ran()
+        while len(self.runs()) < count:
+            assert time.monotonic() < deadline, self.runs()
             time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("size", "workers"), [(1, 1), (7, 3), (3, 8), (100, 7)])
-def test_the_workers_shares_cover_all_and_begin_apart(size: int, workers: int) -> None:
+def test_the_workers_look_at_all_tasks_and_begin_at_different_ones(size: int, workers: int) -> None:
     orders = [list(task_order(size, worker, workers)) for worker in range(workers)]
     assert all(sorted(order) == list(range(size)) for order in orders)
     if size >= workers:
         assert len({order[0] for order in orders}) == workers
 
 
-def test_a_requeued_worker_takes_up_what_it_was_told_to_leave_and_nothing_else(tmp_path: Path) -> None:
+def test_a_requeued_worker_takes_up_what_its_signal_interrupted_and_nothing_else(tmp_path: Path) -> None:
     job = Packed(tmp_path, "fine", "dies", "sleeps", "never reached")
     first = job.start()
-    job.until(3)
+    job.wait_for_runs(3)
     time.sleep(0.5)
     first.send_signal(signal.SIGTERM)
     assert first.wait(20) == -signal.SIGTERM
-    assert job.ran() == ["fine", "dies", "sleeps"]
+    assert job.runs() == ["fine", "dies", "sleeps"]
     assert job.record(2)["signals"] == ["SIGTERM"]
     (job.work / "no more sleep").touch()
     assert job.start().wait(20) == 0
-    assert job.ran() == ["fine", "dies", "sleeps", "sleeps", "never reached"]  # not the one that died by itself
+    assert job.runs() == ["fine", "dies", "sleeps", "sleeps", "never reached"]  # "dies" died by itself
     assert job.record(2)["restarts"] == 1
     assert job.start(job_id="8").wait(20) == 0  # another job finds nothing left
-    assert len(job.ran()) == 5
+    assert len(job.runs()) == 5
 
 
 def test_a_cancelled_trial_stays_cancelled_when_its_worker_is_requeued(tmp_path: Path) -> None:
     job = Packed(tmp_path, "sleeps", "sleeps too")
     first = job.start()
-    job.until(1)
+    job.wait_for_runs(1)
     job.store.ask_to_end(job.trials[0], 1)
-    job.until(2)
+    job.wait_for_runs(2)
     first.send_signal(signal.SIGTERM)
     first.wait(20)
     assert job.record(0)["stopped"]
     (job.work / "no more sleep").touch()
     assert job.start().wait(20) == 0
-    assert job.ran() == ["sleeps", "sleeps too", "sleeps too"]
+    assert job.runs() == ["sleeps", "sleeps too", "sleeps too"]
 
 
-def test_side_by_side_each_sees_its_own_gpus_and_a_slot_is_used_again(tmp_path: Path) -> None:
+def test_trials_side_by_side_see_different_gpus_and_a_slot_is_used_again(tmp_path: Path) -> None:
     job = Packed(tmp_path, "a", "b", "c", "d")
     (job.work / "p.py").write_text(PROGRAM.replace("sys.argv[1] + ", "os.environ['CUDA_VISIBLE_DEVICES'] + "))
     assert job.start(per_worker=2).wait(20) == 0
-    assert sorted(set(job.ran())) == ["4", "7"]
-    assert len(job.ran()) == 4
+    assert sorted(set(job.runs())) == ["4", "7"]
+    assert len(job.runs()) == 4
 
 
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, guarded: bool) -> None:
-    # Without a guard, the kernel ends the command itself, and what that has put into other sessions lives.
+    # Without a guard, the kernel kills the command itself, and the processes in other sessions live.
     job = Packed(tmp_path, "a", "sleeps", "sleeps and forks" if guarded else "sleeps, too")
-    if not guarded:  # no process to be had for it, say
+    if not guarded:  # its process cannot be started
         (job.store.path / "guard.py").write_text(
             (job.store.path / "guard.py").read_text().replace("sys.executable,", "'/no/such/python',")
         )
     worker = job.start(per_worker=2)
-    job.until(3 + guarded)
-    assert guards_of(job) == int(guarded)
+    job.wait_for_runs(3 + guarded)
+    assert count_guards(job) == int(guarded)
     worker.kill()
     worker.wait()
     deadline = time.monotonic() + 20
-    while any("SWEEP_TRIAL" in one.environ() and one.cwd() == str(job.work) for one in processes()):
+    while any("SWEEP_TRIAL" in process.environ() and process.cwd() == str(job.work) for process in processes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert job.record(0)["exit_code"] == 0
-    assert not job.record(1)["ended"]  # nobody is left to say how; the scheduler says that the worker is gone
+    assert not job.record(1)[
+        "ended"
+    ]  # no process is left to record it; the scheduler says that the worker is gone
 
 
-def test_a_worker_whose_guard_is_killed_goes_on_without(tmp_path: Path) -> None:
+def test_a_worker_whose_guard_is_killed_goes_on_without_it(tmp_path: Path) -> None:
     job = Packed(tmp_path, "sleeps", "b")
     worker = job.start()
-    job.until(1)
-    [guard] = [one for one in processes() if is_guard(one, job)]
+    job.wait_for_runs(1)
+    [guard] = [process for process in processes() if is_guard(process, job)]
     guard.kill()
     (job.work / "no more sleep").touch()
-    next(one for one in processes() if one.cmdline()[-1:] == ["sleeps"] and one.cwd() == str(job.work)).kill()
+    sleeping = [process for process in processes() if process.cmdline()[-1:] == ["sleeps"]]
+    next(process for process in sleeping if process.cwd() == str(job.work)).kill()
     assert worker.wait(20) == 0
     assert [job.record(n)["exit_code"] for n in range(2)] == [None, 0]
 
@@ -161,28 +171,29 @@ def test_a_guard_ends_with_its_worker(tmp_path: Path) -> None:
     job = Packed(tmp_path, "a", "b")
     assert job.start().wait(20) == 0
     deadline = time.monotonic() + 20
-    while guards_of(job):
+    while count_guards(job):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def processes() -> Iterator[psutil.Process]:
-    for one in psutil.process_iter():
+    """Yield the processes whose environment and working folder may be read."""
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if one.environ() and one.cwd():
-                yield one
+            if process.environ() and process.cwd():
+                yield process
 
 
-def is_guard(one: psutil.Process, job: Packed) -> bool:
-    return str(job.store.path / "guard.py") in one.cmdline()
+def is_guard(process: psutil.Process, job: Packed) -> bool:
+    return str(job.store.path / "guard.py") in process.cmdline()
 
 
-def guards_of(job: Packed) -> int:
-    return sum(is_guard(one, job) for one in processes())
+def count_guards(job: Packed) -> int:
+    return sum(is_guard(process, job) for process in processes())
 
 
-def test_nothing_is_begun_without_the_time_for_it(tmp_path: Path) -> None:
+def test_a_trial_is_not_begun_without_the_time_for_it(tmp_path: Path) -> None:
     job = Packed(tmp_path, "a", "b", "c")
-    assert job.start(ends_s=60).wait(20) == 0  # the first begins with the job, as it would in one of its own
-    assert job.ran() == ["a"]
+    assert job.start(ends_s=60).wait(20) == 0  # the first begins whatever time is left
+    assert job.runs() == ["a"]
     assert job.record(1) == {}

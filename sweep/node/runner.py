@@ -204,9 +204,8 @@ def claim(path: str, record: "Record", wait_s: float = 0.0) -> bool:
                 earlier = json.load(claim_file)
         except (OSError, ValueError):
             return False
-        if all(earlier.get(key) == record.get(key) for key in ("host", "pid", "started_at")) and earlier.get(
-            "pid"
-        ):
+        same_process = all(earlier.get(key) == record.get(key) for key in ("host", "pid", "started_at"))
+        if same_process and earlier.get("pid"):
             return True  # our own link: the file server made it, but its reply was lost and the request repeated
         same_task = all(earlier.get(key) == record[key] for key in ("job_id", "job_name", "index"))
         if not same_task or not record["job_id"]:
@@ -462,7 +461,7 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     Returns
     -------
     dict or None
-        The fields of `exit_fields`; None if another job has claimed the trial.
+        The fields of `exit_fields`; None if the trial is claimed already and nothing was run.
     """
     attempt, trial = read_task(options.folder, options.job, options.index)
     folder = trial_folder(options.folder, trial["id"])

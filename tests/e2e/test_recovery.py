@@ -148,7 +148,7 @@ def test_follow_feeds_until_all_is_sent(make_fake: MakeFake, toy: Toy, placement
     cluster = make_fake("torque")
     sandbox = cluster.sandbox
     cluster.knob("limit", text="3")
-    cluster.knob("told")
+    cluster.knob("advertised")
     toy(
         scheduler=cluster.scheduler,
         parameters="{x: {range: [1, 7]}, how: [ok]}",

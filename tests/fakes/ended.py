@@ -1,4 +1,4 @@
-"""Write the folder of a sweep that has run, as a real one leaves it, without running anything."""
+"""Write the folder of a sweep that has run, as a real sweep leaves it, without running anything."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import msgspec
 
 from sweep.grid.expand import trial_id, trial_seed
 from sweep.model import Cause, Limits, Objective, Resources, State, Trial, Verdict
+from sweep.node import runner
 from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, trial_end
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create
 
-ASKED = Resources(3600, 8192, 2)
+REQUESTED = Resources(3600, 8192, 2)
 
 NO_RETRY = RetryRules(*[RetryRule(0)] * 5)
 
-#: The moment at which the first trial was submitted.
-BEGAN = 1_790_000_000.0
+#: When the trials were submitted, in seconds since the epoch.
+SUBMITTED_AT = 1_790_000_000.0
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One trial that has run; `result` None: it failed."""
+    """One trial that has run. Where `result` is None, it failed."""
 
     params: Mapping[str, Any]
     result: Mapping[str, Any] | None
@@ -34,7 +35,7 @@ class Ran:
     elapsed_s: float = 600.0
     peak_memory_mib: float = 1500.0
     cause: Cause = Cause.ERROR
-    resources: Resources = ASKED
+    resources: Resources = REQUESTED
 
 
 def ended(
@@ -52,38 +53,38 @@ def ended(
     Parameters
     ----------
     slots : int
-        So many trials ran at once.
+        How many trials ran at once.
     leave : callable, optional
-        Given a trial's folder and what ran there, leaves something else in it.
+        Called with each trial's folder and the trial. It may write further files there.
     """
     store = create(results, name)
-    trials, settled = [], []
-    free = [BEGAN + 5.0] * slots
-    for number, one in enumerate(ran):
+    trials, ends = [], []
+    slot_free_at = [SUBMITTED_AT + 5.0] * slots
+    for number, spec in enumerate(ran):
         trial = Trial(
-            number, trial_id(one.params, one.replicate), dict(one.params), one.replicate, trial_seed(0, one.replicate),
-            one.resources, ("python", "-m", "trainer", str(number)),
+            number, trial_id(spec.params, spec.replicate), dict(spec.params), spec.replicate,
+            trial_seed(0, spec.replicate), spec.resources, ("python", "-m", "trainer", str(number)),
         )  # fmt: skip
         trials.append(trial)
-        start = min(free)
-        free[free.index(start)] = start + one.elapsed_s
-        done = one.result is not None
+        started_at = min(slot_free_at)
+        slot_free_at[slot_free_at.index(started_at)] = started_at + spec.elapsed_s
+        done = spec.result is not None
         verdict = Verdict(
             State.DONE if done else State.FAILED,
-            "exit code 0 and a valid result" if done else str(one.cause),
-            one.elapsed_s, one.elapsed_s * 1.8, one.peak_memory_mib, f"n{free.index(min(free)) % 4}",
-            Cause.NONE if done else one.cause, "node", start,
+            "exit code 0 and a valid result" if done else str(spec.cause),
+            spec.elapsed_s, spec.elapsed_s * 1.8, spec.peak_memory_mib, f"n{slot_free_at.index(min(slot_free_at)) % 4}",
+            Cause.NONE if done else spec.cause, "node", started_at,
         )  # fmt: skip
-        settled.append(trial_end(number, 1, verdict))
+        ends.append(trial_end(number, 1, verdict))
         folder = store.trial_folder(trial)
         folder.mkdir(parents=True, exist_ok=True)
         if done:
-            (folder / f"{metric}.json").write_text(json.dumps(one.result))
+            (folder / f"{metric}.json").write_text(json.dumps(spec.result))
         if leave:
-            leave(folder, one)
+            leave(folder, spec)
     store.add_trials(trials)
     (store.path / "jobs" / "j0001.tasks").write_text(
-        "".join(f"{n:010d} 0001 {0:014d}\n" for n in range(len(trials)))
+        "".join(runner.TASK_LINE % (n, 1, 0) for n in range(len(trials)))
     )
     settings = Settings(
         "local",
@@ -98,8 +99,8 @@ def ended(
         Planned(format=FORMAT, jobs=["j0001"], settings=settings, last_job=1, new=len(trials)),
         Submitting(token=token, job="j0001", job_name=f"{name}.j0001.{token}"),
         Submitted(token=token, id="1"),
-        Observed(trials=settled),
+        Observed(trials=ends),
     ]
     for event in journal:
-        store.note(msgspec.structs.replace(event, at=BEGAN))
+        store.note(msgspec.structs.replace(event, at=SUBMITTED_AT))
     return store

@@ -1,13 +1,23 @@
 #!/usr/bin/env python3
-"""A fake cluster behind two dialects: OpenPBS's and Torque's commands, which answer as the captures do.
+"""A fake cluster with two dialects: the commands of OpenPBS and of Torque, which answer as the captures do.
 
-Run as qsub, qstat, qdel or qselect (links to it on PATH); ``$FAKE_PBS`` is its folder, ``$FAKE_PBS_DIALECT`` is
-``pbs`` or ``torque``. It really runs the jobs, on four slots. Knobs, each a file in its folder:
-``down`` (the server does not answer), ``nohistory`` (as OpenPBS's default), ``badjson`` (an odd job of someone
-else's), ``held`` (nothing starts), ``limit`` (a per-user cap, its content the number), ``told`` (the cap is told
-of, too), ``walltime`` (its content the seconds after which a running task is ended), ``nonsense`` (what
-qstat says instead of an answer), ``slow`` (the seconds that qsub takes), ``hang``, ``garbage``, ``empty``, ``die``
-(what qsub does instead of answering, once it has queued the job; their content, if any, how often).
+It is run as qsub, qstat, qdel, qselect or pbsnodes, by links on PATH. ``$FAKE_PBS`` is its folder;
+``$FAKE_PBS_DIALECT`` is ``pbs`` or ``torque``. It really runs the jobs, on four slots.
+
+A file in its folder is a knob that changes what it does:
+
+========================== ===========================================================================
+down                       the server does not answer
+nohistory                  no ended job is kept, which is OpenPBS's default
+badjson                    another user's job makes the JSON invalid
+held                       no task starts
+limit                      contains the largest number of a user's tasks in the queue
+advertised                 the server and its queue say the limit, too
+walltime                   contains the seconds after which a running task is ended
+nonsense                   contains what qstat prints instead of an answer
+slow                       contains the seconds that qsub takes
+hang, garbage, empty, die  what qsub does instead of answering, once it has queued the job; may contain how often
+========================== ===========================================================================
 """
 
 from __future__ import annotations
@@ -41,7 +51,7 @@ def knob(name: str) -> bool:
 
 
 class State:
-    """All jobs, locked while in hand: id → {name, tasks: {index or "": record}}."""
+    """All jobs, with a lock inside the `with`: id → {name, tasks: {index or "": record}}."""
 
     def __enter__(self) -> dict[str, Any]:
         self.lock = (ROOT / "lock").open("w")
@@ -91,11 +101,11 @@ def qsub(argv: list[str]) -> None:
 
 
 def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> str:
-    """Put a job into the queue, if the cap allows; its number."""
+    """Put a job into the queue, if the limit allows. Returns its number."""
     indices = [""] if array is None else array_indices(array)
     with State() as jobs:
-        living = sum(task["state"] != DONE for job in jobs.values() for task in job["tasks"].values())
-        if knob("limit") and living + len(indices) > int((ROOT / "limit").read_text()):
+        in_queue = sum(task["state"] != DONE for job in jobs.values() for task in job["tasks"].values())
+        if knob("limit") and in_queue + len(indices) > int((ROOT / "limit").read_text()):
             fail(
                 200 if TORQUE else 38,
                 "qsub: submit error (Maximum number of jobs already in queue MSG=…)"
@@ -118,26 +128,26 @@ def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> s
 
 
 def answer(job_id: str) -> None:
-    """Print a new job's id, or whatever the knobs say instead."""
-    if takes("hang"):
+    """Print a new job's id, or do what the knobs say instead."""
+    if use("hang"):
         time.sleep(600)
     if knob("slow"):
         time.sleep(float((ROOT / "slow").read_text()))
-    if takes("die"):
+    if use("die"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if takes("garbage"):
+    if use("garbage"):
         print("qsub: Bad \x00 thing\nhappened")
-    elif not takes("empty"):
+    elif not use("empty"):
         print(job_id)
 
 
-def takes(name: str) -> bool:
-    """Whether a knob is on; one with a number in it is used up."""
+def use(name: str) -> bool:
+    """Whether a knob is on. Each use counts down the number in it, and the last use removes it."""
     path = ROOT / name
     if not path.exists():
         return False
-    left = int(path.read_text() or 10**6) - 1
-    path.write_text(str(left)) if left else path.unlink()
+    remaining = int(path.read_text() or 10**6) - 1
+    path.write_text(str(remaining)) if remaining else path.unlink()
     return True
 
 
@@ -146,17 +156,17 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 
 
 def array_indices(array: str) -> list[str]:
-    found = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?(?:%\d+)?", array)
+    match = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?(?:%\d+)?", array)
     if (
-        not found
-        or int(found[2]) < int(found[1])
-        or (not TORQUE and found[1] == found[2])
-        or (TORQUE and found[3])
+        not match
+        or int(match[2]) < int(match[1])
+        or (not TORQUE and match[1] == match[2])
+        or (TORQUE and match[3])
     ):
         fail(2, "qsub: illegal -J value\nusage: qsub [-a date_time] …")
-    if int(found[2]) >= 10_000:
+    if int(match[2]) >= 10_000:
         fail(3, "qsub: Array job exceeds server or queue size limit")
-    return [str(index) for index in range(int(found[1]), int(found[2]) + 1, int(found[3] or 1))]
+    return [str(index) for index in range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))]
 
 
 # --- running --------------------------------------------------------------------------------------------------
@@ -170,7 +180,7 @@ def detach(verb: str) -> None:
 
 
 def run() -> None:
-    """Start tasks on free slots until none waits; one such process a cluster."""
+    """Start tasks on free slots until none waits. A cluster has at most one such process at work."""
     with (ROOT / "runner").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
@@ -187,7 +197,7 @@ def run() -> None:
 
 
 def end_overdue(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
-    """End what runs for longer than the knob says: SIGTERM, and SIGKILL a little later."""
+    """End tasks that run for longer than the knob says: SIGTERM, and SIGKILL 5 s later."""
     if not knob("walltime"):
         return
     limit_s = float((ROOT / "walltime").read_text())
@@ -227,12 +237,12 @@ def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen
 
 def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
     for number, job in jobs.items():
-        first = jobs.get(job["after"])
-        if first and any(task["state"] != DONE for task in first["tasks"].values()):
+        before = jobs.get(job["after"])
+        if before and any(task["state"] != DONE for task in before["tasks"].values()):
             continue
         for index, task in job["tasks"].items():
-            mine = sum(key[0] == number for key in processes)
-            if task["state"] != "Q" or len(processes) >= SLOTS or mine >= job["at_once"]:
+            job_running = sum(key[0] == number for key in processes)
+            if task["state"] != "Q" or len(processes) >= SLOTS or job_running >= job["at_once"]:
                 continue
             environment = {
                 **job["environment"],
@@ -242,7 +252,7 @@ def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Pope
             if index:
                 environment["PBS_ARRAYID" if TORQUE else "PBS_ARRAY_INDEX"] = index
             script = ROOT / f"{number}.sh"
-            if not script.exists():  # a running bash still reads it
+            if not script.exists():  # a bash that is running still reads it
                 script.write_text(job["script"])
             # A job starts in the home folder, not where it was submitted.
             process = subprocess.Popen(
@@ -289,7 +299,7 @@ def qstat(argv: list[str]) -> None:
     records, code = looked_up(ids, history or TORQUE)
     if as_json:
         if records:
-            # The git head's writer: of several ids, the first.
+            # Several ids: the current development version writes the first only.
             first = dict(list(records.items())[:1]) if len(ids) > 1 else records
             document["Jobs"] = {job: nested(record) for job, record in first.items()}
         text = json.dumps(document, indent="\t")
@@ -305,47 +315,47 @@ def qstat(argv: list[str]) -> None:
 
 
 def about(argv: list[str]) -> str:
-    """What the server and its queue say of themselves."""
+    """What the server and its queue say about themselves, in Torque's words."""
     if "-Q" in argv:
         return (
             "Queue: workq\n    queue_type = Execution\n    resources_max.walltime = 48:00:00\n    enabled = True"
         )
     if "-f" not in argv:
         return "vm  Active"
-    told = "Server: vm\n    default_queue = workq"
-    if knob("limit") and knob("told"):
-        told += f"\n    max_user_queuable = {(ROOT / 'limit').read_text().strip()}"
-    return told
+    text = "Server: vm\n    default_queue = workq"
+    if knob("limit") and knob("advertised"):
+        text += f"\n    max_user_queuable = {(ROOT / 'limit').read_text().strip()}"
+    return text
 
 
 def about_json() -> dict[str, Any]:
-    """The same of OpenPBS."""
+    """What the server and its queue say about themselves, in OpenPBS's JSON."""
     server: dict[str, Any] = {"server_state": "Active", "default_queue": "workq", "max_array_size": 10000}
-    if knob("limit") and knob("told"):
+    if knob("limit") and knob("advertised"):
         server["max_queued"] = f"[u:PBS_GENERIC={(ROOT / 'limit').read_text().strip()}]"
     return {"Server": {"vm": server}, "Queue": {"workq": {"resources_max": {"walltime": "48:00:00"}}}}
 
 
 def looked_up(ids: list[str], history: bool) -> tuple[dict[str, dict[str, str]], int]:
-    """The records of these jobs, and the exit code."""
+    """Return (the records of these jobs, qstat's exit code)."""
     records: dict[str, dict[str, str]] = {}
     code = 0
     with State() as jobs:
-        for one in ids:
-            found = list(listed(jobs, one, history))
-            records.update(found)
-            if not found:
+        for job_id in ids:
+            matches = list(listed(jobs, job_id, history))
+            records.update(matches)
+            if not matches:
                 code = 153
-                print(f"qstat: Unknown Job Id {'Error ' if TORQUE else ''}{one}", file=sys.stderr)
+                print(f"qstat: Unknown Job Id {'Error ' if TORQUE else ''}{job_id}", file=sys.stderr)
     return records, code
 
 
-def listed(jobs: dict[str, Any], wanted: str, history: bool) -> Any:
-    found = re.match(r"(\d+)", wanted)
-    job = jobs.get(found[1]) if found else None
-    if not found or not job:
+def listed(jobs: dict[str, Any], job_id: str, history: bool) -> Any:
+    match = re.match(r"(\d+)", job_id)
+    job = jobs.get(match[1]) if match else None
+    if not match or not job:
         return
-    number = found[1]
+    number = match[1]
     ended = all(task["state"] == DONE for task in job["tasks"].values())
     if ended and not history:
         return
@@ -358,7 +368,7 @@ def listed(jobs: dict[str, Any], wanted: str, history: bool) -> Any:
         state = "X" if task["state"] == "F" and index and not ended else task["state"]
         record = {"Job_Name": shown(job, index), "job_state": state}
         if index and task["state"] == "Q" and not TORQUE:
-            record["Exit_status"] = "0"  # the parent's: what a queued subjob is printed with
+            record["Exit_status"] = "0"  # the parent's, which OpenPBS prints for a queued subjob
         elif index and not TORQUE and "began" in task:
             record["array_index"] = index
         if "status" in task:
@@ -384,7 +394,7 @@ def nested(record: dict[str, str]) -> dict[str, Any]:
 
 
 def folded(name: str, value: str) -> str:
-    """Long lines are broken with a newline and a tab, anywhere."""
+    """Break a long line with a newline and a tab, also in the middle of a word."""
     line = f"    {name} = {value}"
     return "\n\t".join(line[start : start + 78] for start in range(0, len(line), 78)) + "\n"
 
@@ -395,22 +405,22 @@ def folded(name: str, value: str) -> str:
 def qdel(ids: list[str]) -> None:
     if knob("down"):
         fail(111 if TORQUE else 162, "Connection refused\nCouldn't connect to cluster: vm")
-    if not TORQUE and len({"[]" in one for one in ids}) == 2:
+    if not TORQUE and len({"[]" in job_id for job_id in ids}) == 2:
         print("double free or corruption (fasttop)", file=sys.stderr)
         os.kill(os.getpid(), signal.SIGABRT)
     code = 0
     with State() as jobs:
-        for one in ids:
-            found = re.match(r"(\d+)(?:\[(\d*)\])?", one)
-            job = jobs.get(found[1]) if found else None
-            if not found or not job:
+        for job_id in ids:
+            match = re.match(r"(\d+)(?:\[(\d*)\])?", job_id)
+            job = jobs.get(match[1]) if match else None
+            if not match or not job:
                 code = 153
-                print(f"qdel: Unknown Job Id {one}", file=sys.stderr)
+                print(f"qdel: Unknown Job Id {job_id}", file=sys.stderr)
                 continue
-            chosen = {found[2]: job["tasks"][found[2]]} if found[2] else job["tasks"]
-            if all(task["state"] == DONE for task in chosen.values()):
+            tasks = {match[2]: job["tasks"][match[2]]} if match[2] else job["tasks"]
+            if all(task["state"] == DONE for task in tasks.values()):
                 code = 170 if TORQUE else 35
-            for task in chosen.values():
+            for task in tasks.values():
                 if task["state"] == "Q":
                     task.update(state=DONE, substate=91)
                 elif task["state"] == "R":
@@ -442,10 +452,10 @@ def qselect(argv: list[str]) -> None:
 VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect, "pbsnodes": pbsnodes}
 
 if __name__ == "__main__":
-    called = Path(sys.argv[0]).name
+    verb = Path(sys.argv[0]).name
     if sys.argv[1:] == ["run"]:
         run()
     else:
         with (ROOT / "calls").open("a") as calls:
-            calls.write(json.dumps([called, *sys.argv[1:]]) + "\n")
-        VERBS[called](sys.argv[1:])
+            calls.write(json.dumps([verb, *sys.argv[1:]]) + "\n")
+        VERBS[verb](sys.argv[1:])
