@@ -150,7 +150,7 @@ class Scheduler(Protocol):
         ...
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask for the limits. None: the scheduler does not tell this one. SchedulerSilent if it does not answer."""
+        """Ask for the limits. A limit that it does not tell is None. SchedulerSilent if it does not answer."""
         ...
 
     def submit(self, request: SubmitRequest) -> Talk[str]:

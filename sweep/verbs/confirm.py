@@ -96,7 +96,9 @@ def _plan(store: Store, snapshot: Snapshot, chosen: Sequence[Configuration], rep
         missing = [
             seed for seed in seeds if seed not in {each.trial.replicate for each in one.entries if each.confirms}
         ]
-        drafts = grids.again(maker.grid, maker.source, os.environ, [(one.entry.trial.params, n) for n in missing])
+        drafts = grids.make_trials(
+            maker.grid, maker.source, os.environ, [(one.entry.trial.params, n) for n in missing]
+        )
         trials = []
         for draft in drafts:
             old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between

@@ -99,7 +99,7 @@ def plan(
         Something in the grid or a template; nothing was written.
     """
     grid, source, data = read_grid(path, overrides)
-    most = sys.maxsize if yes else grids.MOST_TRIALS
+    most = sys.maxsize if yes else grids.MAX_TRIALS
     drafts = grids.expand(grid, source, os.environ, most)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
@@ -231,7 +231,7 @@ def _confirming(planned: Planned, ledger: Ledger, drafts: list[Trial], maker: Jo
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
     kept = [one for one in added if grids.trial_id(one.params, 0) in known and one.id not in known]
     wanted = [(one.params, one.replicate) for one in kept]
-    return grids.again(maker.grid, maker.source, os.environ, wanted) if wanted else []
+    return grids.make_trials(maker.grid, maker.source, os.environ, wanted) if wanted else []
 
 
 def _as_ran(store: Store, planned: Planned, ledger: Ledger, sent: set[int]) -> set[int]:
