@@ -1,4 +1,4 @@
-"""grid.yaml → drafts of trials (pure)."""
+"""grid.yaml → trials that a plan has not numbered yet (pure)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from sweep.errors import GridError, nearest
 from sweep.grid import schema, source
-from sweep.grid.expand import MOST_TRIALS, again, expand, trial_id
+from sweep.grid.expand import MAX_TRIALS, expand, make_trials, trial_id
 from sweep.grid.schema import Grid
 from sweep.grid.source import Source
 
-__all__ = ["MOST_TRIALS", "Grid", "Source", "again", "expand", "read", "trial_id"]
+__all__ = ["MAX_TRIALS", "Grid", "Source", "expand", "make_trials", "read", "trial_id"]
 
 
 def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Source]:
@@ -29,12 +29,12 @@ def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Sou
     Returns
     -------
     Grid, Source
-        The checked grid, and the document with its places.
+        The checked grid, and the document with the positions of its values.
 
     Raises
     ------
     GridError
-        What is wrong, where, and what to do.
+        What is wrong, where it is, and what to do.
     """
     document = source.parse(text, name)
     for override in overrides:
@@ -43,29 +43,29 @@ def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Sou
 
 
 def _override(data: dict[str, Any], override: str) -> None:
-    """Set one value, in place: a parameter's, or by its dotted path any other."""
-    key, equals, written = override.partition("=")
+    """Set one value in `data`: a parameter's by its name, any other by its dotted path."""
+    key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
         raise GridError(f"--set {override!r} is not name=value", "for instance --set learning_rate=0.01")
-    value = source.value(written)
+    value = source.value(text)
     if _override_parameter(data, key, value):
         return
-    *above, last = key.split(".")
+    *parents, last = key.split(".")
     fields: Mapping[str, Any] = schema.Grid.model_fields
-    if (above or [last])[0] not in fields:
+    if (parents or [last])[0] not in fields:
         names = [*_mapping(data, "parameters"), *(name for group in _groups(data) for name in group), *fields]
         raise GridError(f"--set names {key!r}, which is neither a parameter nor a key", nearest(key, names))
-    for step in above:
-        inner = data.setdefault(step, {})
-        if not isinstance(inner, dict):
-            raise GridError(f"--set {override!r}: {step!r} has no keys", "see docs/grid.md for the form")
-        data = inner
+    for parent in parents:
+        section = data.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise GridError(f"--set {override!r}: {parent!r} has no keys", "see docs/grid.md for the form")
+        data = section
     data[last] = value
 
 
 def _override_parameter(data: dict[str, Any], key: str, value: Any) -> bool:
-    """Give a parameter other values. One that is zipped leaves its group: it is now what was said."""
+    """Give a parameter other values; False if there is no such parameter. A zipped one leaves its group."""
     axis = value if isinstance(value, list | dict) else [value]
     parameters = _mapping(data, "parameters")
     if key in parameters:
@@ -81,10 +81,10 @@ def _override_parameter(data: dict[str, Any], key: str, value: Any) -> bool:
 
 
 def _mapping(data: dict[str, Any], key: str) -> dict[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, dict) else {}
+    section = data.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def _groups(data: dict[str, Any]) -> list[dict[str, Any]]:
-    found = data.get("zip")
-    return [group for group in found if isinstance(group, dict)] if isinstance(found, list) else []
+    groups = data.get("zip")
+    return [group for group in groups if isinstance(group, dict)] if isinstance(groups, list) else []

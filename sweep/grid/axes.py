@@ -1,4 +1,4 @@
-"""One parameter's values: a list, or a range written short."""
+"""One parameter's values: a list, or a short form of one."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 from sweep.model import canonical
 
-#: More values than one parameter can use; a step of 1e-9 is a slip.
-MOST = 1_000_000
+#: The largest number of values of one parameter. More is a mistake, such as a step of 1e-9.
+MAX_VALUES = 1_000_000
 
 
 def values(axis: Any) -> list[Any]:
-    """Write out a parameter's values.
+    """Return a parameter's values as a list.
 
     Parameters
     ----------
     axis : list or dict
         ``[a, b, …]``, or one of
 
-        - ``{range: [first, last]}`` or ``{range: [first, last, step]}``, both ends included;
+        - ``{range: [first, last]}`` or ``{range: [first, last, step]}``, which include both ends;
         - ``{linspace: [first, last, n]}``, evenly spaced, as ``numpy.linspace``;
-        - ``{logspace: [first, last, n]}``, powers of ten with these exponents, as ``numpy.logspace``;
-        - ``{geomspace: [first, last, n]}``, the ends themselves, as ``numpy.geomspace``.
+        - ``{logspace: [first, last, n]}``, powers of ten from exponent to exponent, as ``numpy.logspace``;
+        - ``{geomspace: [first, last, n]}``, the same powers from value to value, as ``numpy.geomspace``.
 
     Returns
     -------
     list
-        At least one value, none twice.
+        At least one value, and no value twice.
 
     Raises
     ------
     ValueError
-        What is wrong, the value, and what to write.
+        What is wrong, and after ``; `` what to write instead.
 
     Examples
     --------
@@ -42,46 +42,47 @@ def values(axis: Any) -> list[Any]:
     ([0.1, 0.3, 0.5], [0.001, 0.01, 0.1])
     """
     if isinstance(axis, dict):
-        axis = _short(axis)
+        axis = _expanded(axis)
     if not isinstance(axis, list):
         raise ValueError(f"{axis!r} is not a list of values; for a single value write [{axis}]")
     if not axis:
         raise ValueError("no values; give at least one, or take the parameter out")
-    seen: dict[str, Any] = {}
+    seen: set[str] = set()
     for value in axis:
-        key = _same(value)
+        key = _comparison_key(value)
         if key in seen:
             raise ValueError(f"the value {value!r} is there twice; keep one")
-        seen[key] = value
+        seen.add(key)
     return axis
 
 
-def _same(value: Any) -> str:
+def _comparison_key(value: Any) -> str:
+    """Spell a value so that equal values, such as 1 and 1.0, are equal texts."""
     return json.dumps(canonical(value), sort_keys=True)
 
 
-def _short(axis: dict[str, Any]) -> list[Any]:
-    if len(axis) != 1 or next(iter(axis)) not in _SHORT:
-        known = ", ".join(_SHORT)
-        raise ValueError(f"{axis!r} is no way to write values; use a list or one of {known}")
+def _expanded(axis: dict[str, Any]) -> list[Any]:
+    """Return the values that a short form stands for."""
+    if len(axis) != 1 or next(iter(axis)) not in _SHORT_FORMS:
+        raise ValueError(f"{axis!r} is no form of values; use a list or one of {', '.join(_SHORT_FORMS)}")
     ((kind, numbers),) = axis.items()
-    good = isinstance(numbers, list) and all(
+    all_numbers = isinstance(numbers, list) and all(
         isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
     )
-    if not good or len(numbers) not in ((2, 3) if kind == "range" else (3,)):
+    if not all_numbers or len(numbers) not in ((2, 3) if kind == "range" else (3,)):
         form = "[first, last] or [first, last, step]" if kind == "range" else "[first, last, how many]"
         raise ValueError(f"{kind} is {numbers!r}; it should be {form}, all numbers")
-    return _SHORT[kind](*numbers)
+    return _SHORT_FORMS[kind](*numbers)
 
 
 def _range(first: float, last: float, step: float = 1) -> list[Any]:
-    # Decimal, because 0.1 + 2 * 0.1 in binary is 0.30000000000000004.
+    # Decimal, because 0.1 + 2 * 0.1 is 0.30000000000000004 as a float.
     start, end, stride = (Decimal(str(number)) for number in (first, last, step))
     if not stride:
-        raise ValueError("range has a step of 0; give a step that leads from the first to the last")
+        raise ValueError("range has a step of 0; give a step that leads from the first value to the last")
     n = int((end - start) / stride) + 1 if (end - start) * stride >= 0 else 0
     if n <= 0:
-        raise ValueError(f"range [{first}, {last}, {step}] is empty; the step leads away from the last value")
+        raise ValueError(f"range [{first}, {last}, {step}] is empty; its step leads away from the last value")
     _check_count("range", n)
     whole = all(isinstance(number, int) for number in (first, last, step))
     return [int(start + stride * i) if whole else float(start + stride * i) for i in range(n)]
@@ -95,29 +96,31 @@ def _linspace(first: float, last: float, n: float) -> list[Any]:
 def _logspace(first: float, last: float, n: float) -> list[Any]:
     count = _check_count("logspace", n)
     if max(abs(first), abs(last)) > 300:
-        raise ValueError(f"logspace takes exponents of ten, as numpy does, not {first} and {last}; see geomspace")
+        raise ValueError(f"logspace takes exponents of ten, and has {first} and {last}; use geomspace for values")
     return [_round(10.0 ** (first + (last - first) * i / max(1, count - 1))) for i in range(count)]
 
 
 def _geomspace(first: float, last: float, n: float) -> list[Any]:
     count = _check_count("geomspace", n)
     if first * last <= 0:
-        raise ValueError(f"geomspace from {first} to {last} would pass zero; both ends need the same sign")
+        raise ValueError(
+            f"geomspace cannot go from {first} to {last}; give both ends the same sign, and neither zero"
+        )
     return [_round(first * (last / first) ** (i / max(1, count - 1))) for i in range(count)]
 
 
 def _round(number: float) -> float:
-    """Twelve digits: what a person meant, without the last bits of arithmetic."""
+    """Round to twelve digits, which removes the error of floating-point arithmetic."""
     return float(f"{number:.12g}")
 
 
 def _check_count(kind: str, n: float) -> int:
-    if n != int(n) or not 1 <= n <= MOST:
-        raise ValueError(f"{kind} asks for {n} values; it should be a whole number from 1 to {MOST:,}")
+    if n != int(n) or not 1 <= n <= MAX_VALUES:
+        raise ValueError(f"{kind} asks for {n} values; it should be a whole number from 1 to {MAX_VALUES:,}")
     return int(n)
 
 
-_SHORT: dict[str, Callable[..., list[Any]]] = {
+_SHORT_FORMS: dict[str, Callable[..., list[Any]]] = {
     "range": _range,
     "linspace": _linspace,
     "logspace": _logspace,

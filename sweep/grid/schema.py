@@ -1,4 +1,4 @@
-"""grid.yaml, version 1: what may stand in it. ``docs/grid.md`` explains it, ``sweep schema`` prints it."""
+"""The model of grid.yaml, version 1. ``docs/grid.md`` explains it, ``sweep schema`` prints it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sweep.grid.expressions import RESERVED
 from sweep.grid.source import KeyPath, Source
 
 _AXIS_SCHEMA = {
-    "description": "the values, or a short form of them",
+    "description": "A list of values, or a short form of one.",
     "oneOf": [
         {"type": "array", "minItems": 1},
         *(
@@ -40,7 +40,7 @@ _AXIS_SCHEMA = {
 
 def _one_line(text: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        raise ValueError(f"{text!r} has a newline or control character in it; a script's directive is one line")
+        raise ValueError(f"{text!r} has a newline or control character; a directive of a script is one line")
     return text
 
 
@@ -48,7 +48,7 @@ def _sweep_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
         raise ValueError(
             f"the name {name!r} cannot name a folder and a job; use up to 64 letters, digits, . _ + -, "
-            "beginning with a letter or digit"
+            "and begin with a letter or digit"
         )
     return name
 
@@ -61,12 +61,10 @@ def _word(text: str) -> str:
 
 def _parameter(name: str) -> str:
     if name in RESERVED:
-        hint = (
-            "write `replicates: 3`, and {{ seed }} in the command" if name == "seed" else "call it something else"
-        )
+        hint = "write `replicates: 3`, and {{ seed }} in the command" if name == "seed" else "choose another name"
         raise ValueError(f"the parameter name {name!r} is reserved; {hint}")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"the parameter name {name!r} cannot stand in an expression; use letters, digits and _")
+        raise ValueError(f"the parameter name {name!r} cannot be used in an expression; use letters, digits and _")
     return name
 
 
@@ -77,14 +75,14 @@ def _result_file(name: str) -> str:
         or name.startswith("attempt-")
     ):
         raise ValueError(
-            f"the result's file {name!r} cannot stand in a trial's folder; use a plain name such as result.json"
+            f"the result file {name!r} cannot be in a trial's folder; use a plain name such as result.json"
         )
     return name
 
 
 def _shell_line(line: str) -> str:
     if "\0" in line:
-        raise ValueError(f"{line!r} has a NUL byte in it")
+        raise ValueError(f"{line!r} has a NUL byte; take it out")
     return line
 
 
@@ -109,143 +107,198 @@ OneLine = Annotated[str, AfterValidator(_one_line)]
 ShellLine = Annotated[str, AfterValidator(_shell_line)]
 Walltime = Annotated[str, AfterValidator(_walltime)]
 Memory = Annotated[str, AfterValidator(_memory)]
-#: A number, or an expression of the parameters that gives one.
+#: A number, or an expression of the parameters that computes one.
 Amount = Annotated[
     str, BeforeValidator(_number_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
 ]
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ObjectiveSpec(_Part):
+class ObjectiveSpec(_Section):
     """What makes one trial better than another."""
 
     metric: str = Field(
-        "segMeasure", min_length=1, description="a number in the result file; a.b reaches into an object"
+        "segMeasure",
+        min_length=1,
+        description="The number in the result file that ranks the trials. a.b is the key b of the object a.",
     )
-    goal: Literal["maximize", "minimize"] = "maximize"
+    goal: Literal["maximize", "minimize"] = Field(
+        "maximize", description="Whether a large or a small number is better."
+    )
     file: Annotated[str, AfterValidator(_result_file)] = Field(
-        "segMeasure.json", description="the result file's name in the trial's folder"
+        "segMeasure.json", description="The name of the result file in the trial's folder."
     )
 
 
-class ResourcesSpec(_Part):
-    """What one trial asks of a node: values, or expressions of the parameters."""
+class ResourcesSpec(_Section):
+    """What one trial asks for: values, or expressions of the parameters."""
 
-    walltime: Amount = Field("01:00:00", description="hours:minutes:seconds, or 90min, 4h")
-    memory: Amount = Field("2GiB", description="with its unit: 8GiB, 500MiB")
-    cpus: Amount = "1"
-    gpus: Amount = "0"
-
-
-class LimitsSpec(_Part):
-    """What one job may ask for, instead of what the scheduler says of itself."""
-
-    walltime: Walltime | None = Field(None, description="the queue's: 2-00:00:00, or 48h")
-    memory: Memory | None = Field(None, description="of one node: 250GiB")
-    cpus: int | None = Field(None, ge=1, description="of one node")
-    gpus: int | None = Field(None, ge=0, description="of one node")
+    walltime: Amount = Field("01:00:00", description="The trial's walltime: hours:minutes:seconds, or 90min, 4h.")
+    memory: Amount = Field("2GiB", description="The trial's memory, with its unit: 8GiB, 500MiB.")
+    cpus: Amount = Field("1", description="The number of CPUs.")
+    gpus: Amount = Field("0", description="The number of GPUs.")
 
 
-class SchedulerSpec(_Part):
-    """Where the jobs go."""
+class LimitsSpec(_Section):
+    """The most that one job may ask for. It replaces what the scheduler reports."""
 
-    kind: Literal["local", "slurm", "pbs", "torque"] = "local"
-    queue: PlainWord | None = Field(None, description="queue (PBS, Torque) or partition (Slurm)")
-    account: PlainWord | None = None
-    extra: list[OneLine] = Field([], description="further directives, as they stand")
+    walltime: Walltime | None = Field(None, description="The longest walltime of the queue: 2-00:00:00, or 48h.")
+    memory: Memory | None = Field(None, description="The memory of the largest node: 250GiB.")
+    cpus: int | None = Field(None, ge=1, description="The number of CPUs of the largest node.")
+    gpus: int | None = Field(None, ge=0, description="The number of GPUs of the largest node.")
+
+
+class SchedulerSpec(_Section):
+    """The scheduler that the jobs are submitted to, and how."""
+
+    kind: Literal["local", "slurm", "pbs", "torque"] = Field("local", description="Which scheduler it is.")
+    queue: PlainWord | None = Field(None, description="The queue (PBS, Torque) or partition (Slurm).")
+    account: PlainWord | None = Field(None, description="The account that the jobs are charged to.")
+    extra: list[OneLine] = Field([], description="Further directives. They are copied into the script unchanged.")
     limits: LimitsSpec = LimitsSpec()
-    python: OneLine = Field("python3", description="the interpreter that runs node.py on the node: 3.6 or newer")
+    python: OneLine = Field(
+        "python3", description="The interpreter that runs node.py on the node. It must be Python 3.6 or newer."
+    )
 
 
-#: A module's name, as it stands behind ``import``.
+#: A module's name, as ``import`` takes it.
 Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")]
 
 
-class SubmitSpec(_Part):
+class SubmitSpec(_Section):
     """How the trials become jobs."""
 
     placement: Literal["array", "each", "packed"] = Field(
-        "array", description="one array per group, one job per trial, or workers that pull trials"
+        "array",
+        description="array: one array for each group of equal resources. each: one job for each trial. "
+        "packed: workers that run one trial after another.",
     )
-    workers: int = Field(1, ge=1, description="packed: so many workers per group, each a task of one array")
-    per_worker: int = Field(1, ge=1, description="packed: so many trials side by side in one worker")
-    worker_walltime: Walltime | None = Field(None, description="packed: else enough for all, within the limit")
-    preload: list[Module] = Field([], description="packed: modules that the trials, forked, find imported")
-    driver: bool = Field(False, description="send the next wave from a job of its own, not from a login node")
-    max_queued: int | None = Field(None, ge=1, description="of our tasks, at most so many in the queue at once")
-    throttle: int | None = Field(None, ge=1, description="of an array's tasks, at most so many running at once")
-    max_array_size: int | None = Field(None, ge=1, description="instead of what the scheduler says of itself")
+    workers: int = Field(
+        1, ge=1, description="Packed: the number of workers for each group. Each worker is a task of one array."
+    )
+    per_worker: int = Field(
+        1, ge=1, description="Packed: the number of trials that run side by side in one worker."
+    )
+    worker_walltime: Walltime | None = Field(
+        None,
+        description="Packed: the walltime of a worker. By default it is enough for the worker's share of the "
+        "trials, within the queue's limit.",
+    )
+    preload: list[Module] = Field(
+        [], description="Packed: modules that a worker imports once. Its trials are forked and find them imported."
+    )
+    driver: bool = Field(
+        False, description="Whether a job, not a process on the login node, submits the next wave."
+    )
+    max_queued: int | None = Field(
+        None, ge=1, description="The largest number of our tasks in the queue. Every task of an array counts."
+    )
+    throttle: int | None = Field(
+        None, ge=1, description="The largest number of tasks of one array that run at once."
+    )
+    max_array_size: int | None = Field(
+        None, ge=1, description="The largest number of tasks in one array. It replaces what the scheduler reports."
+    )
 
     @model_validator(mode="after")
-    def _nothing_in_vain(self) -> SubmitSpec:
-        """Refuse what would have no effect: who writes it means something else."""
+    def _refuse_keys_without_effect(self) -> SubmitSpec:
+        """Refuse a key that has no effect with this placement, because it shows a mistake."""
         packed = ("workers", "per_worker", "worker_walltime", "preload")
-        vain = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
-        if vain:
-            raise ValueError(f"{vain[0]} means nothing with placement {self.placement}; write placement: packed")
+        useless = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
+        if useless:
+            raise ValueError(
+                f"{useless[0]} means nothing with placement {self.placement}; write placement: packed"
+            )
         if self.throttle and self.placement == "each":
-            raise ValueError("throttle is an array's, and placement is each; use max_queued")
+            raise ValueError("throttle is for arrays, and placement is each; use max_queued")
         return self
 
 
-class RetryRule(_Part):
-    """How often a cause of failure is answered by another attempt, and what that attempt gets more of."""
+class RetryRule(_Section):
+    """How often a trial is tried again after one cause of failure."""
 
-    times: int = Field(ge=0, description="attempts more, at most")
+    times: int = Field(ge=0, description="The largest number of further attempts.")
 
 
 class RaiseMemory(RetryRule):
-    """Out of memory: more memory, from the measured peak where that is the larger."""
+    """Out of memory: the next attempt asks for more memory."""
 
-    times: int = Field(3, ge=0)
-    factor: float = Field(1.5, gt=1)
-    ceiling: Memory | None = Field(None, description="at most so much: 64GiB; and never more than a node has")
+    times: int = Field(3, ge=0, description="The largest number of further attempts.")
+    factor: float = Field(
+        1.5, gt=1, description="What the memory is multiplied by. The measured peak is multiplied if it is larger."
+    )
+    ceiling: Memory | None = Field(
+        None, description="The most memory to ask for: 64GiB. No attempt asks for more than a node has."
+    )
 
 
 class RaiseWalltime(RetryRule):
-    """Walltime exceeded: more time."""
+    """Walltime exceeded: the next attempt asks for more time."""
 
-    times: int = Field(2, ge=0)
-    factor: float = Field(2.0, gt=1)
-    ceiling: Walltime | None = Field(None, description="at most so long: 48h; and never more than the queue's")
+    times: int = Field(2, ge=0, description="The largest number of further attempts.")
+    factor: float = Field(2.0, gt=1, description="What the walltime is multiplied by.")
+    ceiling: Walltime | None = Field(
+        None, description="The longest walltime to ask for: 48h. No attempt asks for more than the queue allows."
+    )
 
 
-class RetrySpec(_Part):
-    """What is tried again by itself, by cause. A program's own error is not, unless told."""
+class RetrySpec(_Section):
+    """Which failures are tried again, by cause. By default, a program's own error is not."""
 
     out_of_memory: RaiseMemory = RaiseMemory()
     walltime: RaiseWalltime = RaiseWalltime()
-    node_failure: RetryRule = Field(RetryRule(times=3), description="and pre-emption")
-    error: RetryRule = Field(RetryRule(times=0), description="of the program or its environment")
-    resume: RetryRule = Field(RetryRule(times=1000), description="of a command that ended with 75 to go on later")
+    node_failure: RetryRule = Field(RetryRule(times=3), description="After a node failure or a pre-emption.")
+    error: RetryRule = Field(
+        RetryRule(times=0),
+        description="After an error of the program or its environment, or a result that is missing or not valid.",
+    )
+    resume: RetryRule = Field(
+        RetryRule(times=1000), description="After exit code 75: the command has saved its work and wants to go on."
+    )
 
 
-class Grid(_Part):
-    """A sweep, as a person writes it."""
+class Grid(_Section):
+    """A sweep: the trials to run, and how to run them."""
 
-    version: Literal[1] = 1
-    name: Annotated[str, AfterValidator(_sweep_name)]
-    command: str | list[str] = Field(description="split into arguments, then filled in")
-    parameters: Axes = Field({}, description="the product of these, in the order written")
-    zip: list[Axes] = Field([], description="parameters that vary together")
-    exclude: list[str] = Field([], description="expressions; a trial that fits one is left out")
-    design: Literal["product", "one_at_a_time"] = "product"
-    baseline: dict[str, Any] | None = Field(None, description="for one_at_a_time: a value for every parameter")
-    replicates: int = Field(1, ge=1, le=1_000_000)
-    seed: int = Field(0, ge=0, description="what every trial's own seed is drawn from")
+    version: Literal[1] = Field(1, description="The version of this format.")
+    name: Annotated[str, AfterValidator(_sweep_name)] = Field(
+        description="The name of the sweep's folder and of its jobs."
+    )
+    command: str | list[str] = Field(
+        description="The program and its arguments. A line is split into arguments first and filled in afterwards."
+    )
+    parameters: Axes = Field(
+        {}, description="Name → values. The sweep is the product of all parameters, in the order written."
+    )
+    zip: list[Axes] = Field([], description="Groups of parameters that vary together.")
+    exclude: list[str] = Field([], description="Expressions. A configuration that fits one of them is left out.")
+    design: Literal["product", "one_at_a_time"] = Field(
+        "product",
+        description="product: all combinations. one_at_a_time: the baseline, then each other value of each "
+        "parameter with the rest at the baseline.",
+    )
+    baseline: dict[str, Any] | None = Field(None, description="For one_at_a_time: a value for every parameter.")
+    replicates: int = Field(1, ge=1, le=1_000_000, description="How often each configuration runs.")
+    seed: int = Field(0, ge=0, description="The number that every replicate's own seed is computed from.")
     objective: ObjectiveSpec = ObjectiveSpec()
     resources: ResourcesSpec = ResourcesSpec()
     scheduler: SchedulerSpec = SchedulerSpec()
-    environment: list[ShellLine] = Field([], description="shell commands before the trial's, one a line")
+    environment: list[ShellLine] = Field(
+        [], description="Shell commands that run before each trial's command. Each line is one complete command."
+    )
     submit: SubmitSpec = SubmitSpec()
-    retry: RetrySpec | None = Field(None, description="with it, `sweep submit --follow` retries by itself")
-    workdir: ShellLine | None = Field(None, description="where the command runs; else where it was planned")
+    retry: RetrySpec | None = Field(
+        None, description="Which failures are tried again. With it, `sweep submit --follow` retries by itself."
+    )
+    workdir: ShellLine | None = Field(
+        None, description="The folder that the command runs in. By default it is where the sweep was planned."
+    )
 
 
-_PARTS: dict[KeyPath, type[BaseModel]] = {
+_SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Grid,
     ("objective",): ObjectiveSpec,
     ("resources",): ResourcesSpec,
@@ -267,38 +320,39 @@ def check(source: Source) -> Grid:
     Raises
     ------
     GridError
-        The first thing wrong, in the order of the file, with its place.
+        The first mistake in the order of the file, with its position.
     """
     try:
         return Grid.model_validate(source.data)
     except ValidationError as error:
-        found = [_readable(source, one) for one in error.errors()]
-    first = min(found, key=lambda problem: (problem.line, problem.column))
-    if len(found) > 1:
-        first.hint += f"\n{len(found) - 1} more after that" if first.hint else f"{len(found) - 1} more after that"
+        mistakes = [_grid_error(source, problem) for problem in error.errors()]
+    first = min(mistakes, key=lambda mistake: (mistake.line, mistake.column))
+    if len(mistakes) > 1:
+        others = f"{len(mistakes) - 1} more after that"
+        first.hint += f"\n{others}" if first.hint else others
     raise first
 
 
-def _readable(source: Source, problem: Any) -> GridError:
-    """Turn pydantic's problem into ours."""
+def _grid_error(source: Source, problem: Any) -> GridError:
+    """Turn one of pydantic's errors into a GridError."""
     path: KeyPath = tuple(step for step in problem["loc"] if step not in ("[key]", "str", "list[str]"))
     kind, value, key = problem["type"], problem["input"], str(path[-1]) if path else ""
     if kind == "extra_forbidden":
-        known = _PARTS.get(path[:-1], Grid).model_fields
-        return source.error(path, f"unknown key {key!r}", nearest(key, known))
+        fields = _SECTIONS.get(path[:-1], Grid).model_fields
+        return source.error(path, f"unknown key {key!r}", nearest(key, fields))
     if kind == "missing":
-        return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or `sweep init` for a start")
+        return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or start from `sweep init`")
     if kind == "value_error":
         message, _, hint = str(problem["ctx"]["error"]).partition("; ")
-        return source.error(path, _about(path, message), hint)
+        return source.error(path, _with_parameter(path, message), hint)
     if kind == "literal_error":
         choices = re.findall(r"'([^']+)'|\b(\d+)\b", problem["ctx"]["expected"])
         return source.error(path, f"{key} is {value!r}", nearest(str(value), [a or b for a, b in choices]))
     return source.error(path, f"{key or 'the grid'} is {value!r}", problem["msg"].lower())
 
 
-def _about(path: KeyPath, message: str) -> str:
-    """Name the parameter that a message is about, where it does not say so itself."""
+def _with_parameter(path: KeyPath, message: str) -> str:
+    """Put the parameter's name before a message about its values."""
     if path and path[0] in ("parameters", "zip") and not message.startswith("the parameter name"):
         return f"{path[-1]}: {message}"
     return message

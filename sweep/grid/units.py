@@ -10,16 +10,16 @@ _SPELLED = re.compile(r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
-#: No scheduler takes more (Slurm counts minutes in 32 bits; a year is a mistake everywhere).
-LONGEST_S = 366 * 86400
-MOST_MIB = 1024**3
+#: More than a year, or more than a PiB, is a mistake at every site.
+MAX_WALLTIME_S = 366 * 86400
+MAX_MEMORY_MIB = 1024**3
 
 
 def walltime_s(text: str) -> int:
-    """Seconds of a wall time.
+    """Read a wall time, in seconds.
 
-    Schedulers read a bare ``90`` differently (Slurm: minutes, PBS: seconds), and ``12:00`` too,
-    so neither is accepted.
+    A bare ``90`` and ``12:00`` are refused, because schedulers disagree on them: 90 is minutes to Slurm and
+    seconds to PBS.
 
     >>> walltime_s("12:00:00"), walltime_s("1-06:00:00"), walltime_s("1h30min"), walltime_s("90s")
     (43200, 108000, 5400, 90)
@@ -27,7 +27,7 @@ def walltime_s(text: str) -> int:
     Raises
     ------
     ValueError
-        It is not a wall time, or not a sensible one; the message says what to write.
+        The text is no wall time, or no sensible one. The message says what to write.
     """
     form = "write it as hours:minutes:seconds (04:00:00, or 1-12:00:00), or as 4h, 90min, 30s"
     stripped = text.strip()
@@ -42,13 +42,13 @@ def walltime_s(text: str) -> int:
     total = days * 86400 + hours * 3600 + minutes * 60 + seconds
     if total <= 0:
         raise ValueError(f"walltime {text!r} is zero; {form}")
-    if total > LONGEST_S:
+    if total > MAX_WALLTIME_S:
         raise ValueError(f"walltime {text!r} is more than a year; {form}")
     return total
 
 
 def memory_mib(text: str) -> int:
-    """MiB of an amount of memory, rounded up. All units are powers of 1024, as the schedulers take them.
+    """Read an amount of memory, in MiB, rounded up. All units are powers of 1024, as in the schedulers.
 
     >>> memory_mib("8GiB"), memory_mib("500M"), memory_mib("1.5 GB")
     (8192, 500, 1536)
@@ -56,22 +56,22 @@ def memory_mib(text: str) -> int:
     Raises
     ------
     ValueError
-        It is not an amount of memory; the message says what to write.
+        The text is no amount of memory. The message says what to write.
     """
     form = "write a number with its unit, such as 8GiB or 500MiB"
-    found = _MEMORY.fullmatch(text.strip())
-    if not found:
+    match = _MEMORY.fullmatch(text.strip())
+    if not match:
         raise ValueError(f"memory {text!r} is not an amount of memory; {form}")
-    amount = math.ceil(float(found[1]) * _MIB[found[2].upper()])
+    amount = math.ceil(float(match[1]) * _MIB[match[2].upper()])
     if amount <= 0:
         raise ValueError(f"memory {text!r} is zero; {form}")
-    if amount > MOST_MIB:
+    if amount > MAX_MEMORY_MIB:
         raise ValueError(f"memory {text!r} is more than a PiB; {form}")
     return amount
 
 
-def count(text: str, what: str, least: int) -> int:
-    """Read a whole number of at least `least`.
+def count(text: str, name: str, minimum: int) -> int:
+    """Read a whole number, `minimum` or more. `name` is what messages call it.
 
     >>> count("4", "cpus", 1)
     4
@@ -79,12 +79,12 @@ def count(text: str, what: str, least: int) -> int:
     Raises
     ------
     ValueError
-        It is not; the message says what is expected.
+        The text is none. The message says what to write.
     """
     try:
         number = int(text)
     except ValueError:
-        raise ValueError(f"{what} {text!r} is not a whole number; write {least} or more") from None
-    if not least <= number <= 1_000_000:
-        raise ValueError(f"{what} is {number}; it should be {least} or more")
+        raise ValueError(f"{name} {text!r} is not a whole number; write {minimum} or more") from None
+    if not minimum <= number <= 1_000_000:
+        raise ValueError(f"{name} is {number}; it should be {minimum} or more")
     return number

@@ -10,8 +10,8 @@ from sweep.errors import GridError
 from sweep.grid import Grid, Source, units
 from sweep.model import Job, Limits, Resources, Task
 
-#: The time that a worker needs beside that of its trials: to start, find the next trial, write the last record.
-#: It is the larger of a number of seconds and a share of the trials' time.
+#: A worker needs more time than its trials: to start, to find the next trial, to write the last record. It gets
+#: the larger of a number of seconds and a share of the trials' time.
 SLACK_S = 60
 SLACK_SHARE = 0.02
 
@@ -135,7 +135,7 @@ def _check_ceilings(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
 
 
 def _exceeds_limit(source: Source, key: str, asked: str, limit: str, where: str, *, one_fits: bool) -> GridError:
-    """Make the error for a job that asks for too much. `one_fits`: one trial alone would not ask for too much."""
+    """Make the error for a job that asks for too much. `one_fits`: only the whole worker does, not one trial."""
     rule = f"{where} allows {limit}" if key == "walltime" else f"{where} has {limit}"
     if key != "walltime" and where != "this machine":
         rule = f"no node of {where} has more than {limit}"

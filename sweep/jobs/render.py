@@ -70,12 +70,12 @@ class Renderer:
         name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
         self.template = _with_template_errors(name, template_environment(site).get_template, name)
 
-    def __call__(self, job: Job, driver: Sequence[str] = ()) -> str:
+    def __call__(self, job: Job, driver_command: Sequence[str] = ()) -> str:
         """Render one job.
 
         Parameters
         ----------
-        driver : sequence of str
+        driver_command : sequence of str
             The command of the driver job. Empty: the job runs trials.
 
         Raises
@@ -83,7 +83,7 @@ class Renderer:
         TemplateError
             The template uses an undefined name, or fails.
         """
-        names = self._names(job, driver)
+        names = self._names(job, driver_command)
         text: str = _with_template_errors(str(self.template.name), self.template.render, names)
         if not text.startswith("#!"):
             raise TemplateError(
@@ -92,13 +92,13 @@ class Renderer:
             )
         return text
 
-    def _names(self, job: Job, driver: Sequence[str]) -> dict[str, Any]:
+    def _names(self, job: Job, driver_command: Sequence[str]) -> dict[str, Any]:
         grid, folder = self.grid, Path(self.paths["folder"])
         kind = grid.scheduler.kind
         return {
             "sweep": grid.name,
             "job": job.name,
-            "size": len(job.tasks),
+            "trials": len(job.tasks),
             "array": array_range(grid, job),
             "cpus": job.asks.cpus,
             "gpus": job.asks.gpus,
@@ -109,14 +109,14 @@ class Renderer:
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
             "preload": grid.submit.preload,
-            "trial": job.resources,
+            "trial_resources": job.resources,
             "avoid": job.avoid,
-            "driver": driver,
+            "driver_command": driver_command,
             "queue": grid.scheduler.queue,
             "account": grid.scheduler.account,
             "extra": grid.scheduler.extra,
             "environment": grid.environment,
-            "result": grid.objective.file,
+            "result_file": grid.objective.file,
             "script": str(folder / "jobs" / f"{job.name}.sh"),
             "log": str(folder / "jobs" / f"{job.name}.log"),
             "python": self.python,

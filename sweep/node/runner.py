@@ -162,9 +162,9 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
 def withdrawn_record(trial_id: str, number: int, attempt: int) -> "Record":
     """Make the record of an attempt that is cancelled before it has begun: nobody can claim it any more.
 
-    It names no job; ``ended`` and ``cancelled`` are true. It has ``version``, which is 1, instead of ``format``.
+    It names no job. ``ended`` and ``cancelled`` are true.
     """
-    return {"version": 1, "trial": trial_id, "number": number, "attempt": attempt, "job_id": "",
+    return {"format": FORMAT, "trial": trial_id, "number": number, "attempt": attempt, "job_id": "",
             "job_name": "", "index": None, "ended": True, "cancelled": True}  # fmt: skip
 
 

@@ -134,8 +134,8 @@ class Scheduler(Protocol):
     clients : tuple of str
         The commands it needs on PATH.
     grace_s : float
-        How many seconds a node's record may appear after the scheduler says that the job ended. A shared file
-        system may show a file that late.
+        A node's record may appear so many seconds after the scheduler says that the job ended, because a shared
+        file system shows new files late.
     can_exclude_nodes : bool
         Whether a job can name nodes that it must not run on. If so, the template writes `avoid`.
     """
@@ -150,7 +150,7 @@ class Scheduler(Protocol):
         ...
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask for the limits. None: the scheduler does not tell it. SchedulerSilent if it does not answer."""
+        """Ask for the limits. A limit that it does not tell is None. SchedulerSilent if it does not answer."""
         ...
 
     def submit(self, request: SubmitRequest) -> Talk[str]:

@@ -144,7 +144,7 @@ def _additions(
         params = configuration.entry.trial.params
         missing = [(params, seed) for seed in seeds if seed not in there]
         trials = []
-        for draft in grids.again(maker.grid, maker.source, os.environ, missing):
+        for draft in grids.make_trials(maker.grid, maker.source, os.environ, missing):
             old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between
             trials.append(replace(draft, number=old.number if old else next_number))
             next_number += old is None

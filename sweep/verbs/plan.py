@@ -134,7 +134,7 @@ def plan(
         Something in the grid or a template is wrong; nothing was written.
     """
     grid, source, data = read_grid(path, overrides)
-    drafts = grids.expand(grid, source, os.environ, sys.maxsize if yes else grids.MOST_TRIALS)
+    drafts = grids.expand(grid, source, os.environ, sys.maxsize if yes else grids.MAX_TRIALS)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
     _check_preload(grid, source, drafts)
@@ -275,7 +275,7 @@ def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], mak
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
     remaining = [trial for trial in added if grids.trial_id(trial.params, 0) in ids and trial.id not in ids]
     wanted = [(trial.params, trial.replicate) for trial in remaining]
-    return grids.again(maker.grid, maker.source, os.environ, wanted) if wanted else []
+    return grids.make_trials(maker.grid, maker.source, os.environ, wanted) if wanted else []
 
 
 def _as_ran(store: Store, planned: PlannedTrials, ledger: Ledger, sent: set[int]) -> set[int]:

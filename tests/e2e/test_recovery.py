@@ -422,7 +422,7 @@ def test_retries_for_memory_stay_together_and_under_the_limit(sandbox: Sandbox, 
     ("keys", "said"),
     [
         ({"submit": "{workers: 4}"}, "workers means nothing with placement array"),
-        ({"submit": "{placement: each, throttle: 3}"}, "throttle is an array's"),
+        ({"submit": "{placement: each, throttle: 3}"}, "throttle is for arrays"),
         ({"retry": "{out_of_memory: {ceiling: 10MiB}}"}, "the ceiling 10MiB is less than the 100 MiB"),
         ({"retry": "{walltime: {ceiling: 1min}}"}, "the ceiling 1min is less than the 00:05:00"),
         ({"retry": "{walltime: {factor: 0.5}}"}, "factor"),

@@ -47,51 +47,51 @@ def test_no_parameters_is_one_trial() -> None:
 
 
 def test_replicates_share_their_seeds_between_configurations() -> None:
-    made = drafts("parameters: {a: [1, 2]}\nreplicates: 3\nseed: 7")
-    assert [draft.replicate for draft in made] == [0, 1, 2, 0, 1, 2]
-    assert [draft.seed for draft in made[:3]] == [draft.seed for draft in made[3:]]
-    assert len({draft.seed for draft in made}) == 3
-    assert len({draft.id for draft in made}) == 6
+    trials = drafts("parameters: {a: [1, 2]}\nreplicates: 3\nseed: 7")
+    assert [trial.replicate for trial in trials] == [0, 1, 2, 0, 1, 2]
+    assert [trial.seed for trial in trials[:3]] == [trial.seed for trial in trials[3:]]
+    assert len({trial.seed for trial in trials}) == 3
+    assert len({trial.id for trial in trials}) == 6
 
 
-def test_the_id_is_of_the_content_alone() -> None:
+def test_the_id_depends_on_the_content_alone() -> None:
     before = {draft.params["a"]: draft.id for draft in drafts("parameters: {a: [1, 2]}")}
     after = {draft.params["a"]: draft.id for draft in drafts("parameters: {a: [3, 2, 1]}\nresources: {cpus: 2}")}
     assert after[1] == before[1]
     assert after[2] == before[2]
-    # Frozen: an id that changed would orphan every result there is.
+    # These ids must never change: every result is found by its trial's id.
     assert trial_id({"learning_rate": 0.01, "model": "UNet"}, 0) == "e6cc0ff9d5fa07cb"
     assert trial_id({"model": "UNet", "learning_rate": 0.01}, 0) == "e6cc0ff9d5fa07cb"
     assert trial_seed(0, 0) == 713683445
 
 
-def test_what_is_spelled_once_a_value_is_spelled_as_each_trials_own() -> None:
-    given = """\
+def test_values_that_are_spelled_once_are_right_in_every_trial() -> None:
+    document = """\
 name: t
 command: "p {{ params | flags }} {{ b }} --a={{ a_b }}"
 parameters: {b: [1, 2.0, true, '1', null], a_b: [[1, 2], [], -3, 2.0e+20, 'ü "q"'], a: [0.5, -0.5]}
 replicates: 2
 exclude: ['a_b == -3']
 """
-    made = expand(*read(given, "g.yaml"), {})
-    assert len({draft.id for draft in made}) == len(made) == 5 * 4 * 2 * 2
-    for draft in made:
-        assert draft.id == trial_id(draft.params, draft.replicate)
-        b, a_b = text(draft.params["b"]), text(draft.params["a_b"])
-        assert draft.argv == ("p", *flags(draft.params), b, f"--a={a_b}")
+    trials = expand(*read(document, "g.yaml"), {})
+    assert len({trial.id for trial in trials}) == len(trials) == 5 * 4 * 2 * 2
+    for trial in trials:
+        assert trial.id == trial_id(trial.params, trial.replicate)
+        b, a_b = text(trial.params["b"]), text(trial.params["a_b"])
+        assert trial.argv == ("p", *flags(trial.params), b, f"--a={a_b}")
 
 
 def test_resources_are_expressions_of_the_parameters() -> None:
-    made = drafts(
+    trials = drafts(
         "parameters: {model: [small, UNet], n: [2]}\n"
         "resources: {walltime: \"{{ '12:00:00' if model == 'UNet' else '90min' }}\", memory: '{{ 2 * n }}GiB', cpus: '{{ n }}'}"
     )
-    assert [(d.resources.walltime_s, d.resources.memory_mib, d.resources.cpus) for d in made] == [
+    assert [(t.resources.walltime_s, t.resources.memory_mib, t.resources.cpus) for t in trials] == [
         (5400, 4096, 2), (43200, 4096, 2),
     ]  # fmt: skip
 
 
-def test_short_axes() -> None:
+def test_short_forms_of_values() -> None:
     assert axes.values({"range": [2, 4]}) == [2, 3, 4]
     assert axes.values({"range": [10, 1, -4]}) == [10, 6, 2]
     assert axes.values({"range": [0.1, 0.5, 0.1]}) == [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -104,20 +104,20 @@ def test_set_overrides_parameters_zipped_ones_and_keys() -> None:
     text = "parameters: {a: [1, 2]}\nzip: [{b: [3, 4], c: [5, 6]}]"
     assert params(text, "a=9", "b=7") == [{"a": 9, "b": 7, "c": 5}, {"a": 9, "b": 7, "c": 6}]
     assert params(text, "a={range: [1, 3]}", "exclude=['c == 5']")[0] == {"a": 1, "b": 4, "c": 6}
-    assert {d.resources.cpus for d in drafts(text, "resources.cpus=8")} == {8}
+    assert {trial.resources.cpus for trial in drafts(text, "resources.cpus=8")} == {8}
 
 
 def test_the_original_grid_has_8192_trials() -> None:
     text = (ROOT / "examples" / "report-8192.yaml").read_text()
     grid, source = read(text, "report-8192.yaml")
-    made = expand(grid, source, {})
-    assert len(made) == 8192
-    assert len({draft.id for draft in made}) == 8192
-    assert {draft.resources.walltime_s for draft in made} == {12 * 3600, 4 * 3600}
-    # Its last lines, once they are no comment any more, leave out what cannot be trained.
-    live = text.replace("# exclude:", "exclude:").replace("#   - ", "  - ")
-    assert live != text
-    grid, source = read(live, "report-8192.yaml")
+    trials = expand(grid, source, {})
+    assert len(trials) == 8192
+    assert len({trial.id for trial in trials}) == 8192
+    assert {trial.resources.walltime_s for trial in trials} == {12 * 3600, 4 * 3600}
+    # Its last lines are comments. Without the comment signs, they exclude what cannot be trained.
+    with_exclude = text.replace("# exclude:", "exclude:").replace("#   - ", "  - ")
+    assert with_exclude != text
+    grid, source = read(with_exclude, "report-8192.yaml")
     assert len(expand(grid, source, {})) == 6400
 
 
@@ -127,7 +127,7 @@ def test_every_example_expands(example: Path) -> None:
     assert expand(grid, source, dict(os.environ))
 
 
-#: (what is written, what the error must say, its line)
+#: (the grid's text, a part of the error's message or hint, the error's line)
 BAD = [
     ("nmae: t", "unknown key 'nmae'", 3),
     ("scheduler: {kind: slrum}", "kind is 'slrum'", 3),
@@ -138,7 +138,7 @@ BAD = [
     ("parameters: {a: {range: [3, 1]}}", "leads away", 3),
     ("parameters: {a: {range: [1, 3, 0]}}", "step of 0", 3),
     ("parameters: {a: {linspace: [1, 3]}}", "[first, last, how many]", 3),
-    ("parameters: {a: {spread: [1, 3]}}", "is no way to write values", 3),
+    ("parameters: {a: {spread: [1, 3]}}", "is no form of values", 3),
     ("parameters: {seed: [1]}", "'seed' is reserved", 3),
     ("parameters: {not: [1]}", "'not' is reserved", 3),
     ("parameters: {a-b: [1]}", "use letters, digits and _", 3),
@@ -181,17 +181,17 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "said", "line"), BAD, ids=[text for text, _, _ in BAD])
-def test_bad_grids_say_what_where_and_what_to_do(text: str, said: str, line: int) -> None:
+@pytest.mark.parametrize(("text", "expected", "line"), BAD, ids=[text for text, _, _ in BAD])
+def test_bad_grids_are_refused_with_the_line(text: str, expected: str, line: int) -> None:
     with pytest.raises(GridError) as caught:
         drafts(text)
-    assert said in f"{caught.value} {caught.value.hint}"
+    assert expected in f"{caught.value} {caught.value.hint}"
     assert caught.value.line == line
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("name: 'a\\nb'\ncommand: x", "cannot name a folder"),
         ('name: "a\\nb"\ncommand: x', "cannot name a folder"),
@@ -202,16 +202,16 @@ def test_bad_grids_say_what_where_and_what_to_do(text: str, said: str, line: int
         ("name: t\ncommand: 'a {{ b'", "does not parse"),
         ("name: t\ncommand: 'a {{ lr }}'\nparameters: {learning_rate: [1]}", "names 'lr'"),
         ("name: t\ncommand: 'a {{ env.NO_SUCH_NAME }}'", "NO_SUCH_NAME"),
-        ("name: t\ncommand: '{{ x }}'\nparameters: {x: ['']}", "filled in with nothing"),
+        ("name: t\ncommand: '{{ x }}'\nparameters: {x: ['']}", "is empty once filled in"),
         ('name: t\ncommand: "p {{ x }}"\nparameters: {x: ["a\\0b"]}', "NUL"),
         ("name: t\ncommand: [a, 3]", "command is"),
     ],
 )
-def test_bad_names_and_commands(text: str, said: str) -> None:
+def test_bad_names_and_commands(text: str, expected: str) -> None:
     with pytest.raises(GridError) as caught:
         grid, source = read(text, "g.yaml")
         expand(grid, source, {})
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("override", ["lr", "=3", "nmae=3", "lr.x.y=3", "a=[1, 1]", "a=[1"])

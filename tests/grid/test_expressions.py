@@ -1,4 +1,4 @@
-"""Values reach the program's argv exactly as they are, whatever they are."""
+"""Any value reaches the program's argv unchanged."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ NASTY = [
 
 
 def fill(command: str | list[str], **values: Any) -> tuple[str, ...]:
-    known = frozenset(values) | {"params", "env"}
-    return Command(command, known)({**values, "params": values, "env": {"HOME": "/home/she"}})
+    allowed = frozenset(values) | {"params", "env"}
+    return Command(command, allowed)({**values, "params": values, "env": {"HOME": "/home/eve"}})
 
 
 def test_arguments_are_filled_in_after_splitting() -> None:
@@ -66,7 +66,7 @@ def test_numbers_are_spelled_as_json_spells_them() -> None:
 
 
 def test_the_environment_is_read() -> None:
-    assert fill("p {{ env.HOME }}/data") == ("p", "/home/she/data")
+    assert fill("p {{ env.HOME }}/data") == ("p", "/home/eve/data")
 
 
 def test_nothing_of_the_shell_is_interpreted() -> None:
@@ -74,8 +74,10 @@ def test_nothing_of_the_shell_is_interpreted() -> None:
 
 
 def test_flags() -> None:
-    made = flags({"learning_rate": 5e-05, "blank": True, "off": False, "none": None, "w": [0.1, 1], "neg": -0.5})
-    assert made == ["--learning-rate", "5e-05", "--blank", "--w", "0.1", "1", "--neg=-0.5"]
+    arguments = flags(
+        {"learning_rate": 5e-05, "blank": True, "off": False, "none": None, "w": [0.1, 1], "neg": -0.5}
+    )
+    assert arguments == ["--learning-rate", "5e-05", "--blank", "--w", "0.1", "1", "--neg=-0.5"]
 
 
 @pytest.mark.parametrize(
@@ -108,14 +110,14 @@ def test_values_arrive_as_they_are_through_a_real_process(values: list[str]) -> 
 
 @given(TEXTS, TEXTS)
 @settings(max_examples=60, deadline=None)
-def test_values_arrive_as_they_are_through_a_real_shell(one: str, two: str) -> None:
-    """Who wants a shell writes one; the values are its arguments, never its text."""
-    line = 'bash -c \'printf "%s\\0" "$1" "$2"\' _ {{ one }} {{ two }}'
-    done = subprocess.run(fill(line, one=one, two=two), capture_output=True, check=True)
-    assert done.stdout.decode().split("\0")[:2] == [one, two]
-    # What is shown to be copied is the same command.
-    shown = shlex.join(fill(line, one=one, two=two))
-    assert subprocess.run(["bash", "-c", shown], capture_output=True, check=True).stdout == done.stdout
+def test_values_arrive_as_they_are_through_a_real_shell(first: str, second: str) -> None:
+    """A command may start a shell. The values are its arguments, never its text."""
+    line = 'bash -c \'printf "%s\\0" "$1" "$2"\' _ {{ first }} {{ second }}'
+    process = subprocess.run(fill(line, first=first, second=second), capture_output=True, check=True)
+    assert process.stdout.decode().split("\0")[:2] == [first, second]
+    # The command that is shown for copying does the same.
+    shown = shlex.join(fill(line, first=first, second=second))
+    assert subprocess.run(["bash", "-c", shown], capture_output=True, check=True).stdout == process.stdout
 
 
 @given(st.text(st.characters(exclude_characters="\0{}%#", exclude_categories=["Cs"])))
