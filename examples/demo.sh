@@ -18,7 +18,7 @@ step sweep plan examples/demo.yaml
 step sweep submit
 step sweep status --watch --interval 2
 step sweep report --top 10
-step sweep report --html
+step sweep page
 step sweep best
 printf '\nThe report: %s\n' "$PWD/results/demo/report.html"
 printf 'On your cluster: sweep init, edit grid.yaml (scheduler: {kind: slurm}), then the same four commands.\n'

@@ -104,11 +104,33 @@ class SchedulerRefused(SchedulerError):
     ----------
     directive : str
         What in the script it is about, as it is spelled there (``--partition``); empty if it did not say.
+    answer : str
+        What the submit command itself wrote.
     """
 
-    def __init__(self, message: str, hint: str = "", directive: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", directive: str = "", answer: str = "") -> None:
         super().__init__(message, hint)
         self.directive = directive
+        self.answer = answer
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be used: what a reader of the grid raises, and `GridError` then gives a place.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the value.
+    hint : str
+        What to write instead.
+    names_parameter : bool
+        The message says which parameter it is about.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, names_parameter: bool = False) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.names_parameter = names_parameter
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 from sweep.errors import SchedulerSilent
-from sweep.schedulers.base import Call, Reply, Talk
+from sweep.schedulers.base import Call, CallFailure, Reply, Talk
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def run(call: Call) -> Reply:
     Never raises for what the command does: that is in the reply.
     """
     if shutil.which(call.argv[0]) is None:
-        return Reply(None, failure="not found", stderr=f"{call.argv[0]} is not on PATH")
+        return Reply(None, failure=CallFailure.NOT_FOUND, stderr=f"{call.argv[0]} is not on PATH")
     began = time.monotonic()
     process = subprocess.Popen(
         call.argv,
@@ -38,7 +38,7 @@ def run(call: Call) -> Reply:
         env=_environment(),
     )
     try:
-        output, failure = _read(process, began + call.timeout_s)
+        output, failure, detail = _read(process, began + call.timeout_s)
     except BaseException:  # Ctrl-C: nothing that was started may go on by itself
         _kill(process)
         raise
@@ -46,10 +46,10 @@ def run(call: Call) -> Reply:
         _kill(process)
     exit_code = process.wait()
     if exit_code < 0 and not failure:  # it had no chance to say what it had done
-        failure = f"was killed by signal {-exit_code}"
+        failure, detail = CallFailure.KILLED, f"was killed by signal {-exit_code}"
     # Job names and paths of others may be in any encoding; ours are compared, never guessed.
     out, err = (text.decode("utf-8", "surrogateescape") for text in output)
-    return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began)
+    return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began, detail)
 
 
 #: What tells a task which one it is. A job that submits would hand it on to those it submits.
@@ -68,11 +68,11 @@ def _environment() -> dict[str, str]:
     return {**own, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], str]:
-    """Read both streams until they close: ([stdout, stderr], what went wrong)."""
+def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], CallFailure, str]:
+    """Read both streams until they close: ([stdout, stderr], what went wrong, the same in words)."""
     streams: list[IO[bytes]] = [stream for stream in (process.stdout, process.stderr) if stream]
     chunks: list[list[bytes]] = [[] for _ in streams]
-    total, failure = 0, ""
+    total, failure, detail = 0, CallFailure.NONE, ""
     with selectors.DefaultSelector() as selector:
         for number, stream in enumerate(streams):
             selector.register(stream, selectors.EVENT_READ, number)
@@ -85,12 +85,12 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes
                 if not piece:
                     selector.unregister(key.fileobj)
             if total > MOST_OUTPUT_BYTES:
-                failure = f"wrote more than {MOST_OUTPUT_BYTES} bytes"
+                failure, detail = CallFailure.WROTE_TOO_MUCH, f"wrote more than {MOST_OUTPUT_BYTES} bytes"
             elif not ready and time.monotonic() >= deadline:
-                failure = "timed out"
+                failure = CallFailure.TIMED_OUT
     for stream in streams:
         stream.close()
-    return [b"".join(pieces) for pieces in chunks], failure
+    return [b"".join(pieces) for pieces in chunks], failure, detail
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

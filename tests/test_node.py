@@ -339,7 +339,7 @@ def test_the_variables_of_a_trial_alone_are_among_those_of_its_command(folder: F
 
 def test_a_later_attempt_is_marked_in_the_log(folder: Folder) -> None:
     folder.plan("echo", "said")
-    job = Job("j0001", folder.trial.resources, ((1, 1), (5, 2)))
+    job = Job("j0001", folder.trial.resources, (Task(1, 1), Task(5, 2)))
     folder.store.write_job(job, "#!/bin/sh\n", folder.store.trials().offsets)
     folder.run()
     mark, said = folder.log.splitlines()

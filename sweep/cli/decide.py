@@ -60,10 +60,13 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
     fresh: Fresh = False,
     html: Annotated[bool, typer.Option("--html", hidden=True)] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", hidden=True)] = False,
 ) -> None:
     """Collect the results into a leaderboard and select the best configuration."""
-    if html:
-        raise UsageError("the page is a command of its own", "sweep page, or sweep page --watch")
+    if html or watch:  # where people look for it
+        raise UsageError(
+            "the page is a command of its own", "sweep page writes it, and sweep page --watch again and again"
+        )
     forms = {"csv": csv, "json": as_json, "markdown": markdown, "latex": latex, "parquet": parquet}
     form = _one_of(forms) or (SUFFIXES.get(output.suffix, "") if output else "")
     crossed = [_split([names]) for names in by or ()]

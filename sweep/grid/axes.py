@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from sweep.errors import InvalidValue
 from sweep.model import canonical
 
 #: The largest number of values of one parameter. More is a mistake, such as a step of 1e-9.
@@ -33,7 +34,7 @@ def values(axis: Any) -> list[Any]:
 
     Raises
     ------
-    ValueError
+    InvalidValue
         What is wrong, and after ``; `` what to write instead.
 
     Examples
@@ -44,14 +45,14 @@ def values(axis: Any) -> list[Any]:
     if isinstance(axis, dict):
         axis = _expanded(axis)
     if not isinstance(axis, list):
-        raise ValueError(f"{axis!r} is not a list of values; for a single value write [{axis}]")
+        raise InvalidValue(f"{axis!r} is not a list of values", f"for a single value write [{axis}]")
     if not axis:
-        raise ValueError("no values; give at least one, or take the parameter out")
+        raise InvalidValue("no values", "give at least one, or take the parameter out")
     seen: set[str] = set()
     for value in axis:
         key = _comparison_key(value)
         if key in seen:
-            raise ValueError(f"the value {value!r} is there twice; keep one")
+            raise InvalidValue(f"the value {value!r} is there twice", "keep one")
         seen.add(key)
     return axis
 
@@ -64,14 +65,14 @@ def _comparison_key(value: Any) -> str:
 def _expanded(axis: dict[str, Any]) -> list[Any]:
     """Return the values that a short form stands for."""
     if len(axis) != 1 or next(iter(axis)) not in _SHORT_FORMS:
-        raise ValueError(f"{axis!r} is no form of values; use a list or one of {', '.join(_SHORT_FORMS)}")
+        raise InvalidValue(f"{axis!r} is no form of values", f"use a list or one of {', '.join(_SHORT_FORMS)}")
     ((kind, numbers),) = axis.items()
     all_numbers = isinstance(numbers, list) and all(
         isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
     )
     if not all_numbers or len(numbers) not in ((2, 3) if kind == "range" else (3,)):
         form = "[first, last] or [first, last, step]" if kind == "range" else "[first, last, how many]"
-        raise ValueError(f"{kind} is {numbers!r}; it should be {form}, all numbers")
+        raise InvalidValue(f"{kind} is {numbers!r}", f"it should be {form}, all numbers")
     return _SHORT_FORMS[kind](*numbers)
 
 
@@ -79,10 +80,10 @@ def _range(first: float, last: float, step: float = 1) -> list[Any]:
     # Decimal, because 0.1 + 2 * 0.1 is 0.30000000000000004 as a float.
     start, end, stride = (Decimal(str(number)) for number in (first, last, step))
     if not stride:
-        raise ValueError("range has a step of 0; give a step that leads from the first value to the last")
+        raise InvalidValue("range has a step of 0", "give a step that leads from the first value to the last")
     n = int((end - start) / stride) + 1 if (end - start) * stride >= 0 else 0
     if n <= 0:
-        raise ValueError(f"range [{first}, {last}, {step}] is empty; its step leads away from the last value")
+        raise InvalidValue(f"range [{first}, {last}, {step}] is empty", "its step leads away from the last value")
     _check_count("range", n)
     whole = all(isinstance(number, int) for number in (first, last, step))
     return [int(start + stride * i) if whole else float(start + stride * i) for i in range(n)]
@@ -96,15 +97,17 @@ def _linspace(first: float, last: float, n: float) -> list[Any]:
 def _logspace(first: float, last: float, n: float) -> list[Any]:
     count = _check_count("logspace", n)
     if max(abs(first), abs(last)) > 300:
-        raise ValueError(f"logspace takes exponents of ten, and has {first} and {last}; use geomspace for values")
+        raise InvalidValue(
+            f"logspace takes exponents of ten, and has {first} and {last}", "use geomspace for values"
+        )
     return [_round(10.0 ** (first + (last - first) * i / max(1, count - 1))) for i in range(count)]
 
 
 def _geomspace(first: float, last: float, n: float) -> list[Any]:
     count = _check_count("geomspace", n)
     if first * last <= 0:
-        raise ValueError(
-            f"geomspace cannot go from {first} to {last}; give both ends the same sign, and neither zero"
+        raise InvalidValue(
+            f"geomspace cannot go from {first} to {last}", "give both ends the same sign, and neither zero"
         )
     return [_round(first * (last / first) ** (i / max(1, count - 1))) for i in range(count)]
 
@@ -116,7 +119,7 @@ def _round(number: float) -> float:
 
 def _check_count(kind: str, n: float) -> int:
     if n != int(n) or not 1 <= n <= MAX_VALUES:
-        raise ValueError(f"{kind} asks for {n} values; it should be a whole number from 1 to {MAX_VALUES:,}")
+        raise InvalidValue(f"{kind} asks for {n} values", f"it should be a whole number from 1 to {MAX_VALUES:,}")
     return int(n)
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sweep.errors import nearest
+from sweep.errors import InvalidValue, nearest
 from sweep.grid import units
 from sweep.grid.expressions import (
     NAMES,
@@ -281,9 +281,8 @@ class _TrialMaker:
     def _parsed(self, name: str, text_of: dict[str, str], parse: Callable[[str], int]) -> int:
         try:
             return parse(text_of[name])
-        except ValueError as error:
-            message, _, hint = str(error).partition("; ")
-            raise self.source.error(("resources", name), message, hint) from None
+        except InvalidValue as error:
+            raise self.source.error(("resources", name), str(error), error.hint) from None
 
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from sweep.errors import GridError, nearest
+from sweep.errors import GridError, InvalidValue, nearest
 from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
 from sweep.grid.source import KeyPath, Source
@@ -40,31 +40,37 @@ _AXIS_SCHEMA = {
 
 def _one_line(text: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        raise ValueError(f"{text!r} has a newline or control character; a directive of a script is one line")
+        raise InvalidValue(f"{text!r} has a newline or control character", "a directive of a script is one line")
     return text
 
 
 def _sweep_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
-        raise ValueError(
-            f"the name {name!r} cannot name a folder and a job; use up to 64 letters, digits, . _ + -, "
-            "and begin with a letter or digit"
+        raise InvalidValue(
+            f"the name {name!r} cannot name a folder and a job",
+            "use up to 64 letters, digits, . _ + -, and begin with a letter or digit",
         )
     return name
 
 
 def _word(text: str) -> str:
     if not re.fullmatch(r"[\w.+@:/,=-]+", _one_line(text)):
-        raise ValueError(f"{text!r} has a character that a scheduler's directive cannot carry; use one plain word")
+        raise InvalidValue(
+            f"{text!r} has a character that a scheduler's directive cannot carry", "use one plain word"
+        )
     return text
 
 
 def _parameter(name: str) -> str:
     if name in RESERVED:
         hint = "write `replicates: 3`, and {{ seed }} in the command" if name == "seed" else "choose another name"
-        raise ValueError(f"the parameter name {name!r} is reserved; {hint}")
+        raise InvalidValue(f"the parameter name {name!r} is reserved", hint, names_parameter=True)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"the parameter name {name!r} cannot be used in an expression; use letters, digits and _")
+        raise InvalidValue(
+            f"the parameter name {name!r} cannot be used in an expression",
+            "use letters, digits and _",
+            names_parameter=True,
+        )
     return name
 
 
@@ -74,15 +80,15 @@ def _result_file(name: str) -> str:
         or name == "log.txt"
         or name.startswith("attempt-")
     ):
-        raise ValueError(
-            f"the result file {name!r} cannot be in a trial's folder; use a plain name such as result.json"
+        raise InvalidValue(
+            f"the result file {name!r} cannot be in a trial's folder", "use a plain name such as result.json"
         )
     return name
 
 
 def _shell_line(line: str) -> str:
     if "\0" in line:
-        raise ValueError(f"{line!r} has a NUL byte; take it out")
+        raise InvalidValue(f"{line!r} has a NUL byte", "take it out")
     return line
 
 
@@ -209,11 +215,11 @@ class SubmitSpec(_Section):
         packed = ("workers", "per_worker", "worker_walltime", "preload")
         useless = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
         if useless:
-            raise ValueError(
-                f"{useless[0]} means nothing with placement {self.placement}; write placement: packed"
+            raise InvalidValue(
+                f"{useless[0]} means nothing with placement {self.placement}", "write placement: packed"
             )
         if self.throttle and self.placement == "each":
-            raise ValueError("throttle is for arrays, and placement is each; use max_queued")
+            raise InvalidValue("throttle is for arrays, and placement is each", "use max_queued")
         return self
 
 
@@ -343,16 +349,15 @@ def _grid_error(source: Source, problem: Any) -> GridError:
     if kind == "missing":
         return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or start from `sweep init`")
     if kind == "value_error":
-        message, _, hint = str(problem["ctx"]["error"]).partition("; ")
-        return source.error(path, _with_parameter(path, message), hint)
+        error: InvalidValue = problem["ctx"]["error"]
+        return source.error(path, _with_parameter(path, error), error.hint)
     if kind == "literal_error":
         choices = re.findall(r"'([^']+)'|\b(\d+)\b", problem["ctx"]["expected"])
         return source.error(path, f"{key} is {value!r}", nearest(str(value), [a or b for a, b in choices]))
     return source.error(path, f"{key or 'the grid'} is {value!r}", problem["msg"].lower())
 
 
-def _with_parameter(path: KeyPath, message: str) -> str:
+def _with_parameter(path: KeyPath, error: InvalidValue) -> str:
     """Put the parameter's name before a message about its values."""
-    if path and path[0] in ("parameters", "zip") and not message.startswith("the parameter name"):
-        return f"{path[-1]}: {message}"
-    return message
+    about_parameter = bool(path) and path[0] in ("parameters", "zip")
+    return f"{path[-1]}: {error}" if about_parameter and not error.names_parameter else str(error)

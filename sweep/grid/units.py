@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from sweep.errors import InvalidValue
+
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):([0-5]?\d):([0-5]?\d)")
 _SPELLED = re.compile(r"(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s)?")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
@@ -26,7 +28,7 @@ def walltime_s(text: str) -> int:
 
     Raises
     ------
-    ValueError
+    InvalidValue
         The text is no wall time, or no sensible one. The message says what to write.
     """
     form = "write it as hours:minutes:seconds (04:00:00, or 1-12:00:00), or as 4h, 90min, 30s"
@@ -37,13 +39,13 @@ def walltime_s(text: str) -> int:
     else:
         spelled = _SPELLED.fullmatch(stripped.lower())
         if not stripped or not spelled:
-            raise ValueError(f"walltime {text!r} is not a duration; {form}")
+            raise InvalidValue(f"walltime {text!r} is not a duration", form)
         days, hours, minutes, seconds = (int(part or 0) for part in spelled.groups())
     total = days * 86400 + hours * 3600 + minutes * 60 + seconds
     if total <= 0:
-        raise ValueError(f"walltime {text!r} is zero; {form}")
+        raise InvalidValue(f"walltime {text!r} is zero", form)
     if total > MAX_WALLTIME_S:
-        raise ValueError(f"walltime {text!r} is more than a year; {form}")
+        raise InvalidValue(f"walltime {text!r} is more than a year", form)
     return total
 
 
@@ -55,18 +57,18 @@ def memory_mib(text: str) -> int:
 
     Raises
     ------
-    ValueError
+    InvalidValue
         The text is no amount of memory. The message says what to write.
     """
     form = "write a number with its unit, such as 8GiB or 500MiB"
     match = _MEMORY.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"memory {text!r} is not an amount of memory; {form}")
+        raise InvalidValue(f"memory {text!r} is not an amount of memory", form)
     amount = math.ceil(float(match[1]) * _MIB[match[2].upper()])
     if amount <= 0:
-        raise ValueError(f"memory {text!r} is zero; {form}")
+        raise InvalidValue(f"memory {text!r} is zero", form)
     if amount > MAX_MEMORY_MIB:
-        raise ValueError(f"memory {text!r} is more than a PiB; {form}")
+        raise InvalidValue(f"memory {text!r} is more than a PiB", form)
     return amount
 
 
@@ -78,13 +80,13 @@ def count(text: str, name: str, minimum: int) -> int:
 
     Raises
     ------
-    ValueError
+    InvalidValue
         The text is none. The message says what to write.
     """
     try:
         number = int(text)
     except ValueError:
-        raise ValueError(f"{name} {text!r} is not a whole number; write {minimum} or more") from None
+        raise InvalidValue(f"{name} {text!r} is not a whole number", f"write {minimum} or more") from None
     if not minimum <= number <= 1_000_000:
-        raise ValueError(f"{name} is {number}; it should be {minimum} or more")
+        raise InvalidValue(f"{name} is {number}", f"it should be {minimum} or more")
     return number

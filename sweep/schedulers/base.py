@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from sweep.errors import SchedulerSilent
@@ -27,6 +28,16 @@ class Call:
     timeout_s: float = 60.0
 
 
+class CallFailure(StrEnum):
+    """Why a command has no exit code of its own."""
+
+    NONE = ""
+    NOT_FOUND = "not found"
+    TIMED_OUT = "timed out"
+    KILLED = "was killed"
+    WROTE_TOO_MUCH = "wrote too much"
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a command printed, and how it ended.
@@ -34,20 +45,21 @@ class Reply:
     Attributes
     ----------
     exit_code : int or None
-        None: the command could not be started, or was killed at its time-out. `failure` says which.
+        None: the command could not be started, or was killed. `failure` says which, and `detail` in words.
     """
 
     exit_code: int | None
     stdout: str = ""
     stderr: str = ""
-    failure: str = ""
+    failure: CallFailure = CallFailure.NONE
     duration_s: float = 0.0
+    detail: str = ""
 
     @property
     def summary(self) -> str:
         """The failure, or the first lines of stderr, or of stdout where stderr is empty."""
         if self.failure:
-            return self.failure
+            return self.detail or self.failure
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return " / ".join(lines[:3])[:500]
 

@@ -84,6 +84,7 @@ def submit(
         f"qsub refused: {reply.summary}",
         "change the grid and plan again",
         blamed_directive(reply.stderr, _DIRECTIVES),
+        reply.stderr,
     )
 
 

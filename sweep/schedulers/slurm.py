@@ -13,6 +13,7 @@ from sweep.schedulers import pbslike, slurmlimits
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
+    CallFailure,
     Place,
     PollAnswer,
     Reply,
@@ -233,14 +234,17 @@ def _lines(call: Call, reply: Reply, fields: int) -> list[str]:
     lines = [line for line in reply.stdout.splitlines() if line.strip()] if reply.exit_code == 0 else []
     if any(line.count("|") < fields - 1 for line in lines):
         raise no_answer(
-            call, replace(reply, stderr="", failure="", stdout=f"it makes no sense: {lines[0][:80]!r}")
+            call,
+            replace(reply, stderr="", failure=CallFailure.NONE, stdout=f"it makes no sense: {lines[0][:80]!r}"),
         )
     return lines
 
 
 def _no_accounting(reply: Reply) -> bool:
     """Whether this cluster keeps no accounting. Accounting that is down is another case."""
-    return "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure == "not found"
+    return (
+        "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure is CallFailure.NOT_FOUND
+    )
 
 
 def _submit_error(reply: Reply) -> SchedulerError:

@@ -119,7 +119,7 @@ class Torque:
             try:
                 return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array, after))
             except SchedulerRefused as error:
-                if "Invalid Job Dependency" not in str(error):
+                if "Invalid Job Dependency" not in error.answer:
                     raise
                 # The other job has ended, so there is nothing to wait for. Torque refuses such a dependency.
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))

@@ -169,6 +169,6 @@ def test_a_look_so_soon_after_another_asks_nobody_and_says_so(make_fake: MakeFak
     assert sandbox.sweep("status", "--json", env=often).json["calls"] == 1
     ran = sandbox.sweep("status", "--json", env=often)
     assert ran.json["calls"] == 0
-    assert "note: the scheduler's word is " in ran.err
+    assert "note: the scheduler was asked " in ran.err
     sandbox.sweep("cancel")  # what changes something always asks
     assert sandbox.sweep("status", "--json").json["counts"] == {"cancelled": 3}

@@ -266,7 +266,7 @@ def test_reports(sandbox: Sandbox, toy: Toy) -> None:
     assert sandbox.sweep("report", "--csv", "--top", "1").out.count("\n") == 2
     assert sandbox.sweep("report", "--markdown").out.startswith("|")
     assert r"\begin{tabular}" in sandbox.sweep("report", "--latex").out
-    assert "wrote" in sandbox.sweep("report", "--html").err
+    assert "wrote" in sandbox.sweep("page").err
     page = (sandbox.path / "results/toy/report.html").read_text()
     assert "9.0000" in page
     config = sandbox.sweep("best", "--json").json
@@ -334,7 +334,7 @@ def test_hostile_values_reach_the_program_as_they_are(sandbox: Sandbox) -> None:
         flag = [f"--value={value}"] if value.startswith("-") else ["--value", value]
         assert told == [value, f"<{value}>", *flag]
     assert not list(sandbox.path.rglob("pwned"))
-    page = (sandbox.sweep("report", "--html"), (sandbox.path / "results/hostile/report.html").read_text())[1]
+    page = (sandbox.sweep("page"), (sandbox.path / "results/hostile/report.html").read_text())[1]
     assert "$(touch pwned)" in page
 
 

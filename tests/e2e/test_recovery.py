@@ -114,7 +114,7 @@ def test_a_worker_ends_its_trials_at_their_own_limits(sandbox: Sandbox, toy: Toy
     assert "of 100 MiB, ended by its worker" in causes["out of memory"]
     peak_mib = sandbox.sweep("why", "1", "--json").json["attempt"]["peak_memory_mib"]
     raised = sandbox.sweep("retry", "--plan-only", "--json").json["raised"]
-    assert raised["0"] == {"walltime_s": 10}
+    assert raised["0"] == {"memory_mib": None, "walltime_s": 10}
     assert 1.5 * peak_mib <= raised["1"]["memory_mib"] <= 1.5 * peak_mib + 26  # of the peak, in quarters of 100
     script = (sandbox.path / "results/toy/jobs/j0003.sh").read_text()
     assert f"--memory-mib {raised['1']['memory_mib']}" in script
@@ -216,7 +216,8 @@ def test_walltime_is_doubled_up_to_the_ceiling(make_fake: MakeFake, toy: Toy, ki
         made = sandbox.sweep("retry", "--json").json
         asked.append(made["raised"].get("0", made["spared"]))
     highest = {"walltime: it had 03:00:00, and the ceiling is 03:00:00": [0]}
-    assert asked == [{"walltime_s": 7200}, {"walltime_s": 10800}, highest]
+    raised = [{"memory_mib": None, "walltime_s": seconds} for seconds in (7200, 10800)]
+    assert asked == [*raised, highest]
 
 
 @pytest.mark.parametrize("kind", ["pbs", "torque"])
@@ -256,7 +257,7 @@ def test_follow_retries_by_the_grids_rules_and_ends(sandbox: Sandbox, toy: Toy) 
     ran = sandbox.sweep("submit", "--follow", "--interval", "0.3")
     assert "3 trials tried again" in ran.out
     assert sandbox.states() == {"done": 3}
-    assert [event["why"][0][1] for event in events(sandbox, "retried")][:1] == ["error"]
+    assert [event["trials"][0]["rule"] for event in events(sandbox, "retried")][:1] == ["error"]
 
 
 def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: None, toy: Toy) -> None:

@@ -61,7 +61,7 @@ def test_where(done: Sandbox) -> None:
     assert [row["x"] for row in rows(done, "--where", "model == 'small' and elapsed_s < 350")] == [2, 1, 0]
     assert len(rows(done, "--where", "f1 > 0.5")) == 4  # a number of the results
     assert "(6 trials: 6 done)" in done.sweep("report", "a", "--where", "model == 'small' and x < 3").out
-    assert "wrote" in done.sweep("report", "a", "--html", "--where", "x < 3").err
+    assert "wrote" in done.sweep("page", "a", "--where", "x < 3").err
     assert not (done.path / "results/a/report.html").exists()  # a part is not the whole
     assert rows(done, "--where", "segMeasure > 0.6 and params['x'] in [1, 2]")[0]["rank"] == 1
     for text, said in [
@@ -116,11 +116,9 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         (["--by", ","], "--by names nothing"),
         (["--by", "x", "--columns", "f1"], "--columns and --by"),
         (["--pareto", "segMeasure,nonsense:min"], "there is no column 'nonsense'"),
-        (["--csv", "--html"], "cannot both"),
-        (["--watch"], "--watch goes with --html"),
-        (["--interval", "5"], "--interval goes with"),
-        (["--html", "--by", "x"], "--html and --by"),
-        (["--html", "--top", "3"], "--html and --top"),
+        (["--csv", "--json"], "cannot both"),
+        (["--html"], "sweep page writes it"),
+        (["--html", "--watch", "--top", "3"], "sweep page --watch"),
         (["--csv", "--by", "x", "--trials"], "--by and --trials"),
         (["--output", "x.txt"], "--output needs a form"),
         (["--csv", "--output", "no/such/folder.csv"], "cannot write"),
@@ -183,7 +181,7 @@ def test_results_that_are_odd_do_not_end_the_report(sandbox: Sandbox) -> None:
         None,
         None,
     ]
-    assert "wrote" in sandbox.sweep("report", "odd", "--html").err
+    assert "wrote" in sandbox.sweep("page", "odd").err
     for name in ("k5", "test"):
         assert sandbox.sweep("report", "odd", "--columns", name, code=0 if name == "k5" else 2)
 
@@ -234,11 +232,16 @@ def test_compare(done: Sandbox) -> None:
     assert "no configuration with a score is both" in done.sweep("compare", "a", "d", code=1).err
 
 
+def test_a_page_and_what_it_is_not_for(done: Sandbox) -> None:
+    assert done.sweep("page", "a", "--json").json == {"page": str(done.path / "results/a/report.html")}
+    assert "add --watch" in done.sweep("page", "a", "--interval", "5", code=2).err
+
+
 def test_a_page_again_and_again(sandbox: Sandbox, toy: Any) -> None:
     toy(parameters="{x: [4], how: [sleep]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
-    ran = sandbox.sweep("report", "--html", "--watch", "--interval", "1")
+    ran = sandbox.sweep("page", "--watch", "--interval", "1")
     assert ran.err.count("wrote") >= 2
     page = (sandbox.path / "results/toy/report.html").read_text()
     assert "It runs" not in page  # the last one is final

@@ -7,6 +7,7 @@ import pytest
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SubmitRequest
+from sweep.schedulers.base import CallFailure
 from sweep.schedulers.slurm import STATES, Slurm, merge, read_sacct, read_squeue
 from tests.conftest import capture
 from tests.schedulers.replay import replay, reply
@@ -112,7 +113,7 @@ def test_tasks_are_absent_without_accounting_and_not_judged_while_it_is_down() -
     [
         [reply(capture("errors/down_scontrol_ping"))],
         [UP, reply(capture("errors/down_squeue_-j_1"))],
-        [Reply(None, failure="timed out")],
+        [Reply(None, failure=CallFailure.TIMED_OUT)],
         [UP, reply(capture("errors/no_conf"))],
     ],
 )
@@ -161,7 +162,9 @@ def test_what_sbatch_refuses(name: str, error: type[SchedulerError]) -> None:
     assert type(caught.value) is error
 
 
-@pytest.mark.parametrize("answer", [Reply(0, ""), Reply(0, "garbage\n"), Reply(None, failure="timed out")])
+@pytest.mark.parametrize(
+    "answer", [Reply(0, ""), Reply(0, "garbage\n"), Reply(None, failure=CallFailure.TIMED_OUT)]
+)
 def test_a_reply_without_an_id_is_no_answer(answer: Reply) -> None:
     with pytest.raises(SchedulerSilent):
         replay(Slurm().submit(REQUEST), [answer])
@@ -212,7 +215,9 @@ def test_limits_are_the_smallest_of_partition_association_and_qos() -> None:
 
 def test_limits_without_accounting_are_those_of_the_controller() -> None:
     disabled = Reply(1, "", "You are not running a supported accounting_storage plugin\n")
-    reported = limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure="not found"))
+    reported = limits(
+        Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure=CallFailure.NOT_FOUND)
+    )
     assert (reported.max_queued, reported.walltime_s) == (30000, 86400)
     nothing = dict.fromkeys(("scontrol_config", "scontrol_partition", "sinfo_nodes"), Reply(0, ""))
     assert limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=disabled, **nothing) == Limits(1001)

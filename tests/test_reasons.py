@@ -1,0 +1,215 @@
+"""No prose is an interface: every message is reworded, and nothing that happens changes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.errors import SchedulerRefused
+from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState
+from sweep.schedulers import SCHEDULERS, PollAnswer, SubmitRequest, Talk
+from sweep.shell import Shell
+from sweep.state import recovery, results, verdict
+from sweep.state.evidence import ReadResult
+from sweep.store import Store
+from sweep.verbs.cancel import cancel
+from sweep.verbs.plan import plan
+from sweep.verbs.report import report
+from sweep.verbs.retry import retry
+from sweep.verbs.status import status
+from sweep.verbs.submit import submit
+
+GRID = """\
+name: toy
+command: train {{ x }}
+parameters: {x: {range: [0, 15]}}
+objective: {metric: METRIC, file: r.json}
+retry: {error: {times: 0}, walltime: {times: 1}}
+"""
+
+#: Trial → what its node wrote (None: nothing), its result, and what the scheduler says of it.
+Left = tuple[dict[str, Any] | None, str | None, SchedulerStatus]
+
+
+def ended(outcome: Outcome, **more: Any) -> SchedulerStatus:
+    return SchedulerStatus(TaskState.ENDED, outcome, **more)
+
+
+def left(words: str) -> dict[int, Left]:
+    """Return what 15 trials left behind; every text of a node or a scheduler is `words`."""
+    failed = ended(Outcome.FAILED, reason=words)
+    return {
+        0: ({"exit_code": 0}, '{"acc": 0.5, "f1": 0.1}', ended(Outcome.COMPLETED)),
+        1: ({"exit_code": 0}, '{"acc": 0.7}', ended(Outcome.COMPLETED)),
+        2: ({"exit_code": 0}, None, ended(Outcome.COMPLETED)),
+        3: ({"exit_code": 0}, '{"acc": null, "f1": 0.3}', ended(Outcome.COMPLETED)),
+        4: ({"exit_code": 0}, "{", ended(Outcome.COMPLETED)),
+        5: ({"exit_code": 3}, None, failed),
+        6: ({"exit_code": 1, "failure": "environment", "error": words}, None, failed),
+        7: ({"exit_code": 127, "failure": "start", "error": words}, None, failed),
+        8: ({"signal": 9, "exit_code": None, "peak_memory_mib": 2047.0}, None, failed),
+        9: ({"signal": 15, "exit_code": None, "signals": ["SIGTERM"]}, None, ended(Outcome.TIMEOUT, reason=words)),
+        10: (
+            {"signal": 15, "exit_code": None, "signals": ["SIGTERM"]},
+            None,
+            ended(Outcome.NODE_FAIL, reason=words),
+        ),
+        11: ({"exit_code": 75}, None, ended(Outcome.COMPLETED)),
+        12: (None, None, SchedulerStatus(TaskState.PENDING, reason=words)),
+        13: (None, None, ended(Outcome.CANCELLED, reason=words, cancelled_by=words)),
+        14: (None, None, ended(Outcome.LAUNCH, reason=words)),
+        15: (None, None, SchedulerStatus(TaskState.RUNNING, reason=words)),
+    }
+
+
+class Scheduler:
+    """A scheduler that accepts the first job, refuses the later ones, and says what it is given."""
+
+    kind, clients, grace_s, can_exclude_nodes = "local", (), 0.0, False
+
+    def __init__(self, words: str) -> None:
+        self.words, self.left, self.submitted = words, left(words), 0
+
+    def limits(self, place: object) -> Talk[Limits]:
+        yield from ()
+        return Limits(1000)
+
+    def submit(self, request: SubmitRequest) -> Talk[str]:
+        yield from ()
+        self.submitted += 1
+        if self.submitted > 1:
+            raise SchedulerRefused(self.words)
+        return "7"
+
+    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+        yield from ()
+        return {}
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
+        yield from ()
+        return PollAnswer({task: self.left[task.index or 0][2] for task in tasks}, (self.words,))
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        yield from ()
+
+
+def write_what_is_left(store: Store, words: str) -> None:
+    token = next(iter(store.ledger()[0].submissions))
+    for number, (record, result, _) in left(words).items():
+        if record is None:
+            continue
+        trial = store.trials().trials[number]
+        folder = store.trial_folder(trial)
+        folder.mkdir(parents=True)
+        whole = {"format": 1, "trial": trial.id, "number": number, "attempt": 1, "job_id": "7", "host": "n1",
+                 "job_name": f"toy.j0001.{token}", "index": number, "started_at": 1.0, "ended": True}  # fmt: skip
+        (folder / "attempt-1.json").write_text(json.dumps({**whole, **record}))
+        if result is not None:
+            (folder / "r.json").write_text(result)
+
+
+def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list[Any]:
+    """Take a sweep through most of what code decides; return all of it but the words."""
+    folder.mkdir()
+    tokens = itertools.count()
+    monkeypatch.setattr(secrets, "token_hex", lambda _: f"t{next(tokens)}")
+    monkeypatch.setitem(SCHEDULERS, "local", Scheduler(words))
+    monkeypatch.chdir(folder)
+    grid, shell = Path("grid.yaml"), Shell()
+    grid.write_text(GRID.replace("METRIC", "acc"))
+    plan(grid, Path("results"), shell)
+    store = Store(Path("results/toy").absolute())
+    out: list[Any] = [asdict(submit(store, shell))]
+    write_what_is_left(store, words)
+    out.append(asdict(status(store, shell)))
+    out.append([(entry.trial.number, entry.verdict.state) for entry in report(store, shell, write=False).entries])
+    with pytest.raises(SchedulerRefused):  # what the rules try again is planned, and its jobs are refused
+        submit(store, shell, retry=True)
+    out.append(asdict(status(store, shell)))
+    out.append(asdict(retry(store, shell, also=(Cause.ERROR,))))
+    out.append(asdict(cancel(store, shell)))
+    grid.write_text(GRID.replace("METRIC", "f1"))  # results are judged again
+    plan(grid, Path("results"), shell)
+    out.append(asdict(status(store, shell)))
+    best = report(store, shell, write=False).best
+    out.append(best and best.entry.trial.number)
+    out.append([json.loads(line) for line in (store.path / "journal.jsonl").read_text().splitlines()])
+    return [without_words(value) for value in out]
+
+
+#: Keys whose values are for people, or differ from run to run.
+WORDS = {"reason", "stale", "notes", "why_left", "driver", "log_tail", "same_reason", "refusal", "at", "by", "workdir",
+         "time_left_s", "elapsed_s", "started_at", "ended"}  # fmt: skip
+
+
+def without_words(value: Any) -> Any:
+    if isinstance(value, dict) and "spared" in value:
+        # By reason: how many reasons there are is a matter of words, which trials they are about is none.
+        value = {**value, "spared": sorted(itertools.chain(*value["spared"].values()))}
+    if isinstance(value, dict) and value.get("event") == "observed":
+        value = {**value, "trials": [[*end[:4], *end[5:]] for end in value["trials"]]}  # the fifth is the reason
+    if isinstance(value, dict):
+        return {key: without_words(item) for key, item in value.items() if key not in WORDS}
+    if isinstance(value, list | tuple):
+        items = [without_words(item) for item in value]
+        waits = bool(items) and all(isinstance(item, dict) and set(item) == {"cause", "count"} for item in items)
+        return _by_cause(items) if waits else items
+    return value
+
+
+def _by_cause(waits: list[dict[str, Any]]) -> dict[str, int]:
+    """Add up what waits: trials that wait for one cause may do so in several words."""
+    return {str(wait["cause"]): sum(w["count"] for w in waits if w["cause"] == wait["cause"]) for wait in waits}
+
+
+def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """Let every message that code makes about a trial be `words`."""
+    read = Store.result
+    refused = recovery._refused
+
+    def read_reworded(self: Store, *arguments: Any) -> ReadResult:
+        answer = read(self, *arguments)
+        return replace(answer, fault=replace(answer.fault, words=words)) if answer.fault else answer
+
+    said: Callable[..., str] = lambda *_: words  # noqa: E731
+    monkeypatch.setattr(verdict, "TABLE", tuple(replace(row, why=said) for row in verdict.TABLE))
+    monkeypatch.setattr(results, "_words", said)
+    monkeypatch.setattr(Store, "result", read_reworded)
+    monkeypatch.setattr(recovery, "_refused", lambda rule, _: refused(rule, words))
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Iterator[list[Any]]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield decisions(tmp_path / "a", monkeypatch, "exit code 0, but there is no result")
+
+
+@pytest.mark.parametrize("words", ["", "the environment line", "not submitted yet", "ü"])
+def test_rewording_every_message_changes_nothing(original: list[Any], tmp_path: Path, words: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        reword(monkeypatch, words)
+        reworded = decisions(tmp_path / "b", monkeypatch, words)
+    for before, after in zip(original, reworded, strict=True):
+        assert after == before
+
+
+def test_what_is_reworded_covers_most_states_and_causes(original: list[Any]) -> None:
+    first = original[1]
+    assert set(first["counts"]) >= {
+        State.DONE,
+        State.FAILED,
+        State.CANCELLED,
+        State.PAUSED,
+        State.QUEUED,
+        State.RUNNING,
+    }
+    causes = {group["cause"] for group in first["failures"]}
+    assert causes >= {"no result", "result not valid", "error", "environment", "launch failure", "out of memory",
+                      "walltime", "node failure", "cancelled", "paused"}  # fmt: skip

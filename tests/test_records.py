@@ -1,0 +1,89 @@
+"""What a node writes is what the store reads: key for key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sweep.model import Attempt, Job, Resources, StartFailure, Task, Trial
+from sweep.node import runner
+from sweep.state.events import FORMAT
+from sweep.store import Store, create, records
+
+KEYS = set(Attempt.__dataclass_fields__)
+
+
+class Folder:
+    """A sweep's folder with one trial of one job, and its node's runner."""
+
+    def __init__(self, path: Path, *argv: str) -> None:
+        self.store: Store = create(path, "toy")
+        resources = Resources(60, 100, 1)
+        self.trial = Trial(0, "ab" * 8, {"x": 1}, 0, 7, resources, argv)
+        self.store.install_node()
+        self.store.add_trials([self.trial])
+        self.store.write_job(Job("j0001", resources, (Task(0, 1),)), "#!/bin/sh\n", self.store.trials().offsets)
+
+    def run(self, *options: str) -> dict[str, object]:
+        """Run the trial as a job script does; what the node left."""
+        argv = [sys.executable, str(self.store.path / "node.py"), "--folder", str(self.store.path), "--job", "j0001",
+                "--index", "0", "--job-id", "7", "--job-name", "toy.j0001.t", "--workdir", str(self.store.path),
+                "--result", "r.json", "--heartbeat-s", "0.3", *options]  # fmt: skip
+        subprocess.run(argv, check=False, timeout=60)
+        path = self.store.trial_folder(self.trial) / "attempt-1.json"
+        record: dict[str, object] = json.loads(path.read_text())
+        return record
+
+
+def strictly(record: dict[str, object]) -> Attempt:
+    """Read a record; every key has to be one that `Attempt` knows, with a value of its type."""
+    assert record.keys() <= KEYS
+    return msgspec.convert(record, Attempt)
+
+
+@pytest.mark.parametrize(
+    ("argv", "options", "failure"),
+    [
+        (["true"], [], StartFailure.NONE),
+        (["sh", "-c", "kill -9 $$"], [], StartFailure.NONE),
+        (["sleep", "1.5"], [], StartFailure.NONE),  # long enough for a heartbeat
+        (["no-such-program"], [], StartFailure.START),
+        (["true"], ["--environment-failed", "3", "module load x"], StartFailure.ENVIRONMENT),
+        (["sleep", "30"], ["--worker", "0", "--walltime-s", "1"], StartFailure.NONE),
+    ],
+)
+def test_a_node_writes_what_the_store_reads(
+    tmp_path: Path, argv: list[str], options: list[str], failure: StartFailure
+) -> None:
+    folder = Folder(tmp_path, *argv)
+    record = folder.run(*options)
+    attempt = strictly(record)
+    assert attempt == folder.store.attempt(folder.trial, 1)
+    assert attempt.ended
+    assert attempt.failure is failure
+    # What a record may lack: a heartbeat, and what only a requeue or a cancellation adds.
+    assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled"}
+
+
+def test_a_withdrawn_attempt_is_read_as_one(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, "true")
+    assert folder.store.withdraw(folder.trial, 1)
+    path = folder.store.trial_folder(folder.trial) / "attempt-1.json"
+    assert strictly(json.loads(path.read_text())).cancelled
+    assert not folder.store.withdraw(folder.trial, 1)
+
+
+def test_nodes_and_store_write_one_format() -> None:
+    assert runner.FORMAT == FORMAT == Attempt().format
+
+
+@pytest.mark.parametrize("task", [Task(0, 1), Task(9_999_999_999, 9999)])
+def test_a_task_line_has_one_width_and_comes_back(task: Task) -> None:
+    line = records.spelled_task(task, 12345)
+    assert len(line) == runner.TASK_LINE_BYTES
+    assert records.task_of(line) == task
