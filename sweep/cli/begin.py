@@ -35,16 +35,17 @@ def init(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is here to work with, and what to do about what is missing."""
+    from sweep.verbs.doctor import Level
     from sweep.verbs.doctor import doctor as verb
 
     findings = verb(Options.results, shell_of())
     if as_json:
-        print_json([asdict(one) for one in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         from sweep.report import terminal
 
         show(terminal.doctor(findings))
-    if any(one.verdict == "bad" for one in findings):
+    if any(finding.level is Level.BAD for finding in findings):
         raise typer.Exit(1)
 
 

@@ -89,13 +89,13 @@ def report(
 
     view = ReportView(*view_options)
     numbers = [*view.columns, *(name.rpartition(":")[0] or name for name in view.pareto)]
-    made = verb(store, shell_of(store), where=where, columns=numbers, retired=retired, fresh=fresh)
-    print_notes(made.notes, made.stale)
+    leaderboard = verb(store, shell_of(store), where=where, columns=numbers, retired=retired, fresh=fresh)
+    print_notes(leaderboard.notes, leaderboard.stale)
     with kept.listening():
-        _print(made, view, form, output)
-    if made.snapshot.all_settled and not made.notes and not output and form != "parquet":
+        _print(leaderboard, view, form, output)
+    if leaderboard.snapshot.all_settled and not leaderboard.notes and not output and form != "parquet":
         kept.keep()
-    wrote(made.csv)
+    wrote(leaderboard.csv)
 
 
 def _split(given: list[str] | None) -> list[str]:
@@ -116,27 +116,27 @@ def _check_output(form: str, output: Path | None) -> None:
         raise UsageError("Parquet is nothing for a terminal", "add --output FILE, or redirect it")
 
 
-def _print(made: Report, view: ReportView, form: str, output: Path | None) -> None:
+def _print(leaderboard: Report, view: ReportView, form: str, output: Path | None) -> None:
     if form:
-        _export(made, view, form, output)
+        _export(leaderboard, view, form, output)
         return
     from sweep.report import views
 
-    show(views.terminal(made, view))
+    show(views.terminal(leaderboard, view))
 
 
-def _export(made: Report, view: ReportView, form: str, output: Path | None) -> None:
+def _export(leaderboard: Report, view: ReportView, form: str, output: Path | None) -> None:
     from sweep.report import exports, views
 
     if form == "json" and view.cost:
         from sweep.leaderboard.cost import cost
 
-        print_json(asdict(cost(made.attempts)))
+        print_json(asdict(cost(leaderboard.attempts)))
         return
     if form == "json" and view.importance:
-        print_json(asdict(views.importance_of(made)))
+        print_json(asdict(views.importance_of(leaderboard)))
         return
-    data = exports.export(views.table(made, view), form)
+    data = exports.export(views.table(leaderboard, view), form)
     if output:
         write_file(output, data)
         wrote(output)
@@ -183,15 +183,15 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
     from sweep.verbs import report as verbs
 
     store = store_of(sweep)
-    made = verbs.report(store, shell_of(store))
-    print_notes(made.notes, made.stale)
-    configuration = verbs.best_configuration(made)
+    leaderboard = verbs.report(store, shell_of(store))
+    print_notes(leaderboard.notes, leaderboard.stale)
+    configuration = verbs.best_configuration(leaderboard)
     if as_json:
         print_json(asdict(configuration))
     else:
         from sweep.report import board
 
-        show(board.best(configuration, made))
+        show(board.best(configuration, leaderboard))
         print(configuration.command)  # in one line, whatever the terminal's width: it is there to be copied
     try:
         wrote(verbs.write_best(store, configuration))
@@ -217,15 +217,15 @@ def confirm(
     from sweep.verbs.confirm import confirm as verb
 
     store = store_of(sweep)
-    made = verb(store, shell_of(store), top=top, replicates=replicates, dry_run=dry_run)
-    sent = send_planned(store) if made.trials and not (plan_only or dry_run) else None
+    confirmation = verb(store, shell_of(store), top=top, replicates=replicates, dry_run=dry_run)
+    sent = send_planned(store) if confirmation.trials and not (plan_only or dry_run) else None
     if as_json:
-        print_json({**asdict(made), "submitted": asdict(sent) if sent else None})
+        print_json({**asdict(confirmation), "submitted": asdict(sent) if sent else None})
         return
     from sweep.report import board
 
-    show(board.confirm(made))
-    print_next(sent, planned=bool(made.trials) and not dry_run)
+    show(board.confirm(confirmation))
+    print_next(sent, planned=bool(confirmation.trials) and not dry_run)
 
 
 @app.command()

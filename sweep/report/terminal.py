@@ -325,7 +325,7 @@ def doctor(findings: Iterable[Finding]) -> RenderableType:
     """Show what was found and what to do about it."""
     table = table_of(["", "what", "found", "what to do"], [False] * 4)
     for one in findings:
-        table.add_row(one.verdict, one.what, Text(one.found), Text(one.advice))
+        table.add_row(one.level, one.what, Text(one.finding), Text(one.advice))
     return table
 
 

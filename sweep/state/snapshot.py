@@ -228,13 +228,13 @@ class _TrialJudge:
     def judge(self, trial: Trial) -> TrialStatus:
         """Judge a trial."""
         ledger, number = self.facts.ledger, trial.number
-        known = self.facts.submissions.get(number, ())
+        submissions = self.facts.submissions.get(number, ())
         settled = ledger.settled.get(number)
         if settled is not None:
-            return TrialStatus(trial, settled[1], settled[0], known[0] if known else None)
-        number_of_attempt = known[0].attempt if known else ledger.attempt_of(number)
+            return TrialStatus(trial, settled[1], settled[0], submissions[0] if submissions else None)
+        number_of_attempt = submissions[0].attempt if submissions else ledger.attempt_of(number)
         attempt = self.facts.attempts.get(number)
-        sent = holder(attempt, known)
+        sent = holder(attempt, submissions)
         status, gone_s = self._status(sent)
         if attempt:
             evidence = self._evidence(trial, attempt, sent, status, gone_s)
@@ -288,7 +288,9 @@ class _TrialJudge:
         statuses = [status for ref in refs if (status := poll.statuses.get(ref))]
         if not statuses or len(statuses) < len(refs):
             return None, 0.0
-        status = statuses[0] if len(statuses) == 1 else min(statuses, key=lambda one: _PROMISE.index(one.state))
+        status = (
+            statuses[0] if len(statuses) == 1 else min(statuses, key=lambda status: _PROMISE.index(status.state))
+        )
         # Up to the scheduler's last answer: its silence makes nobody absent for longer.
         since = max((poll.gone[ref] for ref in refs if ref in poll.gone), default=poll.at)
         return status, max(0.0, poll.at - since)

@@ -46,8 +46,8 @@ def submissions_by_trial(ledger: Ledger, tasks: JobTasks) -> dict[int, list[Tria
     by_trial: dict[int, list[TrialSubmission]] = {}
     for submission in ledger.submissions.values():
         for number, trial_submission in _of_one_job(ledger, submission, tasks.get(submission.job, ())):
-            known = by_trial.setdefault(number, [])
-            known.insert(len(known) if submission.refused else 0, trial_submission)
+            of_trial = by_trial.setdefault(number, [])
+            of_trial.insert(len(of_trial) if submission.refused else 0, trial_submission)
     return by_trial
 
 
@@ -69,13 +69,17 @@ def _of_one_job(
 
 def sent_trials(by_trial: Mapping[int, Sequence[TrialSubmission]]) -> set[int]:
     """Return the trials whose attempt is with the scheduler, has been, or may be."""
-    return {number for number, known in by_trial.items() if any(not one.submission.refused for one in known)}
+    return {
+        number
+        for number, of_trial in by_trial.items()
+        if any(not trial_submission.submission.refused for trial_submission in of_trial)
+    }
 
 
-def holder(attempt: Attempt | None, known: Sequence[TrialSubmission]) -> TrialSubmission | None:
+def holder(attempt: Attempt | None, candidates: Sequence[TrialSubmission]) -> TrialSubmission | None:
     """Return the submission whose job holds the claim. While nobody holds it, the newest."""
     if attempt and attempt.job_name:
-        for trial_submission in known:
+        for trial_submission in candidates:
             submission, workers = trial_submission.submission, trial_submission.workers
             if submission.job_name in attempt.job_name:
                 if not workers:
@@ -83,7 +87,7 @@ def holder(attempt: Attempt | None, known: Sequence[TrialSubmission]) -> TrialSu
                 alone = workers[0].index is None
                 task = workers[0] if alone else TaskRef(submission.job_id, attempt.index)
                 return replace(trial_submission, task=task, workers=())
-    return next(iter(known), None)
+    return next(iter(candidates), None)
 
 
 # --- what was not sent yet --------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Evidence → State, and why (pure). One table; the first row that fits decides.
 
-Two witnesses make a trial done: an exit record that says 0 *and* a valid result. Absent is not finished, and
-a scheduler that did not answer said nothing: where `status` is None, a trial stays where it was.
+Two witnesses make a trial done: an exit record that says 0 *and* a valid result. Absent is not finished. Where
+`status` is None, the scheduler did not answer, and a trial stays where it was.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def judge(evidence: Evidence) -> Verdict:
     Parameters
     ----------
     evidence : Evidence
-        The journal's, the node's, the trial's and the scheduler's word.
+        What the journal, the node, the result and the scheduler say.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def _elapsed(evidence: Evidence) -> float | None:
 
 
 def _witness(attempt: Attempt | None, status: SchedulerStatus | None) -> str:
-    """Whose word the usage is: of CPU time and memory, the node's where it has any."""
-    for name, one in (("node", attempt), ("scheduler", status)):
-        if one and (one.cpu_s is not None or one.peak_memory_mib is not None):
+    """Return whose figures the CPU time and memory are: the node's, where it has any."""
+    for name, source in (("node", attempt), ("scheduler", status)):
+        if source and (source.cpu_s is not None or source.peak_memory_mib is not None):
             return name
     return ""
 
@@ -190,10 +190,10 @@ def _told_to_stop(evidence: Evidence) -> bool:
     """Whether the job was told to end before it did so with an error."""
     attempt = evidence.attempt
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
-    told = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
+    stopped = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
     # A cancellation that came to nothing is no reason, where the scheduler knows another.
     asked = evidence.cancel_asked and not _outcome(*_KILLED)(evidence)
-    return told and (asked or _outcome(Outcome.CANCELLED)(evidence))
+    return stopped and (asked or _outcome(Outcome.CANCELLED)(evidence))
 
 
 # --- the causes -------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def _at_its_memory(evidence: Evidence) -> bool:
     signal = attempt.signal if attempt and attempt.ended else status.signal if status else None
     if signal != signals.SIGKILL or not evidence.memory_mib:
         return False
-    peak_mib = max(one.peak_memory_mib or 0.0 for one in (attempt, status) if one)
+    peak_mib = max(source.peak_memory_mib or 0.0 for source in (attempt, status) if source)
     return peak_mib >= NEAR_LIMIT * evidence.memory_mib
 
 
@@ -269,8 +269,9 @@ def _ended_how(evidence: Evidence) -> str:
 def _by_whom(evidence: Evidence) -> str:
     """Add who it was, where the scheduler says so."""
     status = evidence.status
-    known = status and status.outcome is Outcome.CANCELLED and status.cancelled_by
-    return f", by {status.cancelled_by}" if status and known else ""
+    if status and status.outcome is Outcome.CANCELLED and status.cancelled_by:
+        return f", by {status.cancelled_by}"
+    return ""
 
 
 def _most_likely(evidence: Evidence) -> str:

@@ -39,14 +39,17 @@ def entries(
     confirming = snapshot.ledger.counting
     results = _whole(store, snapshot, chosen) if whole else _scalars(store, snapshot, chosen, fresh=fresh)
     return [
-        Entry(one.trial, one.verdict, results.get(one.trial.number, {}), one.trial.number in confirming)
-        for one in chosen
+        Entry(
+            status.trial, status.verdict, results.get(status.trial.number, {}), status.trial.number in confirming
+        )
+        for status in chosen
     ]
 
 
 def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> dict[int, dict[str, Any]]:
     file = snapshot.settings.objective.file
-    return {one.trial.number: _result(store, one, file) for one in chosen if one.verdict.state is State.DONE}
+    done = (status for status in chosen if status.verdict.state is State.DONE)
+    return {status.trial.number: _result(store, status, file) for status in done}
 
 
 def _scalars(
@@ -56,26 +59,26 @@ def _scalars(
     file, settled = snapshot.settings.objective.file, snapshot.ledger.settled
     kept = {} if fresh else store.cache.results(file)
     results, new = {}, 0
-    for one in chosen:
-        if one.verdict.state is not State.DONE:
+    for status in chosen:
+        if status.verdict.state is not State.DONE:
             continue
-        number = one.trial.number
+        number = status.trial.number
         attempt, result = kept.get(number, (0, {}))
-        if attempt != one.attempt or number not in settled:
-            whole = _result(store, one, file)
+        if attempt != status.attempt or number not in settled:
+            whole = _result(store, status, file)
             result = {name: value for name, value in whole.items() if not isinstance(value, list)}
             if number in settled:
-                kept[number], new = (one.attempt, result), new + 1
+                kept[number], new = (status.attempt, result), new + 1
         results[number] = result
     if new > WORTH_KEEPING * len(kept):
         store.cache.keep_results(file, kept)
     return results
 
 
-def _result(store: Store, one: TrialStatus, file: str) -> dict[str, Any]:
-    if one.verdict.metrics:
-        return one.verdict.metrics
-    value = store.result(one.trial, file).value
+def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any]:
+    if status.verdict.metrics:
+        return status.verdict.metrics
+    value = store.result(status.trial, file).value
     return value if isinstance(value, dict) else {}
 
 
@@ -89,8 +92,12 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
         for earlier in snapshot.ledger.earlier
         if earlier.number in planned and not _never_began(earlier.verdict)
     ]
-    ran = [one for one in snapshot.trials if one.verdict.state.final and not _never_began(one.verdict)]
-    return [*earlier, *(Attempted(one.trial.resources, one.verdict) for one in ran)]
+    last = [
+        Attempted(status.trial.resources, status.verdict)
+        for status in snapshot.trials
+        if status.verdict.state.final and not _never_began(status.verdict)
+    ]
+    return [*earlier, *last]
 
 
 def _never_began(verdict: Verdict) -> bool:

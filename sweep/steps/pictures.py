@@ -9,20 +9,19 @@ from typing import Any
 from sweep.leaderboard.entries import Entry
 from sweep.store import Store
 
-#: What a browser shows and nothing can be hidden in: by the files' first bytes. SVG can hold scripts.
+#: The kinds that a browser shows and that can hide nothing, by a file's first bytes. SVG can hold scripts.
 KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
-#: Of one picture, of one trial's, and of all in a page.
+#: The largest picture, the most pictures of one trial, and the most bytes of all in a page.
 MOST_BYTES, MOST_PICTURES, MOST_BYTES_ALL = 2**20, 12, 5 * 2**19
 
-
-#: So many of the best configurations are looked at for pictures.
-LOOKED_AT = 100
+#: How many of the best configurations are searched for pictures.
+SEARCHED = 100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that a trial left: its kind, its bytes, and what is to be said of it."""
+    """An image that a trial left: its kind, its bytes, and its caption."""
 
     kind: str
     data: bytes
@@ -32,8 +31,8 @@ class Picture:
 def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int) -> dict[int, list[Picture]]:
     """Read the pictures of the first `most` configurations that have some, each of one of its trials.
 
-    A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``; relative
-    ones lie in the trial's folder. What is missing, too large or no picture is passed over.
+    A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``. Relative
+    paths lie in the trial's folder. What is missing, too large or no picture is passed over.
 
     Parameters
     ----------
@@ -45,21 +44,23 @@ def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int)
     dict
         Trial number → its pictures.
     """
-    found: dict[int, list[Picture]] = {}
-    left = MOST_BYTES_ALL
-    for entries in configurations[:LOOKED_AT]:
-        if len(found) == most or not left:
+    by_trial: dict[int, list[Picture]] = {}
+    bytes_left = MOST_BYTES_ALL
+    for entries in configurations[:SEARCHED]:
+        if len(by_trial) == most or not bytes_left:
             break
         for entry in entries:
-            kept = [picture for one in named(entry.result) if (picture := _read(store, entry, *one))]
-            if kept:
-                size = sum(len(one.data) for one in kept)
-                if size > left:  # the next ones' might fit, and would not be the best ones' any more
-                    return found
-                left -= size
-                found[entry.trial.number] = kept
+            of_trial = [
+                picture for path, caption in named(entry.result) if (picture := _read(store, entry, path, caption))
+            ]
+            if of_trial:
+                size = sum(len(picture.data) for picture in of_trial)
+                if size > bytes_left:  # the next ones' might fit, and would not be the best ones' any more
+                    return by_trial
+                bytes_left -= size
+                by_trial[entry.trial.number] = of_trial
                 break
-    return found
+    return by_trial
 
 
 def named(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -68,14 +69,14 @@ def named(result: dict[str, Any]) -> list[tuple[str, str]]:
     >>> named({"images": ["a.png", {"path": "b.png", "caption": "the worst"}, 7, {"file": "c"}]})
     [('a.png', 'a.png'), ('b.png', 'the worst')]
     """
-    listed = result.get("images")
-    found = []
-    for one in listed if isinstance(listed, list) else ():
-        path = one.get("path") if isinstance(one, dict) else one
+    images = result.get("images")
+    paths = []
+    for image in images if isinstance(images, list) else ():
+        path = image.get("path") if isinstance(image, dict) else image
         if isinstance(path, str) and path:
-            caption = one.get("caption") if isinstance(one, dict) else path
-            found.append((path, str(caption or path)))
-    return found[:MOST_PICTURES]
+            caption = image.get("caption") if isinstance(image, dict) else path
+            paths.append((path, str(caption or path)))
+    return paths[:MOST_PICTURES]
 
 
 def _read(store: Store, entry: Entry, path: str, caption: str) -> Picture | None:

@@ -74,11 +74,11 @@ class Files:
                 out.seek(-1, os.SEEK_END)
                 if out.read(1) != b"\n":
                     end += out.write(b"\n")
-            for some in _batches(lines, LINES_AT_ONCE):
-                for line in some:
+            for batch in _batches(lines, LINES_AT_ONCE):
+                for line in batch:
                     offsets.append(end)
                     end += len(line) + 1
-                out.write(b"\n".join(some) + b"\n")
+                out.write(b"\n".join(batch) + b"\n")
             out.flush()
             os.fsync(out.fileno())
         return offsets
@@ -100,10 +100,10 @@ class Files:
     def stamp_of(self, name: str) -> Stamp | None:
         """Tell a file's state from any other: inode, bytes, time of change. None if it is not there."""
         try:
-            known = (self.path / name).stat()
+            status = (self.path / name).stat()
         except OSError:
             return None
-        return known.st_ino, known.st_size, known.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @contextlib.contextmanager
@@ -120,19 +120,19 @@ def storing(path: Path) -> Iterator[None]:
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     items = iter(items)
-    while some := list(itertools.islice(items, size)):
-        yield some
+    while batch := list(itertools.islice(items, size)):
+        yield batch
 
 
 class TooLongError(Exception):
     """A file is larger than was asked for; the message is its size."""
 
 
-def bytes_of(path: str, most: int = sys.maxsize) -> bytes:
+def bytes_of(path: str, most_bytes: int = sys.maxsize) -> bytes:
     """Read a small file whole; TooLongError, with its size, if it is none."""
     # Thousands of them: a Path each, and a buffer, were half of the time.
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123
         size = os.fstat(file.fileno()).st_size
-        if size > most:
+        if size > most_bytes:
             raise TooLongError(f"{size:,}")
         return file.read()

@@ -133,11 +133,11 @@ def event_of(line: bytes) -> Event | None:
     return event
 
 
-def _check_format(found: object) -> None:
-    if found == FORMAT:
+def _check_format(format_: object) -> None:
+    if format_ == FORMAT:
         return
-    newer = isinstance(found, int) and found > FORMAT
-    name = "none" if found is None else repr(found)
+    newer = isinstance(format_, int) and format_ > FORMAT
+    name = "none" if format_ is None else repr(format_)
     raise FormatError(
         f"the sweep's folder has format {name}, and this version of sweep reads format {FORMAT}",
         "use the newer version of sweep that planned it"

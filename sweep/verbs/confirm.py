@@ -137,15 +137,15 @@ def _additions(
         _retire_strays(store, planned, sent | ledger.confirming, own)
     seeds = _seeds(planned, ledger, sent, own, replicates)
     next_number = max(planned.trials) + 1
-    known = {trial.id: trial for trial in planned.trials.values()}
+    by_id = {trial.id: trial for trial in planned.trials.values()}
     additions = []
     for configuration in best:
-        there = {entry.trial.replicate for entry in configuration.entries if entry.confirms}
+        present = {entry.trial.replicate for entry in configuration.entries if entry.confirms}
         params = configuration.entry.trial.params
-        missing = [(params, seed) for seed in seeds if seed not in there]
+        missing = [(params, seed) for seed in seeds if seed not in present]
         trials = []
         for draft in grids.make_trials(maker.grid, maker.source, os.environ, missing):
-            old = known.get(draft.id)  # confirmed before, and the grid had dropped it in between
+            old = by_id.get(draft.id)  # confirmed before, and the grid had dropped it in between
             trials.append(replace(draft, number=old.number if old else next_number))
             next_number += old is None
         raised = _raised(configuration, trials[0].resources) if trials else Raised()
@@ -153,26 +153,30 @@ def _additions(
     return additions
 
 
-def _seeds(planned: PlannedTrials, ledger: Ledger, sent: set[int], own: int, wanted: int) -> list[int]:
-    """Choose the confirming replicates: those there are, and new ones until there are so many.
+def _seeds(planned: PlannedTrials, ledger: Ledger, sent: set[int], own: int, count: int) -> list[int]:
+    """Choose the confirming replicates: those there are, and new ones until there are `count`.
 
-    All that are confirmed get these, so that they can be compared in pairs. None may have had a part in a choice:
-    not the grid's own replicates, nor those that it once had, or that confirmed what another metric chose.
+    All confirmed configurations get these, so that they can be compared in pairs. None may have had a part in a
+    choice: not the grid's `own` replicates, nor those that it once had or that confirmed another metric's choice.
     """
-    known = {number: trial.replicate for number, trial in planned.trials.items() if number in sent}
-    first = max([own, *(replicate + 1 for number, replicate in known.items() if number not in ledger.counting)])
-    there = {planned.trials[number].replicate for number in ledger.counting if number in planned.trials}
-    kept = sorted(replicate for replicate in there if replicate >= first)
-    new = (replicate for replicate in itertools.count(first) if replicate not in there)
-    return [*kept, *itertools.islice(new, max(0, wanted - len(kept)))]
+    chose = {
+        trial.replicate
+        for number, trial in planned.trials.items()
+        if number in sent and number not in ledger.counting
+    }
+    first = max([own, *(replicate + 1 for replicate in chose)])
+    confirming = {planned.trials[number].replicate for number in ledger.counting if number in planned.trials}
+    usable = sorted(replicate for replicate in confirming if replicate >= first)
+    new = (replicate for replicate in itertools.count(first) if replicate not in confirming)
+    return [*usable, *itertools.islice(new, max(0, count - len(usable)))]
 
 
-def _retire_strays(store: Store, planned: PlannedTrials, known: set[int], replicates: int) -> None:
+def _retire_strays(store: Store, planned: PlannedTrials, journalled: set[int], replicates: int) -> None:
     """Retire what a confirmation left that was cut off before it was journalled: no job has these trials."""
     strays = [
         trial
         for number, trial in planned.trials.items()
-        if number not in known and trial.replicate >= replicates and not trial.retired
+        if number not in journalled and trial.replicate >= replicates and not trial.retired
     ]
     if strays:
         store.add_trials([replace(trial, retired=True) for trial in strays])
@@ -181,7 +185,8 @@ def _retire_strays(store: Store, planned: PlannedTrials, known: set[int], replic
 def _raised(configuration: Configuration, asks: Resources) -> Raised:
     """Return what a retry had to raise for this configuration: its further runs need it, too."""
     asked = [entry.trial.resources for entry in configuration.entries]
-    memory_mib, walltime_s = max(one.memory_mib for one in asked), max(one.walltime_s for one in asked)
+    memory_mib = max(resources.memory_mib for resources in asked)
+    walltime_s = max(resources.walltime_s for resources in asked)
     return Raised(
         memory_mib if memory_mib > asks.memory_mib else None,
         walltime_s if walltime_s > asks.walltime_s else None,
@@ -204,9 +209,11 @@ def _write(store: Store, ledger: Ledger, maker: JobMaker, additions: Sequence[_A
     trials = [trial for addition in additions for trial in addition.trials]
     if not trials:
         return []
-    raised = {trial.number: one.raised for one in additions for trial in one.trials if one.raised}
-    for number, more in raised.items():
-        ledger.raise_for(number, more)
+    raised = {
+        trial.number: addition.raised for addition in additions if addition.raised for trial in addition.trials
+    }
+    for number, raised_for_it in raised.items():
+        ledger.raise_for(number, raised_for_it)
     requests = [
         AttemptRequest(trial.number, ledger.attempt_of(trial.number), maker.asks(trial, ledger))
         for trial in trials

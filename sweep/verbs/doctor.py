@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from sweep.errors import SchedulerError
@@ -19,20 +20,28 @@ from sweep.store import whoami
 CLOCK_S = 5.0
 
 
+class Level(StrEnum):
+    """How good a finding is."""
+
+    OK = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `verdict` is ``ok``, ``note`` or ``bad``."""
+    """One thing that was looked at, what was found, and what to do about it."""
 
-    verdict: str
+    level: Level
     what: str
-    found: str
+    finding: str
     advice: str = ""
 
 
 def doctor(results: Path, shell: Shell) -> list[Finding]:
     """Look at the schedulers, the results folder's file system, the clock and the nodes' Python."""
     return [
-        Finding("ok", "sweep's Python", sys.version.split()[0]),
+        Finding(Level.OK, "sweep's Python", sys.version.split()[0]),
         *_schedulers(shell),
         *_file_system(results),
         _node_python(),
@@ -57,10 +66,10 @@ def _schedulers(shell: Shell) -> Iterator[Finding]:
     for kind, scheduler in SCHEDULERS.items():
         missing = [client for client in scheduler.clients if not shutil.which(client)]
         if len(missing) == len(scheduler.clients) and missing:
-            yield Finding("note", kind, "not here", "nothing, unless this should be a login node of one")
+            yield Finding(Level.NOTE, kind, "not here", "nothing, unless this should be a login node of one")
         elif missing:
             yield Finding(
-                "note", kind, f"on PATH but for {', '.join(missing)}", "load the scheduler's module, if it is"
+                Level.NOTE, kind, f"on PATH but for {', '.join(missing)}", "load the scheduler's module, if it is"
             )
         else:
             yield _answers(kind, shell)
@@ -71,8 +80,8 @@ def _answers(kind: str, shell: Shell) -> Finding:
         version = shell.converse(SCHEDULERS[kind].version())
         limits = shell.converse(SCHEDULERS[kind].limits(Place(whoami())))
     except SchedulerError as error:
-        return Finding("note", kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
-    return Finding("ok", kind, f"{version}; arrays of up to {limits.max_array_size:,}")
+        return Finding(Level.NOTE, kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
+    return Finding(Level.OK, kind, f"{version}; arrays of up to {limits.max_array_size:,}")
 
 
 def _file_system(results: Path) -> Iterator[Finding]:
@@ -82,7 +91,7 @@ def _file_system(results: Path) -> Iterator[Finding]:
         probe.mkdir()
     except OSError as error:
         yield Finding(
-            "bad", "results folder", f"{folder}: {error.strerror}", "choose one you may write: --results DIR"
+            Level.BAD, "results folder", f"{folder}: {error.strerror}", "choose one you may write: --results DIR"
         )
         return
     try:
@@ -95,17 +104,22 @@ def _probes(folder: Path, probe: Path) -> Iterator[Finding]:
     stat = os.statvfs(folder)
     free = f"{stat.f_bavail * stat.f_frsize / 2**30:.1f} GiB and {stat.f_favail:,} files free"
     yield Finding(
-        "ok" if stat.f_favail > 10_000 or not stat.f_files else "note", "results folder", f"{folder}: {free}"
+        Level.OK if stat.f_favail > 10_000 or not stat.f_files else Level.NOTE,
+        "results folder",
+        f"{folder}: {free}",
     )
     yield _probe_rename(probe)
     yield _probe_link(probe)
     yield _probe_lock(probe)
     written = probe / "clock"
     written.touch()
-    apart = abs(written.stat().st_mtime - time.time())
-    good = apart < CLOCK_S
+    apart_s = abs(written.stat().st_mtime - time.time())
+    good = apart_s < CLOCK_S
     yield Finding(
-        "ok" if good else "bad", "clock", f"{apart:.1f} s from the file system's", "" if good else "set it"
+        Level.OK if good else Level.BAD,
+        "clock",
+        f"{apart_s:.1f} s from the file system's",
+        "" if good else "set it",
     )
 
 
@@ -116,8 +130,10 @@ def _probe_rename(probe: Path) -> Finding:
         (probe / "new").replace(probe / "old")
         good = (probe / "old").read_text() == "new"
     except OSError as error:
-        return Finding("bad", "rename", str(error), "use another file system")
-    return Finding("ok" if good else "bad", "rename", "replaces a file at once" if good else "does not replace")
+        return Finding(Level.BAD, "rename", str(error), "use another file system")
+    return Finding(
+        Level.OK if good else Level.BAD, "rename", "replaces a file at once" if good else "does not replace"
+    )
 
 
 def _probe_link(probe: Path) -> Finding:
@@ -125,12 +141,12 @@ def _probe_link(probe: Path) -> Finding:
         (probe / "claim").write_text("1")
         os.link(probe / "claim", probe / "claimed")
     except OSError as error:
-        return Finding("note", "hard links", str(error), "claims fall back to exclusive creation")
+        return Finding(Level.NOTE, "hard links", str(error), "claims fall back to exclusive creation")
     try:
         os.link(probe / "claim", probe / "claimed")
     except FileExistsError:
-        return Finding("ok", "claims", "a second one is refused")
-    return Finding("bad", "claims", "a name can be linked twice", "use another file system")
+        return Finding(Level.OK, "claims", "a second one is refused")
+    return Finding(Level.BAD, "claims", "a name can be linked twice", "use another file system")
 
 
 def _probe_lock(probe: Path) -> Finding:
@@ -146,11 +162,11 @@ def _probe_lock(probe: Path) -> Finding:
         with FileLock(probe / "lock", timeout=5):
             other = run(Call((sys.executable, "-c", take, str(probe / "lock")), timeout_s=30))
     except (OSError, NotImplementedError) as error:
-        return Finding("bad", "lock", str(error), "mount the file system with flock, or use another")
+        return Finding(Level.BAD, "lock", str(error), "mount the file system with flock, or use another")
     if other.exit_code == 7:
-        return Finding("ok", "lock", "keeps a second process out")
+        return Finding(Level.OK, "lock", "keeps a second process out")
     return Finding(
-        "bad", "lock", "does not keep a second process out", "mount with flock, or use another file system"
+        Level.BAD, "lock", "does not keep a second process out", "mount with flock, or use another file system"
     )
 
 
@@ -159,6 +175,8 @@ def _node_python() -> Finding:
     reply = run(Call(("python3", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")))
     version = reply.stdout.strip()
     if reply.exit_code == 0 and tuple(map(int, version.split(".")[:2])) >= (3, 6):
-        return Finding("ok", "Python for the nodes", f"python3 is {version} here")
-    found = version or reply.summary
-    return Finding("bad", "Python for the nodes", found, "name one of 3.6 or newer in scheduler: {python: …}")
+        return Finding(Level.OK, "Python for the nodes", f"python3 is {version} here")
+    finding = version or reply.summary
+    return Finding(
+        Level.BAD, "Python for the nodes", finding, "name one of 3.6 or newer in scheduler: {python: …}"
+    )

@@ -53,11 +53,11 @@ def load(path: Path) -> Loaded:
     from sweep.leaderboard import frames
 
     store = find(path.parent, str(path)) if path.is_dir() else find(Path("results"), str(path))
-    made = report(store, Shell(store.log), write=False, recent_s=math.inf)
+    leaderboard = report(store, Shell(store.log), write=False, recent_s=math.inf)
     return Loaded(
         store.name,
-        frames.trials(made.entries, made.objective),
-        frames.results(made.entries),
-        made.frame,
-        made.best,
+        frames.trials(leaderboard.entries, leaderboard.objective),
+        frames.results(leaderboard.entries),
+        leaderboard.frame,
+        leaderboard.best,
     )

@@ -77,24 +77,24 @@ def pages(
         Each time it was written.
     """
     while True:
-        made = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
-        again = interval_s is not None and made.left > 0
+        leaderboard = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
+        again = interval_s is not None and leaderboard.left > 0
         # A part of the sweep does not take the place of the whole.
         name = "report-where.html" if where else "report.html"
-        path = store.write(name, draw(contents(store, made, interval_s if again else None)))
-        yield WrittenPage(path, made.notes, made.stale)
+        path = store.write(name, draw(contents(store, leaderboard, interval_s if again else None)))
+        yield WrittenPage(path, leaderboard.notes, leaderboard.stale)
         if interval_s is None or not again:
             return
         time.sleep(interval_s)
 
 
-def contents(store: Store, made: Report, again_s: float | None = None) -> PageContents:
+def contents(store: Store, leaderboard: Report, again_s: float | None = None) -> PageContents:
     """Gather what a page shows."""
-    ranked = [configuration for configuration in made.board.configurations if configuration.scores]
+    ranked = [configuration for configuration in leaderboard.board.configurations if configuration.scores]
     return PageContents(
-        made,
-        best_configuration(made).command if made.best else "",
-        tuple(failures(store, made.snapshot)),
+        leaderboard,
+        best_configuration(leaderboard).command if leaderboard.best else "",
+        tuple(failures(store, leaderboard.snapshot)),
         pictures(store, [_counted_first(configuration) for configuration in ranked], PICTURED),
         again_s,
     )

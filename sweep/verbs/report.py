@@ -135,7 +135,7 @@ def report(
     trials = snapshot.trials if retired else snapshot.active
     board, entries = _ranked(collect.entries(store, snapshot, trials, whole=whole, fresh=fresh), objective, where)
     counted = [entry.verdict.state for entry in entries] if where else [t.verdict.state for t in snapshot.active]
-    made = Report(
+    leaderboard = Report(
         name=store.name,
         board=board,
         frame=frames.leaderboard(board, _numbers_among(entries, columns, objective.metric)),
@@ -148,15 +148,15 @@ def report(
         where=where,
         notes=snapshot.notes,
     )
-    made = replace(made, doubts=(*_doubts(made), *_no_metric(store, made)))
-    return _written(store, made) if write and not where else made
+    leaderboard = replace(leaderboard, doubts=(*_doubts(leaderboard), *_no_metric(store, leaderboard)))
+    return _written(store, leaderboard) if write and not where else leaderboard
 
 
-def _written(store: Store, made: Report) -> Report:
+def _written(store: Store, leaderboard: Report) -> Report:
     try:
-        return replace(made, csv=store.write("leaderboard.csv", made.frame.to_csv(index=False)))
+        return replace(leaderboard, csv=store.write("leaderboard.csv", leaderboard.frame.to_csv(index=False)))
     except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
-        return replace(made, notes=(*made.notes, str(error)))
+        return replace(leaderboard, notes=(*leaderboard.notes, str(error)))
 
 
 def _ranked(entries: list[Entry], objective: Objective, where: str) -> tuple[Board, list[Entry]]:
@@ -189,13 +189,13 @@ def _numbers_among(entries: Sequence[Entry], columns: Sequence[str], metric: str
     ]
 
 
-def _doubts(made: Report) -> list[str]:
+def _doubts(leaderboard: Report) -> list[str]:
     """Say what keeps the winner from being certain, and what to do."""
-    doubts, best = [], made.best
-    ended, confirming = made.snapshot.confirming
+    doubts, best = [], leaderboard.best
+    ended, confirming = leaderboard.snapshot.confirming
     if ended < confirming:
         doubts.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
-    failed = sum(entry.confirms and entry.verdict.state is State.FAILED for entry in made.entries)
+    failed = sum(entry.confirms and entry.verdict.state is State.FAILED for entry in leaderboard.entries)
     if failed:
         doubts.append(
             f"{failed} of {confirming} confirming trials failed: `sweep retry --errors` tries them again"
@@ -222,21 +222,21 @@ def _doubts(made: Report) -> list[str]:
     return doubts
 
 
-def _no_metric(store: Store, made: Report) -> list[str]:
+def _no_metric(store: Store, leaderboard: Report) -> list[str]:
     """Where no trial has the metric, but results are there: name what they have, and the nearest."""
-    if made.best is not None:
+    if leaderboard.best is not None:
         return []
     names: dict[str, None] = {}
-    for status in made.snapshot.of(State.FAILED)[:NAMED]:
-        value = store.result(status.trial, made.objective.file).value
+    for status in leaderboard.snapshot.of(State.FAILED)[:NAMED]:
+        value = store.result(status.trial, leaderboard.objective.file).value
         if isinstance(value, dict):
             from sweep.leaderboard.entries import numbers
 
             names |= dict.fromkeys(numbers(value))
-    if not names or made.objective.metric in names:
+    if not names or leaderboard.objective.metric in names:
         return []
-    there = ", ".join([*names][:NAMED])
-    return [f"results have no {made.objective.metric!r}, but {there}; {nearest(made.objective.metric, names)}"]
+    metric, there = leaderboard.objective.metric, ", ".join([*names][:NAMED])
+    return [f"results have no {metric!r}, but {there}; {nearest(metric, names)}"]
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class BestConfiguration:
     command: str
 
 
-def best_configuration(made: Report) -> BestConfiguration:
+def best_configuration(leaderboard: Report) -> BestConfiguration:
     """Describe the best configuration and the command that repeats it.
 
     Raises
@@ -291,22 +291,22 @@ def best_configuration(made: Report) -> BestConfiguration:
     SweepError
         No trial has a score yet.
     """
-    if made.best is None:
-        counts = ", ".join(f"{count} {state}" for state, count in made.counts.items()) or "no trials"
+    if leaderboard.best is None:
+        counts = ", ".join(f"{count} {state}" for state, count in leaderboard.counts.items()) or "no trials"
         raise SweepError(
-            f"no trial of {made.name!r} has a {made.objective.metric} yet ({counts})",
+            f"no trial of {leaderboard.name!r} has a {leaderboard.objective.metric} yet ({counts})",
             "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
         )
-    best, trial, verdict = made.best, made.best.entry.trial, made.best.entry.verdict
-    test = best.configuration.test(made.objective)
+    best, trial, verdict = leaderboard.best, leaderboard.best.entry.trial, leaderboard.best.entry.verdict
+    test = best.configuration.test(leaderboard.objective)
     return BestConfiguration(
-        sweep=made.name,
+        sweep=leaderboard.name,
         trial=trial.number,
         id=trial.id,
         parameters=trial.params,
-        metric=made.objective.metric,
+        metric=leaderboard.objective.metric,
         score=best.score,
-        goal=made.objective.goal,
+        goal=leaderboard.objective.goal,
         confirmed=best.configuration.confirmed,
         expected=best.expected,
         interval=None if math.isnan(best.low) else (best.low, best.high),
@@ -319,7 +319,7 @@ def best_configuration(made: Report) -> BestConfiguration:
         elapsed_s=verdict.elapsed_s,
         peak_memory_mib=verdict.peak_memory_mib,
         argv=trial.argv,
-        command=command(trial, made.snapshot.settings),
+        command=command(trial, leaderboard.snapshot.settings),
     )
 
 
@@ -358,7 +358,9 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
     from sweep.leaderboard.comparison import compare as side_by_side
 
     first, second = (report(store, shell, write=False) for store in (a, b))
-    ours, theirs = (f"{made.objective.metric} ({made.objective.goal})" for made in (first, second))
+    ours, theirs = (
+        f"{leaderboard.objective.metric} ({leaderboard.objective.goal})" for leaderboard in (first, second)
+    )
     if ours != theirs:
         raise SweepError(
             f"{a.name} is ranked by {ours}, {b.name} by {theirs}",

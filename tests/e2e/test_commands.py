@@ -405,7 +405,7 @@ def test_init_writes_a_grid_that_plans(sandbox: Sandbox) -> None:
 def test_doctor_finds_what_is_here(sandbox: Sandbox) -> None:
     found = {one["what"]: one for one in sandbox.sweep("doctor", "--json").json}
     for what in ("lock", "rename", "claims", "clock", "local", "Python for the nodes"):
-        assert found[what]["verdict"] == "ok", found[what]
+        assert found[what]["level"] == "ok", found[what]
     assert list(sandbox.path.glob(".sweep-doctor*")) == []
 
 
