@@ -28,7 +28,8 @@ def plain() -> None:
     import keras
     import tensorflow as tf
 
-    from trainer import cli, models, step
+    from trainer import cli
+    from trainer.network import models, step
 
     def cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
         true = tf.cast(classes, tf.int32)

@@ -83,15 +83,15 @@ def train(
 
 
 def _train(given: dict[str, Any]) -> None:
-    from trainer.interrupt import Sigterm
+    from trainer.training.interrupt import Sigterm
 
     sigterm = Sigterm()  # before the imports, which take seconds
     from dataclasses import fields
 
-    from trainer import train as training
-    from trainer.cache import Cache, default_folder
-    from trainer.options import Options
-    from trainer.setting import ready
+    from trainer.files.cache import Cache, default_folder
+    from trainer.training import train
+    from trainer.training.options import Options
+    from trainer.training.setting import ready
 
     given |= {"extra_data": given["extra_data"] or [], "blank": bool(given["blank"])}
     options = Options(**{field.name: given[field.name] for field in fields(Options)})
@@ -99,7 +99,7 @@ def _train(given: dict[str, Any]) -> None:
     if given["dry_run"]:
         print(ready(options, held).said())
         return
-    result = training.train(options, held, sigterm)
+    result = train.train(options, held, sigterm)
     on_test = options.validate_on == "test"
     test = f", {result.test.segMeasure:.4f} (test)" if result.test and not on_test else ""
     on = "test images, as the report did" if on_test else "validation"
@@ -155,7 +155,7 @@ def models(
     draw: Annotated[Path | None, typer.Option(help="Draw each as an SVG into this folder.")] = None,
 ) -> None:
     """Show the networks: layers, shapes, parameters and FLOPs a patch."""
-    from trainer import drawing
+    from trainer.network import drawing
 
     if draw:
         for path in drawing.draw_all(draw):
@@ -173,7 +173,7 @@ def synth(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Make microscope-like images with known masks."""
-    from trainer.synth import write_set
+    from trainer.data.synth import write_set
 
     write_set(folder, count, rows, columns, seed)
     print(f"{count} images of {rows}×{columns} in {folder}")
@@ -188,7 +188,7 @@ def bbbc039(
     images: Annotated[int, typer.Option(min=1, help="How many images there should be.")] = 200,
 ) -> None:
     """Fetch the Broad's BBBC039 (U2OS nuclei, CC0) and convert it. Goes on where it was interrupted."""
-    from trainer import bbbc039
+    from trainer.data import bbbc039
 
     print(bbbc039.fetch(to, url or bbbc039.URL, images))
 
@@ -200,10 +200,10 @@ def check_data(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a set, and what is wrong with it, by file. Exit code 2 if anything is."""
-    from trainer import census
+    from trainer.data import check
 
-    made = census.census(folder, masks)
-    print(json.dumps(made, indent=1) if as_json else census.as_text(made))
+    made = check.check_set(folder, masks)
+    print(json.dumps(made, indent=1) if as_json else check.as_text(made))
     if made["wrong"]:
         sys.exit(2)
 
@@ -212,7 +212,7 @@ def main() -> None:
     """Run the command line; exit code 0, 1 (it failed), 2 (what was asked cannot be) or 75 (interrupted)."""
     # Set before anything imports TensorFlow; its greeting is for others.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from trainer.interrupt import Interrupted
+    from trainer.training.interrupt import Interrupted
 
     try:
         app()

@@ -12,13 +12,13 @@ from rich.progress import track
 from skimage.measure import regionprops
 from skimage.segmentation import find_boundaries, relabel_sequential
 
-from trainer import surroundings
-from trainer.atomic import whole
-from trainer.data import MOST_OBJECTS, normalised
+from trainer.data.samples import MOST_OBJECTS, normalised
 from trainer.errors import InputError
-from trainer.images import SUFFIXES, listed, read_grey, read_labels, write_png
-from trainer.instances import instances
-from trainer.score import score
+from trainer.files.atomic import whole
+from trainer.files.images import SUFFIXES, listed, read_grey, read_labels, write_png
+from trainer.scoring.instances import instances
+from trainer.scoring.seg import score
+from trainer.training import environment
 
 #: Outlines in an overlay: a yellow that is seen on grey of any brightness.
 OUTLINE = (255, 200, 0)
@@ -88,9 +88,10 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         read_grey(path)  # whatever cannot be read is told before anything is written
     for kind in ("labels", "overlays"):
         _made(out / kind)
-    from trainer import modelfile, predict
+    from trainer.network import predict
+    from trainer.training import modelfile
 
-    surroundings.start_tensorflow(0)
+    environment.start_tensorflow(0)
     network, about = modelfile.load(model)
     rows: list[dict[str, Any]] = []
     for stem, path in track(found.items(), description="predicting", transient=True, console=_stderr()):

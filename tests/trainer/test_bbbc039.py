@@ -16,9 +16,9 @@ import tifffile
 from PIL import Image
 
 from tests.trainer.conftest import Trainer
-from trainer import bbbc039, synth
+from trainer.data import bbbc039, synth
 from trainer.errors import InputError, TrainerError
-from trainer.images import read_grey
+from trainer.files.images import read_grey
 
 FIELDS = 5
 

@@ -9,7 +9,7 @@ import pytest
 from skimage import io
 
 from tests.trainer.conftest import Trainer
-from trainer.census import census, touching
+from trainer.data.check import check_set, touching
 
 
 def test_it_counts_what_is_there(nuclei: Path, trainer: Trainer) -> None:
@@ -34,7 +34,7 @@ def test_touching_pairs_are_found_at_sides_and_corners() -> None:
 
 
 def test_known_of_the_real_set(real_data: Path) -> None:
-    made = census(real_data / "dsb512")
+    made = check_set(real_data / "dsb512")
     assert (made["images"], made["objects"], made["touching_pairs"]) == (15, 358, 59)
     assert made["class_fractions"] == pytest.approx(
         {"background": 0.90, "nucleus": 0.08, "contour": 0.016}, abs=0.01
@@ -59,7 +59,7 @@ def test_everything_wrong_is_told_at_once_with_its_file(nuclei: Path, trainer: T
 
 def test_empty_fields_are_real_and_named(nuclei: Path) -> None:
     io.imsave(nuclei / "masks/synth_002.png", np.zeros((96, 120), np.uint8), check_contrast=False)
-    made = census(nuclei)
+    made = check_set(nuclei)
     assert made["empty"] == ["synth_002.png"]
     assert made["wrong"] == []
 

@@ -13,8 +13,8 @@ from PIL import Image
 from tests.conftest import Sandbox
 from tests.trainer.conftest import Trainer
 from trainer.errors import InputError
-from trainer.gallery import Shown, keep
-from trainer.pictures import COLOURS, GREYS, SHOWN, SIDE, TIMES, extremes, outlined, palette
+from trainer.scoring.gallery import Shown, keep
+from trainer.scoring.pictures import COLOURS, GREYS, SHOWN, SIDE, TIMES, extremes, outlined, palette
 
 
 def index(name: str) -> int:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import disk
 
-from trainer.data import classes_of
-from trainer.instances import Decision, choose, instances
-from trainer.score import object_scores
+from trainer.data.samples import classes_of
+from trainer.scoring.instances import Decision, choose, instances
+from trainer.scoring.seg import object_scores
 
 
 def chances(rows: list[str], sure: float = 0.9) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.trainer.conftest import Trainer
-from trainer import drawing, models
 from trainer.errors import InputError
+from trainer.network import drawing, models
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_the_drawings_are_the_models() -> None:
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
-    from trainer.predict import probabilities
+    from trainer.network.predict import probabilities
 
     shape = models.shape_of(model, None, 4)
     network = models.build(shape, dropout=0.1, seed=0)
@@ -95,7 +95,7 @@ def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
 
 @pytest.mark.parametrize(("depth", "size"), [(0, (150, 200)), (2, (131, 257)), (3, (150, 200)), (4, (331, 357))])
 def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, int]) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     network = models.build(models.Shape(depth, 4, dense=False), 0.0, 1)
     random = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, 
 
 
 def test_with_less_overlap_there_are_seams(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     network = models.build(models.Shape(2, 4, dense=False), 0.0, 1)
     image = np.random.default_rng(0).random((150, 200)).astype(np.float32)
@@ -119,7 +119,7 @@ def test_with_less_overlap_there_are_seams(tf: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     seen: list[tuple[int, ...]] = []
     whole = predict._whole
@@ -138,7 +138,7 @@ def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.Monke
 
 
 def test_the_loss_is_the_formula(tf: Any) -> None:
-    from trainer.step import weighted_cross_entropy
+    from trainer.network.step import weighted_cross_entropy
 
     random = np.random.default_rng(0)
     logits = random.normal(size=(2, 4, 5, 3))
@@ -153,8 +153,8 @@ def test_the_loss_is_the_formula(tf: Any) -> None:
 
 def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     """Patches of 17×22 are filled up to 20×24 for two poolings; the loss is that of 17×22 pixels."""
-    from trainer.optimizers import Optimizer
-    from trainer.step import step_of
+    from trainer.network.optimizers import Optimizer
+    from trainer.network.step import step_of
 
     network = models.build(models.Shape(2, 4, dense=False), 0.0, 3)
     random = np.random.default_rng(1)
@@ -171,9 +171,9 @@ def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
 
 
 def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> None:
-    from trainer import modelfile
-    from trainer.instances import Decision
-    from trainer.predict import probabilities
+    from trainer.network.predict import probabilities
+    from trainer.scoring.instances import Decision
+    from trainer.training import modelfile
 
     shape = models.Shape(2, 4, dense=True)
     network = models.build(shape, 0.3, 5)
@@ -199,7 +199,7 @@ def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"hello"])
 def test_what_is_no_model_file(tmp_path: Path, content: bytes) -> None:
-    from trainer import modelfile
+    from trainer.training import modelfile
 
     (tmp_path / "m.npz").write_bytes(content)
     with pytest.raises(InputError, match="is no model file"):

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer import data
+from trainer.data import samples
+from trainer.data.patches import Patches, batches, cut
+from trainer.data.prepare import Picture
 from trainer.errors import InputError
-from trainer.patches import Patches, batches, cut
-from trainer.prepare import Picture
 
 
 def picture(rows: int, columns: int, name: str = "p", objects: bool = True) -> Picture:
     image = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
     labels = np.full((rows, columns), int(objects), np.uint16)
-    return Picture(name, image, labels, data.classes_of(labels, 1))
+    return Picture(name, image, labels, samples.classes_of(labels, 1))
 
 
 def cut_first(pictures: list[Picture], division: int, *, blank: bool) -> Patches:

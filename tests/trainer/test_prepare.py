@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer import augment, cache, data, synth
-from trainer.cache import Cache
+from trainer.data import augment, samples, synth
+from trainer.data.prepare import Prepared, Recipe, prepare
+from trainer.data.splits import Rule
 from trainer.errors import InputError
-from trainer.prepare import Prepared, Recipe, prepare
-from trainer.splits import Rule
+from trainer.files import cache
+from trainer.files.cache import Cache
 
 NONE = Cache(Path("nowhere"), 0)
 
@@ -44,7 +45,7 @@ def test_augmentation_counts_all_images_and_adds_no_labels(nuclei: Path) -> None
         assert set(np.unique(one.labels).tolist()) <= known
         assert one.image.shape == (96, 120)
         assert 0 <= one.image.min() <= one.image.max() <= 1
-        np.testing.assert_array_equal(one.classes, data.classes_of(one.labels, 2))
+        np.testing.assert_array_equal(one.classes, samples.classes_of(one.labels, 2))
     assert len({one.image.tobytes() for one in more.train}) == 11
     with pytest.raises(InputError, match="--augmentation is 2, and there are 3"):
         prepared(nuclei, Recipe(augmentation=2))
@@ -111,7 +112,7 @@ def test_a_set_is_made_once_and_mapped_afterwards(
 ) -> None:
     recipe = Recipe(augmentation=5)
     first = prepared(nuclei, recipe, held=held)
-    monkeypatch.setattr(data, "read_samples", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(samples, "read_samples", lambda *_: pytest.fail("read again"))
     again = prepared(nuclei, recipe, held=held)
     assert contents(first) == contents(again)
     base = again.train[0].image
@@ -154,7 +155,7 @@ def test_what_cannot_be_read_is_made_again(nuclei: Path, held: Cache, how: str) 
 
 def test_a_killed_writer_leaves_nothing_half_made(nuclei: Path, held: Cache) -> None:
     code = (
-        "import os, sys; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "import os, sys; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
         "np.save = lambda path, array: (Path(path).write_bytes(b'half'), os.kill(os.getpid(), 9))\n"
         "Cache(Path(sys.argv[1]), 2**20).held('abc', lambda: ([], {'image': np.zeros(9)}))"
     )
@@ -169,7 +170,7 @@ def test_a_killed_writer_leaves_nothing_half_made(nuclei: Path, held: Cache) -> 
 
 def test_two_writers_make_it_once(held: Cache) -> None:
     code = (
-        "import sys, time; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "import sys, time; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
         "def make(): print('made', flush=True); time.sleep(1); return [], {'image': np.zeros(9)}\n"
         "print(type(Cache(Path(sys.argv[1]), 2**20).held('k', make)[1]['image']).__name__)"
     )
@@ -184,7 +185,7 @@ def test_two_writers_make_it_once(held: Cache) -> None:
 
 def test_writers_at_once_keep_the_bound(held: Cache) -> None:
     code = (
-        "import sys; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "import sys; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
         "Cache(Path(sys.argv[1]), 10 * 2**20).held(sys.argv[2], lambda: ([], {'image': np.zeros(2**19)}))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(held.folder), key]) for key in "abcd"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.data.splits import Rule, split, trained_on
 from trainer.errors import InputError
-from trainer.splits import Rule, split, trained_on
 
 STEMS = [f"i{number:02d}" for number in range(15)]
 

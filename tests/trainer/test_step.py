@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer import models
-from trainer.layers import batch_normalization
-from trainer.optimizers import Optimizer
-from trainer.step import step_of, weighted_cross_entropy
+from trainer.network import models
+from trainer.network.layers import batch_normalization
+from trainer.network.optimizers import Optimizer
+from trainer.network.step import step_of, weighted_cross_entropy
 
 WEIGHTS = (0.01, 1.0, 0.95)
 

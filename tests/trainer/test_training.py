@@ -19,10 +19,11 @@ from skimage import io
 
 from tests.conftest import ROOT, Sandbox
 from tests.trainer.conftest import Trainer
-from trainer import cache, report, setting
 from trainer.errors import InputError, TrainerError
-from trainer.options import Options, check
-from trainer.result import Result, schema, write_result
+from trainer.files import cache
+from trainer.training import report, setting
+from trainer.training.options import Options, check
+from trainer.training.result import Result, schema, write_result
 
 SCHEMA = ROOT / "docs" / "segmeasure.schema.json"
 SMALL = ["--batch-size", 8, "--width", 4, "--threads", 1, "--learning-rate", 0.01]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.atomic import aside, whole
+from trainer.files.atomic import aside, whole
 
 #: Of this format; goes up with it.
 VERSION = 1

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from skimage.draw import ellipse
 from skimage.filters import gaussian
 
-from trainer.atomic import whole
 from trainer.errors import InputError
-from trainer.images import MOST_PX, write_png
+from trainer.files.atomic import whole
+from trainer.files.images import MOST_PX, write_png
 
 
 def write_set(folder: Path, count: int, rows: int, columns: int, seed: int) -> None:

@@ -8,9 +8,9 @@ from xml.sax.saxutils import escape
 from rich.console import Console
 from rich.table import Table
 
-from trainer import models
 from trainer.errors import InputError
-from trainer.models import Layer, Shape
+from trainer.network import models
+from trainer.network.models import Layer, Shape
 
 KINDS = {
     "conv": "3×3 convolution, batch norm, ReLU",

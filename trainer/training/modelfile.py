@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from trainer import checkpoint, models
 from trainer.errors import InputError
-from trainer.instances import Decision
+from trainer.network import models
+from trainer.scoring.instances import Decision
+from trainer.training import checkpoint
 
 VERSION = 1
 

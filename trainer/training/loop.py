@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from trainer import checkpoint
-from trainer.clock import Clock
+from trainer.data.patches import Patches, batches
 from trainer.errors import Diverged
-from trainer.interrupt import Sigterm
-from trainer.optimizers import Optimizer
-from trainer.options import Options
-from trainer.patches import Patches, batches
-from trainer.step import step_of
+from trainer.network.optimizers import Optimizer
+from trainer.network.step import step_of
+from trainer.training import checkpoint
+from trainer.training.clock import Clock
+from trainer.training.interrupt import Sigterm
+from trainer.training.options import Options
 
 #: Epochs without a better validation score before the learning rate is halved.
 PLATEAU_EPOCHS = 5

@@ -13,7 +13,7 @@ from skimage.measure import label
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
-from trainer.data import BACKGROUND, CONTOUR, NUCLEUS
+from trainer.data.samples import BACKGROUND, CONTOUR, NUCLEUS
 
 Probabilities = NDArray[np.float32]
 

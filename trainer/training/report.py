@@ -7,12 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainer import models, surroundings
-from trainer.fit import Fit
-from trainer.instances import Decision
-from trainer.options import Options
-from trainer.result import Data, Epoch, Image, Network, Result, Scores, write_result
-from trainer.setting import Setting
+from trainer.network import models
+from trainer.scoring.instances import Decision
+from trainer.training import environment
+from trainer.training.loop import Fit
+from trainer.training.options import Options
+from trainer.training.result import Data, Epoch, Image, Network, Result, Scores, write_result
+from trainer.training.setting import Setting
 
 
 class Report:
@@ -20,8 +21,8 @@ class Report:
 
     def __init__(self, setting: Setting, threads: int, parameters: int, fit: Fit) -> None:
         self.setting, self.fit, self.threads = setting, fit, threads
-        self.commit, self.dirty = surroundings.git()
-        self.versions = surroundings.versions()
+        self.commit, self.dirty = environment.git()
+        self.versions = environment.versions()
         self.network = Network(
             model=setting.options.model,
             depth=setting.shape.depth,
@@ -80,9 +81,9 @@ class Report:
             seconds=seconds,
             resumed=progress.resumed,
             images_per_s=round(images / steps_s, 3) if steps_s else None,
-            peak_memory_bytes=surroundings.peak_memory_bytes(),
+            peak_memory_bytes=environment.peak_memory_bytes(),
             threads=self.threads,
-            cpus=surroundings.cpus(),
+            cpus=environment.cpus(),
             host=os.uname().nodename,
             versions=self.versions,
             git_commit=self.commit,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from trainer import checkpoint, gallery, modelfile, models, surroundings
-from trainer.cache import Cache
-from trainer.clock import Clock
 from trainer.errors import Diverged, InputError
-from trainer.evaluate import Evaluation
-from trainer.fit import Fit
-from trainer.instances import Decision
-from trainer.interrupt import Sigterm
-from trainer.options import Options
-from trainer.report import Report
-from trainer.result import Result
-from trainer.setting import Setting, ready
+from trainer.files.cache import Cache
+from trainer.network import models
+from trainer.scoring import gallery
+from trainer.scoring.instances import Decision
+from trainer.training import checkpoint, environment, modelfile
+from trainer.training.clock import Clock
+from trainer.training.evaluate import Evaluation
+from trainer.training.interrupt import Sigterm
+from trainer.training.loop import Fit
+from trainer.training.options import Options
+from trainer.training.report import Report
+from trainer.training.result import Result
+from trainer.training.setting import Setting, ready
 
 
 def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
@@ -48,7 +50,7 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     for warning in setting.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     clock.lap("prepare")
-    threads = surroundings.start_tensorflow(options.threads)
+    threads = environment.start_tensorflow(options.threads)
     clock.lap("import")
     network = models.build(setting.shape, options.dropout, options.seed)
     clock.lap("build")
@@ -120,7 +122,7 @@ def _about(options: Options, setting: Setting, decision: Decision, scores: dict[
         weights=options.weights,
         decision=decision,
         normalisation=modelfile.NORMALISATION,
-        versions=surroundings.versions(),
+        versions=environment.versions(),
         trained_on=setting.prepared.fingerprint,
         segMeasure=scores["segMeasure"],
     )

@@ -13,7 +13,7 @@ from skimage.measure import label
 from skimage.segmentation import watershed
 
 from trainer.errors import InputError
-from trainer.images import listed, read_grey, read_labels
+from trainer.files.images import listed, read_grey, read_labels
 
 BACKGROUND, NUCLEUS, CONTOUR = 0, 1, 2
 CLASSES = ("background", "nucleus", "contour")

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from skimage.measure import label
 
-from trainer.atomic import whole
 from trainer.errors import InputError, TrainerError
-from trainer.images import read_any, read_grey, write_png
+from trainer.files.atomic import whole
+from trainer.files.images import read_any, read_grey, write_png
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC039"
 ARCHIVES = ("images.zip", "masks.zip", "metadata.zip")

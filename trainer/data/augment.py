@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from trainer.data import Image, Labels
+from trainer.data.samples import Image, Labels
 
 
 def turned(

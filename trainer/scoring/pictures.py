@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-from trainer.score import object_scores, overlaps
+from trainer.scoring.seg import object_scores, overlaps
 
 Labels = NDArray[np.integer]
 Image = NDArray[np.float32]

@@ -14,10 +14,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from trainer.atomic import whole
 from trainer.errors import InputError
-from trainer.images import write_indexed, write_png
-from trainer.pictures import Drawing, extremes, outlined, palette
+from trainer.files.atomic import whole
+from trainer.files.images import write_indexed, write_png
+from trainer.scoring.pictures import Drawing, extremes, outlined, palette
 
 #: Of another training that keeps its own there, seconds.
 PATIENCE_S = 120.0

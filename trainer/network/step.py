@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainer.optimizers import Optimizer
+from trainer.network.optimizers import Optimizer
 
 
 def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:

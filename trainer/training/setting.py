@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from trainer import checkpoint, models
-from trainer.cache import Cache
-from trainer.data import CLASSES
+from trainer.data.patches import Patches, cut
+from trainer.data.prepare import Prepared, prepare
+from trainer.data.samples import CLASSES
 from trainer.errors import InputError
-from trainer.options import Options, check
-from trainer.patches import Patches, cut
-from trainer.prepare import Prepared, prepare
+from trainer.files.cache import Cache
+from trainer.network import models
+from trainer.training import checkpoint
+from trainer.training.options import Options, check
 
 #: A class that makes less of the loss than this is as good as not there.
 STARVED = 0.02

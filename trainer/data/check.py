@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import data, splits
+from trainer.data import samples, splits
 from trainer.errors import InputError
-from trainer.images import read_grey, read_labels
+from trainer.files.images import read_grey, read_labels
 
 
-def census(folder: Path, form: str = "auto") -> dict[str, Any]:
+def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
     """Count and check everything in a set; one bad file does not hide the next.
 
     Parameters
@@ -21,7 +21,7 @@ def census(folder: Path, form: str = "auto") -> dict[str, Any]:
     folder : Path
         With ``images/`` and ``masks/``.
     form : str
-        One of `data.MASK_FORMS`.
+        One of `samples.MASK_FORMS`.
 
     Returns
     -------
@@ -36,16 +36,16 @@ def census(folder: Path, form: str = "auto") -> dict[str, Any]:
     InputError
         There is nothing to look at.
     """
-    if form not in data.MASK_FORMS:
-        raise InputError(f"--masks is {form}", f"it should be {' or '.join(data.MASK_FORMS)}")
-    images, masks = data.both(folder)
+    if form not in samples.MASK_FORMS:
+        raise InputError(f"--masks is {form}", f"it should be {' or '.join(samples.MASK_FORMS)}")
+    images, masks = samples.both(folder)
     wrong = [f"{images[stem]}: has no mask; add one, or remove it" for stem in images if stem not in masks]
     wrong += [f"{masks[stem]}: has no image; add it, or remove the mask" for stem in masks if stem not in images]
     read: dict[str, NDArray[np.integer]] = {}
     for stem in images:
         if stem in masks:
             _kept(wrong, read, stem, masks[stem])
-    form = data.mask_form(list(read.values())) if form == "auto" and read else form
+    form = samples.mask_form(list(read.values())) if form == "auto" and read else form
     files = [
         line
         for stem, mask in read.items()
@@ -79,7 +79,7 @@ def _file(
 ) -> dict[str, Any] | None:
     try:
         image = read_grey(image_path)
-        labels = data.as_labels(mask, form, str(mask_path))
+        labels = samples.as_labels(mask, form, str(mask_path))
     except InputError as error:
         wrong.append(f"{error}; {error.hint}")
         return None
@@ -87,8 +87,8 @@ def _file(
         sizes = " and its mask ".join("×".join(map(str, one.shape)) for one in (image, mask))
         wrong.append(f"{image_path}: is {sizes}; they need the same size")
         return None
-    if min(image.shape) < data.LEAST_SIDE_PX:
-        wrong.append(f"{image_path}: is smaller than {data.LEAST_SIDE_PX} pixels a side; leave it out")
+    if min(image.shape) < samples.LEAST_SIDE_PX:
+        wrong.append(f"{image_path}: is smaller than {samples.LEAST_SIDE_PX} pixels a side; leave it out")
     if image.min() == image.max():
         wrong.append(f"{image_path}: all its pixels are {image.min()}; there is nothing to see")
     return {
@@ -100,7 +100,7 @@ def _file(
         "most": int(image.max()),
         "objects": int(np.count_nonzero(np.unique(labels))),
         "touching_pairs": len(touching(labels)),
-        "class_px": np.bincount(data.classes_of(labels, 2).ravel(), minlength=3).tolist(),
+        "class_px": np.bincount(samples.classes_of(labels, 2).ravel(), minlength=3).tolist(),
     }
 
 
@@ -137,7 +137,9 @@ def _fractions(files: list[dict[str, Any]]) -> dict[str, float]:
     if not files:
         return {}
     counts = np.sum([one["class_px"] for one in files], axis=0)
-    return {name: round(float(count / counts.sum()), 5) for name, count in zip(data.CLASSES, counts, strict=True)}
+    return {
+        name: round(float(count / counts.sum()), 5) for name, count in zip(samples.CLASSES, counts, strict=True)
+    }
 
 
 def _split(wrong: list[str], folder: Path, stems: list[str]) -> dict[str, int]:

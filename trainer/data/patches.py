@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import augment, data
+from trainer.data import augment, samples
+from trainer.data.prepare import Picture
 from trainer.errors import InputError
-from trainer.prepare import Picture
 
 Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
@@ -152,4 +152,4 @@ def _drawn(patches: Patches, number: int, random: np.random.Generator) -> Batch:
     picture, y, x = patches.at[number]
     one = patches.pictures[picture]
     image, labels = augment.drawn(one.image, one.labels, (y, x), (patches.rows, patches.columns), random)
-    return image, data.classes_of(labels, patches.contour_px)
+    return image, samples.classes_of(labels, patches.contour_px)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainer.errors import InputError
-from trainer.layers import batch_normalization
+from trainer.network.layers import batch_normalization
 
 #: A side of a patch, after all its poolings, is at least so many pixels; fewer see nothing but padding.
 LEAST_PX = 4

@@ -11,8 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from trainer.atomic import whole
 from trainer.errors import InputError
+from trainer.files.atomic import whole
 
 SUFFIXES = (".png", ".tif", ".tiff")
 

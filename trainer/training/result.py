@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.atomic import whole
 from trainer.errors import TrainerError
+from trainer.files.atomic import whole
 
 VERSION = 1
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import instances
-from trainer.clock import Clock
-from trainer.instances import Decision, Probabilities
-from trainer.options import UNDO, Options
-from trainer.predict import probabilities
-from trainer.prepare import Picture
-from trainer.score import score
+from trainer.data.prepare import Picture
+from trainer.network.predict import probabilities
+from trainer.scoring import instances
+from trainer.scoring.instances import Decision, Probabilities
+from trainer.scoring.seg import score
+from trainer.training.clock import Clock
+from trainer.training.options import UNDO, Options
 
 
 @dataclass(frozen=True)

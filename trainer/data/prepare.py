@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import augment, data, splits
-from trainer.cache import Cache
-from trainer.data import Image, Labels
+from trainer.data import augment, samples, splits
+from trainer.data.samples import Image, Labels
 from trainer.errors import InputError
-from trainer.images import size_of
+from trainer.files.cache import Cache
+from trainer.files.images import size_of
 
 #: Goes up whenever the same options would prepare other bytes.
 VERSION = 1
@@ -37,7 +37,7 @@ class Recipe:
     Attributes
     ----------
     masks : str
-        How the masks are written, one of `data.MASK_FORMS`.
+        How the masks are written, one of `samples.MASK_FORMS`.
     augmentation : int
         Training images in all; 0: the originals alone.
     blank : bool
@@ -94,7 +94,7 @@ class Prepared:
     def class_fractions(self) -> dict[str, float]:
         """Share of each class among the training pixels."""
         counts = np.sum([np.bincount(one.classes.ravel(), minlength=3) for one in self.train], axis=0)
-        return {name: float(count / np.sum(counts)) for name, count in zip(data.CLASSES, counts, strict=True)}
+        return {name: float(count / np.sum(counts)) for name, count in zip(samples.CLASSES, counts, strict=True)}
 
 
 def prepare(
@@ -120,14 +120,14 @@ def prepare(
     InputError
         The data cannot be used; the file is named.
     """
-    main = data.entries(folder)
+    main = samples.entries(folder)
     parts = splits.split(folder, main, seed, rule)
     others = [_trained_on(one) for one in extra]
     trained = [main[stem] for stem in parts.train] + [one for found in others for one in found.values()]
     validated = [] if rule.on_test else [main[stem] for stem in parts.validation]
     _check_apart(trained, validated, [main[stem] for stem in parts.test])
     sets = [
-        data.fingerprint([path for one in found.values() for path in (one.image, one.mask)])
+        samples.fingerprint([path for one in found.values() for path in (one.image, one.mask)])
         for found in (main, *others)
     ]
     originals = len(trained)
@@ -160,9 +160,9 @@ def _check_memory(size: tuple[int, int], images: int) -> None:
         )
 
 
-def _check_apart(train: list[data.Entry], validation: list[data.Entry], test: list[data.Entry]) -> None:
+def _check_apart(train: list[samples.Entry], validation: list[samples.Entry], test: list[samples.Entry]) -> None:
     """Refuse an image, under whatever name, that is both trained on and validated on, or either and tested on."""
-    digest = {one.image: data.fingerprint([one.image], names=False) for one in (*train, *validation, *test)}
+    digest = {one.image: samples.fingerprint([one.image], names=False) for one in (*train, *validation, *test)}
     for held, part in ((test, [*train, *validation]), (validation, train)):
         seen = {digest[one.image]: one for one in held}
         for one in part:
@@ -174,27 +174,27 @@ def _check_apart(train: list[data.Entry], validation: list[data.Entry], test: li
                 )
 
 
-def _trained_on(folder: Path) -> dict[str, data.Entry]:
-    found = data.entries(folder)
+def _trained_on(folder: Path) -> dict[str, samples.Entry]:
+    found = samples.entries(folder)
     return {stem: found[stem] for stem in splits.trained_on(folder, found)}
 
 
 def _pictures(
-    main: dict[str, data.Entry],
-    others: list[dict[str, data.Entry]],
+    main: dict[str, samples.Entry],
+    others: list[dict[str, samples.Entry]],
     parts: splits.Split,
     recipe: Recipe,
     size: tuple[int, int],
 ) -> dict[str, list[Picture]]:
-    samples = data.read_samples(main, recipe.masks)
-    train = [samples[stem] for stem in parts.train]
+    read = samples.read_samples(main, recipe.masks)
+    train = [read[stem] for stem in parts.train]
     for found in others:
-        train += data.read_samples(found, recipe.masks).values()
+        train += samples.read_samples(found, recipe.masks).values()
     if not any(one.labels.any() for one in train):
         raise InputError("there is no nucleus in any mask of the training images", "are the masks empty?")
 
     def picture(name: str, image: Image, labels: Labels) -> Picture:
-        return Picture(name, image, labels, data.classes_of(labels, recipe.contour_px))
+        return Picture(name, image, labels, samples.classes_of(labels, recipe.contour_px))
 
     ready = [picture(one.name, one.image, one.labels) for one in train]
     random = np.random.default_rng([recipe.seed, 1])
@@ -205,7 +205,7 @@ def _pictures(
         ready.append(picture("blank", np.zeros(size, np.float32), np.zeros(size, np.uint16)))
 
     def held(stems: list[str]) -> list[Picture]:
-        return [picture(samples[stem].name, samples[stem].image, samples[stem].labels) for stem in stems]
+        return [picture(read[stem].name, read[stem].image, read[stem].labels) for stem in stems]
 
     return {"train": ready, "validation": held(parts.validation), "test": held(parts.test)}
 

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer import models, splits
-from trainer.data import MASK_FORMS
+from trainer.data import splits
+from trainer.data.patches import ON_THE_FLY
+from trainer.data.prepare import Recipe
+from trainer.data.samples import MASK_FORMS
 from trainer.errors import InputError
-from trainer.patches import ON_THE_FLY
-from trainer.prepare import Recipe
+from trainer.network import models
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "plateau", "cosine")

@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 def git() -> tuple[str | None, bool | None]:
     """Commit of the checkout that this code runs from, and whether it was changed; None where there is none."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None, None
     try:

@@ -1,0 +1,1 @@
+"""Files: images, whole files by rename, npz, the cache of prepared sets."""

@@ -1,0 +1,1 @@
+"""The networks: their layers, their kernels, one training step, prediction."""
