@@ -37,13 +37,14 @@ def work_steps(width: int, rows: int, columns: int) -> Any:
     """Make our step, on a batch that stays the same."""
     import numpy as np
 
-    from trainer.network.optimizers import Optimizer
-    from trainer.network.step import step_of
+    from trainer.network.kernels import make_optimizer
+    from trainer.network.step import make_step
     from trainer.training import environment
 
     environment.start_tensorflow(1)
     network = models.build(models.Shape(2, width, dense=False), 0.3, 0)
-    step = step_of(network, Optimizer("adam", 0.001, network.trainable_variables), (0.01, 1.0, 0.95), 4)
+    optimizer = make_optimizer("adam", 0.001, network.trainable_variables)
+    step = make_step(network, optimizer, (0.01, 1.0, 0.95), 4)
     random = np.random.default_rng(0)
     images = random.random((BATCH, rows, columns), np.float32)
     classes = random.integers(0, 3, images.shape).astype(np.uint8)

@@ -29,7 +29,7 @@ def archives() -> dict[str, bytes]:
     random = np.random.default_rng(0)
     names = [f"IXMtest_A{number:02d}_s1_w1" for number in range(FIELDS)]
     for number, name in enumerate(names):
-        image, labels = synth.make(random, 96, 112)
+        image, labels = synth.make_image(random, 96, 112)
         if number == 2:
             labels[:] = 0
         tiff, png = io.BytesIO(), io.BytesIO()
@@ -116,7 +116,7 @@ def test_it_fetches_and_converts(server: Server, tmp_path: Path, trainer: Traine
 
 
 def test_each_colours_components_are_the_nuclei() -> None:
-    _, labels = synth.make(np.random.default_rng(1), 128, 128)
+    _, labels = synth.make_image(np.random.default_rng(1), 128, 128)
     made = bbbc039.labels_of(coloured(labels))
     same = labels % 3  # neighbours of one colour are one component: no colouring tells them apart
     pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), made.ravel(), strict=True)}

@@ -21,7 +21,7 @@ from tests.conftest import ROOT, Sandbox
 from tests.trainer.conftest import Trainer
 from trainer.errors import InputError, TrainerError
 from trainer.files import cache
-from trainer.training import report, setting
+from trainer.training import setting, writer
 from trainer.training.options import Options, check
 from trainer.training.result import Result, schema, write_result
 
@@ -136,14 +136,14 @@ def test_another_training_is_not_taken_up(
     assert result(sandbox.path)["resumed"] == 0
 
 
-def test_the_reports_own_protocol_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+def test_validating_on_the_test_images_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     ran = trainer("train", "--data", large, "--epochs", 2, *SMALL, "--validate-on", "test", "--out", "r.json")
     made = result(sandbox.path)
     assert made["objective_on"] == "test"
     assert made["data"]["validation"] == made["data"]["test"]
     assert len(made["data"]["train"]) == 6
     assert made["segMeasure"] == made["test"]["segMeasure"]
-    assert "as the report did" in ran.out
+    assert "no unseen images are left" in ran.out
 
 
 def test_it_ends_early_where_the_score_stands_still(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
@@ -229,25 +229,25 @@ def test_no_permission_is_found_out_before_the_training(nuclei: Path, monkeypatc
     """Played: whoever runs the tests as root may write everywhere."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match="no permission"):
-        setting.ready(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
+        setting.make_setting(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
 
 
 def test_no_nucleus_to_validate_on(nuclei: Path) -> None:
     options = Options(data=nuclei, batch_size=4)
-    held = setting.ready(options, cache.Cache(Path(), 0)).prepared.validation[0].name
+    held = setting.make_setting(options, cache.Cache(Path(), 0)).prepared.validation[0].name
     io.imsave(nuclei / "masks" / held, np.zeros((96, 120), np.uint8), check_contrast=False)
     with pytest.raises(InputError, match=f"no nucleus in the images to validate on: {held}"):
-        setting.ready(options, cache.Cache(Path(), 0))
+        setting.make_setting(options, cache.Cache(Path(), 0))
 
 
 def test_weights_that_starve_a_class_are_warned_about() -> None:
     fractions = {"background": 0.9, "nucleus": 0.08, "contour": 0.02}
-    assert setting.starved(fractions, (0.01, 1.0, 0.95)) == []
-    [said] = setting.starved(fractions, (0.001, 1.0, 0.95))
+    assert setting.starved_classes(fractions, (0.01, 1.0, 0.95)) == []
+    [said] = setting.starved_classes(fractions, (0.001, 1.0, 0.95))
     assert "background 0.9% of the loss (90.0% of the pixels)" in said
-    assert "contour" in setting.starved(fractions, (1.0, 1.0, 0.5))[0]
-    assert setting.starved({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
-        "the weights leave no loss at all: the classes they keep do not occur"
+    assert "contour" in setting.starved_classes(fractions, (1.0, 1.0, 0.5))[0]
+    assert setting.starved_classes({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
+        "the weights leave no loss at all: the classes that have a weight do not occur"
     ]
 
 
@@ -316,8 +316,8 @@ def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Tra
 
 def test_a_path_of_any_bytes_can_be_told() -> None:
     odd = Path(os.fsdecode(b"data-\xff"))
-    options = Options(data=odd, extra_data=[odd], out=odd, save_model=odd)
-    told = report._spelt_out(options, options.shape)
+    options = Options(data=odd, extra_data=(odd,), out=odd, save_model=odd)
+    told = writer._options_as_used(options, options.shape)
     assert [told[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
     assert told["extra_data"] == ["data-\\udcff"]
     assert (told["depth"], told["width"]) == (2, 16)  # the model's own, in place of none

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from skimage.measure import label
 
 from trainer.errors import InputError, TrainerError
-from trainer.files.atomic import whole
+from trainer.files.atomic import whole_file
 from trainer.files.images import read_any, read_grey, write_png
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC039"
@@ -161,7 +161,7 @@ def _convert(archives: Path, to: Path, count: int) -> str:
         objects += int(labels.max())
         empty += not labels.any()
     split = _split(archives, set(images))
-    with whole(to / "split.json", "w", encoding="utf-8") as file:
+    with whole_file(to / "split.json", "w", encoding="utf-8") as file:
         file.write(json.dumps(split, indent=1) + "\n")
     return (
         f"{len(images)} images, {objects:,} nuclei, {empty} empty fields; "

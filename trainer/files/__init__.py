@@ -1,1 +1,1 @@
-"""Files: images, whole files by rename, npz, the cache of prepared sets."""
+"""Files: whole files by rename, images, npz, and the cache of prepared sets."""

@@ -1,4 +1,4 @@
-"""Whole files or none: written aside and renamed."""
+"""Whole files or none: a file is written under another name and then renamed."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import IO, Any
 from trainer.errors import InputError
 
 
-def aside(path: Path) -> Path:
-    """Name the file that is written before it becomes `path`; always the same, so that none pile up."""
+def temporary_path(path: Path) -> Path:
+    """Name the file that is written before it becomes `path`. The name is always the same, so none pile up."""
     return path.with_name(f".{path.name}.tmp")
 
 
 @contextmanager
-def whole(path: Path, mode: str = "wb", **how: Any) -> Iterator[IO[Any]]:
-    """Open a file that is there under its name once it is complete, and not before.
+def whole_file(path: Path, mode: str = "wb", **open_options: Any) -> Iterator[IO[Any]]:
+    """Open a file for writing. It appears under its name once it is complete.
 
     Parameters
     ----------
     path : Path
-        Its folder is made if need be.
-    mode, **how
+        Its folder is made if it is missing.
+    mode, **open_options
         As for `Path.open`.
 
     Raises
     ------
     InputError
-        It cannot be written; nothing is left of it.
+        The file cannot be written; nothing is left of it.
     """
-    temporary = aside(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode, **how) as file:
+        with temporary.open(mode, **open_options) as file:
             yield file
         temporary.replace(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Image files: PNG and TIFF, one grey channel. The one place that decodes and encodes them."""
+"""Image files: PNG and TIFF, one grey channel. No other file decodes or encodes them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from trainer.errors import InputError
-from trainer.files.atomic import whole
+from trainer.files.atomic import whole_file
 
 SUFFIXES = (".png", ".tif", ".tiff")
 
-#: An image is decoded and predicted as a whole; more would not fit into the memory of a job.
-MOST_PX = 50_000_000
+#: The largest image. It is decoded as a whole; more would not fit into the memory of a job.
+MAX_PX = 50_000_000
 
 
-def listed(folder: Path) -> dict[str, Path]:
+def list_images(folder: Path) -> dict[str, Path]:
     """List the images in a folder by stem, sorted.
 
     Raises
@@ -32,15 +32,15 @@ def listed(folder: Path) -> dict[str, Path]:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError as error:
         raise InputError(f"cannot read {str(folder)!r}: {error.strerror}", "it should be a folder") from None
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in paths:
         if path.name.startswith("."):
             continue
         _check_regular(path)
-        if path.stem in found:
-            raise InputError(f"{str(folder)!r} has {found[path.stem].name} and {path.name}", "remove one")
-        found[path.stem] = path
-    return found
+        if path.stem in images:
+            raise InputError(f"{str(folder)!r} has {images[path.stem].name} and {path.name}", "remove one")
+        images[path.stem] = path
+    return images
 
 
 def _check_regular(path: Path) -> None:
@@ -65,7 +65,7 @@ def read_grey(path: Path) -> NDArray[np.generic]:
     Raises
     ------
     InputError
-        It is not there, not whole, not grayscale, of another depth, or beyond 50 megapixels.
+        The file is missing or damaged, or the image is not grayscale, of another depth or beyond 50 megapixels.
     """
     array = read_any(path)
     if array.ndim != 2:
@@ -83,7 +83,7 @@ def read_labels(path: Path) -> NDArray[np.integer]:
     Raises
     ------
     InputError
-        As `read_any`, or its values are not whole numbers from 0.
+        As for `read_any`, or a value is not a whole number from 0.
     """
     array = read_any(path)
     if array.ndim != 2 or array.dtype.kind not in "biu":
@@ -105,23 +105,24 @@ def read_any(path: Path) -> NDArray[np.generic]:
     Raises
     ------
     InputError
-        It is not there, cannot be decoded, or is beyond 50 megapixels (found out before decoding it).
+        The file is missing or cannot be decoded, or the image is beyond 50 megapixels. The size is checked
+        before decoding.
     """
-    rows, columns = size_of(path)
-    if rows * columns > MOST_PX:
+    rows, columns = image_size(path)
+    if rows * columns > MAX_PX:
         raise InputError(
-            f"{str(path)!r} is {rows}×{columns}, more than {MOST_PX // 1_000_000} megapixels", "cut it into parts"
+            f"{str(path)!r} is {rows}×{columns}, more than {MAX_PX // 1_000_000} megapixels", "cut it into parts"
         )
-    with _told(path), path.open("rb") as file:
+    with _naming(path), path.open("rb") as file:
         if _is_tiff(path):
             return np.asarray(tifffile.imread(file))
         with Pillow.open(file) as image:
-            return _png_array(image, _stretch(path))
+            return _png_array(image, _stretch_factor(path))
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image, without decoding it; raises as `read_any` does."""
-    with _told(path):
+def image_size(path: Path) -> tuple[int, int]:
+    """Rows and columns of an image. It is not decoded. Raises as `read_any` does."""
+    with _naming(path):
         return _tiff_size(path) if _is_tiff(path) else _png_size(path)
 
 
@@ -130,8 +131,8 @@ def _is_tiff(path: Path) -> bool:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong in reading a file into an error that names it."""
+def _naming(path: Path) -> Iterator[None]:
+    """Turn any error of reading a file into one that names the file."""
     try:
         yield
     except InputError:
@@ -141,13 +142,16 @@ def _told(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}", "ask for the permission") from None
     except Exception as error:
-        # Decoders raise whatever they like on broken files: OSError, SyntaxError, struct.error, KeyError, …
-        said = str(error).strip() or type(error).__name__
-        raise InputError(f"{str(path)!r} cannot be read as an image: {said}", "is it whole?") from None
+        # Decoders raise many types on broken files: OSError, SyntaxError, struct.error, KeyError, …
+        reason = str(error).strip() or type(error).__name__
+        raise InputError(f"{str(path)!r} cannot be read as an image: {reason}", "is it whole?") from None
 
 
 def _png_size(path: Path) -> tuple[int, int]:
-    limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None  # ours is below, and says which file
+    limit, Pillow.MAX_IMAGE_PIXELS = (
+        Pillow.MAX_IMAGE_PIXELS,
+        None,
+    )  # MAX_PX is lower
     try:
         with Pillow.open(path) as image:
             return image.height, image.width
@@ -157,17 +161,17 @@ def _png_size(path: Path) -> tuple[int, int]:
 
 def _png_array(image: Pillow.Image, stretch: int) -> NDArray[np.generic]:
     if image.mode == "P":
-        image = image.convert("RGBA")  # a palette's numbers mean nothing
+        image = image.convert("RGBA")  # the numbers of a palette mean nothing
     array = np.asarray(image)
-    if image.mode == "I":  # 16 bit, as older versions open it
+    if image.mode == "I":  # 16 bit, in some versions of Pillow
         array = array.astype(np.uint16)
     return array // stretch if stretch > 1 else array
 
 
-def _stretch(path: Path) -> int:
-    """How many times too large Pillow makes the values of a grey PNG of 2 or 4 bit: 85 or 17, else 1.
+def _stretch_factor(path: Path) -> int:
+    """Say by which factor Pillow stretches the values of a grey PNG: 85 for 2 bit, 17 for 4 bit, else 1.
 
-    It stretches them to 255. PNG optimisers write three-class masks in 2 bit.
+    Pillow stretches them to 255. PNG optimisers write three-class masks in 2 bit.
     """
     with path.open("rb") as file:
         header = file.read(26)
@@ -184,26 +188,26 @@ def _tiff_size(path: Path) -> tuple[int, int]:
 
 
 def write_png(path: Path, array: NDArray[np.generic]) -> None:
-    """Write a PNG, 8 bit or 16 bit by its dtype, whole or not at all.
+    """Write a PNG of 8 or 16 bit, by the array's dtype, whole or not at all.
 
     Raises
     ------
     InputError
-        It cannot be written.
+        The file cannot be written.
     """
-    with whole(path) as file:
+    with whole_file(path) as file:
         Pillow.fromarray(array).save(file, "PNG")
 
 
 def write_indexed(path: Path, indices: NDArray[np.uint8], palette: list[int]) -> None:
-    """Write a PNG of palette indices, whole or not at all; `palette` has red, green, blue of each index.
+    """Write a PNG of palette indices, whole or not at all. `palette` holds red, green and blue of each index.
 
     Raises
     ------
     InputError
-        It cannot be written.
+        The file cannot be written.
     """
     image = Pillow.fromarray(indices)
     image.putpalette(palette)
-    with whole(path) as file:
+    with whole_file(path) as file:
         image.save(file, "PNG", optimize=True)

@@ -1,1 +1,1 @@
-"""The networks: their layers, their kernels, one training step, prediction."""
+"""The networks: their layers, the kernels under them, one training step, prediction."""

@@ -1,4 +1,4 @@
-"""The networks shown: a table of layers, and a drawing of each as SVG."""
+"""Shows the networks: a table of layers, and a drawing of each as SVG."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {
     "pool": "2×2 max pooling",
     "dropout": "dropout",
     "up": "2×2 transposed convolution",
-    "join": "join with the encoder's",
+    "join": "join with the encoder",
     "dense": "fully connected at every pixel",
 }
 
@@ -106,7 +106,7 @@ def draw_all(folder: Path) -> list[Path]:
     InputError
         The folder cannot be written.
     """
-    made = []
+    paths = []
     for name, shape in models.MODELS.items():
         path = folder / f"{name}.svg"
         try:
@@ -114,18 +114,17 @@ def draw_all(folder: Path) -> list[Path]:
             path.write_text(svg(name, shape), encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror}", "choose another folder") from None
-        made.append(path)
-    return made
+        paths.append(path)
+    return paths
 
 
 def svg(name: str, shape: Shape) -> str:
-    """Draw a network: a box a layer, as tall as its picture and labelled with its channels; lower is pooled."""
+    """Draw a network: a box for each layer, labelled with its channels. Each pooling moves one level down."""
     layers = [layer for layer in models.layers_of(shape) if layer.kind != "dropout"]
-    wide = max(820, _LEFT * 2 + _STEP * (len(layers) + 1))  # the legend's own width
+    wide = max(820, _LEFT * 2 + _STEP * (len(layers) + 1))  # the legend is this wide
     high = _TOP + _DROP * shape.depth + 150
-    title = (
-        f"{name}: depth {shape.depth}, width {shape.width}, {sum(one.parameters for one in layers):,} parameters"
-    )
+    parameters = sum(layer.parameters for layer in layers)
+    title = f"{name}: depth {shape.depth}, width {shape.width}, {parameters:,} parameters"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" '
         'font-family="sans-serif" font-size="11">',
@@ -135,12 +134,12 @@ def svg(name: str, shape: Shape) -> str:
     ]
     boxes = _box(-1, Layer("input", 0, 1, 1), "#777777")
     skips: list[str] = []
-    left: list[int] = []
+    encoder_places: list[int] = []
     for place, layer in enumerate(layers):
         if layer.kind == "pool":
-            left.append(place - 1)
+            encoder_places.append(place - 1)
         if layer.kind == "join":
-            skips += _skip(left.pop(), place, layer.level)
+            skips += _skip(encoder_places.pop(), place, layer.level)
         boxes += _box(place, layer, _COLOURS[layer.kind])
     return "\n".join([*parts, *skips, *boxes, *_legend(high), "</svg>"]) + "\n"
 

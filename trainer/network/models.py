@@ -1,6 +1,6 @@
-"""The networks, as data: a list of layers from which the network, its table and its drawing are made.
+"""The networks as data: a list of layers, from which the network, its table and its drawing are made.
 
-Fully convolutional: any size goes in, three logits a pixel come out.
+All networks are fully convolutional: an image of any size goes in, three logits a pixel come out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from trainer.errors import InputError
-from trainer.network.layers import batch_normalization
+from trainer.network.kernels import batch_normalization
 
-#: A side of a patch, after all its poolings, is at least so many pixels; fewer see nothing but padding.
-LEAST_PX = 4
+#: After all poolings a side of a patch has at least this many pixels. A smaller one sees only padding.
+MIN_POOLED_PX = 4
 
 #: Channels of the fully connected layers that smallUNet applies at every pixel.
 DENSE = (64, 32, 16)
@@ -28,9 +28,9 @@ class Shape:
     depth : int
         Poolings; 0 is none.
     width : int
-        Channels at the first level, doubled at each pooling.
+        Channels at the first level. Each pooling doubles them.
     dense : bool
-        Three fully connected layers applied at every pixel, behind the decoder.
+        Three fully connected layers at every pixel, after the decoder.
     """
 
     depth: int
@@ -38,9 +38,9 @@ class Shape:
     dense: bool
 
 
-#: The report's four models with their defaults. simpleConv has no pooling; UNet is Ronneberger et al.,
-#: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, with padded convolutions and
-#: batch normalisation. The small ones are that with levels removed.
+#: The four models with their defaults. simpleConv has no pooling. UNet is that of Ronneberger et al., "U-Net:
+#: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, with padded convolutions and batch
+#: normalisation. The small ones are the same network with fewer levels.
 MODELS = {
     "simpleConv": Shape(depth=0, width=16, dense=False),
     "smallUNet": Shape(depth=2, width=16, dense=True),
@@ -50,12 +50,12 @@ MODELS = {
 
 
 def shape_of(model: str, depth: int | None, width: int | None) -> Shape:
-    """Look up a model's shape, with what was asked for instead of its defaults.
+    """Look up the shape of a model. A depth or width that is given replaces the default.
 
     Raises
     ------
     InputError
-        There is no such model, or the numbers make none.
+        There is no such model, or the depth or width is out of bounds.
     """
     if model not in MODELS:
         close = get_close_matches(model, MODELS, n=1)
@@ -63,29 +63,29 @@ def shape_of(model: str, depth: int | None, width: int | None) -> Shape:
             f"there is no model {model!r}", f"did you mean {close[0]!r}?" if close else ", ".join(MODELS)
         )
     default = MODELS[model]
-    made = Shape(
+    shape = Shape(
         default.depth if depth is None else depth, default.width if width is None else width, default.dense
     )
-    if not 0 <= made.depth <= 6 or not 1 <= made.width <= 512:
+    if not 0 <= shape.depth <= 6 or not 1 <= shape.width <= 512:
         raise InputError(
-            f"depth {made.depth} and width {made.width} make no network", "depth 0 to 6, width 1 to 512"
+            f"depth {shape.depth} and width {shape.width} make no network", "depth 0 to 6, width 1 to 512"
         )
-    return made
+    return shape
 
 
 def check_patch(shape: Shape, rows: int, columns: int) -> None:
     """Refuse a network that is too deep for its patches.
 
-    Sides that no power of two divides are padded by reflection and cropped again; that is no obstacle.
+    A side that the poolings cannot halve is filled up and cropped again; that is no obstacle.
 
     Raises
     ------
     InputError
         A side would shrink below four pixels: 16×20 takes 2 poolings, 32×40 takes 3, 64×80 takes 4.
     """
-    least = min(rows, columns)
-    if least < LEAST_PX << shape.depth:
-        most = max(0, (least // LEAST_PX).bit_length() - 1)
+    shortest = min(rows, columns)
+    if shortest < MIN_POOLED_PX << shape.depth:
+        most = max(0, (shortest // MIN_POOLED_PX).bit_length() - 1)
         raise InputError(
             f"patches of {rows}×{columns} are too small for {shape.depth} poolings",
             f"at most {most}: lower --depth, or --division",
@@ -99,12 +99,12 @@ class Layer:
     Attributes
     ----------
     kind : {'conv', 'pool', 'dropout', 'up', 'join', 'dense'}
-        ``conv`` is a 3×3 convolution, batch normalisation and ReLU; ``up`` a 2×2 transposed convolution of
-        stride 2; ``join`` appends what left the encoder at this level; ``dense`` acts at every pixel.
+        ``conv`` is a 3×3 convolution, batch normalisation and ReLU. ``up`` is a 2×2 transposed convolution of
+        stride 2. ``join`` appends the output of the encoder at this level. ``dense`` acts at every pixel.
     level : int
-        Poolings above it.
+        Number of poolings before it.
     inputs, channels : int
-        Channels that go in and come out.
+        Number of channels before and after it.
     """
 
     kind: str
@@ -114,7 +114,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Count the weights, those of batch normalisation that are not trained among them."""
+        """Number of weights, including those of batch normalisation that are not trained."""
         if self.kind == "conv":
             return 9 * self.inputs * self.channels + 4 * self.channels
         if self.kind in ("up", "dense"):
@@ -124,8 +124,8 @@ class Layer:
     def flops(self, rows: int, columns: int) -> int:
         """Count floating-point operations of one forward pass; a multiplication and an addition are two.
 
-        Convolutions and dense layers alone: the rest is memory traffic. A training step costs some three times
-        as much.
+        Only convolutions and dense layers count: the rest is memory traffic. A training step costs about three
+        times as much.
         """
         pixels = (rows >> self.level) * (columns >> self.level)
         per_pixel = {"conv": 9, "dense": 1, "up": 1}.get(self.kind, 0)
@@ -134,12 +134,12 @@ class Layer:
 
 def layers_of(shape: Shape) -> list[Layer]:
     """List a network's layers from its input to its logits."""
-    made: list[Layer] = []
+    layers: list[Layer] = []
     channels = 1
 
     def add(kind: str, level: int, out: int) -> None:
         nonlocal channels
-        made.append(Layer(kind, level, channels, out))
+        layers.append(Layer(kind, level, channels, out))
         channels = out
 
     def block(level: int) -> None:
@@ -157,17 +157,17 @@ def layers_of(shape: Shape) -> list[Layer]:
         block(level)
     for out in (*(DENSE if shape.dense else ()), 3):
         add("dense", 0, out)
-    return made
+    return layers
 
 
 def flops(shape: Shape, rows: int, columns: int) -> int:
-    """Count the operations of one forward pass, the filling up to a multiple of ``2**depth`` included."""
+    """Count the operations of one forward pass. The pixels that fill up the sides count too."""
     rows, columns = padded(shape, rows, columns)
     return sum(layer.flops(rows, columns) for layer in layers_of(shape))
 
 
 def padded(shape: Shape, rows: int, columns: int) -> tuple[int, int]:
-    """Fill up sides to what the poolings can halve.
+    """Round sides up to what the poolings can halve.
 
     >>> padded(Shape(2, 16, False), 17, 22)
     (20, 24)
@@ -177,7 +177,7 @@ def padded(shape: Shape, rows: int, columns: int) -> tuple[int, int]:
 
 
 def build(shape: Shape, dropout: float, seed: int) -> Any:
-    """Build the network, its weights drawn from `seed`.
+    """Build the network. `seed` draws its weights.
 
     Returns
     -------
@@ -191,21 +191,21 @@ def build(shape: Shape, dropout: float, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((None, None, 1))
     plan = layers_of(shape)
-    left: list[Any] = []
+    encoded: list[Any] = []
     for number, layer in enumerate(plan):
         if layer.kind == "conv":
             x = layers.Conv2D(layer.channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-            # Statistics that follow within some twenty steps: small sets make few of them.
+            # The running statistics adapt within about twenty steps: a small set has few steps.
             x = layers.ReLU()(batch_normalization()(momentum=0.9)(x))
         elif layer.kind == "pool":
-            left.append(x)
+            encoded.append(x)
             x = layers.MaxPooling2D()(x)
         elif layer.kind == "dropout":
             x = layers.Dropout(dropout, seed=seed)(x)
         elif layer.kind == "up":
             x = layers.Conv2DTranspose(layer.channels, 2, strides=2, kernel_initializer="he_normal")(x)
         elif layer.kind == "join":
-            x = layers.Concatenate()([left.pop(), x])
+            x = layers.Concatenate()([encoded.pop(), x])
         elif number == len(plan) - 1:
             x = layers.Dense(layer.channels, name="logits")(x)
         else:

@@ -1,20 +1,18 @@
-"""What an interrupted training goes on from: one npz beside the result, written by rename."""
+"""The checkpoint of a training: one npz beside the result, from which an interrupted training goes on."""
 
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from trainer.files.atomic import aside, whole
+from trainer.files.atomic import temporary_path
+from trainer.files.npz import load_npz, save_npz
 
-#: Of this format; goes up with it.
+#: The version of the format.
 VERSION = 1
 
 Arrays = list[NDArray[Any]]
@@ -22,30 +20,30 @@ Arrays = list[NDArray[Any]]
 
 @dataclass
 class Progress:
-    """Where a training stands, beside its weights.
+    """How far a training has come, beside its weights.
 
     Attributes
     ----------
+    rate : float
+        The learning rate after all reductions so far.
     epoch : int
-        Epochs that are complete.
+        Number of complete epochs.
     batch : int
-        Batches done of the one that is not.
+        Number of batches done of the next epoch.
     losses : list of float
         Of these batches.
     history : list of dict
-        One entry an epoch.
-    rate : float
-        The learning rate as it has been reduced so far.
+        One entry for each complete epoch.
     best_epoch, best_score
-        The epoch of the best validation score so far, and that score.
+        The epoch with the best validation score so far, and this score.
     reduced_at : int
         Epoch of the last reduction of the learning rate.
     seconds : dict
-        By phase, of all runs before this one.
+        By phase, over all runs before this one.
     spent_s : float
         Seconds that the steps of the unfinished epoch took.
     resumed : int
-        Times that the training was taken up again.
+        How often the training was resumed.
     """
 
     rate: float
@@ -67,54 +65,31 @@ def path_for(out: Path) -> Path:
 
 
 def remove(out: Path) -> None:
-    """Remove the checkpoint of a result, and what a writer that was killed has left of it."""
-    for path in (path_for(out), aside(path_for(out)), aside(out)):
+    """Remove the checkpoint of a result, and what a writer that was killed has left."""
+    for path in (path_for(out), temporary_path(path_for(out)), temporary_path(out)):
         path.unlink(missing_ok=True)
 
 
 def save(path: Path, identity: str, progress: Progress, arrays: dict[str, Arrays]) -> None:
-    """Save whole or not at all.
+    """Save a checkpoint, whole or not at all.
 
     Raises
     ------
     InputError
-        It cannot be written: the disk is full, say.
+        It cannot be written; the disk may be full.
     """
     about = json.dumps({"identity": f"{VERSION} {identity}", "progress": progress.__dict__})
-    flat = {f"{kind}.{number}": array for kind, some in arrays.items() for number, array in enumerate(some)}
+    flat = {f"{kind}.{number}": array for kind, of_kind in arrays.items() for number, array in enumerate(of_kind)}
     save_npz(path, about, flat)
 
 
 def load(path: Path, identity: str) -> tuple[Progress, dict[str, Arrays]] | None:
     """Load a checkpoint; None if there is none of this identity that can be read."""
-    read = load_npz(path)
-    if read is None or read[0].get("identity") != f"{VERSION} {identity}":
+    loaded = load_npz(path)
+    if loaded is None or loaded[0].get("identity") != f"{VERSION} {identity}":
         return None
-    about, flat = read
+    about, flat = loaded
     arrays: dict[str, Arrays] = {}
     for name in sorted(flat, key=lambda name: int(name.rpartition(".")[2])):
         arrays.setdefault(name.rpartition(".")[0], []).append(flat[name])
     return Progress(**about["progress"]), arrays
-
-
-def save_npz(path: Path, about: str, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays and a JSON text into one npz, by rename.
-
-    Raises
-    ------
-    InputError
-        It cannot be written.
-    """
-    with whole(path) as file:
-        np.savez(file, **{**arrays, "about": np.frombuffer(about.encode(), np.uint8)})  # type: ignore[arg-type]
-
-
-def load_npz(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
-    """Read what `save_npz` wrote; None if it is not there or not whole."""
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(arrays.pop("about").tobytes())
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    return (about, arrays) if isinstance(about, dict) else None

@@ -1,4 +1,4 @@
-"""Where a training ran: CPUs, memory, versions, the code's commit."""
+"""The environment of a training: CPUs, memory, versions, and the commit of the code."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ import sys
 from pathlib import Path
 
 
-def cpus() -> int:
+def usable_cpus() -> int:
     """Count the CPUs that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone says which CPUs are ours
+    affinity = getattr(os, "sched_getaffinity", None)  # only Linux has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def start_tensorflow(threads: int) -> int:
-    """Import TensorFlow, on as many threads as there are CPUs for this job.
+    """Import TensorFlow and set its threads.
 
     Parameters
     ----------
     threads : int
-        0: ``SWEEP_CPUS``, else the scheduler's own count, else all that this process may use.
+        0: ``SWEEP_CPUS``, else the count of the scheduler, else all CPUs that this process may use.
 
     Returns
     -------
     int
-        Threads used.
+        Number of threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    given = (os.environ.get(name, "") for name in ("SWEEP_CPUS", "SLURM_CPUS_PER_TASK", "NCPUS", "PBS_NUM_PPN"))
-    allotted = next((int(text) for text in given if text.isdigit() and int(text)), cpus())
+    names = ("SWEEP_CPUS", "SLURM_CPUS_PER_TASK", "NCPUS", "PBS_NUM_PPN")
+    texts = (os.environ.get(name, "") for name in names)
+    allotted = next((int(text) for text in texts if text.isdigit() and int(text)), usable_cpus())
     threads = threads or allotted
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()  # without it the gradients of convolutions are not
+        tf.config.experimental.enable_op_determinism()  # without it the gradients of convolutions vary
     return threads
 
 
@@ -49,18 +50,18 @@ def peak_memory_bytes() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    found = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    """Versions of the packages that decide the numbers."""
+    by_name = {"python": ".".join(str(part) for part in sys.version_info[:3])}
     for name in ("sweep", "tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "scikit-image"):
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
-def git() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this code runs from, and whether it was changed; None where there is none."""
+def git_commit() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this code runs from, and whether files were changed; None without a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None, None
@@ -72,7 +73,7 @@ def git() -> tuple[str | None, bool | None]:
 
 
 def _git(root: Path, *argv: str) -> str:
-    done = subprocess.run(
+    completed = subprocess.run(
         ["git", "-C", str(root), *argv],
         capture_output=True,
         text=True,
@@ -80,4 +81,4 @@ def _git(root: Path, *argv: str) -> str:
         check=True,
         stdin=subprocess.DEVNULL,
     )
-    return done.stdout.strip()
+    return completed.stdout.strip()

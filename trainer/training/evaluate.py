@@ -1,4 +1,4 @@
-"""A network and pictures → how to decide, and scores."""
+"""A network and images → the decision, and scores."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from trainer.data.prepare import Picture
-from trainer.network.predict import probabilities
-from trainer.scoring import instances
-from trainer.scoring.instances import Decision, Probabilities
-from trainer.scoring.seg import score
+from trainer.data.samples import PreparedImage
+from trainer.network.predict import predict_probabilities
+from trainer.scoring.instances import Decision, Probabilities, choose_decision, find_nuclei
+from trainer.scoring.seg import AnyLabels, score
 from trainer.training.clock import Clock
 from trainer.training.options import UNDO, Options
 
@@ -32,51 +28,54 @@ class Evaluation:
     network: Any
     options: Options
 
-    def predict(self, pictures: Sequence[Picture]) -> list[Probabilities]:
-        """Predict whole pictures."""
-        return [probabilities(self.network, self.options.shape.depth, one.image) for one in pictures]
+    def predict(self, images: Sequence[PreparedImage]) -> list[Probabilities]:
+        """Predict whole images."""
+        depth = self.options.shape.depth
+        return [predict_probabilities(self.network, depth, image.image) for image in images]
 
     def choose(
-        self, pictures: Sequence[Picture], predicted: Sequence[Probabilities], *, thresholds: bool
+        self, images: Sequence[PreparedImage], predicted: Sequence[Probabilities], *, thresholds: bool
     ) -> tuple[Decision, dict[str, Any]]:
-        """Choose how to decide by these pictures' own score.
+        """Choose the decision that gives these images the best score.
 
         Returns
         -------
         Decision, dict
-            And the scores by it, see `score.score`.
+            The decision, and the scores by it; see `seg.score`.
         """
         weights = self.options.weights
 
         @cache
-        def scores(decision: Decision) -> dict[str, Any]:
+        def scores_by(decision: Decision) -> dict[str, Any]:
             return score(
                 {
-                    one.name: (one.labels, instances.instances(chances, decision, weights))
-                    for one, chances in zip(pictures, predicted, strict=True)
+                    image.name: (image.labels, find_nuclei(probabilities, decision, weights))
+                    for image, probabilities in zip(images, predicted, strict=True)
                 }
             )
 
         undo = UNDO[self.options.undo_weights] if len(set(weights)) > 1 else (False,)
-        decision = instances.choose(lambda one: float(scores(one)["segMeasure"]), undo, thresholds=thresholds)
-        return decision, scores(decision)
+        decision = choose_decision(
+            lambda candidate: float(scores_by(candidate)["segMeasure"]), undo, thresholds=thresholds
+        )
+        return decision, scores_by(decision)
 
-    def judge(
-        self, pictures: Sequence[Picture], decision: Decision, clock: Clock
-    ) -> tuple[dict[str, Any] | None, dict[str, NDArray[np.integer]]]:
-        """Score pictures that no choice has seen, one after the other; None where they have no object to score.
+    def score_unseen(
+        self, images: Sequence[PreparedImage], decision: Decision, clock: Clock
+    ) -> tuple[dict[str, Any] | None, dict[str, AnyLabels]]:
+        """Score images that no choice has seen, one after the other.
 
         Returns
         -------
         dict or None, dict
-            The scores, and what was found: name → label image.
+            The scores, and the predicted label images by name. None where the images have no object to score.
         """
-        if not any(one.labels.any() for one in pictures):
+        if not any(image.labels.any() for image in images):
             return None, {}
-        made = {}
-        for one in pictures:
-            [chances] = self.predict([one])
+        pairs = {}
+        for image in images:
+            [probabilities] = self.predict([image])
             clock.lap("predict")
-            made[one.name] = (one.labels, instances.instances(chances, decision, self.options.weights))
+            pairs[image.name] = (image.labels, find_nuclei(probabilities, decision, self.options.weights))
             clock.lap("score")
-        return score(made), {name: found for name, (_, found) in made.items()}
+        return score(pairs), {name: predicted for name, (_, predicted) in pairs.items()}

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: the scheduler's warnings before it kills."""
+"""SIGTERM and SIGUSR1: the warnings of a scheduler before it kills."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """A warning came; what there is to save has been saved."""
+    """A warning came, and everything that can be saved has been saved."""
 
 
 class Sigterm:
-    """Turns a warning into `Interrupted`: at once, or where the training can be left between two steps.
+    """Turns a warning into `Interrupted`: at once, or where the training can stop between two steps.
 
-    PBS warns with SIGTERM. Slurm is asked to send SIGUSR1, earlier, to those who wait for it.
+    PBS warns with SIGTERM. Slurm is asked to send SIGUSR1 before it, to the jobs that ask for it.
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.received = False
         self._deferred = False
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
+        self.received = True
         if not self._deferred:
             raise Interrupted
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, a warning only sets `came`."""
+        """Within this context a warning only sets `received`. `Interrupted` is raised at its end."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
-        if self.came:
+        if self.received:
             raise Interrupted

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from trainer.data.patches import Patches, batches
+from trainer.data.patches import Batch, Patches, batches
 from trainer.errors import Diverged
-from trainer.network.optimizers import Optimizer
-from trainer.network.step import step_of
+from trainer.network.kernels import make_optimizer
+from trainer.network.step import make_step
 from trainer.training import checkpoint
 from trainer.training.clock import Clock
 from trainer.training.interrupt import Sigterm
 from trainer.training.options import Options
 
-#: Epochs without a better validation score before the learning rate is halved.
+#: After this many epochs without a better validation score the schedule ``plateau`` halves the learning rate.
 PLATEAU_EPOCHS = 5
 
-#: Scores an epoch on the validation images: segMeasure, f1, ap50; None if SIGTERM came meanwhile.
+#: Scores the network on the validation images: segMeasure, f1, ap50. None if a warning came meanwhile.
 Validate = Callable[[], dict[str, float] | None]
 
 
-class Fit:
-    """One training of one network, from its first step or from where it was interrupted.
+class TrainingLoop:
+    """One training of one network, from its first step or from its checkpoint.
 
     Parameters
     ----------
@@ -34,157 +34,164 @@ class Fit:
     patches : Patches
     options : Options
     identity : str
-        Of the weights that this will end with; see `Options.identity`.
+        Of the weights that the training ends with; see `Options.identity`.
     image_px : int
-        Of a whole image: what images a second are counted in.
+        Pixels of a whole image. The speed is counted in images of this size.
     clock : Clock
     """
 
     def __init__(
         self, network: Any, patches: Patches, options: Options, identity: str, image_px: int, clock: Clock
     ) -> None:
-        self.network, self.patches, self.options, self.identity, self.clock = (
-            network, patches, options, identity, clock,
-        )  # fmt: skip
-        self.optimizer = Optimizer(options.optimizer, options.learning_rate, network.trainable_variables)
-        self.image_px = image_px
-        self.step = step_of(network, self.optimizer, options.weights, 1 << options.shape.depth)
+        self.network, self.patches, self.options = network, patches, options
+        self.identity, self.image_px, self.clock = identity, image_px, clock
+        self.optimizer = make_optimizer(options.optimizer, options.learning_rate, network.trainable_variables)
+        self.step = make_step(network, self.optimizer, options.weights, 1 << options.shape.depth)
         self.path = checkpoint.path_for(options.out)
-        self.steps_an_epoch = -(-len(patches.at) // options.batch_size)
+        self.steps_an_epoch = -(-len(patches.corners) // options.batch_size)
         self.progress = checkpoint.Progress(rate=options.learning_rate)
-        self.best: checkpoint.Arrays = []
-        self._resume()
+        self.best_weights: checkpoint.Arrays = []
 
-    def run(self, validate: Validate, told: Callable[[], None], sigterm: Sigterm) -> None:
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one of this training."""
+        loaded = checkpoint.load(self.path, self.identity)
+        if loaded is None:
+            if self.path.exists():
+                print(f"{self.path.name} is of another training: starting anew", flush=True)
+            return
+        self.progress, arrays = loaded
+        self.progress.resumed += 1
+        _assign(self.network.variables, arrays["network"])
+        _assign(self.optimizer.variables, arrays["optimizer"])
+        self.best_weights = arrays.get("best", [])
+        self.clock.add(self.progress.seconds)
+        print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
+
+    def run(self, validate: Validate, on_epoch: Callable[[], None], sigterm: Sigterm) -> None:
         """Train to the end, and put the weights that are to be kept into the network.
 
         Parameters
         ----------
         validate : callable
-        told : callable
+        on_epoch : callable
             Called after each epoch.
         sigterm : Sigterm
 
         Raises
         ------
         Diverged
-            The loss is no number any more.
+            The loss is not a finite number any more.
         Interrupted
-            SIGTERM came; the checkpoint has everything.
+            A warning came; the checkpoint has everything.
         """
         with sigterm.deferred():
-            while self.progress.epoch < self.options.epochs and not self._ended_early():
-                done = self._epoch(validate, sigterm)
+            while self.progress.epoch < self.options.epochs and not self._ends_early():
+                complete = self._run_epoch(validate, sigterm)
                 self._save()
-                if done:
-                    told()
+                if complete:
+                    on_epoch()
                 self.clock.lap("save")
-                if sigterm.came:
+                if sigterm.received:
                     break
-        if self.options.keep == "best" and self.best:
-            _assign(self.network.variables, self.best)
+        if self.options.keep == "best" and self.best_weights:
+            _assign(self.network.variables, self.best_weights)
 
-    def _epoch(self, validate: Validate, sigterm: Sigterm) -> bool:
-        """Do one epoch, or what is left of it; False if SIGTERM came before its end."""
-        now, began = self.progress, time.monotonic()
+    def _run_epoch(self, validate: Validate, sigterm: Sigterm) -> bool:
+        """Do one epoch, or the rest of it; False if a warning came before its end."""
+        progress, began = self.progress, time.monotonic()
         for images, classes in self._batches():
             self._set_rate()
-            now.losses.append(float(self.step(images, classes)))
-            now.batch += 1
-            if len(now.history) == 0 and now.batch == 1:
+            progress.losses.append(float(self.step(images, classes)))
+            progress.batch += 1
+            if len(progress.history) == 0 and progress.batch == 1:
                 self.clock.lap("first step")
-            if sigterm.came:
-                return self._left(began)
-        loss = float(np.mean(now.losses))
-        # The loss of a step is that before it: the last one's effect shows in the weights alone.
-        if not math.isfinite(loss) or not all(np.isfinite(one).all() for one in _values(self.network.variables)):
-            checkpoint.remove(self.options.out)
-            raise Diverged(
-                f"the training diverged in epoch {now.epoch + 1}, its loss is {loss}", "lower --learning-rate"
-            )
-        steps_s = now.spent_s + time.monotonic() - began
+            if sigterm.received:
+                self.clock.lap("steps")
+                progress.spent_s += time.monotonic() - began
+                return False
+        loss = float(np.mean(progress.losses))
+        self._check_finite(loss)
+        steps_s = progress.spent_s + time.monotonic() - began
         self.clock.lap("steps")
         scores = validate()
         self.clock.lap("validate")
         if scores is None:
-            now.spent_s = steps_s
+            progress.spent_s = steps_s
             return False
-        self._ended_epoch(loss, scores, steps_s)
+        self._end_epoch(loss, scores, steps_s)
         return True
 
-    def _left(self, began: float) -> bool:
-        self.clock.lap("steps")
-        self.progress.spent_s += time.monotonic() - began
-        return False
+    def _check_finite(self, loss: float) -> None:
+        # The loss of a step is that before the step. The effect of the last one shows in the weights alone.
+        if math.isfinite(loss) and all(np.isfinite(values).all() for values in _values(self.network.variables)):
+            return
+        checkpoint.remove(self.options.out)
+        raise Diverged(
+            f"the training diverged in epoch {self.progress.epoch + 1}, its loss is {loss}",
+            "lower --learning-rate",
+        )
 
-    def _batches(self) -> Any:
-        now, options = self.progress, self.options
+    def _batches(self) -> Iterator[Batch]:
+        progress, options = self.progress, self.options
         return batches(
             self.patches,
             options.batch_size,
-            # Drawn from (seed, epoch), so that an epoch is the same whatever went before.
-            np.random.default_rng([options.seed, 2, now.epoch]),
+            # Drawn from the seed and the epoch, so that an epoch does not depend on those before it.
+            np.random.default_rng([options.seed, 2, progress.epoch]),
             on_the_fly=options.on_the_fly,
-            skip=now.batch,
+            skip=progress.batch,
         )
 
     def _set_rate(self) -> None:
-        now, rate = self.progress, self.progress.rate
+        progress, rate = self.progress, self.progress.rate
         if self.options.schedule == "cosine":
-            done = now.epoch + now.batch / self.steps_an_epoch
-            rate *= 0.5 * (1 + math.cos(math.pi * done / self.options.epochs))
+            epochs_done = progress.epoch + progress.batch / self.steps_an_epoch
+            rate *= 0.5 * (1 + math.cos(math.pi * epochs_done / self.options.epochs))
         self.optimizer.rate.assign(rate)
 
-    def _ended_epoch(self, loss: float, scores: dict[str, float], steps_s: float) -> None:
-        now, options = self.progress, self.options
-        now.epoch, now.batch, now.losses, now.spent_s = now.epoch + 1, 0, [], 0.0
-        seen_px = self.steps_an_epoch * options.batch_size * self.patches.rows * self.patches.columns
-        rate = seen_px / self.image_px / steps_s if steps_s else 0.0
-        now.history.append(
+    def _end_epoch(self, loss: float, scores: dict[str, float], steps_s: float) -> None:
+        progress, options = self.progress, self.options
+        progress.epoch, progress.batch, progress.losses, progress.spent_s = progress.epoch + 1, 0, [], 0.0
+        trained_px = self.steps_an_epoch * options.batch_size * self.patches.rows * self.patches.columns
+        images_per_s = trained_px / self.image_px / steps_s if steps_s else 0.0
+        progress.history.append(
             {
-                "epoch": now.epoch,
+                "epoch": progress.epoch,
                 "loss": loss,
                 **scores,
                 "learning_rate": float(self.optimizer.rate.numpy()),
                 "seconds": round(steps_s, 3),
-                "images_per_s": round(rate, 3),
+                "images_per_s": round(images_per_s, 3),
             }
         )
-        if scores["segMeasure"] > now.best_score:
-            now.best_epoch, now.best_score = now.epoch, scores["segMeasure"]
-            self.best = _values(self.network.variables) if options.keep == "best" else []
-        elif options.schedule == "plateau" and now.epoch - max(now.best_epoch, now.reduced_at) >= PLATEAU_EPOCHS:
-            now.rate, now.reduced_at = now.rate / 2, now.epoch
+        self._compare_with_best(scores["segMeasure"])
         spent_s = self.clock.laps.get("steps", 0.0) + self.clock.laps.get("validate", 0.0)
-        left_s = spent_s / now.epoch * (options.epochs - now.epoch)
+        left_s = spent_s / progress.epoch * (options.epochs - progress.epoch)
         print(
-            f"epoch {now.epoch}/{options.epochs}  loss {loss:.5f}  segMeasure {scores['segMeasure']:.4f}  "
-            f"{rate:.2f} images/s  {left_s:.0f} s left",
+            f"epoch {progress.epoch}/{options.epochs}  loss {loss:.5f}  segMeasure {scores['segMeasure']:.4f}  "
+            f"{images_per_s:.2f} images/s  {left_s:.0f} s left",
             flush=True,
         )
 
-    def _ended_early(self) -> bool:
-        now, patience = self.progress, self.options.early_stopping
-        return bool(patience) and now.epoch - now.best_epoch >= patience
+    def _compare_with_best(self, score: float) -> None:
+        """Record the epoch if it is the best so far; else reduce the learning rate where the schedule says so."""
+        progress, options = self.progress, self.options
+        if score > progress.best_score:
+            progress.best_epoch, progress.best_score = progress.epoch, score
+            self.best_weights = _values(self.network.variables) if options.keep == "best" else []
+            return
+        unchanged_epochs = progress.epoch - max(progress.best_epoch, progress.reduced_at)
+        if options.schedule == "plateau" and unchanged_epochs >= PLATEAU_EPOCHS:
+            progress.rate, progress.reduced_at = progress.rate / 2, progress.epoch
+
+    def _ends_early(self) -> bool:
+        progress, patience = self.progress, self.options.early_stopping
+        return bool(patience) and progress.epoch - progress.best_epoch >= patience
 
     def _save(self) -> None:
         self.progress.seconds = self.clock.laps
         arrays = {"network": _values(self.network.variables), "optimizer": _values(self.optimizer.variables)}
-        checkpoint.save(self.path, self.identity, self.progress, {**arrays, "best": self.best})
-
-    def _resume(self) -> None:
-        found = checkpoint.load(self.path, self.identity)
-        if found is None:
-            if self.path.exists():
-                print(f"{self.path.name} is of another training: starting anew", flush=True)
-            return
-        self.progress, arrays = found
-        self.progress.resumed += 1
-        _assign(self.network.variables, arrays["network"])
-        _assign(self.optimizer.variables, arrays["optimizer"])
-        self.best = arrays.get("best", [])
-        self.clock.add(self.progress.seconds)
-        print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
+        checkpoint.save(self.path, self.identity, self.progress, {**arrays, "best": self.best_weights})
 
 
 def _values(variables: list[Any]) -> checkpoint.Arrays:

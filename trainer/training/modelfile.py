@@ -1,4 +1,4 @@
-"""A trained network in one file, with all that is needed to use it."""
+"""A trained network in one file, with everything that is needed to use it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.errors import InputError
+from trainer.files.npz import load_npz, save_npz
 from trainer.network import models
 from trainer.scoring.instances import Decision
-from trainer.training import checkpoint
 
+#: The version of the format.
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class About:
+class ModelInfo:
     """What is needed beside the weights.
 
     Attributes
     ----------
     version : int
-        Of this format.
+        Of the format.
     model : str
-        Its family's name.
+        One of `models.MODELS`.
     shape : Shape
     contour_px : int
     weights : tuple of float
-        Class weights of the loss, in case the decision undoes them.
+        Class weights of the loss, for a decision that undoes them.
     decision : Decision
     normalisation : str
-        What `data.normalised` does.
+        What `samples.normalise` does.
     versions : dict
-        Of the packages that trained it.
+        Of the packages that it was trained with.
     trained_on : str
         Fingerprint of the data.
     segMeasure : float
-        On its validation images.
+        On the validation images.
     """
 
     version: int
@@ -50,14 +51,14 @@ class About:
     normalisation: str
     versions: dict[str, str]
     trained_on: str
-    segMeasure: float  # noqa: N815 - the measure's own name
+    segMeasure: float  # noqa: N815 - the name of the measure
 
 
 NORMALISATION = "percentiles 1 and 99.8 to 0 and 1, square root"
 
 
-def save(path: Path, network: Any, about: About) -> None:
-    """Write the network whole or not at all; read it by `load`.
+def save(path: Path, network: Any, info: ModelInfo) -> None:
+    """Write a network, whole or not at all. `load` reads it.
 
     Raises
     ------
@@ -65,45 +66,46 @@ def save(path: Path, network: Any, about: About) -> None:
         It cannot be written.
     """
     arrays = {f"{number}": variable.numpy() for number, variable in enumerate(network.weights)}
-    checkpoint.save_npz(path, TypeAdapter(About).dump_json(about).decode(), arrays)
+    save_npz(path, TypeAdapter(ModelInfo).dump_json(info).decode(), arrays)
 
 
-def load(path: Path) -> tuple[Any, About]:
+def load(path: Path) -> tuple[Any, ModelInfo]:
     """Read a network back.
 
     Returns
     -------
-    keras.Model, About
+    keras.Model, ModelInfo
 
     Raises
     ------
     InputError
-        It is no model file, or one of another version.
+        The file is no model file, or of another version.
     """
-    about, weights = _read(path)
-    network = models.build(about.shape, 0.0, 0)
+    info, weights = _read(path)
+    network = models.build(info.shape, 0.0, 0)
     shapes = [tuple(variable.shape) for variable in network.weights]
     if shapes != [weights[str(number)].shape for number in range(len(weights))]:
-        raise InputError(
-            f"{str(path)!r} does not hold the weights of its network", "was it written by an older one?"
-        )
+        raise InputError(f"{str(path)!r} does not hold the weights of its network", "train it again")
     for number, variable in enumerate(network.weights):
         variable.assign(weights[str(number)])
-    return network, about
+    return network, info
 
 
-def _read(path: Path) -> tuple[About, dict[str, Any]]:
+def _read(path: Path) -> tuple[ModelInfo, dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"there is no {str(path)!r}", "trainer train --save-model FILE writes one")
-    read = checkpoint.load_npz(path)
-    if read is None or "identity" in read[0]:
+    loaded = load_npz(path)
+    if loaded is None or "identity" in loaded[0]:  # a checkpoint has one
         raise InputError(f"{str(path)!r} is no model file", "trainer train --save-model FILE writes one")
     try:
-        about = TypeAdapter(About).validate_python(read[0])
+        info = TypeAdapter(ModelInfo).validate_python(loaded[0])
     except ValidationError as error:
         raise InputError(f"{str(path)!r} is no model file: {error.errors()[0]['msg']}") from None
-    if about.normalisation != NORMALISATION:
-        raise InputError(f"{str(path)!r} wants images normalised by {about.normalisation}", "this trainer cannot")
-    if about.version != VERSION:
-        raise InputError(f"{str(path)!r} is of version {about.version}, and this trainer reads {VERSION}")
-    return about, read[1]
+    if info.normalisation != NORMALISATION:
+        raise InputError(
+            f"{str(path)!r} needs images normalised by {info.normalisation}",
+            f"this trainer normalises by {NORMALISATION}",
+        )
+    if info.version != VERSION:
+        raise InputError(f"{str(path)!r} is of version {info.version}, and this trainer reads {VERSION}")
+    return info, loaded[1]

@@ -1,74 +1,177 @@
-"""What one training is to do, and what of it cannot be."""
+"""The options of ``trainer train``, each declared once: its default, its help, its bounds, its variable.
+
+The command line is made from these declarations. This file imports nothing heavy, so that the help comes at once.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from trainer.data import splits
-from trainer.data.patches import ON_THE_FLY
-from trainer.data.prepare import Recipe
-from trainer.data.samples import MASK_FORMS
+from trainer.data.recipe import MASK_FORMS, ON_THE_FLY, Recipe, SplitRule
 from trainer.errors import InputError
 from trainer.network import models
+from trainer.network.kernels import OPTIMIZERS
 
-OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("constant", "plateau", "cosine")
+#: The values of `Decision.undo_weights` that each word allows.
 UNDO = {"auto": (False, True), "yes": (True,), "no": (False,)}
-KEEP = ("last", "best")
 
-#: Goes up whenever the same options would train other weights: a checkpoint of another one is not taken up.
+#: Goes up whenever the same options would train other weights. A checkpoint of another number is not used.
 ARITHMETIC = 2
+
+#: Options that do not decide the weights, or whose effect is in the key of the prepared set.
+_NOT_IN_IDENTITY = ("data", "extra_data", "out", "save_model", "keep_predictions", "keep_best", "threads")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a value must fulfil: in words, and as a test."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What an option is beside its name, type and default.
+
+    Attributes
+    ----------
+    help : str
+    bound : Bound or None
+    variable : str or None
+        The environment variable that replaces the default.
+    """
+
+    help: str
+    bound: Bound | None = None
+    variable: str | None = None
+
+
+def _option(default: Any, text: str, bound: Bound | None = None, *, variable: str | None = None) -> Any:
+    return field(default=default, metadata={"declaration": Declaration(text, bound, variable)})
+
+
+def _one_of(*values: str) -> Bound:
+    return Bound(" or ".join(values), lambda value: value in values)
+
+
+def _at_least(least: int, unit: str = "") -> Bound:
+    return Bound(f"{least} or more{unit}", lambda value: value >= least)
+
+
+_WEIGHTS = Bound(
+    "three numbers, none negative, not all 0",
+    lambda weights: all(0 <= weight < 1e30 for weight in weights) and any(weights),
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What one training is to do; the command line's options, one for one (docs/trainer.md)."""
+    """What one training is to do. Each field is an option of the command line (docs/trainer.md)."""
 
-    data: Path
-    extra_data: list[Path] = field(default_factory=list)
-    masks: str = "auto"
-    out: Path = Path("segMeasure.json")
-    save_model: Path | None = None
-    keep_predictions: Path | None = None
-    keep_best: int = 5
-    model: str = "smallUNet"
-    depth: int | None = None
-    width: int | None = None
-    optimizer: str = "adam"
-    learning_rate: float = 0.001
-    schedule: str = "constant"
-    dropout: float = 0.3
-    batch_size: int = 16
-    epochs: int = 30
-    early_stopping: int = 0
-    keep: str = "last"
-    augmentation: int = 0
-    division: int = 4
-    blank: bool = False
-    on_the_fly: str = "none"
-    contour: int = 2
-    weights: tuple[float, float, float] = (0.01, 1.0, 0.95)
-    undo_weights: str = "auto"
-    validation: float = 0.2
-    folds: int = 0
-    fold: int = 0
-    validate_on: str = "validation"
-    seed: int = 0
-    threads: int = 0
+    data: Path = field(
+        metadata={"declaration": Declaration("A folder with images/ and masks/ of the same names.")}
+    )
+    extra_data: tuple[Path, ...] = _option((), "A further set to train on. Repeat the option for more sets.")
+    masks: str = _option(
+        "auto",
+        "How masks are written: instances, binary, classes, or auto (the trainer finds out).",
+        _one_of(*MASK_FORMS),
+    )
+    out: Path = _option(Path("segMeasure.json"), "The file for the result.", variable="SWEEP_RESULT")
+    save_model: Path | None = _option(None, "Write the network into this file, for trainer predict.")
+    keep_predictions: Path | None = _option(
+        None, "A folder for the predictions of the test images. Only the best trainings keep theirs."
+    )
+    keep_best: int = _option(5, "The number of trainings that keep their predictions.", _at_least(1))
+    model: str = _option("smallUNet", f"The network: {', '.join(models.MODELS)}.")
+    depth: int | None = _option(None, "Number of poolings. Without it, the model's own.")
+    width: int | None = _option(None, "Channels at the first level. Without it, the model's own.")
+    optimizer: str = _option("adam", "adam, or sgd with momentum 0.9.", _one_of(*OPTIMIZERS))
+    learning_rate: float = _option(
+        0.001, "The learning rate.", Bound("above 0 and below 1e30", lambda rate: 1e-30 < rate < 1e30)
+    )
+    schedule: str = _option(
+        "constant",
+        "How the learning rate changes: constant, plateau (halved when the score stands still), cosine (to 0).",
+        _one_of("constant", "plateau", "cosine"),
+    )
+    dropout: float = _option(
+        0.3, "The share of values dropped after the deepest level.", Bound("in [0, 1)", lambda x: 0 <= x < 1)
+    )
+    batch_size: int = _option(16, "Patches a step.", _at_least(1))
+    epochs: int = _option(30, "The number of epochs.", _at_least(1))
+    early_stopping: int = _option(
+        0, "End after this many epochs without a better score; 0: never.", _at_least(0, " epochs")
+    )
+    keep: str = _option(
+        "last",
+        "Which weights are kept: of the last epoch, or of the best epoch by its score.",
+        _one_of("last", "best"),
+    )
+    augmentation: int = _option(
+        0, "The number of training images with augmented ones; 0: the originals alone.", _at_least(0)
+    )
+    division: int = _option(4, "Each image is cut into division × division patches.")
+    blank: bool = _option(False, "1: add an image of background alone, and keep patches without a nucleus.")
+    on_the_fly: str = _option(
+        "none",
+        "What happens to a patch each time: none, flips, or full (rotated, zoomed, other contrast, noise).",
+        _one_of(*ON_THE_FLY),
+    )
+    contour: int = _option(
+        2, "The width of the contour in pixels, 1 or 2.", Bound("1 or 2 pixels", lambda px: px in (1, 2))
+    )
+    weights: tuple[float, float, float] = _option(
+        (0.01, 1.0, 0.95), "The weights of background, nucleus and contour in the loss.", _WEIGHTS
+    )
+    undo_weights: str = _option(
+        "auto",
+        "Divide the probabilities by the weights before deciding: yes, no, or auto (what validates better).",
+        _one_of(*UNDO),
+    )
+    validation: float = _option(
+        0.2,
+        "The share of the training images to validate on.",
+        Bound("between 0 and 1", lambda share: 0 < share < 1),
+    )
+    folds: int = _option(
+        0,
+        "Deal the training images into this many parts, and validate on one of them; 0: do not.",
+        Bound("0, or 2 and more", lambda folds: folds == 0 or folds >= 2),
+    )
+    fold: int = _option(0, "The part to validate on, from 0.", _at_least(0))
+    validate_on: str = _option(
+        "validation",
+        "The images that decide: validation, or test. With test, no images are left that no choice has seen.",
+        _one_of("validation", "test"),
+    )
+    seed: int = _option(
+        0,
+        "The seed of all random choices.",
+        Bound("from 0 to 4294967295", lambda seed: 0 <= seed < 2**32),
+        variable="SWEEP_SEED",
+    )
+    threads: int = _option(
+        0,
+        "The number of threads; 0: one for each CPU of this job.",
+        Bound("0 to 4096", lambda threads: 0 <= threads <= 4096),
+    )
 
     @property
     def shape(self) -> models.Shape:
-        """The network asked for."""
+        """The shape of the network."""
         return models.shape_of(self.model, self.depth, self.width)
 
     @property
-    def rule(self) -> splits.Rule:
-        """How validation images are found."""
-        return splits.Rule(self.validation, self.folds, self.fold, self.validate_on == "test")
+    def split_rule(self) -> SplitRule:
+        """How the validation images are found."""
+        return SplitRule(self.validation, self.folds, self.fold, self.validate_on == "test")
 
     @property
     def recipe(self) -> Recipe:
@@ -76,19 +179,15 @@ class Options:
         return Recipe(self.masks, self.augmentation, self.blank, self.contour, self.seed)
 
     def identity(self, prepared: str, threads: int) -> str:
-        """Hash what decides the weights: a checkpoint of one identity is never resumed by another.
+        """Hash everything that decides the weights. A training resumes only from a checkpoint of its own identity.
 
         Parameters
         ----------
         prepared : str
-            Key of the prepared set, which holds the data and its split.
+            Key of the prepared set, which covers the data and its split.
         threads : int
         """
-        deciding = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in ("data", "extra_data", "out", "save_model", "keep_predictions", "keep_best", "threads")
-        }
+        deciding = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_IDENTITY}
         text = json.dumps([deciding, prepared, threads, ARITHMETIC], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -99,44 +198,20 @@ def check(options: Options) -> None:
     Raises
     ------
     InputError
-        Which option, its value, and what it should be.
+        The message names the option and its value, the hint says what it should be.
     """
-    choices: list[tuple[str, str, tuple[str, ...]]] = [
-        ("optimizer", options.optimizer, OPTIMIZERS),
-        ("schedule", options.schedule, SCHEDULES),
-        ("masks", options.masks, MASK_FORMS),
-        ("on-the-fly", options.on_the_fly, ON_THE_FLY),
-        ("undo-weights", options.undo_weights, tuple(UNDO)),
-        ("keep", options.keep, KEEP),
-        ("validate-on", options.validate_on, ("validation", "test")),
-    ]
-    rules: list[tuple[bool, str, Any, str]] = [
-        (value in allowed, name, value, " or ".join(allowed)) for name, value, allowed in choices
-    ]
-    rules += [
-        (1e-30 < options.learning_rate < 1e30, "learning-rate", options.learning_rate, "above 0 and below 1e30"),
-        (0 <= options.dropout < 1, "dropout", options.dropout, "in [0, 1)"),
-        (options.batch_size >= 1, "batch-size", options.batch_size, "1 or more"),
-        (options.epochs >= 1, "epochs", options.epochs, "1 or more"),
-        (options.early_stopping >= 0, "early-stopping", options.early_stopping, "0 or more epochs"),
-        (options.augmentation >= 0, "augmentation", options.augmentation, "0 or more"),
-        (options.contour in (1, 2), "contour", options.contour, "1 or 2 pixels"),
-        (0 < options.validation < 1, "validation", options.validation, "between 0 and 1"),
-        (options.folds == 0 or options.folds >= 2, "folds", options.folds, "0, or 2 and more"),
-        (0 <= options.fold < max(1, options.folds), "fold", options.fold, "from 0 to --folds less one"),
-        (options.keep_best >= 1, "keep-best", options.keep_best, "1 or more"),
-        (0 <= options.seed < 2**32, "seed", options.seed, "from 0 to 4294967295"),
-        (0 <= options.threads <= 4096, "threads", options.threads, "0 to 4096"),
-        (
-            all(0 <= weight < 1e30 for weight in options.weights) and any(options.weights),
-            "weights",
-            " ".join(f"{weight:g}" for weight in options.weights),
-            "three numbers, none negative, not all 0",
-        ),
-    ]
-    for good, name, value, expected in rules:
-        if not good:
-            raise InputError(f"--{name} is {value}", f"it should be {expected}")
+    for declared in fields(Options):
+        bound = declared.metadata["declaration"].bound
+        value = getattr(options, declared.name)
+        if bound and not bound.holds(value):
+            raise _out_of_bounds(declared.name, value, bound.expected)
+    if options.fold >= max(1, options.folds):
+        raise _out_of_bounds("fold", options.fold, "from 0 to --folds less one")
     if options.folds and options.validate_on == "test":
         raise InputError("--folds and --validate-on test exclude each other", "leave one out")
     models.shape_of(options.model, options.depth, options.width)
+
+
+def _out_of_bounds(name: str, value: Any, expected: str) -> InputError:
+    text = " ".join(f"{number:g}" for number in value) if isinstance(value, tuple) else value
+    return InputError(f"--{name.replace('_', '-')} is {text}", f"it should be {expected}")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.errors import TrainerError
-from trainer.files.atomic import whole
+from trainer.files.atomic import whole_file
 
 VERSION = 1
 
@@ -33,29 +33,29 @@ class Epoch(_Strict):
 
     epoch: int = Field(ge=1)
     loss: float = Field(description="weighted cross-entropy, mean over the epoch's pixels, nats")
-    segMeasure: float = Field(ge=0, le=1, description="of the objective's images, at the default thresholds")  # noqa: N815
+    segMeasure: float = Field(ge=0, le=1, description="of the images that decide, at the default thresholds")  # noqa: N815
     f1: float
     ap50: float
     learning_rate: float
     seconds: float = Field(description="of the training steps")
-    images_per_s: float = Field(description="patches a second, as whole images of the first one's size")
+    images_per_s: float = Field(description="patches a second, counted as whole images of the set's size")
 
 
 class Image(_Strict):
-    """A picture to look at."""
+    """A picture for people to look at."""
 
-    path: str = Field(description="of a PNG, absolute; later and better trainings may have displaced it")
+    path: str = Field(description="of a PNG, absolute; a better training may have displaced it since")
     caption: str
 
 
 class Data(_Strict):
-    """What it was trained on."""
+    """The data of the training."""
 
     fingerprint: str = Field(description="SHA-256 of the files' names and bytes, 16 hex digits")
     train: list[str]
     validation: list[str]
     test: list[str]
-    images: int = Field(description="training images, made ones and the blank one included")
+    images: int = Field(description="training images, with augmented ones and the blank one")
     patches: int
     patch_px: tuple[int, int] = Field(description="rows, columns")
     class_fractions: dict[str, float] = Field(description="share of the training pixels")
@@ -72,38 +72,38 @@ class Network(_Strict):
 
 
 class Result(_Strict):
-    """What one training leaves; sweep reads ``segMeasure``.
+    """The result of one training; sweep reads ``segMeasure``.
 
-    While it is not complete, ``segMeasure`` is the last epoch's, and what comes at the end is null.
+    While it is not complete, ``segMeasure`` is that of the last epoch, and what comes at the end is null.
     """
 
     version: int = VERSION
     complete: bool
     failed: str | None = Field(None, description="why it ended without a score")
-    segMeasure: float | None = Field(ge=0, le=1, description="of the objective's images")  # noqa: N815
+    segMeasure: float | None = Field(ge=0, le=1, description="of the images that decide")  # noqa: N815
     f1: float | None = None
     ap50: float | None = None
     objective_on: str = Field(
-        description="'validation', or 'test': the report's own protocol, no unseen images left"
+        description="the images that decide: 'validation', or 'test': then no unseen images are left"
     )
     validation: Scores | None = None
     test: Scores | None = Field(
-        None, description="no choice has seen it, unless objective_on is 'test'; null if there is none"
+        None, description="no choice has seen these images, unless objective_on is 'test'; null if there are none"
     )
     decision: dict[str, bool | int | float] | None = Field(
-        None, description="thresholds, chosen on the objective's images"
+        None, description="thresholds, chosen on the images that decide"
     )
     parameters: dict[str, Any] = Field(description="all options as used")
     seed: int
     folds: int
     fold: int
     epochs_done: int
-    kept_epoch: int | None = Field(None, description="whose weights were scored")
+    kept_epoch: int | None = Field(None, description="the epoch whose weights were scored")
     history: list[Epoch]
     network: Network
     data: Data
     seconds: dict[str, float] = Field(description="wall time by phase, over all runs of an interrupted training")
-    resumed: int = Field(0, description="times it was taken up after an interruption")
+    resumed: int = Field(0, description="how often it was resumed after an interruption")
     images_per_s: float | None = Field(None, description="over all epochs but the first, which traces the network")
     peak_memory_bytes: int
     threads: int
@@ -119,7 +119,7 @@ class Result(_Strict):
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Write the result whole or not at all.
+    """Write the result, whole or not at all.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def write_result(path: Path, result: Result) -> None:
         text = json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False)
     except ValueError:
         raise TrainerError("the result holds a number that is not finite", "the training diverged") from None
-    with whole(path, "w", encoding="utf-8") as file:
+    with whole_file(path, "w", encoding="utf-8") as file:
         file.write(text + "\n")
 
 

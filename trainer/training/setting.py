@@ -1,49 +1,49 @@
-"""A training before its first step: everything that can be checked without TensorFlow, and the data."""
+"""A training before its first step: the data, and everything that can be checked without TensorFlow."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 
-from trainer.data.patches import Patches, cut
-from trainer.data.prepare import Prepared, prepare
-from trainer.data.samples import CLASSES
+from trainer.classes import CLASSES, ClassWeights
+from trainer.data.patches import Patches, cut_patches
+from trainer.data.prepare import PreparedSet, prepare
 from trainer.errors import InputError
 from trainer.files.cache import Cache
 from trainer.network import models
 from trainer.training import checkpoint
 from trainer.training.options import Options, check
 
-#: A class that makes less of the loss than this is as good as not there.
-STARVED = 0.02
+#: A class with a smaller share of the loss is hardly learnt.
+STARVED_SHARE = 0.02
 
 
 @dataclass
 class Setting:
-    """A training as it stands before its first step."""
+    """Everything that a training starts from."""
 
     options: Options
-    prepared: Prepared
+    prepared: PreparedSet
     patches: Patches
     shape: models.Shape
     warnings: list[str] = field(default_factory=list)
 
-    def said(self) -> str:
-        """Tell in a few lines what would be trained."""
+    def summary(self) -> str:
+        """Say in a few lines what would be trained."""
         prepared, patches, shape = self.prepared, self.patches, self.shape
         parameters = sum(layer.parameters for layer in models.layers_of(shape))
         lines = [
-            f"{len(prepared.originals)} training images ({len(prepared.train)} with made ones), "
+            f"{len(prepared.originals)} training images ({len(prepared.train)} with augmented ones), "
             f"{len(prepared.validation)} for the objective, {len(prepared.test)} for testing",
-            f"{len(patches.at)} patches of {patches.rows}×{patches.columns}, "
-            f"{-(-len(patches.at) // self.options.batch_size)} steps an epoch",
+            f"{len(patches.corners)} patches of {patches.rows}×{patches.columns}, "
+            f"{-(-len(patches.corners) // self.options.batch_size)} steps an epoch",
             f"{self.options.model}: depth {shape.depth}, width {shape.width}, {parameters:,} parameters",
-            *(f"warning: {one}" for one in self.warnings),
+            *(f"warning: {warning}" for warning in self.warnings),
         ]
         return "\n".join(lines)
 
 
-def ready(options: Options, cache: Cache) -> Setting:
+def make_setting(options: Options, cache: Cache) -> Setting:
     """Check everything that can be checked without TensorFlow, and prepare the data.
 
     Raises
@@ -53,24 +53,27 @@ def ready(options: Options, cache: Cache) -> Setting:
     """
     check(options)
     _check_outputs(options)
-    prepared = prepare(options.data, options.extra_data, options.rule, options.recipe, options.seed, cache)
-    patches = cut(prepared.train, prepared.size, options.division, blank=options.blank, contour_px=options.contour)
+    prepared = prepare(options.data, options.extra_data, options.split_rule, options.recipe, options.seed, cache)
+    patches = cut_patches(
+        prepared.train, prepared.size, options.division, blank=options.blank, contour_px=options.contour
+    )
     models.check_patch(options.shape, patches.rows, patches.columns)
-    if options.batch_size > len(patches.at):
+    if options.batch_size > len(patches.corners):
         raise InputError(
-            f"--batch-size is {options.batch_size}, and there are {len(patches.at)} patches",
+            f"--batch-size is {options.batch_size}, and there are {len(patches.corners)} patches",
             "lower it, or raise --division or --augmentation",
         )
-    if not any(one.labels.any() for one in prepared.validation):
-        names = ", ".join(one.name for one in prepared.validation)
+    if not any(image.labels.any() for image in prepared.validation):
+        names = ", ".join(image.name for image in prepared.validation)
         raise InputError(
             f"there is no nucleus in the images to validate on: {names}", "choose others, or another seed"
         )
-    return Setting(options, prepared, patches, options.shape, starved(prepared.class_fractions, options.weights))
+    warnings = starved_classes(prepared.class_fractions, options.weights)
+    return Setting(options, prepared, patches, options.shape, warnings)
 
 
 def _check_outputs(options: Options) -> None:
-    """Find out before the training, not behind it."""
+    """Find out before the training that a file cannot be written, not after it."""
     outputs = {"--out": options.out, "checkpoint": checkpoint.path_for(options.out)}
     if options.save_model:
         twin = next((name for name, path in outputs.items() if path.resolve() == options.save_model.resolve()), "")
@@ -92,15 +95,28 @@ def _check_outputs(options: Options) -> None:
             raise InputError(f"cannot write in {str(path.parent)!r}: no permission", f"choose another {name}")
 
 
-def starved(fractions: dict[str, float], weights: tuple[float, float, float]) -> list[str]:
-    """Say which classes the weights leave next to nothing of the loss, by the data's own class fractions."""
+def starved_classes(fractions: dict[str, float], weights: ClassWeights) -> list[str]:
+    """Warn about classes that the weights leave next to nothing of the loss.
+
+    Parameters
+    ----------
+    fractions : dict of str to float
+        Share of each class among the training pixels.
+    weights : tuple of float
+        Of background, nucleus, contour in the loss.
+
+    Returns
+    -------
+    list of str
+        One warning for each such class.
+    """
     parts = {name: fractions[name] * weight for name, weight in zip(CLASSES, weights, strict=True)}
-    whole = sum(parts.values())
-    if not whole:
-        return ["the weights leave no loss at all: the classes they keep do not occur"]
+    total = sum(parts.values())
+    if not total:
+        return ["the weights leave no loss at all: the classes that have a weight do not occur"]
     return [
-        f"the weights leave the class {name} {part / whole:.1%} of the loss "
+        f"the weights leave the class {name} {part / total:.1%} of the loss "
         f"({fractions[name]:.1%} of the pixels): it will hardly be learnt"
         for name, part in parts.items()
-        if part < STARVED * whole and fractions[name]
+        if part < STARVED_SHARE * total and fractions[name]
     ]

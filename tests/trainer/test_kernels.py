@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from trainer.network import models
-from trainer.network.layers import batch_normalization
-from trainer.network.optimizers import Optimizer
-from trainer.network.step import step_of, weighted_cross_entropy
+from trainer.network.kernels import batch_normalization, make_optimizer, weighted_cross_entropy
+from trainer.network.step import make_step
 
 WEIGHTS = (0.01, 1.0, 0.95)
 
@@ -71,7 +70,7 @@ def test_the_optimizers_are_kerass(tf: Any, name: str) -> None:
     start = random.normal(size=(5, 7)).astype(np.float32)
     theirs = {"adam": lambda: keras.optimizers.Adam(0.01), "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9)}
     mine, plain = keras.Variable(start), keras.Variable(start)
-    optimizer, peer = Optimizer(name, 0.01, [mine]), theirs[name]()
+    optimizer, peer = make_optimizer(name, 0.01, [mine]), theirs[name]()
     for _ in range(20):
         gradient = tf.constant(random.normal(size=start.shape), tf.float32)
         optimizer.apply([gradient])
@@ -91,7 +90,7 @@ def test_a_step_moves_the_weights_as_keras_would(tf: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(models, "batch_normalization", lambda: keras.layers.BatchNormalization)
     plain = models.build(shape, 0.0, 1)
     before = [one.numpy() for one in network.trainable_variables]
-    step_of(network, Optimizer("sgd", 1.0, network.trainable_variables), WEIGHTS, 4)(images, classes)
+    make_step(network, make_optimizer("sgd", 1.0, network.trainable_variables), WEIGHTS, 4)(images, classes)
     with tf.GradientTape() as tape:
         logits = plain(images[..., None], training=True)
         true = classes.astype(np.int32)

@@ -9,7 +9,7 @@ import pytest
 from skimage import io
 
 from tests.trainer.conftest import Trainer
-from trainer.data.check import check_set, touching
+from trainer.data.check import check_set, touching_pairs
 
 
 def test_it_counts_what_is_there(nuclei: Path, trainer: Trainer) -> None:
@@ -29,8 +29,8 @@ def test_it_counts_what_is_there(nuclei: Path, trainer: Trainer) -> None:
 
 def test_touching_pairs_are_found_at_sides_and_corners() -> None:
     labels = np.array([[1, 1, 0, 4], [0, 2, 0, 0], [3, 0, 0, 5]])
-    assert touching(labels) == {(1, 2), (2, 3)}
-    assert touching(np.zeros((3, 3), int)) == set()
+    assert touching_pairs(labels) == {(1, 2), (2, 3)}
+    assert touching_pairs(np.zeros((3, 3), int)) == set()
 
 
 def test_known_of_the_real_set(real_data: Path) -> None:
