@@ -1,7 +1,14 @@
-"""The kernels of a training: batch normalisation, loss and optimizer, as raw operations of TensorFlow."""
+"""The kernels of a training: batch normalisation, loss and optimizer. Each exists twice, fused and plain.
+
+The fused kernels call TensorFlow's raw operations and need fewer passes over memory. The plain ones are the
+layers, losses and optimizers of Keras and TensorFlow. Both compute the same formulas and differ in rounding alone;
+a test compares them. ``TRAINER_PLAIN_KERAS=1`` in the environment selects the plain ones. They are for people who
+doubt a result, and for a TensorFlow without these raw operations.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -11,6 +18,14 @@ OPTIMIZERS = ("adam", "sgd")
 #: The constants of Keras.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 MOMENTUM = 0.9
+
+#: The environment variable of the switch.
+SWITCH = "TRAINER_PLAIN_KERAS"
+
+
+def plain_keras() -> bool:
+    """Say whether the environment asks for the plain kernels."""
+    return os.environ.get(SWITCH, "0") not in ("", "0")
 
 
 class Optimizer(Protocol):
@@ -34,11 +49,15 @@ class Optimizer(Protocol):
         """Do one step. The gradients have the order of the weights."""
 
 
-# --- the kernels ----------------------------------------------------------------------------------------------
+# --- the switch -----------------------------------------------------------------------------------------------
 
 
 def batch_normalization() -> Any:
-    """Give the class of the batch normalisation layer, a subclass of that of Keras."""
+    """Give the class of the batch normalisation layer, ``keras.layers.BatchNormalization`` or a subclass of it."""
+    if plain_keras():
+        import keras
+
+        return keras.layers.BatchNormalization
     return _fused_batch_normalization()
 
 
@@ -59,7 +78,7 @@ def weighted_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]
     tensor of float32, shape (batch,)
         In nats, times the weights.
     """
-    return _fused_cross_entropy(logits, classes, weights)
+    return (_plain_cross_entropy if plain_keras() else _fused_cross_entropy)(logits, classes, weights)
 
 
 def make_optimizer(name: str, rate: float, weights: Sequence[Any]) -> Optimizer:
@@ -73,7 +92,39 @@ def make_optimizer(name: str, rate: float, weights: Sequence[Any]) -> Optimizer:
         Learning rate.
     weights : sequence of keras.Variable
     """
-    return _FusedOptimizer(name, rate, weights)
+    return (_PlainOptimizer if plain_keras() else _FusedOptimizer)(name, rate, weights)
+
+
+# --- plain ----------------------------------------------------------------------------------------------------
+
+
+def _plain_cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
+    import tensorflow as tf
+
+    true = tf.cast(classes, tf.int32)
+    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(true, logits)
+    return tf.reduce_sum(tf.gather(tf.constant(weights, tf.float32), true) * entropy, axis=(1, 2))
+
+
+class _PlainOptimizer:
+    """An optimizer of Keras."""
+
+    def __init__(self, name: str, rate: float, weights: Sequence[Any]) -> None:
+        import keras
+
+        self._keras = (
+            keras.optimizers.Adam(rate, BETA_1, BETA_2, EPSILON)
+            if name == "adam"
+            else keras.optimizers.SGD(rate, MOMENTUM)
+        )
+        self._trained = list(weights)
+        self._keras.build(self._trained)
+        self.weights = [weight.value for weight in weights]
+        self.rate = self._keras.learning_rate
+        self.variables = list(self._keras.variables)
+
+    def apply(self, gradients: Sequence[Any]) -> None:
+        self._keras.apply(list(gradients), self._trained)
 
 
 # --- fused ----------------------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ class Options:
         """What the prepared set is made of."""
         return Recipe(self.masks, self.augmentation, self.blank, self.contour, self.seed)
 
-    def identity(self, prepared: str, threads: int) -> str:
+    def identity(self, prepared: str, threads: int, *, plain_keras: bool = False) -> str:
         """Hash everything that decides the weights. A training resumes only from a checkpoint of its own identity.
 
         Parameters
@@ -186,9 +186,12 @@ class Options:
         prepared : str
             Key of the prepared set, which covers the data and its split.
         threads : int
+        plain_keras : bool
+            Whether the plain kernels are used.
         """
         deciding = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_IDENTITY}
-        text = json.dumps([deciding, prepared, threads, ARITHMETIC], sort_keys=True)
+        kernels = ["plain"] if plain_keras else []
+        text = json.dumps([deciding, prepared, threads, ARITHMETIC, *kernels], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

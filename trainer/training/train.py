@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.errors import Diverged, InputError
 from trainer.files.cache import Cache
-from trainer.network import models
+from trainer.network import kernels, models
 from trainer.scoring import gallery
 from trainer.scoring.instances import Decision
 from trainer.scoring.seg import AnyLabels
@@ -48,6 +48,8 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     """
     clock = Clock()
     setting = make_setting(options, cache)
+    if kernels.plain_keras():
+        setting.warnings.append(f"{kernels.SWITCH} is set: trained with the plain kernels of Keras")
     for warning in setting.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     clock.lap("prepare")
@@ -83,7 +85,7 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
 
 def _make_loop(setting: Setting, network: Any, threads: int, clock: Clock) -> TrainingLoop:
     options, prepared = setting.options, setting.prepared
-    identity = options.identity(prepared.key, threads)
+    identity = options.identity(prepared.key, threads, plain_keras=kernels.plain_keras())
     rows, columns = prepared.size
     return TrainingLoop(network, setting.patches, options, identity, rows * columns, clock)
 
