@@ -164,11 +164,11 @@ def synth(
 def bbbc039(
     to: Annotated[Path, typer.Option(help="The folder for images/, masks/ and split.json.")],
     url: Annotated[
-        str | None, typer.Option(help="Where the three archives are; else the Broad's own place.")
+        str | None, typer.Option(help="Another place of the three archives than the Broad's server.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="How many images there should be.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="The number of images that the set must have.")] = 200,
 ) -> None:
-    """Fetch the Broad's BBBC039 (U2OS nuclei, CC0) and convert it. Goes on where it was interrupted."""
+    """Fetch BBBC039 of the Broad (U2OS nuclei, CC0) and convert it. An interrupted download goes on."""
     from trainer.data import bbbc039
 
     print(bbbc039.fetch(to, url or bbbc039.URL, images))

@@ -1,25 +1,27 @@
 """BBBC039 of the Broad Bioimage Benchmark Collection: fetch, check, convert.
 
 200 fields of U2OS nuclei, 520×696, 16-bit TIFF, CC0; Caicedo et al., Cytometry A 95, 2019;
-https://bbbc.broadinstitute.org/BBBC039. Its mask PNGs are colourings, not ids: touching nuclei have different
-colours, and a colour comes again elsewhere, so each colour's components are the nuclei.
+https://bbbc.broadinstitute.org/BBBC039. Its mask PNGs are colourings, not ids. Nuclei that touch have different
+colours, and a colour occurs again elsewhere. So the components of each colour are the nuclei.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import urllib.error
-import urllib.request
+import sys
 import zipfile
 import zlib
-from http.client import HTTPException
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pooch
 from numpy.typing import NDArray
+from requests import HTTPError, RequestException, Response
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from skimage.measure import label
 
 from trainer.errors import InputError, TrainerError
@@ -27,58 +29,70 @@ from trainer.files.atomic import whole_file
 from trainer.files.images import read_any, read_grey, write_png
 
 URL = "https://data.broadinstitute.org/bbbc/BBBC039"
-ARCHIVES = ("images.zip", "masks.zip", "metadata.zip")
 
-#: metadata/*.txt name the images of each part; the challenge's validation images are for training here, as
-#: validation images are drawn from those.
+#: The archives and their SHA-256. The values are not from the Broad. Independent projects recorded them when they
+#: downloaded version 1, and all agree: torch-em (images and masks) and at least six others.
+SHA256 = {
+    "images.zip": "6f30a5d4fe38c928ded972704f085975f8dc0d65d9aa366df00e5a9d449fddd7",
+    "masks.zip": "f9e6043d8ca56344a4886f96a700d804d6ee982f31e2b2cd3194af2a053c2710",
+    "metadata.zip": "a2c1f900bed9ba92a99553efd4c2ae98598433691c7401d818653ab61110deb2",
+}
+
+#: metadata/*.txt name the images of each part. The validation images of the challenge are training images here:
+#: the trainer draws validation images from those.
 PARTS = {"training.txt": "train", "validation.txt": "train", "test.txt": "test"}
 
 TIMEOUT_S = 60
-CHUNK_BYTES = 1 << 18
 
 
-def fetch(to: Path, url: str, count: int) -> str:
+def fetch(to: Path, url: str, count: int, sha256: Mapping[str, str] | None = None) -> str:
     """Fetch the archives, check them, and convert them to images/, masks/ and split.json.
 
-    What has been fetched is kept in ``to/archives`` until the set stands, and an interrupted download goes on.
+    The archives are kept in ``to/archives`` until the set is complete. An interrupted download goes on.
 
     Parameters
     ----------
     to : Path
     url : str
-        Folder of the three archives.
+        The folder of the three archives.
     count : int
-        Images that there should be.
+        The number of images that the set must have.
+    sha256 : mapping, optional
+        What the archives must be, by name. By default `SHA256` where `url` is that of the Broad. From another
+        place every archive is accepted, and those that differ from the Broad's are named on stderr.
 
     Returns
     -------
     str
-        What was made, in a line.
+        What was made, in one line.
 
     Raises
     ------
     TrainerError
-        The server cannot be reached or gives other files than promised.
+        The server cannot be reached, or gives other files than expected.
     InputError
-        The folder cannot be written, or something else is in it.
+        The folder cannot be written, or it holds a set already.
     """
     if (to / "split.json").is_file():
         raise InputError(f"there is a set in {str(to)!r} already", "remove it, or choose another folder")
+    expected = (SHA256 if url == URL else {}) if sha256 is None else sha256
     archives = to / "archives"
     try:
         archives.mkdir(parents=True, exist_ok=True)
-        with _progress() as bar:
-            for name in ARCHIVES:
-                _download(f"{url.rstrip('/')}/{name}", archives / name, bar)
-        for name in ARCHIVES:
+        with _progress() as progress:
+            for name in SHA256:
+                _download(f"{url.rstrip('/')}/{name}", archives / name, expected.get(name), progress)
+        for name, broads in SHA256.items():
+            if name not in expected and pooch.file_hash(str(archives / name)) != broads:
+                print(f"warning: {name} is not the Broad's: its SHA-256 differs", file=sys.stderr)
             _unpack(archives / name, archives)
-        said = _convert(archives, to, count)
+        summary = _convert(archives, to, count)
         shutil.rmtree(archives)
     except OSError as error:
         raise InputError(
             f"cannot write {str(to)!r}: {error.strerror or error}", "is there room and permission?"
         ) from None
-    return f"{said} in {to}"
+    return f"{summary} in {to}"
 
 
 def _progress() -> Progress:
@@ -86,53 +100,93 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def _download(url: str, path: Path, bar: Progress) -> None:
-    """Download a file, from where it was left."""
-    if path.is_file():
-        return
-    part = path.with_suffix(".part")
-    have = part.stat().st_size if part.is_file() else 0
-    task = bar.add_task(path.name, total=None)
+def _download(url: str, path: Path, sha256: str | None, progress: Progress) -> None:
+    """Download a file, unless it is there already with this SHA-256."""
+    pooch.get_logger().setLevel("WARNING")  # the progress bar is enough
     try:
-        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            if have and answer.status != 206:
-                have = 0  # a server that knows no ranges starts anew
-            length = answer.headers.get("Content-Length")
-            size = have + int(length) if length else None
-            bar.update(task, total=size, completed=have)
-            _copy(answer, part, have, bar, task)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left of it: the part is the whole, or not this file's
-            part.replace(path)
-            return
-        raise TrainerError(f"{url} answers {error.code} {error.reason}", "is --url right?") from None
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise TrainerError(
-            f"cannot fetch {url}: {reason}", "is --url right? then try again: it goes on where it ended"
-        ) from None
-    if size is not None and part.stat().st_size != size:
-        raise TrainerError(
-            f"{url} broke off after {part.stat().st_size:,} of {size:,} bytes",
-            "try again: it goes on where it ended",
+        pooch.retrieve(
+            url, sha256, path.name, path.parent, downloader=_Resuming(path.with_suffix(".part"), progress)
         )
-    part.replace(path)
+    except HTTPError as error:
+        raise TrainerError(f"cannot fetch {path.name}: {error}", "is --url right?") from None
+    except RequestException as error:
+        raise TrainerError(
+            f"cannot fetch {url}: {error}", "is --url right? then try again: it goes on where it ended"
+        ) from None
+    except ValueError:  # pooch compares the hashes
+        raise TrainerError(
+            f"{url} is not the expected file: its SHA-256 is not {sha256}",
+            "try again: it is fetched anew. If it fails again, the server has another version",
+        ) from None
 
 
-def _copy(answer: object, part: Path, have: int, bar: Progress, task: TaskID) -> None:
-    with part.open("ab" if have else "wb") as file:
-        while block := answer.read(CHUNK_BYTES):  # type: ignore[attr-defined]
-            file.write(block)
-            bar.update(task, advance=len(block))
+class _Resuming:
+    """A downloader for pooch that goes on where an earlier download ended; pooch's own one starts anew.
+
+    Parameters
+    ----------
+    part : Path
+        The file that keeps the bytes of an unfinished download.
+    progress : Progress
+    """
+
+    def __init__(self, part: Path, progress: Progress) -> None:
+        self.part, self.progress = part, progress
+
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
+        size_bytes = self.part.stat().st_size if self.part.is_file() else 0
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={size_bytes}-"} if size_bytes else {})
+        with self.part.open("ab") as file:
+
+            def start_anew(answer: Response, **_: Any) -> None:
+                if answer.status_code == 200:  # the whole file: a server that knows no ranges
+                    file.truncate(0)
+
+            bar = _Bar(self.progress, self.part.with_suffix(".zip").name, size_bytes)
+            download = pooch.HTTPDownloader(
+                progressbar=bar, headers=headers, timeout=TIMEOUT_S, hooks={"response": start_anew}
+            )
+            try:
+                download(url, file, None)
+            except HTTPError as error:
+                if (
+                    error.response is None or error.response.status_code != 416
+                ):  # 416: no bytes are left, so the part is the whole
+                    raise
+        self.part.replace(output_file)
+
+
+class _Bar:
+    """The progress bar that pooch moves, drawn by rich."""
+
+    def __init__(self, progress: Progress, name: str, size_bytes: int) -> None:
+        self._progress, self._before = progress, size_bytes
+        self._task = progress.add_task(name, total=None, completed=size_bytes)
+
+    @property
+    def total(self) -> float | None:
+        return self._progress.tasks[self._task].total
+
+    @total.setter
+    def total(self, remaining_bytes: int) -> None:
+        self._progress.update(self._task, total=self._before + remaining_bytes)
+
+    def update(self, size_bytes: int) -> None:
+        self._progress.advance(self._task, size_bytes)
+
+    def reset(self) -> None:
+        self._progress.update(self._task, completed=self._before)
+
+    def close(self) -> None:
+        self._progress.stop_task(self._task)
 
 
 def _unpack(archive: Path, to: Path) -> None:
-    """Unpack an archive whose every file has the checksum that it promises."""
+    """Unpack an archive, and check the CRC of each file in it."""
     try:
         with zipfile.ZipFile(archive) as opened:
             names = [name for name in opened.namelist() if not name.startswith("__MACOSX")]
-            opened.extractall(to, names)  # which checks each file's CRC, and writes nothing outside
+            opened.extractall(to, names)  # it checks each CRC, and writes nothing outside the folder
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         archive.unlink()
         raise TrainerError(f"{archive.name} is damaged: {error}", "try again: it is fetched anew") from None
@@ -146,7 +200,7 @@ def _convert(archives: Path, to: Path, count: int) -> str:
         raise TrainerError(f"{lonely[0]!r} is not both in images.zip and in masks.zip", "are they of one release?")
     if len(images) != count:
         raise TrainerError(
-            f"images.zip has {len(images)} images, and not {count}", "--images says how many to expect"
+            f"images.zip has {len(images)} images, and not {count}", "--images says how many are expected"
         )
     for kind in ("images", "masks"):
         (to / kind).mkdir(exist_ok=True)
@@ -170,19 +224,19 @@ def _convert(archives: Path, to: Path, count: int) -> str:
 
 
 def _files(archives: Path, folder: str, suffix: str) -> list[Path]:
-    found = sorted(path for path in (archives / folder).rglob(f"*{suffix}") if not path.name.startswith("."))
-    if not found:
+    paths = sorted(path for path in (archives / folder).rglob(f"*{suffix}") if not path.name.startswith("."))
+    if not paths:
         raise TrainerError(f"{folder}.zip has no {folder}/*{suffix} in it", "is it of BBBC039?")
-    return found
+    return paths
 
 
 def labels_of(colouring: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Turn a colouring into labels: the components of each colour; black is background.
+    """Turn a colouring into labels: the components of each colour. Black is background.
 
     Parameters
     ----------
     colouring : ndarray of uint8, shape (rows, columns) or (rows, columns, channels)
-        A fourth channel is opacity and says nothing.
+        A fourth channel is opacity and is ignored.
 
     Examples
     --------
