@@ -6,9 +6,7 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +79,34 @@ def weights(path: Path) -> dict[str, bytes]:
         return {name: file[name].tobytes() for name in file.files if name != "about"}
 
 
-def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -> int:
-    """Start a training, send it a signal once it has said something, and return its exit code."""
-    with (sandbox.path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=sandbox.path, env=sandbox.env, stdout=said, stderr=said)
-        for _ in range(1200):
-            if after in (sandbox.path / "said").read_text() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(number)
-        return process.wait(60)
+#: Sends the training a signal at a known point: before the second step after so many complete epochs.
+INTERRUPTED = """
+import os, sys
+from trainer import cli
+from trainer.training.loop import TrainingLoop
+
+epochs, number = int(sys.argv[1]), int(sys.argv[2])
+set_rate = TrainingLoop._set_rate
+
+def interrupt(loop):
+    if (loop.progress.epoch, loop.progress.batch) == (epochs, 1):
+        os.kill(os.getpid(), number)
+    set_rate(loop)
+
+TrainingLoop._set_rate = interrupt
+sys.argv = ["trainer", *sys.argv[3:]]
+cli.main()
+"""
+
+
+def interrupted(sandbox: Sandbox, options: list[object], number: int, epochs: int) -> int:
+    """Start a training, interrupt it by a signal in the epoch after `epochs`, and return its exit code."""
+    words = [str(word) for word in (epochs, number, *options)]
+    ran = sandbox.run(sys.executable, "-c", INTERRUPTED, *words, timeout_s=290)
+    assert f"epoch {epochs}/" in ran.out
+    assert f"epoch {epochs + 1}/" not in ran.out
+    assert "Traceback" not in ran.err
+    return ran.code
 
 
 @pytest.mark.parametrize(
@@ -103,34 +119,34 @@ def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -
 def test_interrupted_it_ends_with_the_same_weights(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[object]
 ) -> None:
-    options = ["train", "--data", large, "--epochs", 40, *SMALL, *more]
+    options: list[object] = ["train", "--data", large, "--epochs", 20, *SMALL, *more]
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
-    command = [sys.executable, "-m", "trainer", *map(str, options), "--out", "r.json", "--save-model", "r.npz"]
-    assert interrupted(sandbox, command, signal.SIGTERM, "epoch 3/") == 75
+    options += ["--out", "r.json", "--save-model", "r.npz"]
+    assert interrupted(sandbox, options, signal.SIGTERM, 3) == 75
     partial = result(sandbox.path)
     assert (partial["complete"], partial["test"]) == (False, None)
     assert partial["segMeasure"] == partial["history"][-1]["segMeasure"]
-    assert len(partial["history"]) == partial["epochs_done"] < 40
-    assert interrupted(sandbox, command, signal.SIGKILL, "epoch 15/") == -9
+    assert len(partial["history"]) == partial["epochs_done"] == 3
+    assert interrupted(sandbox, options, signal.SIGKILL, 6) == -9
     assert (sandbox.path / "r.json.checkpoint.npz").is_file()
-    ran = trainer(*options, "--out", "r.json", "--save-model", "r.npz")
-    assert "going on after epoch" in ran.out
+    ran = trainer(*options)
+    assert "going on after epoch 6, batch 0" in ran.out  # after a kill, from the last complete epoch
     assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
     whole, made = result(sandbox.path, "whole.json"), result(sandbox.path)
     assert made["resumed"] == 2
     assert [one["loss"] for one in made["history"]] == [one["loss"] for one in whole["history"]]
     assert (made["test"], made["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
     left = sorted(path.name for path in sandbox.path.iterdir())
-    assert left == ["r.json", "r.npz", "said", "set", "whole.json", "whole.npz"]
+    assert left == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
 
 
 def test_another_training_is_not_taken_up(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
 ) -> None:
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
-    options = ["train", "--data", str(large), "--epochs", "60", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGUSR1, "epoch 2/") == 75
+    options: list[object] = ["train", "--data", large, "--epochs", 60, *SMALL, "--out", "r.json"]
+    assert interrupted(sandbox, options, signal.SIGUSR1, 1) == 75
     ran = trainer(*options, "--epochs", 2, "--seed", 1)
     assert "going on" not in ran.out
     assert result(sandbox.path)["resumed"] == 0
@@ -264,8 +280,8 @@ def test_the_last_steps_divergence_is_seen_too(
 def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path) -> None:
     """What is for testing now may have been trained on before."""
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
-    options = ["train", "--data", str(large), "--epochs", "300", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    options: list[object] = ["train", "--data", large, "--epochs", 300, *SMALL, "--out", "r.json"]
+    assert interrupted(sandbox, options, signal.SIGTERM, 1) == 75
     split = json.loads((large / "split.json").read_text())
     split["test"].append(split["train"].pop())
     (large / "split.json").write_text(json.dumps(split))

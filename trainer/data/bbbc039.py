@@ -149,9 +149,8 @@ class _Resuming:
             try:
                 download(url, file, None)
             except HTTPError as error:
-                if (
-                    error.response is None or error.response.status_code != 416
-                ):  # 416: no bytes are left, so the part is the whole
+                # 416: no bytes are left, so the part is the whole file.
+                if error.response is None or error.response.status_code != 416:
                     raise
         self.part.replace(output_file)
 
