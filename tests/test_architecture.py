@@ -79,6 +79,11 @@ def test_the_trainers_imports_point_downwards(path: Path) -> None:
         assert rank[name] < rank[mine], f"{path.name} ({mine}) imports {name}"
 
 
+def test_no_file_of_the_trainer_shadows_the_standard_library() -> None:
+    names = {path.stem for path in files("trainer")} | {path.parent.name for path in files("trainer")}
+    assert not names & (sys.stdlib_module_names - {"__main__"})
+
+
 def test_the_trainer_imports_tensorflow_when_it_trains_and_not_before() -> None:
     for path in files("trainer"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
