@@ -169,8 +169,8 @@ def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> No
         trained_on="ab", segMeasure=0.5,
     )  # fmt: skip
     modelfile.save(tmp_path / "m.npz", network, about)
-    again, told = modelfile.load(tmp_path / "m.npz")
-    assert told == about
+    again, loaded = modelfile.load(tmp_path / "m.npz")
+    assert loaded == about
     image = np.random.default_rng(0).random((40, 48)).astype(np.float32)
     np.testing.assert_array_equal(predict_probabilities(network, 2, image), predict_probabilities(again, 2, image))
     wrong: list[tuple[str, Any, str]] = [

@@ -41,7 +41,7 @@ def test_patches_put_together_are_the_image(division: int, rows: int, columns: i
 
 
 @pytest.mark.parametrize(("division", "size"), [(1, (512, 640)), (8, (64, 80)), (16, (32, 40)), (32, (16, 20))])
-def test_the_reports_sizes(division: int, size: tuple[int, int]) -> None:
+def test_the_patches_of_512_by_640(division: int, size: tuple[int, int]) -> None:
     patches = cut_first([picture(512, 640)], division, blank=True)
     assert (patches.rows, patches.columns) == size
     assert len(patches.corners) == division**2

@@ -1,4 +1,4 @@
-"""Train, validation, test; folds; the report's own protocol."""
+"""Train, validation, test; folds; validation on the test images."""
 
 from __future__ import annotations
 

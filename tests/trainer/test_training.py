@@ -330,13 +330,13 @@ def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Tra
     assert not (tmp_path / "n").exists() or list((tmp_path / "n").iterdir()) == []
 
 
-def test_a_path_of_any_bytes_can_be_told() -> None:
+def test_a_path_of_any_bytes_can_be_spelt() -> None:
     odd = Path(os.fsdecode(b"data-\xff"))
     options = Options(data=odd, extra_data=(odd,), out=odd, save_model=odd)
-    told = writer._options_as_used(options, options.shape)
-    assert [told[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
-    assert told["extra_data"] == ["data-\\udcff"]
-    assert (told["depth"], told["width"]) == (2, 16)  # the model's own, in place of none
+    values = writer._options_as_used(options, options.shape)
+    assert [values[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
+    assert values["extra_data"] == ["data-\\udcff"]
+    assert (values["depth"], values["width"]) == (2, 16)  # the model's own, in place of none
 
 
 def test_the_published_schema_is_the_results() -> None:
