@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from trainer.errors import TrainerError
-from trainer.training.options import Declaration, Options
+from trainer.training.options import Options, declaration_of
 
 app = typer.Typer(
     help="Train small U-Nets on images of cell nuclei, and score them by SEG.",
@@ -43,12 +43,12 @@ def _takes_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(declared: Field[Any], kind: Any) -> inspect.Parameter:
     """Make the parameter of one option: typer reads its type, help, variable and default."""
-    declaration: Declaration = declared.metadata["declaration"]
+    declaration = declaration_of(declared)
     default: Any = inspect.Parameter.empty if declared.default is MISSING else declared.default
     option = typer.Option(help=declaration.help, envvar=declaration.variable)
     if kind is bool:  # the parameters of a grid are values, so a switch is 0 or 1
         kind, default, option.min, option.max = int, int(default), 0, 1
-    if default == ():
+    if kind == tuple[Path, ...]:  # an option that may be repeated
         kind, default = list[Path] | None, None
     keyword_only = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(declared.name, keyword_only, default=default, annotation=Annotated[kind, option])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,18 @@ class Declaration:
     variable: str | None = None
 
 
+#: The key of the declaration in the metadata of a field.
+_DECLARATION = "declaration"
+
+
 def _option(default: Any, text: str, bound: Bound | None = None, *, variable: str | None = None) -> Any:
-    return field(default=default, metadata={"declaration": Declaration(text, bound, variable)})
+    return field(default=default, metadata={_DECLARATION: Declaration(text, bound, variable)})
+
+
+def declaration_of(declared: Field[Any]) -> Declaration:
+    """Give the declaration of a field of `Options`."""
+    declaration: Declaration = declared.metadata[_DECLARATION]
+    return declaration
 
 
 def _one_of(*values: str) -> Bound:
@@ -74,9 +84,7 @@ _WEIGHTS = Bound(
 class Options:
     """What one training is to do. Each field is an option of the command line (docs/trainer.md)."""
 
-    data: Path = field(
-        metadata={"declaration": Declaration("A folder with images/ and masks/ of the same names.")}
-    )
+    data: Path = field(metadata={_DECLARATION: Declaration("A folder with images/ and masks/ of the same names.")})
     extra_data: tuple[Path, ...] = _option((), "A further set to train on. Repeat the option for more sets.")
     masks: str = _option(
         "auto",
@@ -204,7 +212,7 @@ def check(options: Options) -> None:
         The message names the option and its value, the hint says what it should be.
     """
     for declared in fields(Options):
-        bound = declared.metadata["declaration"].bound
+        bound = declaration_of(declared).bound
         value = getattr(options, declared.name)
         if bound and not bound.holds(value):
             raise _out_of_bounds(declared.name, value, bound.expected)
