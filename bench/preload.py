@@ -28,7 +28,7 @@ resources: {{walltime: 15min, memory: 2GiB, cpus: 1}}
 submit: {{placement: packed{preload}}}
 """
 
-PRELOAD = ", preload: [tensorflow, keras, trainer.cli, trainer.train]"
+PRELOAD = ", preload: [tensorflow, keras, trainer.cli, trainer.training.train]"
 
 
 def run_sweep(folder: Path, name: str, preload: str, learnt: dict[str, list[object]]) -> Taken:

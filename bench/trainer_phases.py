@@ -84,11 +84,13 @@ def start_up(rounds: int) -> list[Row]:
     """Compare import, build and first step, cold, with an interpreter and with a bare import of TensorFlow."""
     python = sys.executable
     first = (
-        "from trainer import models, surroundings; surroundings.start_tensorflow(1);"
-        "import numpy as np, trainer.train; from trainer.step import step_of;"
-        "from trainer.optimizers import Optimizer;"
+        "from trainer.network import models; from trainer.training import environment;"
+        "environment.start_tensorflow(1);"
+        "import numpy as np, trainer.training.train; from trainer.network.step import make_step;"
+        "from trainer.network.kernels import make_optimizer;"
         "network = models.build(models.Shape(2, 16, False), 0.3, 0);"
-        "step = step_of(network, Optimizer('adam', 0.001, network.trainable_variables), (0.01, 1.0, 0.95), 4);"
+        "optimizer = make_optimizer('adam', 0.001, network.trainable_variables);"
+        "step = make_step(network, optimizer, (0.01, 1.0, 0.95), 4);"
         "step(np.zeros((44, 32, 40), np.float32), np.zeros((44, 32, 40), np.uint8))"
     )
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

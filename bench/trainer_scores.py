@@ -1,4 +1,4 @@
-"""Whether the fused kernels cost score: the same trainings with Keras's own batch normalisation and loss.
+"""Whether the fused kernels cost score: the same trainings with the plain kernels of Keras.
 
     python -m bench.trainer_scores DATA [SEEDS]
 
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from bench.harness import ROOT, Row, write
 
@@ -23,35 +22,18 @@ OPTIONS = ["--model", "smallUNet_less", "--division", "8", "--batch-size", "16",
            "--epochs", "10", "--weights", "1", "1", "3", "--threads", "1"]  # fmt: skip
 
 
-def plain() -> None:
-    """Run the trainer's command line, the kernels replaced by what they stand for."""
-    import keras
-    import tensorflow as tf
-
-    from trainer import cli, models, step
-
-    def cross_entropy(logits: Any, classes: Any, weights: tuple[float, ...]) -> Any:
-        true = tf.cast(classes, tf.int32)
-        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(true, logits)
-        return tf.reduce_sum(tf.gather(tf.constant(weights, tf.float32), true) * entropy, axis=(1, 2))
-
-    models.batch_normalization = lambda: keras.layers.BatchNormalization
-    step.weighted_cross_entropy = cross_entropy
-    cli.main()
-
-
-def score(data: str, folder: Path, seed: int, how: list[str]) -> float:
+def score(data: str, folder: Path, seed: int, plain_keras: str) -> float:
     words = ["train", "--data", data, *OPTIONS, "--seed", str(seed), "--out", str(folder / "r.json")]
-    env = {**os.environ, "TRAINER_CACHE": str(folder / "cache")}
-    subprocess.run([sys.executable, *how, *words], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    env = {**os.environ, "TRAINER_CACHE": str(folder / "cache"), "TRAINER_PLAIN_KERAS": plain_keras}
+    subprocess.run(
+        [sys.executable, "-m", "trainer", *words], check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL
+    )
     return float(json.loads((folder / "r.json").read_text(encoding="utf-8"))["test"]["segMeasure"])
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["train"]:
-        return plain()
     data, seeds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    how = {"fused": ["-m", "trainer"], "plain": ["-m", "bench.trainer_scores"]}
+    how = {"fused": "0", "plain": "1"}
     with tempfile.TemporaryDirectory() as folder:
         scores = {seed: {name: score(data, Path(folder), seed, one) for name, one in how.items()}
                   for seed in range(seeds)}  # fmt: skip
@@ -68,7 +50,6 @@ def main() -> None:
                 {"by_seed": scores}),
         ],
     )  # fmt: skip
-    return None
 
 
 if __name__ == "__main__":

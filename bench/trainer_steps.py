@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import ROOT, Absent, Row, Taken, missing, row, venv, write
-from trainer import models
+from trainer.network import models
 
 BATCH = 44
 SIDE = 1024  # of the matrices that are multiplied
@@ -37,13 +37,14 @@ def work_steps(width: int, rows: int, columns: int) -> Any:
     """Make our step, on a batch that stays the same."""
     import numpy as np
 
-    from trainer import surroundings
-    from trainer.optimizers import Optimizer
-    from trainer.step import step_of
+    from trainer.network.kernels import make_optimizer
+    from trainer.network.step import make_step
+    from trainer.training import environment
 
-    surroundings.start_tensorflow(1)
+    environment.start_tensorflow(1)
     network = models.build(models.Shape(2, width, dense=False), 0.3, 0)
-    step = step_of(network, Optimizer("adam", 0.001, network.trainable_variables), (0.01, 1.0, 0.95), 4)
+    optimizer = make_optimizer("adam", 0.001, network.trainable_variables)
+    step = make_step(network, optimizer, (0.01, 1.0, 0.95), 4)
     random = np.random.default_rng(0)
     images = random.random((BATCH, rows, columns), np.float32)
     classes = random.integers(0, 3, images.shape).astype(np.uint8)
@@ -57,9 +58,9 @@ def work_product(library: str) -> Any:
     left, right = (np.random.default_rng(0).random((SIDE, SIDE), np.float32) for _ in range(2))
     if library == "sgemm":
         return lambda: left @ right
-    from trainer import surroundings
+    from trainer.training import environment
 
-    surroundings.start_tensorflow(1)
+    environment.start_tensorflow(1)
     import tensorflow as tf
 
     one, other = tf.constant(left), tf.constant(right)
@@ -157,7 +158,7 @@ def share(what: str, width: int, taken: dict[str, list[Taken]], flop: float, sge
     return Row(
         what.replace("a step", "speed"), "NumPy's sgemm", statistics.median(mine), statistics.median(core),
         "GFLOP/s", f"≥ {SHARE[width]}", ratio >= SHARE[width], ratio, min(ratios), max(ratios), len(ratios),
-        "three times the forward pass, as trainer/models.py counts it",
+        "three times the forward pass, as trainer/network/models.py counts it",
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class Block(nn.Sequential):
 
 
 class SmallUNet(nn.Module):
-    """smallUNet_less of trainer/models.py: two poolings, dropout behind the deepest level."""
+    """smallUNet_less of trainer/network/models.py: two poolings, dropout behind the deepest level."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

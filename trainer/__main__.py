@@ -6,8 +6,8 @@ import sys
 from trainer.cli import main
 
 
-def to_the_end() -> None:
-    """Run the command line and end at once: taking TensorFlow apart first takes a second of every trial."""
+def run_and_exit() -> None:
+    """Run the command line and end at once. A normal end of TensorFlow takes a second of every trial."""
     code = 0
     try:
         main()
@@ -18,10 +18,10 @@ def to_the_end() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # a closed pipe, a full disk: Python's own end says so
+    except OSError:  # a closed pipe or a full disk: the normal end of Python reports it
         sys.exit(code)
     os._exit(code)
 
 
 if __name__ == "__main__":
-    to_the_end()
+    run_and_exit()

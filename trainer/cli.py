@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from trainer.errors import TrainerError
+from trainer.training.options import Options, declaration_of
 
 app = typer.Typer(
     help="Train small U-Nets on images of cell nuclei, and score them by SEG.",
@@ -19,91 +23,66 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Make, fetch and look at data.", no_args_is_help=True)
+data_app = typer.Typer(help="Make, fetch and check data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-#: Of background, nucleus, contour.
-Weights = tuple[float, float, float]
 
 #: Exit code for a training that SIGTERM ended and that can go on: EX_TEMPFAIL of sysexits.h.
 INTERRUPTED = 75
 
 
+def _takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the fields of `Options` as parameters, in place of its own ``**given``."""
+    types = get_type_hints(Options)
+    parameters = [_parameter(declared, types[declared.name]) for declared in fields(Options)]
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters += [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _parameter(declared: Field[Any], kind: Any) -> inspect.Parameter:
+    """Make the parameter of one option: typer reads its type, help, variable and default."""
+    declaration = declaration_of(declared)
+    default: Any = inspect.Parameter.empty if declared.default is MISSING else declared.default
+    option = typer.Option(help=declaration.help, envvar=declaration.variable)
+    if kind is bool:  # the parameters of a grid are values, so a switch is 0 or 1
+        kind, default, option.min, option.max = int, int(default), 0, 1
+    if kind == tuple[Path, ...]:  # an option that may be repeated
+        kind, default = list[Path] | None, None
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(declared.name, keyword_only, default=default, annotation=Annotated[kind, option])
+
+
 @app.command()
+@_takes_options
 def train(
-    data: Annotated[Path, typer.Option(help="A folder with images/ and masks/ of the same names.")],
-    extra_data: Annotated[
-        list[Path] | None, typer.Option(help="A further set to train on; again for more.")
-    ] = None,
-    masks: Annotated[str, typer.Option(help="instances, binary, classes, or auto: look at them.")] = "auto",
-    out: Annotated[Path, typer.Option(envvar="SWEEP_RESULT", help="The result.")] = Path("segMeasure.json"),
-    save_model: Annotated[Path | None, typer.Option(help="Write the network there, for trainer predict.")] = None,
-    keep_predictions: Annotated[
-        Path | None, typer.Option(help="A folder for the test images' predictions, of the best trainings only.")
-    ] = None,
-    keep_best: Annotated[int, typer.Option(help="So many trainings are kept there.")] = 5,
-    model: Annotated[str, typer.Option(help="simpleConv, smallUNet, smallUNet_less or UNet.")] = "smallUNet",
-    depth: Annotated[int | None, typer.Option(help="Poolings; else the model's own.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels at the first level; else the model's own.")] = None,
-    optimizer: Annotated[str, typer.Option(help="adam or sgd (with momentum 0.9).")] = "adam",
-    learning_rate: Annotated[float, typer.Option()] = 0.001,
-    schedule: Annotated[str, typer.Option(help="constant, plateau (halved there), cosine (to 0).")] = "constant",
-    dropout: Annotated[float, typer.Option(help="Behind the deepest level.")] = 0.3,
-    batch_size: Annotated[int, typer.Option(help="Patches a step.")] = 16,
-    epochs: Annotated[int, typer.Option()] = 30,
-    early_stopping: Annotated[int, typer.Option(help="End after so many epochs no better; 0: never.")] = 0,
-    keep: Annotated[str, typer.Option(help="Weights of the last epoch, or of the best by its score.")] = "last",
-    augmentation: Annotated[int, typer.Option(help="Training images in all; 0: the originals alone.")] = 0,
-    division: Annotated[int, typer.Option(help="Each image is cut into division × division patches.")] = 4,
-    blank: Annotated[int, typer.Option(min=0, max=1, help="1: add an image of background only.")] = 0,
-    on_the_fly: Annotated[str, typer.Option(help="Patches: none, flips, or full (turned, zoomed …).")] = "none",
-    contour: Annotated[int, typer.Option(help="The contour's width in pixels, 1 or 2.")] = 2,
-    weights: Annotated[Weights, typer.Option(help="Of background, nucleus, contour in the loss.")] = (
-        0.01,
-        1.0,
-        0.95,
-    ),
-    undo_weights: Annotated[
-        str, typer.Option(help="Before deciding: yes, no, auto (what validates better).")
-    ] = "auto",
-    validation: Annotated[float, typer.Option(help="Share of the training images to validate on.")] = 0.2,
-    folds: Annotated[int, typer.Option(help="Validate on one of so many parts of the training images.")] = 0,
-    fold: Annotated[int, typer.Option(help="Which, from 0.")] = 0,
-    validate_on: Annotated[str, typer.Option(help="validation, or test: as the report did.")] = "validation",
-    seed: Annotated[int, typer.Option(envvar="SWEEP_SEED")] = 0,
-    threads: Annotated[int, typer.Option(help="0: as many as there are CPUs for this job.")] = 0,
-    cache: Annotated[Path | None, typer.Option(envvar="TRAINER_CACHE", help="Of prepared sets.")] = None,
-    cache_gib: Annotated[float, typer.Option(min=0, help="Bound of the cache in GiB; 0: none.")] = 4.0,
+    *,
+    cache: Annotated[Path | None, typer.Option(envvar="TRAINER_CACHE", help="Folder of prepared sets.")] = None,
+    cache_gib: Annotated[float, typer.Option(min=0, help="Bound of the cache in GiB; 0: no cache.")] = 4.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all, say what would be, train nothing.")
+        bool, typer.Option("--dry-run", help="Check everything, say what would be trained, and stop.")
     ] = False,
+    **given: Any,
 ) -> None:
-    """Train one network and write its score. Called again after an interruption, it goes on."""
-    _train(dict(locals()))  # the options are these parameters, one for one
-
-
-def _train(given: dict[str, Any]) -> None:
-    from trainer.interrupt import Sigterm
+    """Train one network and write its score. After an interruption the same command goes on."""
+    from trainer.training.interrupt import Sigterm
 
     sigterm = Sigterm()  # before the imports, which take seconds
-    from dataclasses import fields
+    from trainer.files.cache import Cache, default_folder
+    from trainer.training import train as training
+    from trainer.training.setting import make_setting
 
-    from trainer import train as training
-    from trainer.cache import Cache, default_folder
-    from trainer.options import Options
-    from trainer.setting import ready
-
-    given |= {"extra_data": given["extra_data"] or [], "blank": bool(given["blank"])}
-    options = Options(**{field.name: given[field.name] for field in fields(Options)})
-    held = Cache(given["cache"] or default_folder(), int(min(given["cache_gib"], 2**20) * 2**30))
-    if given["dry_run"]:
-        print(ready(options, held).said())
+    options = Options(**given | {"extra_data": tuple(given["extra_data"] or ()), "blank": bool(given["blank"])})
+    prepared_sets = Cache(cache or default_folder(), int(min(cache_gib, 2**20) * 2**30))
+    if dry_run:
+        print(make_setting(options, prepared_sets).summary())
         return
-    result = training.train(options, held, sigterm)
+    result = training.train(options, prepared_sets, sigterm)
     on_test = options.validate_on == "test"
     test = f", {result.test.segMeasure:.4f} (test)" if result.test and not on_test else ""
-    on = "test images, as the report did" if on_test else "validation"
-    print(f"segMeasure {result.segMeasure:.4f} ({on}){test} → {options.out}")
+    images = "test images: no unseen images are left" if on_test else "validation"
+    print(f"segMeasure {result.segMeasure:.4f} ({images}){test} → {options.out}")
 
 
 @app.command()
@@ -115,30 +94,30 @@ def score(
     """Score one folder of label images against another: SEG, F1 and AP at IoU 0.5."""
     from trainer.folders import score_folders
 
-    made = score_folders(truth, prediction)
+    scores = score_folders(truth, prediction)
     if as_json:
-        print(json.dumps(made, indent=1))
+        print(json.dumps(scores, indent=1))
         return
-    width = max(len(name) for name in made["images"])
-    for name, value in made["images"].items():
+    width = max(len(name) for name in scores["images"])
+    for name, value in scores["images"].items():
         print(f"{name:{width}}  {'no object' if value is None else f'{value:.4f}'}")
-    means = "  ".join(f"{name} {made[name]:.4f}" for name in ("segMeasure", "f1", "ap50"))
-    print(f"{means}  ({made['objects']} objects)")
+    means = "  ".join(f"{name} {scores[name]:.4f}" for name in ("segMeasure", "f1", "ap50"))
+    print(f"{means}  ({scores['objects']} objects)")
 
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="What trainer train --save-model wrote.")],
+    model: Annotated[Path, typer.Argument(help="The file that trainer train --save-model wrote.")],
     images: Annotated[Path, typer.Argument(help="A folder of images, or one image.")],
-    out: Annotated[Path, typer.Option(help="Where labels/, overlays/ and objects.csv go.")],
+    out: Annotated[Path, typer.Option(help="The folder for labels/, overlays/ and objects.csv.")],
     tile: Annotated[
-        int, typer.Option(min=0, help="Side of a tile in pixels; 0: whole images where they fit.")
+        int, typer.Option(min=0, help="The side of a tile in pixels; 0: whole images where they fit.")
     ] = 0,
     pixel_um: Annotated[
-        float, typer.Option(min=0, help="Size of a pixel in µm, for areas in µm²; 0: unknown.")
+        float, typer.Option(min=0, help="The side of a pixel in µm, for areas in µm²; 0: unknown.")
     ] = 0.0,
 ) -> None:
-    """Predict images: 16-bit label PNGs, overlays with outlines, a CSV of all objects."""
+    """Predict images: write 16-bit label PNGs, overlays with outlines, and a CSV of all objects."""
     from trainer.folders import predict_folder
 
     objects, count = predict_folder(model, images, out, tile, pixel_um)
@@ -147,15 +126,17 @@ def predict(
 
 @app.command()
 def models(
-    rows: Annotated[int, typer.Option(min=1, help="Height of a patch in pixels.")] = 64,
-    columns: Annotated[int, typer.Option(min=1, help="Width of a patch in pixels.")] = 80,
-    model: Annotated[str | None, typer.Option(help="One of them, layer by layer.")] = None,
-    depth: Annotated[int | None, typer.Option(help="Poolings; else the model's own.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels at the first level; else the model's own.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Draw each as an SVG into this folder.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="The height of a patch in pixels.")] = 64,
+    columns: Annotated[int, typer.Option(min=1, help="The width of a patch in pixels.")] = 80,
+    model: Annotated[str | None, typer.Option(help="Show one model, layer by layer.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Number of poolings. Without it, the model's own.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Channels at the first level. Without it, the model's own.")
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Draw each model as an SVG into this folder.")] = None,
 ) -> None:
     """Show the networks: layers, shapes, parameters and FLOPs a patch."""
-    from trainer import drawing
+    from trainer.network import drawing
 
     if draw:
         for path in drawing.draw_all(draw):
@@ -166,14 +147,14 @@ def models(
 
 @data_app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Where to write images/, masks/ and split.json.")],
-    count: Annotated[int, typer.Option(help="Images.")] = 12,
-    rows: Annotated[int, typer.Option(help="Height in pixels.")] = 256,
-    columns: Annotated[int, typer.Option(help="Width in pixels.")] = 256,
-    seed: Annotated[int, typer.Option()] = 0,
+    folder: Annotated[Path, typer.Argument(help="The folder for images/, masks/ and split.json.")],
+    count: Annotated[int, typer.Option(help="The number of images.")] = 12,
+    rows: Annotated[int, typer.Option(help="The height in pixels.")] = 256,
+    columns: Annotated[int, typer.Option(help="The width in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(help="The seed: the same one makes the same images.")] = 0,
 ) -> None:
     """Make microscope-like images with known masks."""
-    from trainer.synth import write_set
+    from trainer.data.synth import write_set
 
     write_set(folder, count, rows, columns, seed)
     print(f"{count} images of {rows}×{columns} in {folder}")
@@ -181,14 +162,14 @@ def synth(
 
 @data_app.command()
 def bbbc039(
-    to: Annotated[Path, typer.Option(help="Where to write images/, masks/ and split.json.")],
+    to: Annotated[Path, typer.Option(help="The folder for images/, masks/ and split.json.")],
     url: Annotated[
-        str | None, typer.Option(help="Where the three archives are; else the Broad's own place.")
+        str | None, typer.Option(help="Another place of the three archives than the Broad's server.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, help="How many images there should be.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="The number of images that the set must have.")] = 200,
 ) -> None:
-    """Fetch the Broad's BBBC039 (U2OS nuclei, CC0) and convert it. Goes on where it was interrupted."""
-    from trainer import bbbc039
+    """Fetch BBBC039 of the Broad (U2OS nuclei, CC0) and convert it. An interrupted download goes on."""
+    from trainer.data import bbbc039
 
     print(bbbc039.fetch(to, url or bbbc039.URL, images))
 
@@ -196,23 +177,25 @@ def bbbc039(
 @data_app.command("check")
 def check_data(
     folder: Annotated[Path, typer.Argument(help="A folder with images/ and masks/.")],
-    masks: Annotated[str, typer.Option(help="instances, binary, classes, or auto: look at them.")] = "auto",
+    masks: Annotated[
+        str, typer.Option(help="How masks are written: instances, binary, classes, or auto.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is in a set, and what is wrong with it, by file. Exit code 2 if anything is."""
-    from trainer import census
+    """Say what is in a set, and what is wrong with it, by file. Exit code 2 if anything is wrong."""
+    from trainer.data import check
 
-    made = census.census(folder, masks)
-    print(json.dumps(made, indent=1) if as_json else census.as_text(made))
-    if made["wrong"]:
+    checked = check.check_set(folder, masks)
+    print(json.dumps(checked, indent=1) if as_json else check.as_text(checked))
+    if checked["wrong"]:
         sys.exit(2)
 
 
 def main() -> None:
-    """Run the command line; exit code 0, 1 (it failed), 2 (what was asked cannot be) or 75 (interrupted)."""
-    # Set before anything imports TensorFlow; its greeting is for others.
+    """Run the command line; exit code 0, 1 (it failed), 2 (it cannot be done as asked) or 75 (interrupted)."""
+    # Before TensorFlow is imported: its greeting would be on every trial's stderr.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from trainer.interrupt import Interrupted
+    from trainer.training.interrupt import Interrupted
 
     try:
         app()
@@ -229,6 +212,6 @@ def main() -> None:
             print(f"hint: {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        # What no one foresaw: a name that is too long, a folder that may not be entered.
+        # For example a name that is too long, or a folder that may not be entered.
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,17 +1,17 @@
-"""What can be wrong.
+"""The errors of the trainer, each with its exit code.
 
 ::
 
     TrainerError      exit code 1: the training failed
-    ├── InputError    exit code 2: the data or a parameter cannot be used as it is
-    └── Diverged      exit code 1: the loss is no number any more; the result says so
+    ├── InputError    exit code 2: the data or an option cannot be used as it is
+    └── Diverged      exit code 1: the loss is not a finite number any more; the result says so
 """
 
 from __future__ import annotations
 
 
 class TrainerError(Exception):
-    """The training failed; ``hint`` is what to do."""
+    """The training failed; ``hint`` says what to do."""
 
     exit_code = 1
 
@@ -21,10 +21,10 @@ class TrainerError(Exception):
 
 
 class InputError(TrainerError):
-    """The data or a parameter cannot be used as it is."""
+    """The data or an option cannot be used as it is."""
 
     exit_code = 2
 
 
 class Diverged(TrainerError):
-    """The loss is no number any more."""
+    """The loss is not a finite number any more."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Ran, Sandbox
-from trainer import synth
+from trainer.data import synth
 
 Trainer = Callable[..., Ran]
 

@@ -16,20 +16,22 @@ import tifffile
 from numpy.typing import NDArray
 from skimage import io
 
-from trainer import data, synth
+from trainer.classes import encode
+from trainer.data import samples, synth
+from trainer.data.masks import mask_form
 from trainer.errors import InputError
-from trainer.images import MOST_PX, read_grey, write_png
-from trainer.instances import Decision, instances
-from trainer.score import object_scores
+from trainer.files.images import MAX_PX, read_grey, write_png
+from trainer.scoring.instances import Decision, find_nuclei
+from trainer.scoring.seg import object_scores
 
 
-def read(folder: Path, form: str = "auto") -> dict[str, data.Sample]:
-    return data.read_samples(data.entries(folder), form)
+def read(folder: Path, form: str = "auto") -> dict[str, samples.Sample]:
+    return samples.read_samples(samples.image_pairs(folder), form)
 
 
 def encoded(labels: NDArray[Any], contour_px: int) -> NDArray[np.float32]:
     """Encode labels as a network that is right would answer."""
-    return np.eye(3, dtype=np.float32)[data.classes_of(labels, contour_px)]
+    return np.eye(3, dtype=np.float32)[encode(labels, contour_px)]
 
 
 def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
@@ -83,19 +85,19 @@ def test_the_contour_is_inside_and_as_wide_as_asked() -> None:
     labels = np.zeros((9, 12), np.uint16)
     labels[1:8, 1:8] = 1
     labels[1:8, 8:11] = 2
-    one = data.classes_of(labels, 1)
+    one = encode(labels, 1)
     assert "".join(map(str, one[4])) == "021111122120"  # they touch: a contour on either side
     assert ((one > 0) == (labels > 0)).all()
-    assert "".join(map(str, data.classes_of(labels, 2)[4])) == "022111222220"
+    assert "".join(map(str, encode(labels, 2)[4])) == "022111222220"
     whole = np.ones((5, 5), np.uint16)
-    assert (data.classes_of(whole, 2) == 1).all()  # the image's own edge is no contour
+    assert (encode(whole, 2) == 1).all()  # the image's own edge is no contour
 
 
 def test_encoding_and_growing_back_loses_next_to_nothing(tmp_path: Path) -> None:
     synth.write_set(tmp_path / "s", 4, 200, 200, 0)
     for contour_px in (1, 2):
         scores = [
-            object_scores(one.labels, instances(encoded(one.labels, contour_px), Decision()))
+            object_scores(one.labels, find_nuclei(encoded(one.labels, contour_px), Decision()))
             for one in read(tmp_path / "s").values()
         ]
         assert np.concatenate(scores).mean() > 0.95
@@ -104,7 +106,7 @@ def test_encoding_and_growing_back_loses_next_to_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize(("name", "contour_px"), [("dsb512", 1), ("dsb512", 2), ("u2os520", 1), ("u2os520", 2)])
 def test_real_masks_survive_the_encoding(real_data: Path, name: str, contour_px: int) -> None:
     scores = [
-        object_scores(one.labels, instances(encoded(one.labels, contour_px), Decision(least_core_px=0)))
+        object_scores(one.labels, find_nuclei(encoded(one.labels, contour_px), Decision(least_core_px=0)))
         for one in read(real_data / name).values()
     ]
     assert np.concatenate(scores).mean() > 0.98  # "under 2 %"
@@ -113,15 +115,15 @@ def test_real_masks_survive_the_encoding(real_data: Path, name: str, contour_px:
 def test_normalising_is_per_image_whatever_the_bit_depth() -> None:
     random = np.random.default_rng(0)
     image = random.integers(10, 200, (50, 50)).astype(np.uint8)
-    made = data.normalised(image)
+    made = samples.normalise(image)
     assert made.dtype == np.float32
     assert (made.min(), made.max()) == (0.0, 1.0)
-    np.testing.assert_allclose(made, data.normalised(image.astype(np.uint16) * 100 + 7), atol=1e-6)
-    assert not data.normalised(np.full((9, 9), 5)).any()
+    np.testing.assert_allclose(made, samples.normalise(image.astype(np.uint16) * 100 + 7), atol=1e-6)
+    assert not samples.normalise(np.full((9, 9), 5)).any()
 
 
 def as_classes(labels: NDArray[Any]) -> NDArray[np.uint8]:
-    return data.classes_of(labels, 2)
+    return encode(labels, 2)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_masks_of_every_form(
         for kind, array in (("images", image), ("masks", write(sample.labels))):
             path = nuclei / kind / f"{stem}{suffix}"
             tifffile.imwrite(path, array) if suffix == ".tif" else write_png(path, array)
-    assert data.mask_form([io.imread(path) for path in (nuclei / "masks").iterdir()]) == form
+    assert mask_form([io.imread(path) for path in (nuclei / "masks").iterdir()]) == form
     for stem, sample in read(nuclei).items():
         np.testing.assert_allclose(sample.image, truth[stem].image, atol=1e-6)
         assert object_scores(truth[stem].labels, sample.labels).mean() >= least
@@ -154,14 +156,14 @@ def test_masks_of_every_form(
 def test_two_objects_in_each_image_are_no_classes() -> None:
     mask = np.zeros((20, 30), np.uint8)
     mask[2:10, 2:10], mask[12:18, 15:28] = 1, 2
-    assert data.mask_form([mask, mask.T]) == "instances"
-    assert data.mask_form([data.classes_of(mask, 1)]) == "classes"
+    assert mask_form([mask, mask.T]) == "instances"
+    assert mask_form([encode(mask, 1)]) == "classes"
 
 
 def test_images_of_one_name_and_two_suffixes_are_refused(nuclei: Path) -> None:
     shutil.copy(nuclei / "images/synth_000.png", nuclei / "images/synth_000.tif")
     with pytest.raises(InputError, match=r"synth_000\.png and synth_000\.tif"):
-        data.entries(nuclei)
+        samples.image_pairs(nuclei)
 
 
 def png(array: NDArray[Any], name: str = "images/synth_000.png") -> Callable[[Path], Any]:
@@ -264,19 +266,19 @@ def write_2_bit(path: Path, classes: NDArray[Any]) -> None:
 
 def test_the_largest_size_is_asked_for_before_decoding(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "big.tif", np.zeros((8000, 8000), np.uint8), compression="zlib")
-    assert MOST_PX < 8000 * 8000
+    assert MAX_PX < 8000 * 8000
     with pytest.raises(InputError, match="8000×8000"):
         read_grey(tmp_path / "big.tif")
 
 
 def test_the_fingerprint_changes_with_names_and_bytes(nuclei: Path) -> None:
     paths = sorted((nuclei / "images").iterdir())
-    before = data.fingerprint(paths)
-    assert data.fingerprint(paths) == before
+    before = samples.fingerprint(paths)
+    assert samples.fingerprint(paths) == before
     paths[0].write_bytes(paths[0].read_bytes() + b"\0")
-    assert data.fingerprint(paths) != before
+    assert samples.fingerprint(paths) != before
     moved = paths[0].rename(paths[0].with_name("other.png"))
-    assert data.fingerprint([moved, *paths[1:]]) != before
+    assert samples.fingerprint([moved, *paths[1:]]) != before
 
 
 def test_a_file_that_may_not_be_read_is_named(nuclei: Path, monkeypatch: pytest.MonkeyPatch) -> None:

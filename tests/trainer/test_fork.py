@@ -15,7 +15,7 @@ IMPORTS = """
 import os, sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras, tensorflow as tf
-import trainer.cli, trainer.train
+import trainer.cli, trainer.training.train
 from tensorflow.python.eager import context
 
 def forked(work):
@@ -42,13 +42,13 @@ for number in range(2):
 """
 
 MEMORY = """
-from trainer import surroundings
+from trainer.training import environment
 
 def own_kib():
     return sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("Private"))
 
 def started():
-    assert surroundings.start_tensorflow(1) == 1
+    assert environment.start_tensorflow(1) == 1
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert float(tf.reduce_sum(tf.ones([64, 64]) @ tf.ones([64, 64]))) == 64**3
 

@@ -13,8 +13,8 @@ from PIL import Image
 from tests.conftest import Sandbox
 from tests.trainer.conftest import Trainer
 from trainer.errors import InputError
-from trainer.gallery import Shown, keep
-from trainer.pictures import COLOURS, GREYS, SHOWN, SIDE, TIMES, extremes, outlined, palette
+from trainer.scoring.gallery import PredictedImage, keep_pictures
+from trainer.scoring.pictures import COLOURS, GREYS, SHOWN, SIDE_PX, ZOOM, draw_extremes, draw_outlines, palette
 
 
 def index(name: str) -> int:
@@ -39,38 +39,38 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_outlines_say_what_was_found_missed_and_made_up(scene: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    made = outlined("a.png", *scene)
+    made = draw_outlines("a.png", *scene)
     drawn = made.indices
     assert drawn[50, 90] == round(0.5 * (GREYS - 1) - 0.5)
     assert (drawn[10, 10], drawn[15, 15]) == (index("found"), drawn[50, 90])  # the outline, not the inside
     assert drawn[40, 40] == index("missed")
     assert drawn[80, 10] == index("false")
     assert drawn[79, 79] == index("missed")  # its found corner is too small to be a match
-    assert "3 objects, 2 missed, 2 found that are not there" in made.caption
+    assert "3 objects, 2 missed, 2 false" in made.caption
     assert len(palette()) == 3 * (GREYS + len(COLOURS))
 
 
 def test_the_worst_and_the_best_objects_are_enlarged(scene: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    drawing = outlined("a.png", *scene)
-    made = extremes("a.png", drawing, scene[1], scene[2])
+    drawing = draw_outlines("a.png", *scene)
+    made = draw_extremes("a.png", drawing, scene[1], scene[2])
     assert made
-    assert made.indices.shape == (2 * SIDE * TIMES + 4, SHOWN * SIDE * TIMES + (SHOWN - 1) * 4)
+    assert made.indices.shape == (2 * SIDE_PX * ZOOM + 4, SHOWN * SIDE_PX * ZOOM + (SHOWN - 1) * 4)
     assert "worst objects (Jaccard index 0.00, 0.00)" in made.caption
     assert "second, the best (1.00)" in made.caption
-    assert extremes("a.png", drawing, np.zeros((100, 120), np.uint16), scene[2]) is None
+    assert draw_extremes("a.png", drawing, np.zeros((100, 120), np.uint16), scene[2]) is None
 
 
-def shown(seed: int) -> dict[str, Shown]:
+def shown(seed: int) -> dict[str, PredictedImage]:
     image = np.random.default_rng(seed).random((64, 80)).astype(np.float32)
     labels = np.zeros((64, 80), np.uint16)
     square(labels, seed + 1, 5, 5)
-    return {"one.png": Shown(image, labels, labels)}
+    return {"one.png": PredictedImage(image, labels, labels)}
 
 
 def test_only_the_best_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     made = [
-        keep(folder, 2, tmp_path / f"{n}.json", score, shown(n))
+        keep_pictures(folder, 2, tmp_path / f"{n}.json", score, shown(n))
         for n, score in enumerate([0.5, 0.7, 0.6, 0.6, 0.1])
     ]
     assert [bool(one) for one in made] == [True, True, True, False, False]  # of equal ones, the first stays
@@ -80,14 +80,14 @@ def test_only_the_best_are_kept(tmp_path: Path) -> None:
     names = [Path(one["path"]).name for one in made[1]]
     assert names == ["one.png", "one-objects.png"]
     with Image.open(Path(made[1][0]["path"]).with_name("one-labels.png")) as labels:
-        assert np.array_equal(np.asarray(labels), shown(1)["one.png"].found)
+        assert np.array_equal(np.asarray(labels), shown(1)["one.png"].predicted)
     # The same training again, now worse: its own pictures go, as they are not its result's any more.
-    assert keep(folder, 2, tmp_path / "1.json", 0.05, shown(1))
+    assert keep_pictures(folder, 2, tmp_path / "1.json", 0.05, shown(1))
     assert sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json")) == [0.05, 0.6]
 
 
 def _keep_one(folder: Path, number: int) -> None:
-    keep(folder, 3, folder / f"{number}.json", number / 100, shown(number))
+    keep_pictures(folder, 3, folder / f"{number}.json", number / 100, shown(number))
 
 
 def test_many_at_once_leave_the_best_three(tmp_path: Path) -> None:
@@ -102,12 +102,12 @@ def test_many_at_once_leave_the_best_three(tmp_path: Path) -> None:
 def test_one_that_was_cut_off_counts_as_the_worst(tmp_path: Path) -> None:
     (tmp_path / "kept" / "0123456789ab").mkdir(parents=True)
     (tmp_path / "kept" / "notes").mkdir()  # not ours
-    assert keep(tmp_path / "kept", 1, tmp_path / "r.json", 0.1, shown(0))
+    assert keep_pictures(tmp_path / "kept", 1, tmp_path / "r.json", 0.1, shown(0))
     assert sorted(path.name for path in (tmp_path / "kept").iterdir() if path.is_dir())[-1] == "notes"
     assert not (tmp_path / "kept" / "0123456789ab").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        keep(tmp_path / "file", 1, tmp_path / "r.json", 0.1, shown(0))
+        keep_pictures(tmp_path / "file", 1, tmp_path / "r.json", 0.1, shown(0))
 
 
 def test_a_training_leaves_its_pictures(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> None:

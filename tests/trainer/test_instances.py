@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import disk
 
-from trainer.data import classes_of
-from trainer.instances import Decision, choose, instances
-from trainer.score import object_scores
+from trainer.classes import encode
+from trainer.scoring.instances import Decision, choose_decision, find_nuclei
+from trainer.scoring.seg import object_scores
 
 
 def chances(rows: list[str], sure: float = 0.9) -> NDArray[np.float32]:
@@ -22,21 +22,21 @@ ROWS = ["0000000000", "0222022200", "0212021200", "0222022200", "0000000000"]
 
 
 def test_cores_are_grown_back_into_their_contours() -> None:
-    made = instances(chances(ROWS), Decision(least_core_px=0))
+    made = find_nuclei(chances(ROWS), Decision(least_core_px=0))
     assert ["".join(map(str, row)) for row in made] == [
         "0000000000", "0111022200", "0111022200", "0111022200", "0000000000",
     ]  # fmt: skip
 
 
 def test_small_cores_are_dropped_and_nothing_is_a_result() -> None:
-    assert not instances(chances(ROWS), Decision(least_core_px=2)).any()
-    assert not instances(chances(["000", "000"]), Decision()).any()
+    assert not find_nuclei(chances(ROWS), Decision(least_core_px=2)).any()
+    assert not find_nuclei(chances(["000", "000"]), Decision()).any()
 
 
 def test_reach_limits_growing() -> None:
     rows = ["0" * 9, "012222220", "0" * 9]
-    grown = instances(chances(rows), Decision(least_core_px=0))
-    near = instances(chances(rows), Decision(least_core_px=0, reach_px=2))
+    grown = find_nuclei(chances(rows), Decision(least_core_px=0))
+    near = find_nuclei(chances(rows), Decision(least_core_px=0, reach_px=2))
     assert ((grown > 0).sum(), (near > 0).sum()) == (7, 3)
 
 
@@ -45,12 +45,12 @@ def test_undoing_the_weights_takes_back_what_they_did() -> None:
     honest = chances(ROWS, 0.6).astype(np.float64)
     skewed = honest * np.array(weights)
     skewed = (skewed / skewed.sum(axis=-1, keepdims=True)).astype(np.float32)
-    expected = instances(honest.astype(np.float32), Decision(least_core_px=0))
-    everywhere = instances(skewed, Decision(least_core_px=0), weights)
-    undone = instances(skewed, Decision(least_core_px=0, undo_weights=True), weights)
+    expected = find_nuclei(honest.astype(np.float32), Decision(least_core_px=0))
+    everywhere = find_nuclei(skewed, Decision(least_core_px=0), weights)
+    undone = find_nuclei(skewed, Decision(least_core_px=0, undo_weights=True), weights)
     assert (everywhere > 0).all()  # the background is never likely enough
     np.testing.assert_array_equal(undone, expected)
-    instances(skewed, Decision(undo_weights=True), (0.0, 1.0, 1.0))  # a weight of 0 has nothing to undo
+    find_nuclei(skewed, Decision(undo_weights=True), (0.0, 1.0, 1.0))  # a weight of 0 has nothing to undo
 
 
 def touching_disks() -> NDArray[np.uint16]:
@@ -63,12 +63,12 @@ def touching_disks() -> NDArray[np.uint16]:
 def test_a_waist_splits_what_touches_and_a_disk_stays_whole() -> None:
     labels = touching_disks()
     merged = np.eye(3, dtype=np.float32)[(labels > 0).astype(int)]  # no contour between them at all
-    together = instances(merged, Decision())
-    apart = instances(merged, Decision(split_px=1.0))
+    together = find_nuclei(merged, Decision())
+    apart = find_nuclei(merged, Decision(split_px=1.0))
     assert (together.max(), apart.max()) == (1, 2)
     assert object_scores(labels, apart).min() > 0.9
     one = np.eye(3, dtype=np.float32)[(labels == 1).astype(int)]
-    assert instances(one, Decision(split_px=0.5)).max() == 1
+    assert find_nuclei(one, Decision(split_px=0.5)).max() == 1
 
 
 def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> None:
@@ -76,15 +76,15 @@ def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> N
     merged = np.eye(3, dtype=np.float32)[(labels > 0).astype(int)]
 
     def scored(decision: Decision) -> float:
-        return float(object_scores(labels, instances(merged, decision)).mean())
+        return float(object_scores(labels, find_nuclei(merged, decision)).mean())
 
-    chosen = choose(scored, (False,), thresholds=True)
+    chosen = choose_decision(scored, (False,), thresholds=True)
     assert chosen.split_px > 0
     assert scored(chosen) > scored(Decision())
-    assert choose(lambda _: 0.5, (False, True), thresholds=True) == Decision()
-    nearest = choose(lambda one: float(one.foreground < 0.5), (False,), thresholds=True)
+    assert choose_decision(lambda _: 0.5, (False, True), thresholds=True) == Decision()
+    nearest = choose_decision(lambda one: float(one.foreground < 0.5), (False,), thresholds=True)
     assert nearest == Decision(foreground=0.4)
-    truth = instances(np.eye(3, dtype=np.float32)[classes_of(labels, 2)], Decision())
+    truth = find_nuclei(np.eye(3, dtype=np.float32)[encode(labels, 2)], Decision())
     assert object_scores(labels, truth).min() > 0.98
 
 
@@ -92,5 +92,5 @@ def test_undoing_is_chosen_only_where_it_is_allowed() -> None:
     def likes_undone(decision: Decision) -> float:
         return 1.0 if decision.undo_weights else 0.0
 
-    assert choose(likes_undone, (False, True), thresholds=False).undo_weights
-    assert not choose(likes_undone, (False,), thresholds=False).undo_weights
+    assert choose_decision(likes_undone, (False, True), thresholds=False).undo_weights
+    assert not choose_decision(likes_undone, (False,), thresholds=False).undo_weights

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.trainer.conftest import Trainer
-from trainer import drawing, models
 from trainer.errors import InputError
+from trainer.network import drawing, models
 
 
 @pytest.fixture
@@ -84,18 +84,18 @@ def test_the_drawings_are_the_models() -> None:
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
-    from trainer.predict import probabilities
+    from trainer.network.predict import predict_probabilities
 
     shape = models.shape_of(model, None, 4)
     network = models.build(shape, dropout=0.1, seed=0)
-    made = probabilities(network, shape.depth, np.zeros((37, 53), np.float32))
+    made = predict_probabilities(network, shape.depth, np.zeros((37, 53), np.float32))
     assert made.shape == (37, 53, 3)
     np.testing.assert_allclose(made.sum(axis=-1), 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("depth", "size"), [(0, (150, 200)), (2, (131, 257)), (3, (150, 200)), (4, (331, 357))])
 def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, int]) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     network = models.build(models.Shape(depth, 4, dense=False), 0.0, 1)
     random = np.random.default_rng(0)
@@ -103,58 +103,44 @@ def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, 
         if len(variable.shape) == 4:  # kernels that carry far what they see, without drowning it
             variable.assign(random.normal(0, 1.5 / np.sqrt(np.prod(variable.shape[:3])), variable.shape))
     image = random.random(size).astype(np.float32)
-    whole = predict.probabilities(network, depth, image)
+    whole = predict.predict_probabilities(network, depth, image)
     assert whole.std(axis=(0, 1)).min() > 0.01
-    np.testing.assert_allclose(predict.probabilities(network, depth, image, tile_px=64), whole, atol=2e-5)
+    np.testing.assert_allclose(predict.predict_probabilities(network, depth, image, tile_px=64), whole, atol=2e-5)
 
 
 def test_with_less_overlap_there_are_seams(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     network = models.build(models.Shape(2, 4, dense=False), 0.0, 1)
     image = np.random.default_rng(0).random((150, 200)).astype(np.float32)
-    whole = predict.probabilities(network, 2, image)
-    monkeypatch.setattr(predict, "reach_px", lambda depth: 0)
-    assert np.abs(predict.probabilities(network, 2, image, tile_px=64) - whole).max() > 0.01
+    whole = predict.predict_probabilities(network, 2, image)
+    monkeypatch.setattr(predict, "receptive_field_px", lambda depth: 0)
+    assert np.abs(predict.predict_probabilities(network, 2, image, tile_px=64) - whole).max() > 0.01
 
 
 def test_large_images_are_tiled_by_themselves(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import predict
+    from trainer.network import predict
 
     seen: list[tuple[int, ...]] = []
-    whole = predict._whole
+    whole = predict._predict_whole
 
     def watched(network: Any, depth: int, image: Any) -> Any:
         seen.append(image.shape)
         return whole(network, depth, image)
 
-    monkeypatch.setattr(predict, "_whole", watched)
+    monkeypatch.setattr(predict, "_predict_whole", watched)
     monkeypatch.setattr(predict, "WHOLE_PX", 100 * 100)
     monkeypatch.setattr(predict, "TILE_PX", 64)
     network = models.build(models.Shape(0, 2, dense=False), 0.0, 0)
-    predict.probabilities(network, 0, np.zeros((130, 100), np.float32))
+    predict.predict_probabilities(network, 0, np.zeros((130, 100), np.float32))
     assert len(seen) == 3 * 2
     assert max(rows for rows, _ in seen) < 130
 
 
-def test_the_loss_is_the_formula(tf: Any) -> None:
-    from trainer.step import weighted_cross_entropy
-
-    random = np.random.default_rng(0)
-    logits = random.normal(size=(2, 4, 5, 3))
-    classes = random.integers(0, 3, (2, 4, 5)).astype(np.uint8)
-    weights = (0.01, 1.0, 0.95)
-    chances = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    delta = np.eye(3)[classes]
-    expected = -(np.array(weights) * delta * np.log(chances)).sum(axis=(1, 2, 3))
-    made = weighted_cross_entropy(tf.constant(logits, tf.float32), tf.constant(classes), weights)
-    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-5)
-
-
 def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     """Patches of 17×22 are filled up to 20×24 for two poolings; the loss is that of 17×22 pixels."""
-    from trainer.optimizers import Optimizer
-    from trainer.step import step_of
+    from trainer.network.kernels import make_optimizer
+    from trainer.network.step import make_step
 
     network = models.build(models.Shape(2, 4, dense=False), 0.0, 3)
     random = np.random.default_rng(1)
@@ -165,28 +151,28 @@ def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     true = np.take_along_axis(chances, classes[..., None].astype(int), axis=-1)[..., 0]
     weights = (0.01, 1.0, 0.95)
     expected = np.mean(-np.array(weights)[classes] * np.log(true))
-    optimizer = Optimizer("adam", 0.001, network.trainable_variables)
-    made = step_of(network, optimizer, weights, 4)(images, classes)
+    optimizer = make_optimizer("adam", 0.001, network.trainable_variables)
+    made = make_step(network, optimizer, weights, 4)(images, classes)
     assert float(made) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> None:
-    from trainer import modelfile
-    from trainer.instances import Decision
-    from trainer.predict import probabilities
+    from trainer.network.predict import predict_probabilities
+    from trainer.scoring.instances import Decision
+    from trainer.training import modelfile
 
     shape = models.Shape(2, 4, dense=True)
     network = models.build(shape, 0.3, 5)
-    about = modelfile.About(
+    about = modelfile.ModelInfo(
         version=modelfile.VERSION, model="smallUNet", shape=shape, contour_px=2, weights=(0.01, 1.0, 0.95),
         decision=Decision(True, 0.3, 0.6, 4, 1.0, 3), normalisation=modelfile.NORMALISATION, versions={"x": "1"},
         trained_on="ab", segMeasure=0.5,
     )  # fmt: skip
     modelfile.save(tmp_path / "m.npz", network, about)
-    again, told = modelfile.load(tmp_path / "m.npz")
-    assert told == about
+    again, loaded = modelfile.load(tmp_path / "m.npz")
+    assert loaded == about
     image = np.random.default_rng(0).random((40, 48)).astype(np.float32)
-    np.testing.assert_array_equal(probabilities(network, 2, image), probabilities(again, 2, image))
+    np.testing.assert_array_equal(predict_probabilities(network, 2, image), predict_probabilities(again, 2, image))
     wrong: list[tuple[str, Any, str]] = [
         ("version", 99, "is of version 99"),
         ("normalisation", "none", "normalised by none"),
@@ -199,7 +185,7 @@ def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"hello"])
 def test_what_is_no_model_file(tmp_path: Path, content: bytes) -> None:
-    from trainer import modelfile
+    from trainer.training import modelfile
 
     (tmp_path / "m.npz").write_bytes(content)
     with pytest.raises(InputError, match="is no model file"):

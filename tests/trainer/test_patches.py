@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer import data
+from trainer.classes import encode
+from trainer.data.patches import Patches, batches, cut_patches
+from trainer.data.samples import PreparedImage
 from trainer.errors import InputError
-from trainer.patches import Patches, batches, cut
-from trainer.prepare import Picture
 
 
-def picture(rows: int, columns: int, name: str = "p", objects: bool = True) -> Picture:
+def picture(rows: int, columns: int, name: str = "p", objects: bool = True) -> PreparedImage:
     image = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
     labels = np.full((rows, columns), int(objects), np.uint16)
-    return Picture(name, image, labels, data.classes_of(labels, 1))
+    return PreparedImage(name, image, labels, encode(labels, 1))
 
 
-def cut_first(pictures: list[Picture], division: int, *, blank: bool) -> Patches:
+def cut_first(pictures: list[PreparedImage], division: int, *, blank: bool) -> Patches:
     rows, columns = pictures[0].image.shape
-    return cut(pictures, (rows, columns), division, blank=blank, contour_px=1)
+    return cut_patches(pictures, (rows, columns), division, blank=blank, contour_px=1)
 
 
 def all_of(patches: Patches) -> list[np.ndarray]:
-    return [patches.patch(number)[0] for number in range(len(patches.at))]
+    return [patches.patch(number)[0] for number in range(len(patches.corners))]
 
 
 @given(st.integers(1, 9), st.integers(9, 30), st.integers(9, 30))
@@ -33,7 +33,7 @@ def all_of(patches: Patches) -> list[np.ndarray]:
 def test_patches_put_together_are_the_image(division: int, rows: int, columns: int) -> None:
     patches = cut_first([picture(rows, columns)], division, blank=False)
     made = np.full((rows, columns), -1.0)
-    for (_, y, x), patch in zip(patches.at, all_of(patches), strict=True):
+    for (_, y, x), patch in zip(patches.corners, all_of(patches), strict=True):
         assert patch.shape == (patches.rows, patches.columns)
         seen = made[y : y + patches.rows, x : x + patches.columns]
         seen[:] = patch[: seen.shape[0], : seen.shape[1]]
@@ -41,16 +41,16 @@ def test_patches_put_together_are_the_image(division: int, rows: int, columns: i
 
 
 @pytest.mark.parametrize(("division", "size"), [(1, (512, 640)), (8, (64, 80)), (16, (32, 40)), (32, (16, 20))])
-def test_the_reports_sizes(division: int, size: tuple[int, int]) -> None:
+def test_the_patches_of_512_by_640(division: int, size: tuple[int, int]) -> None:
     patches = cut_first([picture(512, 640)], division, blank=True)
     assert (patches.rows, patches.columns) == size
-    assert len(patches.at) == division**2
+    assert len(patches.corners) == division**2
 
 
 def test_other_sizes_are_covered_by_patches_of_the_firsts() -> None:
     patches = cut_first([picture(64, 80), picture(40, 90)], 4, blank=True)
     assert (patches.rows, patches.columns) == (16, 20)
-    assert sum(number == 1 for number, _, _ in patches.at) == 3 * 5
+    assert sum(number == 1 for number, _, _ in patches.corners) == 3 * 5
     assert all(patch.shape == (16, 20) for patch in all_of(patches))
 
 
@@ -58,8 +58,8 @@ def test_patches_without_a_nucleus_are_left_out_unless_blanks_are_wanted() -> No
     empty = picture(40, 40, objects=False)
     half = picture(40, 40)
     half.labels[:20] = 0
-    assert len(cut_first([half, empty], 2, blank=False).at) == 2
-    assert len(cut_first([half, empty], 2, blank=True).at) == 8
+    assert len(cut_first([half, empty], 2, blank=False).corners) == 2
+    assert len(cut_first([half, empty], 2, blank=True).corners) == 8
 
 
 def test_what_does_not_fit() -> None:
@@ -85,8 +85,8 @@ def test_batches_have_one_size_and_cover_all() -> None:
 
 def test_flips_turn_an_image_and_its_classes_together() -> None:
     patches = cut_first([picture(24, 24)], 1, blank=True)
-    image, classes = patches.pictures[0].image, (patches.pictures[0].image > 300).astype(np.uint8)
-    patches.pictures[0].classes[:] = classes
+    image, classes = patches.images[0].image, (patches.images[0].image > 300).astype(np.uint8)
+    patches.images[0].classes[:] = classes
     seen = set()
     for seed in range(40):
         [(made, target)] = epoch(patches, 1, "flips", seed)
@@ -100,7 +100,7 @@ def test_patches_are_drawn_and_encoded_anew_each_time() -> None:
     one = picture(64, 64)
     one.labels[:] = 0
     one.labels[20:44, 20:44] = 7
-    patches = cut([one], (64, 64), 2, blank=True, contour_px=2)
+    patches = cut_patches([one], (64, 64), 2, blank=True, contour_px=2)
     first, second = (epoch(patches, 4, "full", seed) for seed in (0, 1))
     assert first[0][0].tobytes() != second[0][0].tobytes()
     assert first[0][0].tobytes() == epoch(patches, 4, "full", 0)[0][0].tobytes()

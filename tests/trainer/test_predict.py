@@ -55,7 +55,7 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
 def test_an_overlay_draws_outlines_alone() -> None:
     labels = np.zeros((8, 8), int)
     labels[2:7, 2:7] = 4
-    made = folders.overlay(np.full((8, 8), 0.5, np.float32), labels)
+    made = folders.draw_overlay(np.full((8, 8), 0.5, np.float32), labels)
     drawn = (made == folders.OUTLINE).all(axis=-1)
     assert drawn.sum() == 16
     assert not drawn[4, 4]

@@ -1,4 +1,4 @@
-"""Prepared sets: what is made, the same bytes by the same seed, and the cache under them."""
+"""PreparedSet sets: what is made, the same bytes by the same seed, and the cache under them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer import augment, cache, data, synth
-from trainer.cache import Cache
+from trainer.classes import encode
+from trainer.data import augment, samples, synth
+from trainer.data.prepare import PreparedSet, prepare
+from trainer.data.recipe import Recipe, SplitRule
 from trainer.errors import InputError
-from trainer.prepare import Prepared, Recipe, prepare
-from trainer.splits import Rule
+from trainer.files import cache
+from trainer.files.cache import Cache
 
 NONE = Cache(Path("nowhere"), 0)
 
 
 def prepared(
     folder: Path, recipe: Recipe = Recipe(), extra: tuple[Path, ...] = (), held: Cache = NONE, seed: int = 0  # noqa: B008
-) -> Prepared:  # fmt: skip
-    return prepare(folder, list(extra), Rule(), recipe, seed, held)
+) -> PreparedSet:  # fmt: skip
+    return prepare(folder, list(extra), SplitRule(), recipe, seed, held)
 
 
-def contents(made: Prepared) -> list[bytes]:
+def contents(made: PreparedSet) -> list[bytes]:
     pictures = [*made.train, *made.validation, *made.test]
     return [array.tobytes() for one in pictures for array in (one.image, one.labels, one.classes)]
 
@@ -44,7 +46,7 @@ def test_augmentation_counts_all_images_and_adds_no_labels(nuclei: Path) -> None
         assert set(np.unique(one.labels).tolist()) <= known
         assert one.image.shape == (96, 120)
         assert 0 <= one.image.min() <= one.image.max() <= 1
-        np.testing.assert_array_equal(one.classes, data.classes_of(one.labels, 2))
+        np.testing.assert_array_equal(one.classes, encode(one.labels, 2))
     assert len({one.image.tobytes() for one in more.train}) == 11
     with pytest.raises(InputError, match="--augmentation is 2, and there are 3"):
         prepared(nuclei, Recipe(augmentation=2))
@@ -76,7 +78,9 @@ def test_turning_by_a_right_angle_is_exact_and_mirroring_too() -> None:
     labels = image.astype(np.uint16)
 
     def turned(angle: float, mirrored: bool) -> np.ndarray:
-        made = augment.turned(image, labels, centre=(2, 2), shape=(5, 5), angle=angle, zoom=1, mirrored=mirrored)
+        made = augment.affine_window(
+            image, labels, centre=(2, 2), shape=(5, 5), angle=angle, zoom=1, mirrored=mirrored
+        )
         np.testing.assert_allclose(made[0], made[1], atol=1e-3)
         return np.asarray(made[1])
 
@@ -111,7 +115,7 @@ def test_a_set_is_made_once_and_mapped_afterwards(
 ) -> None:
     recipe = Recipe(augmentation=5)
     first = prepared(nuclei, recipe, held=held)
-    monkeypatch.setattr(data, "read_samples", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(samples, "read_samples", lambda *_: pytest.fail("read again"))
     again = prepared(nuclei, recipe, held=held)
     assert contents(first) == contents(again)
     base = again.train[0].image
@@ -154,24 +158,24 @@ def test_what_cannot_be_read_is_made_again(nuclei: Path, held: Cache, how: str) 
 
 def test_a_killed_writer_leaves_nothing_half_made(nuclei: Path, held: Cache) -> None:
     code = (
-        "import os, sys; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "import os, sys; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
         "np.save = lambda path, array: (Path(path).write_bytes(b'half'), os.kill(os.getpid(), 9))\n"
-        "Cache(Path(sys.argv[1]), 2**20).held('abc', lambda: ([], {'image': np.zeros(9)}))"
+        "Cache(Path(sys.argv[1]), 2**20).get_or_make('abc', lambda: ([], {'image': np.zeros(9)}))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(held.folder)], check=False)
     assert done.returncode == -9
     assert entries(held) == ["abc.making"]
     assert held.load("abc") is None
-    index, arrays = held.held("abc", lambda: ([1], {"image": np.ones(3)}))
+    index, arrays = held.get_or_make("abc", lambda: ([1], {"image": np.ones(3)}))
     assert (index, arrays["image"].tolist()) == ([1], [1, 1, 1])
     assert entries(held) == ["abc"]
 
 
 def test_two_writers_make_it_once(held: Cache) -> None:
     code = (
-        "import sys, time; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
+        "import sys, time; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
         "def make(): print('made', flush=True); time.sleep(1); return [], {'image': np.zeros(9)}\n"
-        "print(type(Cache(Path(sys.argv[1]), 2**20).held('k', make)[1]['image']).__name__)"
+        "print(type(Cache(Path(sys.argv[1]), 2**20).get_or_make('k', make)[1]['image']).__name__)"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", code, str(held.folder)], stdout=subprocess.PIPE, text=True)
@@ -184,8 +188,8 @@ def test_two_writers_make_it_once(held: Cache) -> None:
 
 def test_writers_at_once_keep_the_bound(held: Cache) -> None:
     code = (
-        "import sys; from pathlib import Path; import numpy as np; from trainer.cache import Cache\n"
-        "Cache(Path(sys.argv[1]), 10 * 2**20).held(sys.argv[2], lambda: ([], {'image': np.zeros(2**19)}))"
+        "import sys; from pathlib import Path; import numpy as np; from trainer.files.cache import Cache\n"
+        "Cache(Path(sys.argv[1]), 10 * 2**20).get_or_make(sys.argv[2], lambda: ([], {'image': np.zeros(2**19)}))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(held.folder), key]) for key in "abcd"]
     assert [process.wait(60) for process in running] == [0, 0, 0, 0]
@@ -194,7 +198,7 @@ def test_writers_at_once_keep_the_bound(held: Cache) -> None:
 
 def test_it_is_bounded_and_throws_out_what_was_used_longest_ago(held: Cache) -> None:
     def put(key: str) -> bool:
-        made = held.held(key, lambda: ([], {"image": np.zeros(2**19)}))  # 4 MiB, two fit
+        made = held.get_or_make(key, lambda: ([], {"image": np.zeros(2**19)}))  # 4 MiB, two fit
         return isinstance(made[1]["image"], np.memmap)
 
     assert put("a")
@@ -213,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    made = Cache(tmp_path / "file" / "cache", 2**20).held("k", lambda: ([3], {}))
+    made = Cache(tmp_path / "file" / "cache", 2**20).get_or_make("k", lambda: ([3], {}))
     assert made == ([3], {})
     assert "warning: cannot lock the cache in" in capsys.readouterr().err
 

@@ -16,8 +16,8 @@ from skimage import io
 
 from tests.trainer.conftest import Trainer
 from trainer.errors import InputError
-from trainer.score import AnyLabels as Labels
-from trainer.score import detections, object_scores, overlaps, score
+from trainer.scoring.seg import AnyLabels as Labels
+from trainer.scoring.seg import detections, object_scores, overlaps, score
 
 
 def oracle(reference: Labels, result: Labels) -> list[float]:

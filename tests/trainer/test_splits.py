@@ -1,4 +1,4 @@
-"""Train, validation, test; folds; the report's own protocol."""
+"""Train, validation, test; folds; validation on the test images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from trainer.data.recipe import SplitRule
+from trainer.data.splits import split, training_stems
 from trainer.errors import InputError
-from trainer.splits import Rule, split, trained_on
 
 STEMS = [f"i{number:02d}" for number in range(15)]
 
@@ -22,47 +23,47 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_parts_are_disjoint_and_drawn_by_the_seed(folder: Path) -> None:
-    made = split(folder, STEMS, 1, Rule(0.25))
+    made = split(folder, STEMS, 1, SplitRule(0.25))
     assert sorted(made.train + made.validation) == STEMS[:11]
     assert len(made.validation) == 3
     assert made.test == STEMS[11:]
-    assert split(folder, STEMS, 1, Rule(0.25)) == made
-    assert any(split(folder, STEMS, seed, Rule(0.25)) != made for seed in range(2, 6))
+    assert split(folder, STEMS, 1, SplitRule(0.25)) == made
+    assert any(split(folder, STEMS, seed, SplitRule(0.25)) != made for seed in range(2, 6))
 
 
 def test_without_a_split_a_quarter_is_for_testing(tmp_path: Path) -> None:
-    made = split(tmp_path, STEMS, 3, Rule())
+    made = split(tmp_path, STEMS, 3, SplitRule())
     assert len(made.test) == 4
     assert sorted(made.train + made.validation + made.test) == STEMS
     for seed in range(6):  # the same in every replicate: none trains on another's
-        assert split(tmp_path, STEMS, seed, Rule()).test == made.test
+        assert split(tmp_path, STEMS, seed, SplitRule()).test == made.test
 
 
 def test_a_split_that_is_there_is_never_passed_over(tmp_path: Path) -> None:
     (tmp_path / "split.json").symlink_to("nowhere")
     with pytest.raises(InputError, match="is no split"):
-        split(tmp_path, STEMS, 0, Rule())
+        split(tmp_path, STEMS, 0, SplitRule())
     with pytest.raises(InputError, match="is no split"):
-        trained_on(tmp_path, STEMS)
+        training_stems(tmp_path, STEMS)
 
 
 def test_a_further_set_trains_on_what_its_split_gives(tmp_path: Path) -> None:
-    assert trained_on(tmp_path, STEMS) == STEMS
+    assert training_stems(tmp_path, STEMS) == STEMS
     (tmp_path / "split.json").write_text('{"train": ["i03", "i01"], "test": []}')
-    assert trained_on(tmp_path, STEMS) == ["i01", "i03"]
+    assert training_stems(tmp_path, STEMS) == ["i01", "i03"]
 
 
 def test_folds_cover_all_once_whatever_the_seed(folder: Path) -> None:
-    made = [split(folder, STEMS, seed, Rule(folds=5, fold=seed)) for seed in range(5)]
+    made = [split(folder, STEMS, seed, SplitRule(folds=5, fold=seed)) for seed in range(5)]
     held = [stem for one in made for stem in one.validation]
     assert sorted(held) == STEMS[:11]  # each once, though every fold came with another seed
-    assert split(folder, STEMS, 99, Rule(folds=5, fold=2)) == made[2]
+    assert split(folder, STEMS, 99, SplitRule(folds=5, fold=2)) == made[2]
     for one in made:
         assert not set(one.train) & set(one.validation)
 
 
 def test_validating_on_the_test_images_trains_on_all_others(folder: Path) -> None:
-    made = split(folder, STEMS, 0, Rule(on_test=True))
+    made = split(folder, STEMS, 0, SplitRule(on_test=True))
     assert (made.train, made.validation, made.test) == (STEMS[:11], STEMS[11:], STEMS[11:])
 
 
@@ -80,14 +81,14 @@ def test_validating_on_the_test_images_trains_on_all_others(folder: Path) -> Non
 def test_bad_splits(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(InputError) as caught:
-        split(tmp_path, STEMS, 0, Rule())
+        split(tmp_path, STEMS, 0, SplitRule())
     assert said in str(caught.value)
     assert caught.value.hint
 
 
 def test_too_few(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="folds is 12"):
-        split(folder, STEMS, 0, Rule(folds=12))
+        split(folder, STEMS, 0, SplitRule(folds=12))
     (folder / "split.json").unlink()
     with pytest.raises(InputError, match="2 images"):
-        split(folder, STEMS[:2], 0, Rule())
+        split(folder, STEMS[:2], 0, SplitRule())

@@ -6,9 +6,7 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ from skimage import io
 
 from tests.conftest import ROOT, Sandbox
 from tests.trainer.conftest import Trainer
-from trainer import cache, report, setting
 from trainer.errors import InputError, TrainerError
-from trainer.options import Options, check
-from trainer.result import Result, schema, write_result
+from trainer.files import cache
+from trainer.training import setting, writer
+from trainer.training.options import Options, check
+from trainer.training.result import Result, schema, write_result
 
 SCHEMA = ROOT / "docs" / "segmeasure.schema.json"
 SMALL = ["--batch-size", 8, "--width", 4, "--threads", 1, "--learning-rate", 0.01]
@@ -80,16 +79,34 @@ def weights(path: Path) -> dict[str, bytes]:
         return {name: file[name].tobytes() for name in file.files if name != "about"}
 
 
-def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -> int:
-    """Start a training, send it a signal once it has said something, and return its exit code."""
-    with (sandbox.path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=sandbox.path, env=sandbox.env, stdout=said, stderr=said)
-        for _ in range(1200):
-            if after in (sandbox.path / "said").read_text() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(number)
-        return process.wait(60)
+#: Sends the training a signal at a known point: before the second step after so many complete epochs.
+INTERRUPTED = """
+import os, sys
+from trainer import cli
+from trainer.training.loop import TrainingLoop
+
+epochs, number = int(sys.argv[1]), int(sys.argv[2])
+set_rate = TrainingLoop._set_rate
+
+def interrupt(loop):
+    if (loop.progress.epoch, loop.progress.batch) == (epochs, 1):
+        os.kill(os.getpid(), number)
+    set_rate(loop)
+
+TrainingLoop._set_rate = interrupt
+sys.argv = ["trainer", *sys.argv[3:]]
+cli.main()
+"""
+
+
+def interrupted(sandbox: Sandbox, options: list[object], number: int, epochs: int) -> int:
+    """Start a training, interrupt it by a signal in the epoch after `epochs`, and return its exit code."""
+    words = [str(word) for word in (epochs, number, *options)]
+    ran = sandbox.run(sys.executable, "-c", INTERRUPTED, *words, timeout_s=290)
+    assert f"epoch {epochs}/" in ran.out
+    assert f"epoch {epochs + 1}/" not in ran.out
+    assert "Traceback" not in ran.err
+    return ran.code
 
 
 @pytest.mark.parametrize(
@@ -102,47 +119,47 @@ def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -
 def test_interrupted_it_ends_with_the_same_weights(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[object]
 ) -> None:
-    options = ["train", "--data", large, "--epochs", 40, *SMALL, *more]
+    options: list[object] = ["train", "--data", large, "--epochs", 20, *SMALL, *more]
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
-    command = [sys.executable, "-m", "trainer", *map(str, options), "--out", "r.json", "--save-model", "r.npz"]
-    assert interrupted(sandbox, command, signal.SIGTERM, "epoch 3/") == 75
+    options += ["--out", "r.json", "--save-model", "r.npz"]
+    assert interrupted(sandbox, options, signal.SIGTERM, 3) == 75
     partial = result(sandbox.path)
     assert (partial["complete"], partial["test"]) == (False, None)
     assert partial["segMeasure"] == partial["history"][-1]["segMeasure"]
-    assert len(partial["history"]) == partial["epochs_done"] < 40
-    assert interrupted(sandbox, command, signal.SIGKILL, "epoch 15/") == -9
+    assert len(partial["history"]) == partial["epochs_done"] == 3
+    assert interrupted(sandbox, options, signal.SIGKILL, 6) == -9
     assert (sandbox.path / "r.json.checkpoint.npz").is_file()
-    ran = trainer(*options, "--out", "r.json", "--save-model", "r.npz")
-    assert "going on after epoch" in ran.out
+    ran = trainer(*options)
+    assert "going on after epoch 6, batch 0" in ran.out  # after a kill, from the last complete epoch
     assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
     whole, made = result(sandbox.path, "whole.json"), result(sandbox.path)
     assert made["resumed"] == 2
     assert [one["loss"] for one in made["history"]] == [one["loss"] for one in whole["history"]]
     assert (made["test"], made["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
     left = sorted(path.name for path in sandbox.path.iterdir())
-    assert left == ["r.json", "r.npz", "said", "set", "whole.json", "whole.npz"]
+    assert left == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
 
 
 def test_another_training_is_not_taken_up(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
 ) -> None:
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
-    options = ["train", "--data", str(large), "--epochs", "60", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGUSR1, "epoch 2/") == 75
+    options: list[object] = ["train", "--data", large, "--epochs", 60, *SMALL, "--out", "r.json"]
+    assert interrupted(sandbox, options, signal.SIGUSR1, 1) == 75
     ran = trainer(*options, "--epochs", 2, "--seed", 1)
     assert "going on" not in ran.out
     assert result(sandbox.path)["resumed"] == 0
 
 
-def test_the_reports_own_protocol_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+def test_validating_on_the_test_images_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     ran = trainer("train", "--data", large, "--epochs", 2, *SMALL, "--validate-on", "test", "--out", "r.json")
     made = result(sandbox.path)
     assert made["objective_on"] == "test"
     assert made["data"]["validation"] == made["data"]["test"]
     assert len(made["data"]["train"]) == 6
     assert made["segMeasure"] == made["test"]["segMeasure"]
-    assert "as the report did" in ran.out
+    assert "no unseen images are left" in ran.out
 
 
 def test_it_ends_early_where_the_score_stands_still(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
@@ -228,25 +245,25 @@ def test_no_permission_is_found_out_before_the_training(nuclei: Path, monkeypatc
     """Played: whoever runs the tests as root may write everywhere."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match="no permission"):
-        setting.ready(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
+        setting.make_setting(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
 
 
 def test_no_nucleus_to_validate_on(nuclei: Path) -> None:
     options = Options(data=nuclei, batch_size=4)
-    held = setting.ready(options, cache.Cache(Path(), 0)).prepared.validation[0].name
+    held = setting.make_setting(options, cache.Cache(Path(), 0)).prepared.validation[0].name
     io.imsave(nuclei / "masks" / held, np.zeros((96, 120), np.uint8), check_contrast=False)
     with pytest.raises(InputError, match=f"no nucleus in the images to validate on: {held}"):
-        setting.ready(options, cache.Cache(Path(), 0))
+        setting.make_setting(options, cache.Cache(Path(), 0))
 
 
 def test_weights_that_starve_a_class_are_warned_about() -> None:
     fractions = {"background": 0.9, "nucleus": 0.08, "contour": 0.02}
-    assert setting.starved(fractions, (0.01, 1.0, 0.95)) == []
-    [said] = setting.starved(fractions, (0.001, 1.0, 0.95))
+    assert setting.starved_classes(fractions, (0.01, 1.0, 0.95)) == []
+    [said] = setting.starved_classes(fractions, (0.001, 1.0, 0.95))
     assert "background 0.9% of the loss (90.0% of the pixels)" in said
-    assert "contour" in setting.starved(fractions, (1.0, 1.0, 0.5))[0]
-    assert setting.starved({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
-        "the weights leave no loss at all: the classes they keep do not occur"
+    assert "contour" in setting.starved_classes(fractions, (1.0, 1.0, 0.5))[0]
+    assert setting.starved_classes({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
+        "the weights leave no loss at all: the classes that have a weight do not occur"
     ]
 
 
@@ -263,8 +280,8 @@ def test_the_last_steps_divergence_is_seen_too(
 def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path) -> None:
     """What is for testing now may have been trained on before."""
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
-    options = ["train", "--data", str(large), "--epochs", "300", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    options: list[object] = ["train", "--data", large, "--epochs", 300, *SMALL, "--out", "r.json"]
+    assert interrupted(sandbox, options, signal.SIGTERM, 1) == 75
     split = json.loads((large / "split.json").read_text())
     split["test"].append(split["train"].pop())
     (large / "split.json").write_text(json.dumps(split))
@@ -313,13 +330,13 @@ def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Tra
     assert not (tmp_path / "n").exists() or list((tmp_path / "n").iterdir()) == []
 
 
-def test_a_path_of_any_bytes_can_be_told() -> None:
+def test_a_path_of_any_bytes_can_be_spelt() -> None:
     odd = Path(os.fsdecode(b"data-\xff"))
-    options = Options(data=odd, extra_data=[odd], out=odd, save_model=odd)
-    told = report._spelt_out(options, options.shape)
-    assert [told[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
-    assert told["extra_data"] == ["data-\\udcff"]
-    assert (told["depth"], told["width"]) == (2, 16)  # the model's own, in place of none
+    options = Options(data=odd, extra_data=(odd,), out=odd, save_model=odd)
+    values = writer._options_as_used(options, options.shape)
+    assert [values[name] for name in ("data", "out", "save_model")] == ["data-\\udcff"] * 3
+    assert values["extra_data"] == ["data-\\udcff"]
+    assert (values["depth"], values["width"]) == (2, 16)  # the model's own, in place of none
 
 
 def test_the_published_schema_is_the_results() -> None:

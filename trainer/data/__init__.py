@@ -1,0 +1,1 @@
+"""Data: from a folder of images and masks to batches of patches."""

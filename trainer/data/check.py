@@ -1,0 +1,177 @@
+"""Check a set of images and masks: what is in it, and what is wrong with it, by file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.classes import CLASSES, encode
+from trainer.data import splits
+from trainer.data.masks import mask_form, mask_to_labels
+from trainer.data.recipe import MASK_FORMS, SplitRule
+from trainer.data.samples import MIN_SIDE_PX, list_set
+from trainer.errors import InputError
+from trainer.files.images import read_grey, read_labels
+
+
+def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
+    """Count and check everything in a set. A bad file does not hide the next one.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``images/`` and ``masks/``.
+    form : str
+        One of `recipe.MASK_FORMS`.
+
+    Returns
+    -------
+    dict
+        ``images``, ``objects``, ``touching_pairs``: counts. ``sizes``, ``bit_depths``: number of images of each.
+        ``masks``: their form. ``class_fractions``: with a contour of 2 px. ``empty``: names of images without an
+        object. ``split``: number of images by use. ``files``: one entry for each file. ``wrong``: what is wrong,
+        with the file and what to do.
+
+    Raises
+    ------
+    InputError
+        There is nothing to check.
+    """
+    if form not in MASK_FORMS:
+        raise InputError(f"--masks is {form}", f"it should be {' or '.join(MASK_FORMS)}")
+    images, masks = list_set(folder)
+    wrong = [f"{images[stem]}: has no mask; add one, or remove it" for stem in images if stem not in masks]
+    wrong += [f"{masks[stem]}: has no image; add it, or remove the mask" for stem in masks if stem not in images]
+    readable: dict[str, NDArray[np.integer]] = {}
+    for stem in images:
+        if stem in masks:
+            _read_mask(wrong, readable, stem, masks[stem])
+    form = mask_form(list(readable.values())) if form == "auto" and readable else form
+    files = [
+        entry
+        for stem, mask in readable.items()
+        if (entry := _check_pair(wrong, images[stem], masks[stem], mask, form)) is not None
+    ]
+    return {
+        "folder": str(folder),
+        "images": len(images),
+        "masks": form,
+        "objects": sum(file["objects"] for file in files),
+        "touching_pairs": sum(file["touching_pairs"] for file in files),
+        "sizes": dict(Counter(f"{file['rows']}×{file['columns']}" for file in files)),
+        "bit_depths": dict(Counter(f"{file['bits']} bit" for file in files)),
+        "class_fractions": _class_fractions(files),
+        "empty": [file["name"] for file in files if not file["objects"]],
+        "split": _split_counts(wrong, folder, list(images)),
+        "files": files,
+        "wrong": wrong,
+    }
+
+
+def _read_mask(wrong: list[str], readable: dict[str, NDArray[np.integer]], stem: str, path: Path) -> None:
+    try:
+        readable[stem] = read_labels(path)
+    except InputError as error:
+        wrong.append(f"{error}; {error.hint}")
+
+
+def _check_pair(
+    wrong: list[str], image_path: Path, mask_path: Path, mask: NDArray[np.integer], form: str
+) -> dict[str, Any] | None:
+    try:
+        image = read_grey(image_path)
+        labels = mask_to_labels(mask, form, str(mask_path))
+    except InputError as error:
+        wrong.append(f"{error}; {error.hint}")
+        return None
+    if image.shape != mask.shape:
+        sizes = " and its mask ".join("×".join(map(str, array.shape)) for array in (image, mask))
+        wrong.append(f"{image_path}: is {sizes}; they need the same size")
+        return None
+    if min(image.shape) < MIN_SIDE_PX:
+        wrong.append(f"{image_path}: is smaller than {MIN_SIDE_PX} pixels a side; leave it out")
+    if image.min() == image.max():
+        wrong.append(f"{image_path}: all its pixels are {image.min()}; there is nothing to see")
+    return {
+        "name": image_path.name,
+        "rows": image.shape[0],
+        "columns": image.shape[1],
+        "bits": 1 if image.dtype == bool else 8 * image.dtype.itemsize,
+        "least": int(image.min()),
+        "most": int(image.max()),
+        "objects": int(np.count_nonzero(np.unique(labels))),
+        "touching_pairs": len(touching_pairs(labels)),
+        "class_px": np.bincount(encode(labels, 2).ravel(), minlength=3).tolist(),
+    }
+
+
+def touching_pairs(labels: NDArray[np.integer]) -> set[tuple[int, int]]:
+    """Find the pairs of objects that share a side of a pixel or a corner.
+
+    >>> sorted(touching_pairs(np.array([[1, 2, 0], [1, 0, 3]])))
+    [(1, 2), (2, 3)]
+    """
+    pairs: set[tuple[int, int]] = set()
+    all_of = slice(None)
+    steps = [
+        ((slice(1, None), all_of), (slice(None, -1), all_of)),
+        ((all_of, slice(1, None)), (all_of, slice(None, -1))),
+        ((slice(1, None), slice(1, None)), (slice(None, -1), slice(None, -1))),
+        ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))),
+    ]
+    for here, there in steps:
+        left, right = labels[here], labels[there]
+        at = (left != right) & (left > 0) & (right > 0)
+        neighbours = np.sort(np.stack([left[at], right[at]]).astype(np.int64), axis=0)
+        pairs.update((int(a), int(b)) for a, b in np.unique(neighbours, axis=1).T)
+    return pairs
+
+
+def _class_fractions(files: list[dict[str, Any]]) -> dict[str, float]:
+    if not files:
+        return {}
+    counts = np.sum([file["class_px"] for file in files], axis=0)
+    return {name: round(float(count / counts.sum()), 5) for name, count in zip(CLASSES, counts, strict=True)}
+
+
+def _split_counts(wrong: list[str], folder: Path, stems: list[str]) -> dict[str, int]:
+    try:
+        split = splits.split(folder, stems, 0, SplitRule())
+    except InputError as error:
+        wrong.append(f"{error}; {error.hint}")
+        return {}
+    train = len(split.train) + len(split.validation)
+    return {"train": train, "test": len(split.test), "unused": len(stems) - train - len(split.test)}
+
+
+def as_text(checked: dict[str, Any]) -> str:
+    """Set out what `check_set` returned for reading."""
+
+    def list_counts(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} of {name}" for name, count in counts.items())
+
+    lines = [
+        f"{checked['folder']}: {checked['images']} images, masks as {checked['masks']}",
+        f"sizes      {list_counts(checked['sizes'])}",
+        f"depths     {list_counts(checked['bit_depths'])}",
+        f"objects    {checked['objects']:,}, {checked['touching_pairs']:,} pairs touching",
+        "classes    " + ", ".join(f"{name} {share:.1%}" for name, share in checked["class_fractions"].items()),
+        "split      " + ", ".join(f"{part} {count}" for part, count in checked["split"].items()),
+    ]
+    if checked["empty"]:
+        lines.append(f"no object  {', '.join(checked['empty'])}")
+    name_width = max((len(file["name"]) for file in checked["files"]), default=0)
+    lines += [
+        f"  {file['name']:{name_width}}  {file['rows']:>5}×{file['columns']:<5} {file['bits']:>2} bit  "
+        f"{file['least']:>5}–{file['most']:<5}  {file['objects']:>5} objects  {file['touching_pairs']:>4} touching"
+        for file in checked["files"]
+    ]
+    if checked["wrong"]:
+        return "\n".join(
+            [*lines, "", f"{len(checked['wrong'])} wrong:", *(f"  {why}" for why in checked["wrong"])]
+        )
+    return "\n".join([*lines, "nothing wrong"])

@@ -1,0 +1,1 @@
+"""The networks: their layers, the kernels under them, one training step, prediction."""

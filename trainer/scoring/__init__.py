@@ -1,0 +1,1 @@
+"""Scores: from class probabilities to nuclei, SEG, and pictures that show both."""
