@@ -33,7 +33,7 @@ bench: .venv/ready
 	$(VENV_PYTHON) -m bench.local_makespan
 	$(VENV_PYTHON) -m bench.preload
 	tests/cluster/slurm.sh install
-	export SLURM_CONF=$$(tests/cluster/slurm.sh up) && $(VENV_PYTHON) -m bench.queue && $(VENV_PYTHON) -m bench.end_to_end; \
+	export SLURM_CONF=$$(tests/cluster/slurm.sh up) && $(VENV_PYTHON) -m bench.scheduler_calls && $(VENV_PYTHON) -m bench.end_to_end; \
 		status=$$?; tests/cluster/slurm.sh down; exit $$status
 	$(VENV_PYTHON) -m bench.table
 	@echo "the trainer: python -m bench.trainer_steps, python -m bench.trainer_phases DATA (docs/trainer.md)"
