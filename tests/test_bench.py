@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bench.check import complaints
+from bench.harness import SideDied, step_servers
 
 ROOT = Path(__file__).parent.parent
 
@@ -98,3 +99,44 @@ def test_an_import_is_ours_also_if_a_library_was_first(program: Path) -> None:
         COMMAND_LINE.replace("import library\n", "import library\nimport numpy\n")
     )
     assert counts_of(program)["imports"] == ["numpy"]
+
+
+# --- a side that dies -----------------------------------------------------------------------------------------
+
+DIES_AT_ONCE = "raise ImportError('a library that is not there')"
+DIES_AT_A_STEP = "input(); raise MemoryError('a network that is too large')"
+LIVES = "while True: input(); print(0.5, 0.25, flush=True)"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (DIES_AT_ONCE, "ImportError: a library that is not there"),
+        (DIES_AT_A_STEP, "MemoryError: a network that is"),
+    ],
+)
+def test_what_a_dead_side_said_is_shown(code: str, said: str) -> None:
+    commands = {"dead": [sys.executable, "-c", code], "alive": [sys.executable, "-c", LIVES]}
+    with pytest.raises(SideDied, match=f"ended with 1:(?s:.*){said}"), step_servers(commands) as started:
+        assert started["alive"].do(3).wall_s == 0.5
+        started["dead"].do(1)
+    assert started["alive"].process.returncode == -9
+
+
+def test_a_benchmark_with_a_dead_side_fails(tmp_path: Path) -> None:
+    """As PyTorch's side of bench/trainer_steps.py once died: the benchmark ends with what it said."""
+    torch = tmp_path / "python"
+    torch.write_text("#!/bin/sh\necho 'ImportError: shadowed' >&2\nexit 1\n")
+    torch.chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from bench import trainer_steps\n"
+        "trainer_steps.ours = lambda *words: [sys.executable, '-c', sys.argv[2]]\n"
+        "trainer_steps.compared(16, 64, 80, 1, Path(sys.argv[1]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(torch), LIVES], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 1
+    assert "SideDied" in ran.stderr
+    assert "ImportError: shadowed" in ran.stderr
+    assert "BrokenPipeError" not in ran.stderr
