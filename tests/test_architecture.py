@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.drawing import drawing
+
 ROOT = Path(__file__).parent.parent
 
 #: The layers, the lowest first; a module imports only from its own layer and those below.
@@ -82,6 +84,13 @@ def test_the_trainers_imports_point_downwards(path: Path) -> None:
     used = {name.split(".")[1] for name in imports(path) if name.startswith("trainer.")}
     for name in used:
         assert rank[name] < rank[path.stem], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["", "sweep", "trainer"])
+@pytest.mark.parametrize("files", [False, True], ids=["folders", "files"])
+def test_no_rooms_import_each_other(folder: str, files: bool) -> None:
+    """``python -m tests.drawing`` shows it; there is no exception, and none is to come."""
+    assert drawing(ROOT, folder, files=files).circles == []
 
 
 def test_the_trainer_imports_tensorflow_when_it_trains_and_not_before() -> None:
