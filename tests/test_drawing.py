@@ -46,7 +46,7 @@ def test_the_whole_has_a_room_a_folder_and_one_for_the_trainer(tree: Path) -> No
         ("verbs", "store"),
     ]
     assert whole.floors == {"errors": 1, "trainer": 1, "model": 2, "store": 3, "verbs": 4, "__init__": 5}
-    assert whole.circles == whole.upward == []
+    assert (whole.circles, whole.upward) == ([], [])
 
 
 def test_a_face_is_no_room_and_leads_to_the_files_behind_it(tree: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("bench", "examples", "sweep", "tests", "trainer")
@@ -48,3 +50,44 @@ def test_a_file_that_shadows_the_standard_library_is_seen(tmp_path: Path, name: 
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     assert list(shadows(tmp_path)) == [f"bench/{name.partition('/')[0]}"]
+
+
+# --- requirements.lock ------------------------------------------------------------------------------------------
+
+
+def asked_for() -> list[Requirement]:
+    """List what README's two commands install by pyproject.toml, without the project itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [Requirement(line) for line in project["dependencies"] + extras["trainer-cpu"] + extras["dev"]]
+    for requirement in [one for one in asked if one.name == project["name"]]:
+        asked.remove(requirement)
+        asked += [Requirement(line) for extra in requirement.extras for line in extras[extra]]
+    return asked
+
+
+def pinned() -> list[Requirement]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return [Requirement(line.rstrip("\\ ")) for line in lines if "==" in line and not line.startswith((" ", "#"))]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_has_all_that_the_project_asks_for(python: str) -> None:
+    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+    pins = {
+        pin.name: str(pin.specifier).removeprefix("==")
+        for pin in pinned()
+        if not pin.marker or pin.marker.evaluate(environment)
+    }
+    for requirement in asked_for():
+        name = requirement.name.lower().replace("_", "-").replace(".", "-")
+        assert name in pins, f"requirements.lock has no {name}: make update"
+        assert requirement.specifier.contains(pins[name]), (
+            f"{requirement}, and the lock has {pins[name]}: make update"
+        )
+
+
+def test_every_pin_has_a_hash() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    for pin in re.findall(r"^(\S+==\S+.*\n.*)\n", text, re.MULTILINE):
+        assert "--hash=sha256:" in pin, pin
