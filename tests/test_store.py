@@ -154,13 +154,16 @@ def test_a_huge_result_is_not_read(store: Store) -> None:
     assert "bytes long" in store.result(one, "r.json")[1]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": 1}'])
-def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "is_read"), [("", False), ("{", False), ("[]", False), ('{"ended": true}', True)]
+)
+def test_records_that_cannot_be_read_yet(store: Store, content: str, is_read: bool) -> None:
     one = trial(0)
     store.trial_folder(one).mkdir(parents=True)
     (store.trial_folder(one) / "attempt-1.json").write_text(content)
     attempt = store.attempt(one, 1)
-    assert attempt is None or attempt.number == 1
+    assert (attempt is not None) == is_read
+    assert attempt is None or (attempt.number, attempt.ended) == (1, True)
 
 
 def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:

@@ -89,7 +89,6 @@ def test_a_requeued_worker_takes_up_what_it_was_told_to_leave_and_nothing_else(t
     job = Packed(tmp_path, "fine", "dies", "sleeps", "never reached")
     first = job.start()
     job.until(3)
-    time.sleep(0.5)
     first.send_signal(signal.SIGTERM)
     assert first.wait(20) == -signal.SIGTERM
     assert job.ran() == ["fine", "dies", "sleeps"]

@@ -6,9 +6,7 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +78,24 @@ def weights(path: Path) -> dict[str, bytes]:
         return {name: file[name].tobytes() for name in file.files if name != "about"}
 
 
-def interrupted(sandbox: Sandbox, command: list[str], number: int, after: str) -> int:
-    """Start a training, send it a signal once it has said something, and return its exit code."""
-    with (sandbox.path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=sandbox.path, env=sandbox.env, stdout=said, stderr=said)
-        for _ in range(1200):
-            if after in (sandbox.path / "said").read_text() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(number)
-        return process.wait(60)
+#: A training that sends itself a signal as it says something: nobody who watches can come too late.
+SIGNALS_ITSELF = """\
+import os, runpy, sys
+number, after, sys.argv = int(sys.argv[1]), sys.argv[2], ["trainer", *sys.argv[3:]]
+write = sys.stdout.write
+def write_and_signal(text):
+    count = write(text)
+    if after in text: os.kill(os.getpid(), number)
+    return count
+sys.stdout.write = write_and_signal
+runpy.run_module("trainer", run_name="__main__", alter_sys=True)
+"""
+
+
+def interrupted(sandbox: Sandbox, arguments: list[str], number: int, after: str) -> int:
+    """Run a training that is sent a signal once it has said something; its exit code."""
+    command = [sys.executable, "-c", SIGNALS_ITSELF, str(int(number)), after, *arguments]
+    return sandbox.run(*command, timeout_s=300).code
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_interrupted_it_ends_with_the_same_weights(
     options = ["train", "--data", large, "--epochs", 40, *SMALL, *more]
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
-    command = [sys.executable, "-m", "trainer", *map(str, options), "--out", "r.json", "--save-model", "r.npz"]
+    command = [*map(str, options), "--out", "r.json", "--save-model", "r.npz"]
     assert interrupted(sandbox, command, signal.SIGTERM, "epoch 3/") == 75
     partial = result(sandbox.path)
     assert (partial["complete"], partial["test"]) == (False, None)
@@ -121,7 +127,7 @@ def test_interrupted_it_ends_with_the_same_weights(
     assert [one["loss"] for one in made["history"]] == [one["loss"] for one in whole["history"]]
     assert (made["test"], made["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
     left = sorted(path.name for path in sandbox.path.iterdir())
-    assert left == ["r.json", "r.npz", "said", "set", "whole.json", "whole.npz"]
+    assert left == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
 
 
 def test_another_training_is_not_taken_up(
@@ -129,7 +135,7 @@ def test_another_training_is_not_taken_up(
 ) -> None:
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     options = ["train", "--data", str(large), "--epochs", "60", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGUSR1, "epoch 2/") == 75
+    assert interrupted(sandbox, options, signal.SIGUSR1, "epoch 2/") == 75
     ran = trainer(*options, "--epochs", 2, "--seed", 1)
     assert "going on" not in ran.out
     assert result(sandbox.path)["resumed"] == 0
@@ -264,7 +270,7 @@ def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large
     """What is for testing now may have been trained on before."""
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     options = ["train", "--data", str(large), "--epochs", "300", *map(str, SMALL), "--out", "r.json"]
-    assert interrupted(sandbox, [sys.executable, "-m", "trainer", *options], signal.SIGTERM, "epoch 2/") == 75
+    assert interrupted(sandbox, options, signal.SIGTERM, "epoch 2/") == 75
     split = json.loads((large / "split.json").read_text())
     split["test"].append(split["train"].pop())
     (large / "split.json").write_text(json.dumps(split))
