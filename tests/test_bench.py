@@ -109,7 +109,7 @@ LIVES = "while True: input(); print(0.5, 0.25, flush=True)"
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("code", "said"),
     [
         (DIES_AT_ONCE, "ImportError: a library that is not there"),
         (DIES_AT_A_STEP, "MemoryError: a network that is"),
