@@ -91,3 +91,11 @@ def test_every_pin_has_a_hash() -> None:
     text = (ROOT / "requirements.lock").read_text()
     for pin in re.findall(r"^(\S+==\S+.*\n.*)\n", text, re.MULTILINE):
         assert "--hash=sha256:" in pin, pin
+
+
+def test_a_commit_is_checked_as_make_lint_checks() -> None:
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    linted = recipe[1].replace("$(VENV_PYTHON)", ".venv/bin/python").split("\n\t")
+    hooks = re.findall(r"^ +entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
+    assert hooks == [line.strip() for line in linted]
