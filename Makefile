@@ -1,21 +1,24 @@
 # Two commands: `make demo` and `make test`. Each does its own set-up, in .venv, and installs nothing elsewhere.
-# Beside them: `make bench` measures (an hour, an idle machine), `make bench-check` counts (seconds).
+# Beside them: `make bench` measures (an hour, an idle machine), `make bench-check` counts (seconds). `make update`
+# renews requirements.lock, which pins what the two install; `make test-newest` and `make test-oldest` try others.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV_PYTHON = .venv/bin/python
+PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check
+UV = .venv/bin/uv
 
 # Nothing is compiled at installation, and what is imported is, once: with this set, as on some machines, each of the
 # tests' thousands of commands would compile all of it again, which doubles their time.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint bench bench-check clean
+.PHONY: demo test lint test-newest test-oldest update bench bench-check clean
 
 demo: .venv/ready
 	@bash examples/demo.sh
 
 test: .venv/ready lint bench-check
-	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal
+	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal --durations=10
 
 lint: .venv/ready
 	$(VENV_PYTHON) -m ruff check .
@@ -33,16 +36,41 @@ bench: .venv/ready
 	$(VENV_PYTHON) -m bench.local_makespan
 	$(VENV_PYTHON) -m bench.preload
 	tests/cluster/slurm.sh install
-	export SLURM_CONF=$$(tests/cluster/slurm.sh up) && $(VENV_PYTHON) -m bench.queue && $(VENV_PYTHON) -m bench.end_to_end; \
+	export SLURM_CONF=$$(tests/cluster/slurm.sh up) && $(VENV_PYTHON) -m bench.scheduler_calls && $(VENV_PYTHON) -m bench.end_to_end; \
 		status=$$?; tests/cluster/slurm.sh down; exit $$status
 	$(VENV_PYTHON) -m bench.table
 	@echo "the trainer: python -m bench.trainer_steps, python -m bench.trainer_phases DATA (docs/trainer.md)"
 
-.venv/ready: pyproject.toml
+# The unit tests with other versions than those of requirements.lock; the oldest ones also with the oldest Python.
+# Left out is what takes minutes: whole sweeps, the browser, the wheel, and trainings.
+UNIT_TESTS = tests sweep trainer --ignore=tests/e2e --ignore=tests/page --ignore=tests/test_packaging.py \
+	$(addprefix --ignore=tests/trainer/test_,training.py fork.py gallery.py predict.py real.py)
+
+# What the unit tests run of the code, in their own process: the commands that they start would cost half as much
+# time again.
+COVERAGE = --cov --cov-report=term:skip-covered --cov-fail-under=65
+
+test-newest: .venv/ready
+	$(UV) venv --quiet --clear --python $(VENV_PYTHON) .venv-newest
+	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[trainer-cpu,dev]'
+	.venv-newest/bin/python -m pytest -n 3 --dist worksteal $(COVERAGE) $(UNIT_TESTS)
+
+test-oldest: .venv/ready
+	$(UV) venv --quiet --clear --no-python-downloads --python 3.11 .venv-oldest
+	$(UV) pip install --quiet --python .venv-oldest --resolution lowest-direct -e '.[trainer-cpu,dev]'
+	.venv-oldest/bin/python -m pytest -n 3 --dist worksteal -W default::DeprecationWarning $(UNIT_TESTS)
+
+# Renew the lock on purpose: the newest version of everything, for every Python that pyproject.toml allows.
+update: .venv/ready
+	$(UV) pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+		--custom-compile-command "make update" --extra trainer-cpu --extra dev pyproject.toml -o requirements.lock
+
+.venv/ready: pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: no Python of 3.11 or newer on PATH; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(VENV_PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check -e '.[trainer-cpu,dev]'
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:
-	rm -rf .venv demo-data results/demo build dist *.egg-info
+	rm -rf .venv .venv-newest .venv-oldest demo-data results/demo build dist *.egg-info

@@ -16,11 +16,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,73 @@ def timed(work: Callable[[], Any]) -> Taken:
     work()
     after = os.times()
     return Taken(time.perf_counter() - began, sum(after[:4]) - sum(before[:4]))
+
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class SideDied(Exception):
+    """A side of a benchmark ended before it answered; the message has its exit code and its stderr."""
+
+
+class StepServer:
+    """A process on one thread that stays: it reads a number of steps, does them, and prints what they took."""
+
+    def __init__(self, argv: Sequence[str | Path]) -> None:
+        self.argv = [str(word) for word in argv]
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 (ends with the process)
+        self.process = subprocess.Popen(
+            self.argv, cwd=ROOT, env={**os.environ, **ONE_THREAD}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr,
+        )  # fmt: skip
+
+    def ask(self, steps: int) -> None:
+        """Begin some steps."""
+        assert self.process.stdin
+        try:
+            print(steps, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def answer(self) -> Taken:
+        """Wait for the steps that were asked for."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise self._died()
+        wall_s, cpu_s = map(float, line.split())
+        return Taken(wall_s, cpu_s)
+
+    def do(self, steps: int) -> Taken:
+        """Do some steps."""
+        self.ask(steps)
+        return self.answer()
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        with suppress(BrokenPipeError):  # what was asked of a dead one is still unsent
+            self.process.communicate()
+        self.stderr.close()
+
+    def _died(self) -> SideDied:
+        code = self.process.wait(60)
+        self.stderr.seek(0)
+        said = self.stderr.read().decode(errors="replace")[-2000:]
+        return SideDied(f"{shlex.join(self.argv)} ended with {code}:\n{said}")
+
+
+@contextmanager
+def step_servers(commands: Mapping[str, Sequence[str | Path]]) -> Iterator[dict[str, StepServer]]:
+    """Start a step server for each command, and end all of them. SideDied where one ends by itself."""
+    started: dict[str, StepServer] = {}
+    try:
+        for name, argv in commands.items():
+            started[name] = StepServer(argv)
+        yield started
+    finally:
+        for server in started.values():
+            server.end()
 
 
 def alternately(

@@ -11,8 +11,8 @@ PAGE = ROOT / "docs" / "performance.md"
 MARKS = ("<!-- measured: python -m bench.table -->", "<!-- end -->")
 
 #: In the order of the table; files of others are left out.
-ORDER = ("start", "plan", "queue", "report", "node_overhead", "end_to_end", "end_to_end_sleep", "local_makespan",
-         "files", "watch", "preload", "trainer_steps")  # fmt: skip
+ORDER = ("start", "plan", "scheduler_calls", "report", "node_overhead", "end_to_end", "end_to_end_sleep",
+         "local_makespan", "files", "watch", "preload", "trainer_steps")  # fmt: skip
 
 
 def number(value: float | None) -> str:

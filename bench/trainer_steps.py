@@ -8,22 +8,18 @@ second, and start-up counts for neither. PyTorch runs in both of its layouts, an
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.harness import ROOT, Absent, Row, Taken, missing, row, venv, write
+from bench.harness import ROOT, Absent, Row, Taken, missing, row, step_servers, venv, write
 from trainer.network import models
 
 BATCH = 44
 SIDE = 1024  # of the matrices that are multiplied
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 #: For PyTorch: without these glibc hands memory back and gets it anew each step, a fifth of its time. TensorFlow's
 #: steps cause no such page faults.
@@ -77,40 +73,6 @@ def serve(words: list[str]) -> None:
         print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 
 
-class Peer:
-    """A process that does steps when asked."""
-
-    def __init__(self, argv: Sequence[str | Path]) -> None:
-        self.process = subprocess.Popen(
-            [str(one) for one in argv], cwd=ROOT, env={**os.environ, **ONE_THREAD}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def ask(self, steps: int) -> None:
-        assert self.process.stdin
-        print(steps, file=self.process.stdin, flush=True)
-
-    def told(self) -> Taken:
-        assert self.process.stdout
-        wall, cpu = map(float, self.process.stdout.readline().split())
-        return Taken(wall, cpu)
-
-    def do(self, steps: int) -> Taken:
-        self.ask(steps)
-        return self.told()
-
-
-@contextmanager
-def peers(commands: dict[str, Sequence[str | Path]]) -> Iterator[dict[str, Peer]]:
-    started = {name: Peer(argv) for name, argv in commands.items()}
-    try:
-        yield started
-    finally:
-        for one in started.values():
-            one.process.kill()
-            one.process.wait()
-
-
 def ours(*words: object) -> list[str]:
     return [sys.executable, "-m", "bench.trainer_steps", "--serve", *map(str, words)]
 
@@ -131,12 +93,12 @@ def compared(width: int, rows: int, columns: int, rounds: int, torch: Path | Non
     flop = 3 * BATCH * models.flops(models.Shape(2, width, dense=False), rows, columns)
     steps = {name: max(2, round(150e9 / flop)) for name in commands} | {"sgemm": 50}
     taken: dict[str, list[Taken]] = {name: [] for name in commands}
-    with peers(commands) as started:
+    with step_servers(commands) as started:
         for number in range(-1, rounds):
-            for name, peer in started.items():
-                one = peer.do(steps[name])
+            for name, server in started.items():
+                spent = server.do(steps[name])
                 if number >= 0:
-                    taken[name].append(one)
+                    taken[name].append(spent)
     what = f"a step, base {width}, {BATCH} patches of {rows}×{columns}"
     made = [share(what, width, taken, flop * steps["ours"], 2 * SIDE**3 * steps["sgemm"])]
     if not torch:
@@ -164,7 +126,7 @@ def share(what: str, width: int, taken: dict[str, list[Taken]], flop: float, sge
 
 def ceiling(rounds: int) -> Row:
     """Compare the two libraries' products of matrices: a share of NumPy's may be above 1."""
-    with peers({"TensorFlow": ours("matmul"), "NumPy": ours("sgemm")}) as started:
+    with step_servers({"TensorFlow": ours("matmul"), "NumPy": ours("sgemm")}) as started:
         taken = [{name: one.do(50).cpu_s for name, one in started.items()} for _ in range(rounds + 1)][1:]
     speeds = {name: [50 * 2 * SIDE**3 / one[name] / 1e9 for one in taken] for name in started}
     ratios = [a / b for a, b in zip(speeds["TensorFlow"], speeds["NumPy"], strict=True)]
@@ -176,14 +138,14 @@ def ceiling(rounds: int) -> Row:
 def side_by_side(rounds: int) -> list[Row]:
     """Two trainings on two cores against one, and the wall time of a step over its CPU time."""
     steps, rates, idle = 30, [], []
-    with peers({"one": ours(16, 32, 40), "other": ours(16, 32, 40)}) as started:
+    with step_servers({"one": ours(16, 32, 40), "other": ours(16, 32, 40)}) as started:
         for one in started.values():
             one.do(3)
         for _ in range(rounds):
             alone = started["one"].do(steps)
             for one in started.values():
                 one.ask(steps)
-            both = [one.told() for one in started.values()]
+            both = [one.answer() for one in started.values()]
             rates.append((alone.wall_s, sum(steps / one.wall_s for one in both) * alone.wall_s / steps))
             idle.append(alone.wall_s / alone.cpu_s)
     gains = [gain for _, gain in rates]

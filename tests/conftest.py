@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 from filelock import FileLock
@@ -21,6 +22,10 @@ from tests.checker import check
 
 ROOT = Path(__file__).parent.parent
 DYING = Path(__file__).parent / "fakes" / "dying.py"
+
+# No time limit for a single example: a busy machine is no failure.
+hypothesis.settings.register_profile("sweep", deadline=None)
+hypothesis.settings.load_profile("sweep")
 
 #: A program, not a module to be imported for its examples.
 collect_ignore = ["fakes"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.drawing import drawing
+
 ROOT = Path(__file__).parent.parent
 
 #: The layers, the lowest first; a module imports only from its own layer and those below.
@@ -83,6 +85,13 @@ def test_the_trainers_imports_point_downwards(path: Path) -> None:
 def test_no_file_of_the_trainer_shadows_the_standard_library() -> None:
     names = {path.stem for path in files("trainer")} | {path.parent.name for path in files("trainer")}
     assert not names & (sys.stdlib_module_names - {"__main__"})
+
+
+@pytest.mark.parametrize("folder", ["", "sweep", "trainer"])
+@pytest.mark.parametrize("files", [False, True], ids=["folders", "files"])
+def test_no_rooms_import_each_other(folder: str, files: bool) -> None:
+    """``python -m tests.drawing`` shows it; there is no exception, and none is to come."""
+    assert drawing(ROOT, folder, files=files).circles == []
 
 
 def test_the_trainer_imports_tensorflow_when_it_trains_and_not_before() -> None:

@@ -236,10 +236,12 @@ def test_a_requeue_begins_with_a_signal_and_the_rerun_takes_the_claim_up(folder:
 
 
 def test_a_claim_whose_runner_lives_is_not_taken_up(folder: Folder) -> None:
-    folder.plan(PYTHON, "-c", "import time; print('ran', flush=True); time.sleep(2)")
+    code = "import os, time; print('ran', flush=True)\nwhile not os.path.exists('enough'): time.sleep(0.05)"
+    folder.plan(PYTHON, "-c", code)
     first = subprocess.Popen(folder.argv())
     folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
     assert "nothing run" in folder.run().stdout  # the same job id, name and task, started twice
+    (folder.work / "enough").touch()
     assert first.wait(20) == 0
     assert folder.log == "ran\n"
 

@@ -96,7 +96,6 @@ def test_a_requeued_worker_takes_up_what_its_signal_interrupted_and_nothing_else
     job = Packed(tmp_path, "fine", "dies", "sleeps", "never reached")
     first = job.start()
     job.wait_for_runs(3)
-    time.sleep(0.5)
     first.send_signal(signal.SIGTERM)
     assert first.wait(20) == -signal.SIGTERM
     assert job.runs() == ["fine", "dies", "sleeps"]

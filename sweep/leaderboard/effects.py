@@ -50,7 +50,8 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
             raise UsageError(f"--by {name} is what is summed up", "name a parameter")
     metric = metric_column(objective)
     headings = {name: f"param.{name}" if name in SUMS else name for name in names}
-    keys = [table[name].map(repr) for name in names]  # a list cannot be hashed; 1 and "1" are two values
+    # Lists are cells, and 1 and "1" are two values.
+    keys = [table[name].astype(object).map(repr) for name in names]
     rows = []
     for _, group in table.groupby(keys, sort=False) if len(table) else ():
         scores = group[metric].dropna().to_numpy(float)

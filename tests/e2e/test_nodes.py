@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -9,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -170,6 +170,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
+def commands_in(folder: Path) -> list[int]:
+    """List the processes of trials that run there."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(folder) and "trial.py" in process.cmdline():
+                found.append(process.pid)
+    return found
+
+
 def test_the_disk_full_under_running_trials(make_fake: MakeFake, toy: Toy, small_disk: Path) -> None:
     """The nodes wait for room; who could not even claim says so in its job's log, and can be tried again."""
     sandbox = make_fake("torque").sandbox
@@ -183,7 +193,7 @@ def test_the_disk_full_under_running_trials(make_fake: MakeFake, toy: Toy, small
     subprocess.run(["dd", "if=/dev/zero", f"of={stuffing}", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
     looked = sandbox.sweep("status", "--json", env=results)
     assert looked.json["counts"] == {"running": 3}
-    time.sleep(4)
+    until(lambda: commands_in(sandbox.path), [])  # all end while the disk is full
     stuffing.unlink()
     sandbox.sweep("status", "--watch", "--interval", "0.3", env=results)
     states = sandbox.sweep("status", "--json", env=results).json["counts"]

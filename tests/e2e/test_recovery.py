@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,7 +333,8 @@ def test_a_driver_that_meets_a_silent_scheduler_tries_again(make_fake: MakeFake,
     )
     log = sandbox.path / "results/toy/jobs/driver.log"
     until(lambda: (sandbox.path / "runs").exists() and len(read_lines(sandbox.path / "runs")) == 4, True)
-    time.sleep(8)
+    asked = len(cluster.calls())
+    until(lambda: len(cluster.calls()) > asked, True)  # the driver has asked, and nobody answered
     cluster.knob("down", on=False)
     until(sandbox.states, {"done": 4}, timeout_s=90)
     assert "2 trials submitted, 0 left" in log.read_text()

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -167,7 +166,9 @@ def test_the_controller_down_and_back(on_slurm: Sandbox, controller: Callable[[b
     toy(name="second", scheduler="{kind: slurm}")
     assert "arrays of at most 1000 and no other limits are assumed" in sandbox.sweep("plan").err
     assert "error: sbatch: " in sandbox.sweep("submit", "second", code=1).err
-    time.sleep(6)  # trials end while nobody is there to be told
+    # Trials end while nobody is there to be told.
+    records = sandbox.path / "results/toy/trials"
+    until(lambda: all('"ended": true' in path.read_text() for path in records.rglob("attempt-1.json")), True)
     controller(True)
     until(lambda: sandbox.sweep("status", "toy", "--json").json["counts"], {"done": 4})
     sandbox.accounted_for("toy")

@@ -1,6 +1,6 @@
 """Submitting 8192 trials and asking after them on a real Slurm, beside the same calls of its clients, bare.
 
-    SLURM_CONF=$(tests/cluster/slurm.sh up) python -m bench.queue [--rounds K]
+    SLURM_CONF=$(tests/cluster/slurm.sh up) python -m bench.scheduler_calls [--rounds K]
 
 Nothing is compared but what is ours: the bare side makes the very calls that `sweep` made, one after another. The
 jobs are held, so that all of them wait; then sixteen of them run; then all are cancelled, and have ended.
@@ -124,7 +124,7 @@ def main() -> None:
         cancel()
         os.environ["SWEEP_GRACE_S"] = "100000"  # so that the ended ones are asked after again and again
         rows += asking(queue, "ended", rounds)
-        write("queue", rows)
+        write("scheduler_calls", rows)
 
 
 def _ids() -> list[str]:
