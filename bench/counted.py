@@ -103,7 +103,7 @@ def main() -> None:
     def called(frame: FrameType, event: str, _argument: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(package):
             counts["own calls"] += 1
-            if frame.f_code.co_name in ("trial_of", "object_of"):
+            if frame.f_code.co_name in ("trial_of", "event_of"):
                 counts["lines read"] += 1
 
     sys.addaudithook(audit)

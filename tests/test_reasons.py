@@ -17,7 +17,7 @@ from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef,
 from sweep.schedulers import SCHEDULERS, PollAnswer, SubmitRequest, Talk
 from sweep.shell import Shell
 from sweep.state import recovery, results, verdict
-from sweep.state.evidence import ReadResult
+from sweep.state.evidence import ReadResult, ResultFault
 from sweep.store import Store
 from sweep.verbs.cancel import cancel
 from sweep.verbs.plan import plan
@@ -154,7 +154,10 @@ def without_words(value: Any) -> Any:
         # By reason: how many reasons there are is a matter of words, which trials they are about is none.
         value = {**value, "spared": sorted(itertools.chain(*value["spared"].values()))}
     if isinstance(value, dict) and value.get("event") == "observed":
-        value = {**value, "trials": [[*end[:4], *end[5:]] for end in value["trials"]]}  # the fifth is the reason
+        value = {
+            **value,
+            "trials": [[*end[:2], [end[2][0], *end[2][2:]]] for end in value["trials"]],
+        }  # all but the reason
     if isinstance(value, dict):
         return {key: without_words(item) for key, item in value.items() if key not in WORDS}
     if isinstance(value, list | tuple):
@@ -176,7 +179,7 @@ def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
 
     def read_reworded(self: Store, *arguments: Any) -> ReadResult:
         answer = read(self, *arguments)
-        return replace(answer, fault=replace(answer.fault, words=words)) if answer.fault else answer
+        return ReadResult(fault=ResultFault(answer.fault.problem, words)) if answer.fault else answer
 
     said: Callable[..., str] = lambda *_: words  # noqa: E731
     monkeypatch.setattr(verdict, "TABLE", tuple(replace(row, why=said) for row in verdict.TABLE))

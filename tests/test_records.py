@@ -84,6 +84,6 @@ def test_nodes_and_store_write_one_format() -> None:
 
 @pytest.mark.parametrize("task", [Task(0, 1), Task(9_999_999_999, 9999)])
 def test_a_task_line_has_one_width_and_comes_back(task: Task) -> None:
-    line = records.spelled_task(task, 12345)
-    assert len(line) == runner.TASK_LINE_BYTES
-    assert records.task_of(line) == task
+    lines = records.spelled_tasks([task, task], {task.number: 12345})
+    assert [len(line) for line in lines.splitlines(keepends=True)] == [runner.TASK_LINE_BYTES] * 2
+    assert records.tasks_of(lines) == (task, task)

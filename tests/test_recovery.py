@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from sweep.grid import read
 from sweep.model import Cause, Limits, Resources, State, Verdict
@@ -30,7 +31,7 @@ def decide(
     **rules: RetryRule,
 ) -> Resources | str:
     decision = recovery.next_attempt(
-        failed(cause, peak_mib), ASKED, before, replace(DEFAULT, **rules), limits, by_person=by_person
+        failed(cause, peak_mib), ASKED, before, structs.replace(DEFAULT, **rules), limits, by_person=by_person
     )
     return decision.resources or decision.refusal
 
@@ -46,7 +47,7 @@ def decide(
     ],
 )
 def test_out_of_memory(peak_mib: float | None, limits: Limits, ceiling: int | None, memory_mib: int) -> None:
-    rule = replace(DEFAULT.out_of_memory, ceiling=ceiling)
+    rule = structs.replace(DEFAULT.out_of_memory, ceiling=ceiling)
     asks = decide(Cause.OUT_OF_MEMORY, peak_mib=peak_mib, limits=limits, out_of_memory=rule)
     assert asks == replace(ASKED, memory_mib=memory_mib)
 
@@ -55,10 +56,12 @@ def test_walltime() -> None:
     assert decide(Cause.WALLTIME) == replace(ASKED, walltime_s=7200)
     assert decide(Cause.WALLTIME, limits=Limits(10, walltime_s=5000)) == replace(ASKED, walltime_s=5000)
     assert "the ceiling is 01:00:00" in str(
-        decide(Cause.WALLTIME, walltime=replace(DEFAULT.walltime, ceiling=3600))
+        decide(Cause.WALLTIME, walltime=structs.replace(DEFAULT.walltime, ceiling=3600))
     )
     # Who asks for this very trial gets an attempt, if not more time.
-    assert decide(Cause.WALLTIME, walltime=replace(DEFAULT.walltime, ceiling=3600), by_person=True) == ASKED
+    assert (
+        decide(Cause.WALLTIME, walltime=structs.replace(DEFAULT.walltime, ceiling=3600), by_person=True) == ASKED
+    )
 
 
 @pytest.mark.parametrize("cause", [Cause.NODE_FAILURE, Cause.PREEMPTED])
@@ -90,7 +93,7 @@ def test_what_someone_cancelled_or_nobody_knows_of_only_if_told(cause: Cause) ->
 def test_every_cause_has_a_rule_or_needs_a_person() -> None:
     waiting = {Cause.NOT_SUBMITTED, Cause.REFUSED, Cause.LEFT_OVER}
     assert set(Cause) - set(recovery.RULE_OF) == {Cause.NONE, Cause.CANCELLED, Cause.LOST} | waiting
-    assert set(recovery.RULE_OF.values()) == set(RetryRules.__dataclass_fields__)
+    assert set(recovery.RULE_OF.values()) == set(RetryRules.__struct_fields__)
 
 
 def test_ceilings_are_read_in_their_units() -> None:

@@ -54,7 +54,7 @@ class Configuration:
     @cached_property
     def counted(self) -> tuple[Entry, ...]:
         """The trials whose scores count."""
-        return tuple(entry for entry in self.entries if entry.trial.replicate in self.scores)
+        return tuple([entry for entry in self.entries if entry.trial.replicate in self.scores])
 
     @property
     def number(self) -> int:

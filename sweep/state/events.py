@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sweep.model import Cause, Raised, ResultProblem, State, Verdict
+from sweep.model import Raised, Verdict
 from sweep.state.settings import Settings
 
 #: The version of the sweep's folder: of its journal, trials, jobs and records.
@@ -144,36 +144,7 @@ class TrialEnd(msgspec.Struct, frozen=True, array_like=True):
 
     number: int
     attempt: int
-    state: State
-    cause: Cause
-    reason: str
-    elapsed_s: float | None
-    cpu_s: float | None
-    peak_memory_mib: float | None
-    host: str
-    witness: str
-    started_at: float | None
-    exit_code: int | None
-    signal: int | None
-    problem: ResultProblem | None
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict that was journalled, without the result's metrics."""
-        return Verdict(
-            self.state,
-            self.reason,
-            self.elapsed_s,
-            self.cpu_s,
-            self.peak_memory_mib,
-            self.host,
-            self.cause,
-            self.witness,
-            self.started_at,
-            self.exit_code,
-            self.signal,
-            self.problem,
-        )
+    verdict: Verdict
 
 
 class Observed(_Event, frozen=True, kw_only=True, tag="observed"):
@@ -198,20 +169,5 @@ Event = (
 
 
 def trial_end(number: int, attempt: int, verdict: Verdict) -> TrialEnd:
-    """Say how an attempt ended."""
-    return TrialEnd(
-        number,
-        attempt,
-        verdict.state,
-        verdict.cause,
-        verdict.reason,
-        verdict.elapsed_s,
-        verdict.cpu_s,
-        verdict.peak_memory_mib,
-        verdict.host,
-        verdict.witness,
-        verdict.started_at,
-        verdict.exit_code,
-        verdict.signal,
-        verdict.problem,
-    )
+    """Say how an attempt ended. The result's metrics are left out: the result is still there."""
+    return TrialEnd(number, attempt, msgspec.structs.replace(verdict, metrics={}))

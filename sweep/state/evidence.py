@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from sweep.model import Attempt, ResultProblem, SchedulerStatus, Submission
 
 
-@dataclass(frozen=True, slots=True)
-class ResultFault:
+class ResultFault(msgspec.Struct, frozen=True):
     """What is wrong with a result: the problem, which decides, and the words for people."""
 
     problem: ResultProblem
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadResult:
+class ReadResult(msgspec.Struct, frozen=True):
     """What was read of a result file: the value, or the fault."""
 
     value: object = None
     fault: ResultFault | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """All that is known of a trial.
 
     Attributes

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from sweep.errors import NoSuch
 from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verdict
 from sweep.state import events
@@ -19,8 +21,7 @@ DRIVER = "driver"
 RESULT_CAUSES = frozenset((Cause.NO_RESULT, Cause.BAD_RESULT))
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierAttempt:
+class EarlierAttempt(msgspec.Struct, frozen=True):
     """An attempt that ended and was followed by another one.
 
     Attributes
@@ -222,9 +223,10 @@ def _not_cancelled(ledger: Ledger, event: events.NotCancelled) -> None:
 
 
 def _observed(ledger: Ledger, event: events.Observed) -> None:
+    attempts = ledger.attempts
     for end in event.trials:
         # Someone may have looked before a retry, and written after it.
-        if end.attempt >= ledger.attempt_of(end.number):
+        if end.attempt >= attempts.get(end.number, 1):
             ledger.settled[end.number] = (end.attempt, end.verdict)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+import msgspec
 
 from sweep.model import Limits, Objective
 
 Placement = Literal["array", "each", "packed"]
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitSettings:
+class SubmitSettings(msgspec.Struct, frozen=True):
     """How trials become jobs; the grid's ``submit``.
 
     Attributes
@@ -36,8 +37,7 @@ class SubmitSettings:
     driver: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRule:
+class RetryRule(msgspec.Struct, frozen=True):
     """How often a cause of failure is answered by another attempt, and what that attempt gets more of.
 
     Attributes
@@ -55,8 +55,7 @@ class RetryRule:
     ceiling: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRules:
+class RetryRules(msgspec.Struct, frozen=True):
     """The grid's ``retry``: a rule for each kind of cause."""
 
     out_of_memory: RetryRule
@@ -66,8 +65,7 @@ class RetryRules:
     resume: RetryRule
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What later commands need of the grid and of the plan's command line.
 
     Attributes

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import msgspec
+
 from sweep.model import (
     Attempt,
     SchedulerStatus,
@@ -106,8 +108,7 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TrialStatus:
+class TrialStatus(msgspec.Struct, frozen=True):
     """A trial as it stands.
 
     Attributes
@@ -169,7 +170,7 @@ class Snapshot:
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many of the active trials are in each state that some are in."""
-        return count_states(status.verdict.state for status in self.active)
+        return count_states([status.verdict.state for status in self.active])
 
     @property
     def confirming(self) -> tuple[int, int]:

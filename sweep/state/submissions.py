@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from sweep.model import Attempt, Submission, Task, TaskRef
 from sweep.state.ledger import Ledger
@@ -13,8 +14,7 @@ from sweep.state.settings import SubmitSettings
 JobTasks = Mapping[str, Sequence[Task]]
 
 
-@dataclass(frozen=True, slots=True)
-class TrialSubmission:
+class TrialSubmission(msgspec.Struct, frozen=True):
     """A submission that a trial is in, and how the scheduler names the trial in it.
 
     Attributes
@@ -45,26 +45,36 @@ def submissions_by_trial(ledger: Ledger, tasks: JobTasks) -> dict[int, list[Tria
     """
     by_trial: dict[int, list[TrialSubmission]] = {}
     for submission in ledger.submissions.values():
-        for number, trial_submission in _of_one_job(ledger, submission, tasks.get(submission.job, ())):
-            of_trial = by_trial.setdefault(number, [])
-            of_trial.insert(len(of_trial) if submission.refused else 0, trial_submission)
+        job_tasks = tasks.get(submission.job, ())
+        for index, trial_submission in _of_one_call(submission, job_tasks):
+            number = job_tasks[index].number
+            if trial_submission.attempt >= ledger.attempts.get(number, 1):
+                of_trial = by_trial.setdefault(number, [])
+                of_trial.insert(len(of_trial) if submission.refused else 0, trial_submission)
     return by_trial
 
 
-def _of_one_job(
-    ledger: Ledger, submission: Submission, tasks: Sequence[Task]
-) -> Iterator[tuple[int, TrialSubmission]]:
-    workers, has_tasks = submission.pool(), bool(submission.job_id and not submission.workers)
-    if submission.index is None:
-        indexed: Iterator[tuple[int, Task]] = iter(enumerate(tasks))
-    else:
-        indexed = iter([(submission.index, tasks[submission.index])] if tasks else [])
-    for index, (number, attempt) in indexed:
-        if attempt < ledger.attempt_of(number) or not submission.covers(index):
-            continue
-        array_index = index if submission.index is None else None
-        task = TaskRef(submission.job_id, array_index) if has_tasks else None
-        yield number, TrialSubmission(submission, attempt, task, workers)
+def _of_one_call(submission: Submission, tasks: Sequence[Task]) -> list[tuple[int, TrialSubmission]]:
+    """Return the tasks that one call of the submit command is about, by their index in the job."""
+    if not tasks:
+        return []
+    is_array, workers = submission.index is None, submission.pool()
+    indices = range(len(tasks)) if submission.index is None else (submission.index,)
+    # Which worker of a packed job runs a task is not known from here.
+    is_named = bool(submission.job_id and not submission.workers)
+    return [
+        (
+            index,
+            TrialSubmission(
+                submission,
+                tasks[index].attempt,
+                TaskRef(submission.job_id, index if is_array else None) if is_named else None,
+                workers,
+            ),
+        )
+        for index in indices
+        if submission.covers(index)
+    ]
 
 
 def sent_trials(by_trial: Mapping[int, Sequence[TrialSubmission]]) -> set[int]:
@@ -86,15 +96,14 @@ def holder(attempt: Attempt | None, candidates: Sequence[TrialSubmission]) -> Tr
                     return trial_submission
                 alone = workers[0].index is None
                 task = workers[0] if alone else TaskRef(submission.job_id, attempt.index)
-                return replace(trial_submission, task=task, workers=())
+                return msgspec.structs.replace(trial_submission, task=task, workers=())
     return next(iter(candidates), None)
 
 
 # --- what was not sent yet --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True):
     """What one call submits: a job's array, a part of it (`span`), one task (`index`), or its workers."""
 
     job: str
@@ -111,9 +120,9 @@ class Unit:
     def first(self, tasks: int) -> Unit:
         """Return the part of it that takes so many places: the first tasks, or fewer workers for all trials."""
         if self.workers:
-            return replace(self, workers=tasks, span=(0, tasks - 1))
+            return msgspec.structs.replace(self, workers=tasks, span=(0, tasks - 1))
         start = self.span[0] if self.span else 0
-        return replace(self, trials=tasks, span=(start, start + tasks - 1))
+        return msgspec.structs.replace(self, trials=tasks, span=(start, start + tasks - 1))
 
     def rest(self, part: Unit) -> Unit | None:
         """Return what is left when a part has been sent."""
@@ -121,7 +130,7 @@ class Unit:
             return None
         start = (self.span[0] if self.span else 0) + part.trials
         last = self.span[1] if self.span else self.trials - 1
-        return replace(self, trials=self.trials - part.trials, span=(start, last))
+        return msgspec.structs.replace(self, trials=self.trials - part.trials, span=(start, last))
 
 
 def unsent_units(ledger: Ledger, tasks: JobTasks, submit: SubmitSettings) -> Iterator[Unit]:

@@ -245,8 +245,7 @@ class Store(Files):
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
-        table = "".join(records.spelled_task(task, offsets[task.number]) for task in job.tasks)
-        self.write(f"jobs/{job.name}.tasks", table)
+        self.write(f"jobs/{job.name}.tasks", records.spelled_tasks(job.tasks, offsets))
         self.write_script(job.name, script)
 
     def write_script(self, job: str, script: str) -> None:
@@ -257,7 +256,7 @@ class Store(Files):
 
     def tasks(self, job: str) -> tuple[Task, ...]:
         """Read a job's tasks. NoSuch where its files are gone."""
-        return tuple(map(records.task_of, self.read(f"jobs/{job}.tasks").splitlines()))
+        return records.tasks_of(self.read(f"jobs/{job}.tasks"))
 
     def job_names(self) -> list[str]:
         """Name all jobs there ever were and whose files remain, in order."""

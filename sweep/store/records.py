@@ -8,7 +8,9 @@ What it will not read, NaN and half characters, falls to Python's own reader, so
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -16,8 +18,6 @@ from sweep.errors import FormatError, StoreError
 from sweep.model import Attempt, SchedulerStatus, Task, Trial
 from sweep.node import runner
 from sweep.state.events import FORMAT, Event
-
-T = TypeVar("T")
 
 
 class KeptResults(msgspec.Struct):
@@ -59,16 +59,23 @@ class KeptPoll(msgspec.Struct):
     tasks: list[KeptTask]
 
 
-_TRIALS = msgspec.json.Decoder(Trial)
-_EVENTS = msgspec.json.Decoder(Event)
-_ATTEMPT = msgspec.json.Decoder(Attempt)
-_RESULTS = msgspec.msgpack.Decoder(KeptResults)
-_ANSWERS = msgspec.json.Decoder(KeptAnswers)
-_POLL = msgspec.json.Decoder(KeptPoll)
-
-results_of = _RESULTS.decode
 spelled_results = msgspec.msgpack.encode
-answers_of = _ANSWERS.decode
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Make the reader of a type when it is first needed: that takes a millisecond or two."""
+    return msgspec.json.Decoder(kind)
+
+
+def results_of(data: bytes) -> KeptResults:
+    """Read kept results. ValueError if they are torn."""
+    return msgspec.msgpack.decode(data, type=KeptResults)
+
+
+def answers_of(data: bytes) -> KeptAnswers:
+    """Read kept answers. ValueError if they are torn."""
+    return msgspec.json.decode(data, type=KeptAnswers)
 
 
 def value_of(data: bytes | str) -> Any:
@@ -91,9 +98,11 @@ def _object_of(data: bytes | str) -> dict[str, Any] | None:
 def trial_of(line: bytes) -> Trial | None:
     """Read a trial's line; None if it is torn. StoreError if it is whole, and no trial."""
     try:
-        return _TRIALS.decode(line)
+        trial: Trial = _decoder(Trial).decode(line)
     except msgspec.DecodeError:
         record = _object_of(line)
+    else:
+        return trial
     if record is None:
         return None
     try:
@@ -115,7 +124,7 @@ def event_of(line: bytes) -> Event | None:
         It is whole, and no event.
     """
     try:
-        event: Event = _EVENTS.decode(line)
+        event: Event = _decoder(Event).decode(line)
     except msgspec.DecodeError:
         record = _object_of(line)
         if record is None:
@@ -149,7 +158,7 @@ def _check_format(format_: object) -> None:
 def poll_of(data: str) -> KeptPoll | None:
     """Read what was kept of a poll; None if it is torn, or no poll."""
     try:
-        poll = _POLL.decode(data)
+        poll: KeptPoll = _decoder(KeptPoll).decode(data)
     except msgspec.DecodeError:
         record = _object_of(data)
         try:
@@ -162,24 +171,26 @@ def poll_of(data: str) -> KeptPoll | None:
 def attempt_of(data: bytes) -> Attempt | None:
     """Read an attempt's claim or exit record; None if it is half written, or no record."""
     try:
-        return _ATTEMPT.decode(data)
+        attempt: Attempt = _decoder(Attempt).decode(data)
     except msgspec.DecodeError:
         record = _object_of(data)
+    else:
+        return attempt
     try:
         return msgspec.convert(record, Attempt)
     except msgspec.ValidationError:
         return None
 
 
-def spelled_task(task: Task, offset: int) -> str:
-    """Write a task's line of fixed width: trial number, attempt, and the offset of the trial's line in bytes."""
-    return runner.TASK_LINE % (task.number, task.attempt, offset)
+def spelled_tasks(tasks: Sequence[Task], offsets: Mapping[int, int]) -> str:
+    """Write a job's tasks, each a line of fixed width: trial number, attempt, offset of the trial's line."""
+    return "".join([runner.TASK_LINE % (number, attempt, offsets[number]) for number, attempt in tasks])
 
 
-def task_of(line: str) -> Task:
-    """Read a task's line."""
-    number, attempt, _ = line.split()
-    return Task(int(number), int(attempt))
+def tasks_of(text: str) -> tuple[Task, ...]:
+    """Read a job's tasks."""
+    fields = [line.split() for line in text.splitlines()]
+    return tuple([Task(int(number), int(attempt)) for number, attempt, _ in fields])
 
 
 def spelled(record: Any) -> bytes:

@@ -18,7 +18,7 @@ from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.jobs import pack
 from sweep.jobs.pack import AttemptRequest
-from sweep.model import Job, Limits, Resources, State, Trial
+from sweep.model import Job, Limits, State, Trial
 from sweep.node.preload import program_of
 from sweep.shell import Shell
 from sweep.state.events import FORMAT, Planned
@@ -207,7 +207,7 @@ def _report(
 
 
 def _groups(trials: Iterable[Trial]) -> Iterator[Group]:
-    counts: Counter[Resources] = Counter(trial.resources for trial in trials if not trial.retired)
+    counts = Counter([trial.resources for trial in trials if not trial.retired])
     for asks, count in counts.items():
         yield Group(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count)
 
