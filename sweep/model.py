@@ -86,6 +86,14 @@ class Raised(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return self.memory_mib is not None or self.walltime_s is not None
 
+    @classmethod
+    def beyond(cls, asked: Resources, memory_mib: int, walltime_s: int) -> Raised:
+        """Return what of these values is more than was asked for."""
+        return cls(
+            memory_mib if memory_mib > asked.memory_mib else None,
+            walltime_s if walltime_s > asked.walltime_s else None,
+        )
+
     def over(self, earlier: Raised) -> Raised:
         """Return this, with an earlier one's values where this has none."""
         return Raised(

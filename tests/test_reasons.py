@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sweep.errors import SchedulerRefused
 from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState
+from sweep.report import terminal
 from sweep.schedulers import SCHEDULERS, PollAnswer, SubmitRequest, Talk
 from sweep.shell import Shell
 from sweep.state import recovery, results, verdict
@@ -23,7 +25,7 @@ from sweep.verbs.cancel import cancel
 from sweep.verbs.plan import plan
 from sweep.verbs.report import report
 from sweep.verbs.retry import retry
-from sweep.verbs.status import status
+from sweep.verbs.status import StatusReport, status
 from sweep.verbs.submit import submit
 
 GRID = """\
@@ -133,6 +135,7 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     with pytest.raises(SchedulerRefused):  # what the rules try again is planned, and its jobs are refused
         submit(store, shell, retry=True)
     out.append(asdict(status(store, shell)))
+    out.append(said_of_planned(status(store, shell)))
     out.append(asdict(retry(store, shell, also=(Cause.ERROR,))))
     out.append(asdict(cancel(store, shell)))
     grid.write_text(GRID.replace("METRIC", "f1"))  # results are judged again
@@ -142,6 +145,14 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     out.append(best and best.entry.trial.number)
     out.append([json.loads(line) for line in (store.path / "journal.jsonl").read_text().splitlines()])
     return [without_words(value) for value in out]
+
+
+def said_of_planned(report: StatusReport) -> list[str]:
+    """Return which planned trials the terminal says something about: how many, without the reason."""
+    console = Console(width=1000)
+    with console.capture() as text:
+        console.print(terminal.status(report))
+    return [line.partition(":")[0] for line in text.get().splitlines() if line.startswith("planned,")]
 
 
 #: Keys whose values are for people, or differ from run to run.

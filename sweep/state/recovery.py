@@ -50,11 +50,7 @@ class Decision:
         """Return what the next attempt asks for beyond the last one."""
         if self.resources is None:
             return Raised()
-        memory_mib, walltime_s = self.resources.memory_mib, self.resources.walltime_s
-        return Raised(
-            memory_mib if memory_mib > asked.memory_mib else None,
-            walltime_s if walltime_s > asked.walltime_s else None,
-        )
+        return Raised.beyond(asked, self.resources.memory_mib, self.resources.walltime_s)
 
 
 def next_attempt(

@@ -187,10 +187,7 @@ def _raised(configuration: Configuration, asks: Resources) -> Raised:
     asked = [entry.trial.resources for entry in configuration.entries]
     memory_mib = max(resources.memory_mib for resources in asked)
     walltime_s = max(resources.walltime_s for resources in asked)
-    return Raised(
-        memory_mib if memory_mib > asks.memory_mib else None,
-        walltime_s if walltime_s > asks.walltime_s else None,
-    )
+    return Raised.beyond(asks, memory_mib, walltime_s)
 
 
 def _described(addition: _Addition) -> ConfirmedConfiguration:
