@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole of sweep in two minutes: images made, eight trainings planned, submitted, followed and ranked.
+# The whole of sweep in two minutes: makes images, then plans, submits, follows and ranks eight trainings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -7,7 +7,7 @@ export PATH="$PWD/.venv/bin:$PATH"
 step() {
     printf '\n$ %s\n' "$(printf '%s' "$1"; shift; printf ' %s' "$@")"
     case $1 in
-        sweep | trainer) python -m "$@" ;; # a folder's name with a quote in it defeats installed scripts
+        sweep | trainer) python -m "$@" ;; # an installed script does not start if its folder's name has a quote
         *) "$@" ;;
     esac
 }
@@ -20,5 +20,5 @@ step sweep status --watch --interval 2
 step sweep report --top 10
 step sweep page
 step sweep best
-printf '\nThe report: %s\n' "$PWD/results/demo/report.html"
-printf 'On your cluster: sweep init, edit grid.yaml (scheduler: {kind: slurm}), then the same four commands.\n'
+printf '\nThe page: %s\n' "$PWD/results/demo/report.html"
+printf 'On your cluster: run sweep init, edit grid.yaml (scheduler: {kind: slurm}), then run the same commands.\n'

@@ -1,0 +1,195 @@
+"""What README.md and docs/ name is there: files, tests, commands with their options, keys, the glossary's nouns."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer
+
+from sweep.cli import app
+from sweep.model import Attempt, Resources, Trial
+from sweep.node import runner
+from sweep.state.events import Event
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKING = [*PAGES, *(path for name in ("CHANGELOG.md", "CONTRIBUTING.md") if (path := ROOT / name).exists())]
+
+#: What a page links to before it is there. Take it out when it is.
+
+#: Whose files are checked. The trainer's are left out until they have their places.
+CHECKED = "sweep|tests|trainer"
+
+
+def by_name(path: Path) -> str:
+    return path.name
+
+
+def quoted(text: str) -> list[str]:
+    """Return what stands in backticks, outside of code blocks. A line break in it is a space."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [" ".join(part.split()) for part in re.findall(r"`([^`]+)`", prose)]
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table rows below a heading, without the table's head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines[2:]]
+
+
+# --- links and files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", LINKING, ids=by_name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert set(missing) <= NOT_HERE_YET, f"{page.name} links to files that are not there: {missing}"
+
+
+def test_what_is_not_here_yet_is_not_here() -> None:
+    here = [name for name in NOT_HERE_YET if (ROOT / name).exists()]
+    assert not here, f"take these out of NOT_HERE_YET: {here}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_path_exists(page: Path) -> None:
+    words = [word for part in quoted(page.read_text(encoding="utf-8")) for word in part.split()]
+    paths = [word.rstrip(",.;:") for word in words if re.match(rf"({CHECKED})/[\w./-]+$", word)]
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing, f"{page.name} names files that are not there: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_test_exists(page: Path) -> None:
+    """A page may leave out a test's folder, and the end of its name."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    text = " ".join(quoted(page.read_text(encoding="utf-8")))
+    modules = re.findall(r"(?:\w+/)*test_\w+\.py", text)
+    missing = [name for name in modules if not any(f"/{path}".endswith(f"/{name}") for path in files)]
+    functions = re.findall(r"\b(test_\w+)(?!\.py|\w)", text)
+    missing += [name for name in functions if f"def {name}" not in code]
+    assert not missing, f"{page.name} names tests that are not there: {missing}"
+
+
+# --- commands ---------------------------------------------------------------------------------------------
+
+
+def command_lines(text: str) -> Iterator[str]:
+    """Yield what follows ``sweep`` in code blocks, comments included, and in backticks."""
+    for block in re.findall(r"^```(?:\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"&&|\|", line):
+                if part.strip().startswith("sweep "):
+                    yield part.strip().removeprefix("sweep ")
+    for part in quoted(text):
+        for command in re.split(r"&&|\|", part):
+            if command.strip().startswith("sweep "):
+                yield command.strip().removeprefix("sweep ")
+
+
+def known_options() -> dict[str, set[str]]:
+    """Map each command to the options that its help shows; the empty name stands for ``sweep`` itself."""
+    group = typer.main.get_command(app)
+    commands = {"": group, **getattr(group, "commands", {})}
+    return {
+        name: {"--help", "-h"}
+        | {
+            option
+            for parameter in command.params
+            if not getattr(parameter, "hidden", False)
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        for name, command in commands.items()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_command_and_option_is_known(page: Path) -> None:
+    known, unknown = known_options(), []
+    for line in command_lines(page.read_text(encoding="utf-8")):
+        words = line.split()
+        name = next((word for word in words if word in known), "") if words[0].startswith("-") else words[0]
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line))
+        if name not in known or not options <= known[name] | known[""]:
+            unknown.append(f"sweep {line}")
+    assert not unknown, f"{page.name} has commands or options that sweep does not know: {unknown}"
+
+
+# --- formats.md -------------------------------------------------------------------------------------------
+
+
+def fields_of(row: list[str]) -> set[str]:
+    """Return the fields of the dataclass that the row's last cell names with its file."""
+    name, path = quoted(row[-1])
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    return {field.name for field in dataclasses.fields(getattr(module, name))}
+
+
+#: What a command adds to its dataclass, or has instead of a field that is no data.
+ADDED = {
+    "retry": {"submitted"},
+    "confirm": {"submitted"},
+    "compare": {"rows"},
+    "submit --dry-run": {"calls", "trials"},
+}
+LEFT_OUT = {"compare": {"table"}}
+
+
+@pytest.mark.parametrize("row", rows("formats.md", "--json"), ids=lambda row: row[0])
+def test_the_keys_of_json(row: list[str]) -> None:
+    if len(quoted(row[-1])) != 2:
+        pytest.skip("no dataclass has its keys")
+    [command] = quoted(row[0])
+    keys = fields_of(row) - LEFT_OUT.get(command, set()) | ADDED.get(command, set())
+    values = {"ok", "note", "bad"}
+    assert set(quoted(row[1])) - values == keys
+
+
+def test_the_events_of_the_journal() -> None:
+    structs = {struct.__struct_config__.tag: struct for struct in Event.__args__}
+    listed = {
+        name: quoted(keys) for names, keys, _ in rows("formats.md", "journal.jsonl") for name in quoted(names)
+    }
+    assert listed.keys() == structs.keys()
+    for name, keys in listed.items():
+        fields = [field.name for field in msgspec.structs.fields(structs[name])]
+        assert sorted(keys) == sorted({*fields} - {"at"}), name
+
+
+def test_the_keys_of_a_trial_and_of_an_attempt() -> None:
+    trial = {key for keys, *_ in rows("formats.md", "trials.jsonl") for key in quoted(keys)}
+    assert trial == {field.name for field in dataclasses.fields(Trial)}
+    attempt = {key for keys, *_ in rows("formats.md", "attempt-N.json") for key in quoted(keys)}
+    assert attempt == {field.name for field in dataclasses.fields(Attempt)}
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), [("formats.md", "The variables that a command is given"), ("grid.md", "Expressions")]
+)
+def test_the_variables_of_a_command(page: str, heading: str) -> None:
+    trial = dataclasses.asdict(Trial(0, "0" * 16, {}, 0, 0, Resources(60, 1, 1), ()))
+    variables = set(runner.trial_environment(trial, 1, "folder", "result.json"))
+    listed = {name for row in rows(page, heading) for name in quoted(row[0]) if name.startswith("SWEEP_")}
+    assert listed == variables
+
+
+# --- architecture.md --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", rows("architecture.md", "The glossary"), ids=lambda row: row[0])
+def test_each_noun_is_the_name_in_the_code(row: list[str]) -> None:
+    *names, file = quoted(row[-1])
+    text = (ROOT / "sweep" / file).read_text(encoding="utf-8")
+    for name in names:
+        defined = rf"^\s*(class |def |){name.rpartition('.')[2]}\b( =|:|\(|$)"
+        assert re.search(defined, text, re.MULTILINE), f"sweep/{file} does not define {name}"
