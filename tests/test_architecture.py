@@ -31,8 +31,12 @@ APART = {"localbatch"}
 
 def imports(path: Path) -> set[str]:
     """Name the modules that a file imports, wherever in it."""
+    return imported_by(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def imported_by(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -128,6 +132,53 @@ def test_schedulers_open_no_file_and_start_no_process() -> None:
     for path in files("sweep/schedulers"):
         assert not banned & {name.split(".")[0] for name in imports(path)}, path
         assert "open(" not in path.read_text(), path
+
+
+#: What draws may not import: these modules start processes, or read and write files.
+IO_MODULES = {"sweep.store", "sweep.shell", "sweep.node", "subprocess", "os", "shutil", "pathlib"}
+
+#: What draws may not call, whatever it is called on.
+IO_CALLS = {"open", "print", "sleep", "write_text", "write_bytes", "read_bytes"}
+
+
+@pytest.mark.parametrize("path", files("sweep/report"), ids=lambda path: path.name)
+def test_report_draws_and_does_no_io(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = imports(path)
+    for module in IO_MODULES:
+        assert not {name for name in imported if name == module or name.startswith(f"{module}.")}
+    assert "time.sleep" not in imported
+    # The types of the steps are known here, and their functions are not.
+    for node in type_checking_blocks(tree):
+        node.body = [ast.Pass()]
+    assert not {name for name in imported_by(tree) if name == "sweep.steps" or name.startswith("sweep.steps.")}
+    for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        name = called_name(call)
+        assert name not in IO_CALLS, f"{path.name}:{call.lineno} calls {name}"
+        if name == "read_text":  # of a file inside an installed package
+            assert receiver(call) == "files", f"{path.name}:{call.lineno} reads a file"
+            assert "importlib.resources.files" in imported
+
+
+def type_checking_blocks(tree: ast.Module) -> list[ast.If]:
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+
+
+def called_name(call: ast.Call) -> str:
+    """Return the last name of what is called: ``read_text`` of ``files("x").joinpath("y").read_text()``."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def receiver(call: ast.Call) -> str:
+    """Return the first name of a chain of calls: ``files`` of ``files("x").joinpath("y").read_text()``."""
+    node: ast.expr = call
+    while isinstance(node, ast.Call | ast.Attribute):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def test_only_the_store_knows_the_folders_file_names() -> None:

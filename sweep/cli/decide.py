@@ -122,7 +122,7 @@ def _print(leaderboard: Report, view: ReportView, form: str, output: Path | None
         return
     from sweep.report import views
 
-    show(views.terminal(leaderboard, view))
+    show(views.requested_sections(leaderboard, view))
 
 
 def _export(leaderboard: Report, view: ReportView, form: str, output: Path | None) -> None:
@@ -136,7 +136,7 @@ def _export(leaderboard: Report, view: ReportView, form: str, output: Path | Non
     if form == "json" and view.importance:
         print_json(asdict(views.importance_of(leaderboard)))
         return
-    data = exports.export(views.table(leaderboard, view), form)
+    data = exports.export(views.requested_table(leaderboard, view), form)
     if output:
         write_file(output, data)
         wrote(output)
@@ -189,9 +189,9 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
     if as_json:
         print_json(asdict(configuration))
     else:
-        from sweep.report import board
+        from sweep.report import sections
 
-        show(board.best(configuration, leaderboard))
+        show(sections.best(configuration, leaderboard))
         print(configuration.command)  # in one line, whatever the terminal's width: it is there to be copied
     try:
         wrote(verbs.write_best(store, configuration))
@@ -222,9 +222,9 @@ def confirm(
     if as_json:
         print_json({**asdict(confirmation), "submitted": asdict(sent) if sent else None})
         return
-    from sweep.report import board
+    from sweep.report import sections
 
-    show(board.confirm(confirmation))
+    show(sections.confirm(confirmation))
     print_next(sent, planned=bool(confirmation.trials) and not dry_run)
 
 
@@ -246,6 +246,6 @@ def compare(
         fields = {name: value for name, value in vars(comparison).items() if name != "table"}
         print_json({**fields, "rows": rows(comparison.table)})
     else:
-        from sweep.report import board
+        from sweep.report import sections
 
-        show(board.compare(first.name, second.name, comparison, objective, top))
+        show(sections.compare(first.name, second.name, comparison, objective, top))

@@ -1,4 +1,4 @@
-"""Learning curves out of results: any program's list of objects, an epoch each, under ``history``."""
+"""Learning curves out of results. A result may have a ``history``: a list of objects, one for each epoch."""
 
 from __future__ import annotations
 
@@ -8,42 +8,44 @@ from sweep.leaderboard.entries import number
 from sweep.leaderboard.ranking import Configuration
 from sweep.model import Objective
 
-#: Of a longer history, so many points.
-MOST_POINTS = 100
+#: The largest number of points of a curve. A longer history loses epochs at equal distances.
+MAX_POINTS = 100
 
-#: What is drawn beside the metric, where a history has it.
-BESIDE = ("loss", "val_loss")
+#: These are drawn beside the metric where a history has them.
+LOSSES = ("loss", "val_loss")
 
 
-def curves(configuration: Configuration, objective: Objective) -> dict[str, list[dict[str, Any]]]:
-    """Take a configuration's learning curves: of the runs that count, the one that stands for it first.
+def learning_curves(configuration: Configuration, objective: Objective) -> dict[str, list[dict[str, Any]]]:
+    """Return the learning curves of a configuration's trials whose scores count, or of all where none counts.
 
     Returns
     -------
     dict
-        Name → a curve a replicate: its values ``y``, and, where not every epoch is there, which ones, ``x``.
+        Name → one curve for each trial. The first is the trial that stands for the configuration. ``y`` holds
+        the values. ``x`` holds their epochs, from 1, and is there only where epochs were left out.
     """
     metric = objective.metric.rpartition(".")[2]
-    found: dict[str, list[dict[str, Any]]] = {}
+    curves: dict[str, list[dict[str, Any]]] = {}
     for entry in configuration.counted or configuration.entries:
-        epochs = history(entry.result)
-        stride = max(1, -(-len(epochs) // MOST_POINTS))
-        places = [
-            place for place in range(len(epochs)) if (len(epochs) - 1 - place) % stride == 0
-        ]  # the last, too
-        at = {} if stride == 1 else {"x": [place + 1 for place in places]}
-        for name in dict.fromkeys((objective.metric, metric, *BESIDE)):
-            values = [number(epochs[place].get(name)) for place in places]
+        epochs = epochs_of(entry.result)
+        stride = max(1, -(-len(epochs) // MAX_POINTS))
+        last = len(epochs) - 1
+        indices = [
+            index for index in range(len(epochs)) if (last - index) % stride == 0
+        ]  # the last is one of them
+        x = {} if stride == 1 else {"x": [index + 1 for index in indices]}
+        for name in dict.fromkeys((objective.metric, metric, *LOSSES)):
+            values = [number(epochs[index].get(name)) for index in indices]
             if any(value is not None for value in values):
-                found.setdefault(name, []).append({"y": [_short(value) for value in values], **at})
-    return found
+                curves.setdefault(name, []).append({"y": [_three_digits(value) for value in values], **x})
+    return curves
 
 
-def history(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a result's epochs; empty if it has none, or something else of that name."""
+def epochs_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the epochs in a result's ``history``. Empty where it has none, or something else under this name."""
     epochs = result.get("history")
-    return [one for one in epochs if isinstance(one, dict)] if isinstance(epochs, list) else []
+    return [epoch for epoch in epochs if isinstance(epoch, dict)] if isinstance(epochs, list) else []
 
 
-def _short(value: float | None) -> float | None:
+def _three_digits(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")

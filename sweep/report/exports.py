@@ -1,4 +1,4 @@
-"""The leaderboard for other programs, by pandas' own writers."""
+"""The leaderboard as files for other programs, written by pandas."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: Columns that nobody prints.
-INWARD = ("reason", "id", "witness", "asked", "confirmed")
+#: Columns that nobody prints: Markdown and LaTeX leave them out.
+NOT_PRINTED = ("reason", "id", "witness", "asked", "confirmed")
 
 
 def export(frame: pd.DataFrame, form: str) -> str | bytes:
-    """Write a table.
+    """Write a table as text or bytes.
 
     Parameters
     ----------
     form : str
-        ``csv``, ``json`` (a list of objects; missing is null) and ``parquet`` have all columns and digits;
-        ``markdown`` and ``latex`` are for people: six digits, no ids and reasons.
+        ``csv``, ``json`` (a list of objects; missing is null) and ``parquet`` have all columns and digits.
+        ``markdown`` and ``latex`` are for people: six digits, without the columns of `NOT_PRINTED`.
 
     Raises
     ------
     SweepError
-        Parquet, and pyarrow is not installed.
+        The form is Parquet, and pyarrow is not installed.
     """
     if form == "csv":
         return frame.to_csv(index=False)
@@ -37,23 +37,23 @@ def export(frame: pd.DataFrame, form: str) -> str | bytes:
         return json.dumps(rows(frame), indent=1, ensure_ascii=False) + "\n"
     if form == "parquet":
         return _parquet(frame)
-    spelled = frame.drop(columns=[name for name in INWARD if name in frame.columns]).map(_spelled)
+    texts = frame.drop(columns=[name for name in NOT_PRINTED if name in frame.columns]).map(_cell_text)
     if form == "markdown":
-        return spelled.map(_in_one_cell).to_markdown(index=False, disable_numparse=True) + "\n"
-    table = spelled.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        return texts.map(_in_one_cell).to_markdown(index=False, disable_numparse=True) + "\n"
+    table = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     return table.to_latex(hrules=True)
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give a table as objects, a row each; missing is None."""
+    """Return a table as objects, one for each row. A missing value is None."""
     import pandas as pd
 
-    def known(value: Any) -> Any:
+    def finite_or_none(value: Any) -> Any:
         missing = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
         return None if missing else value
 
     records = frame.astype(object).to_dict("records")
-    return [{str(name): known(value) for name, value in row.items()} for row in records]
+    return [{str(name): finite_or_none(value) for name, value in row.items()} for row in records]
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
@@ -63,19 +63,20 @@ def _parquet(frame: pd.DataFrame) -> bytes:
         raise SweepError(
             "Parquet needs pyarrow, which is not installed", "pip install pyarrow, or --csv"
         ) from None
-    out = BytesIO()
-    # A parameter that is a number here and a text there has no type of its own in Parquet: then all are texts.
+    buffer = BytesIO()
+    # Parquet has no type for a column of numbers and texts. Such a column is written as texts.
     mixed = [
         name
         for name in frame.columns
         if frame[name].dtype == object and len({type(value) for value in frame[name].dropna()}) > 1
     ]
-    frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed}).to_parquet(out, index=False)
-    return out.getvalue()
+    texts = {name: frame[name].map(str, na_action="ignore") for name in mixed}
+    frame.assign(**texts).to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
-def _spelled(value: object) -> str:
-    """Spell a cell with the digits that mean something: 0.00005 is not 0.0000."""
+def _cell_text(value: object) -> str:
+    """Spell a cell with six digits: fixed decimals would make 0.00005 into 0.0000."""
     import pandas as pd
 
     if value is None or value is pd.NA or value != value:
@@ -84,5 +85,5 @@ def _spelled(value: object) -> str:
 
 
 def _in_one_cell(text: str) -> str:
-    """Keep a value with a bar or a newline from becoming two cells."""
+    """Escape the bars and newlines of a value, which would make two cells of it in Markdown."""
     return text.replace("|", "\\|").replace("\n", " ")

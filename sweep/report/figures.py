@@ -1,4 +1,4 @@
-"""The page's figures, by plotly: what each parameter did, score against cost, what the cluster did."""
+"""The figures of the page, drawn by plotly: importance, effects, score against time, the timeline."""
 
 from __future__ import annotations
 
@@ -10,64 +10,81 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.leaderboard import effects
 from sweep.leaderboard.importance import Importance
-from sweep.report import words
-from sweep.report.figure import COLOURS, Figure, content, text
-from sweep.report.timeline import timeline
-from sweep.verbs.report import Report
+from sweep.report import spelling
+from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
+from sweep.report.timeline import timeline_figure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Axes beyond which parallel coordinates and effects are no longer read, and values on one.
-MOST_PARAMETERS, MOST_VALUES = 12, 40
+    from sweep.verbs.report import Report
 
-#: Spans that a parameter of more values is cut into.
+#: Nobody reads a figure with more parameters than this.
+MAX_PARAMETERS = 12
+
+#: Nobody reads an axis with more values than this.
+MAX_VALUES = 40
+
+#: A number with more values than that is cut into this many spans.
 SPANS = 10
 
-#: Values that are spelled out beneath a small figure.
-MOST_TICKS = 6
+#: The largest number of values that are written beneath a small figure.
+MAX_TICKS = 6
+
+#: The importance of a pair is drawn from this percentage on, and of no more pairs than this.
+MIN_PAIR_PERCENT, MAX_PAIRS = 1, 5
+
+#: More points than this are drawn by WebGL, which is faster.
+MAX_SVG_POINTS = 1500
 
 
-def figures(report: Report, mattered: Importance) -> list[Figure]:
-    """Draw all there is to draw; of a sweep without scores, only what the cluster did."""
+def page_figures(report: Report, importance: Importance) -> list[PageFigure]:
+    """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
     scored = report.frame.dropna(subset=[report.column])
-    names = varying(report)
-    order = [share.names[0] for share in mattered.single]
-    ranked = [name for param in order for name in names if name.removeprefix("param.") == param or name == param]
-    ranked += [name for name in names if name not in ranked]
-    made: list[Figure | None] = []
-    if len(scored) > 1 and names:
-        few = grouped(scored, ranked)
-        made += [
-            _importance(mattered),
-            _effects(report, few, ranked[:MOST_PARAMETERS]),
-            _heat_map(report, few, ranked),
-            _parallel(report, scored, ranked[:MOST_PARAMETERS]),
+    varying = varying_columns(report)
+    by_importance = [share.names[0] for share in importance.single]
+    ranked = [
+        name
+        for param in by_importance
+        for name in varying
+        if name.removeprefix("param.") == param or name == param
+    ]
+    ranked += [name for name in varying if name not in ranked]
+    figures: list[PageFigure | None] = []
+    if len(scored) > 1 and varying:
+        with_groups = with_grouped_values(scored, ranked)
+        figures += [
+            _importance(importance),
+            _effects(report, with_groups, ranked[:MAX_PARAMETERS]),
+            _heat_map(report, with_groups, ranked),
+            _parallel(report, scored, ranked[:MAX_PARAMETERS]),
         ]
     if len(scored):
-        made.append(_against_cost(report, scored, ranked))
-    made.append(timeline(report))
-    return [one for one in made if one]
+        figures.append(_score_against_time(report, scored, ranked))
+    figures.append(timeline_figure(report))
+    return [figure for figure in figures if figure]
 
 
-def varying(report: Report) -> list[str]:
-    """Name the parameters' columns that have more than one value."""
+def varying_columns(report: Report) -> list[str]:
+    """Return the columns of the parameters that have more than one value."""
     from sweep.leaderboard.frames import columns_of
 
-    columns = columns_of((one.entry for one in report.board.configurations), report.objective)
+    columns = columns_of((configuration.entry for configuration in report.board.configurations), report.objective)
     return [name for name in columns.values() if report.frame[name].map(repr).nunique() > 1]
 
 
-def _importance(mattered: Importance) -> Figure | None:
+def _importance(importance: Importance) -> PageFigure | None:
+    """Draw the share of the score's variance that each parameter, and each strong pair, explains."""
     import plotly.graph_objects as go
 
-    shares = [*mattered.single[:MOST_PARAMETERS], *[one for one in mattered.pairs if one.percent >= 1][:5]]
+    pairs = [share for share in importance.pairs if share.percent >= MIN_PAIR_PERCENT][:MAX_PAIRS]
+    shares = [*importance.single[:MAX_PARAMETERS], *pairs]
     if not shares:
         return None
-    labels = [" × ".join(text(name) for name in one.names) for one in shares]
+    labels = [" × ".join(escaped_text(name) for name in share.names) for share in shares]
     bars = go.Bar(
-        x=_rounded([one.percent for one in shares]), y=labels, orientation="h", marker_color=COLOURS[0],
-        error_x={"type": "data", "array": _rounded([one.sd for one in shares]), "color": COLOURS[5]},
+        x=_rounded([share.percent for share in shares]), y=labels, orientation="h", marker_color=COLOURS[0],
+        error_x={"type": "data", "array": _rounded([share.sd for share in shares]), "color": COLOURS[5]},
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )  # fmt: skip
     layout = {
@@ -77,194 +94,203 @@ def _importance(mattered: Importance) -> Figure | None:
     }
     first = shares[0]
     alt = f"{' × '.join(first.names)} accounts for {first.percent:.0f} % of the score's variance"
-    return Figure("importance", alt, content(go.Figure(bars), layout))
+    return PageFigure("importance", alt, plotly_json(go.Figure(bars), layout))
 
 
-def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figure:
-    """Draw the mean and the best score by each value of each parameter."""
+def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+    """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    made = make_subplots(rows, columns, subplot_titles=[text(name) for name in names], shared_yaxes="all",
-                         vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
-    for place, name in enumerate(names):
-        table = in_order(effects.by(scored, [name], report.objective))
-        # By place: two long values may be spelled alike.
-        spelled, x = [text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
-        where = {"row": place // columns + 1, "col": place % columns + 1}
-        made.add_trace(
+    titles = [escaped_text(name) for name in names]
+    subplots = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes="all",
+                             vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
+    for index, name in enumerate(names):
+        table = sorted_by_value(effects.by(scored, [name], report.objective))
+        # x counts the values: two long values may have the same text.
+        texts, x = [escaped_text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
+        cell = {"row": index // columns + 1, "col": index % columns + 1}
+        subplots.add_trace(
             go.Scatter(
-                x=x, y=_rounded(table["mean"]), mode="lines+markers", name="mean, 95 % interval", text=spelled,
+                x=x, y=_rounded(table["mean"]), mode="lines+markers", name="mean, 95 % interval", text=texts,
                 hovertemplate="%{text}: %{y}<extra></extra>",
-                marker_color=COLOURS[0], showlegend=place == 0, legendgroup="mean",
+                marker_color=COLOURS[0], showlegend=index == 0, legendgroup="mean",
                 error_y={"type": "data", "symmetric": False, "array": _rounded(table["ci_high"] - table["mean"]),
                          "arrayminus": _rounded(table["mean"] - table["ci_low"])},
-            ), **where)  # fmt: skip
-        made.add_trace(
+            ), **cell)  # fmt: skip
+        subplots.add_trace(
             go.Scatter(
-                x=x, y=_rounded(table["best"]), mode="markers", name="best", showlegend=place == 0, text=spelled,
+                x=x, y=_rounded(table["best"]), mode="markers", name="best", showlegend=index == 0, text=texts,
                 hovertemplate="%{text}: %{y}<extra></extra>",
                 marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
-            ), **where)  # fmt: skip
-        some = slice(None, None, -(-len(x) // MOST_TICKS))
-        made.update_xaxes(
-            tickvals=x[some], ticktext=spelled[some], tickangle=0, range=[-0.4, len(x) - 0.6], **where
+            ), **cell)  # fmt: skip
+        ticks = slice(None, None, -(-len(x) // MAX_TICKS))
+        subplots.update_xaxes(
+            tickvals=x[ticks], ticktext=texts[ticks], tickangle=0, range=[-0.4, len(x) - 0.6], **cell
         )
-    made.update_yaxes(title_text=text(report.objective.metric), col=1)
+    subplots.update_yaxes(title_text=escaped_text(report.objective.metric), col=1)
     layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
     alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
-    return Figure("effects", alt, content(made, layout))
+    return PageFigure("effects", alt, plotly_json(subplots, layout))
 
 
-def grouped(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Put values together where there are too many to be read: numbers into spans, the rarer texts into one."""
+def with_grouped_values(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Group the values of a column where nobody could read so many.
+
+    Numbers are replaced by the span that they are in, the rarer texts by ``all others``.
+    """
     import pandas as pd
 
-    made = table.copy()
+    result = table.copy()
     for name in names:
-        kept: list[Any]
+        groups: list[Any]
         values = table[name].tolist()
-        if len({repr(value) for value in values}) <= MOST_VALUES:
+        if len({repr(value) for value in values}) <= MAX_VALUES:
             continue
-        if _numeric(values):
+        if _all_numbers(values):
             ordered = sorted({*values})
-            edges = [ordered[round(place * (len(ordered) - 1) / SPANS)] for place in range(SPANS + 1)]
+            edges = [ordered[round(index * (len(ordered) - 1) / SPANS)] for index in range(SPANS + 1)]
             spans = [*itertools.pairwise(edges)]
-            kept = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
+            groups = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
         else:
-            common = {key for key, _ in Counter(map(repr, values)).most_common(MOST_VALUES - 1)}
-            kept = [value if repr(value) in common else "all others" for value in values]
-        made[name] = pd.Series(kept, index=table.index, dtype=object)
-    return made
+            common = {key for key, _ in Counter(map(repr, values)).most_common(MAX_VALUES - 1)}
+            groups = [value if repr(value) in common else "all others" for value in values]
+        result[name] = pd.Series(groups, index=table.index, dtype=object)
+    return result
 
 
-def _numeric(values: Sequence[Any]) -> bool:
+def _all_numbers(values: Sequence[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort a table of effects by its values, in the first column: numbers and spans by size, all else as text."""
+def sorted_by_value(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort a table of effects by its first column, the values: numbers and spans by size, all else as text."""
     values = table.iloc[:, 0].tolist()
-    sized = _numeric(values) or all(isinstance(value, tuple) for value in values)
-    order = sorted(range(len(values)), key=lambda place: values[place] if sized else str(values[place]))
+    has_sizes = _all_numbers(values) or all(isinstance(value, tuple) for value in values)
+    order = sorted(range(len(values)), key=lambda row: values[row] if has_sizes else str(values[row]))
     return table.iloc[order]
 
 
-def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
-    """Draw the mean score by the two most important parameters."""
+def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+    """Draw the mean score for each pair of values of the two most important parameters."""
     import plotly.graph_objects as go
 
     if len(ranked) < 2:
         return None
     across, down = ranked[:2]
     table = effects.by(scored, [down, across], report.objective)
-    xs = _levels(scored, across, report)
-    ys = _levels(scored, down, report)
-    found = {
-        (_key(a), _key(b)): mean
-        for a, b, mean in zip(
-            *(table.iloc[:, place].tolist() for place in (0, 1)), table["mean"].tolist(), strict=True
-        )
-    }
-    grid = [[found.get((_key(y), _key(x))) for x in xs] for y in ys]
-    labels = [[words.score(value, 3) if value is not None else "" for value in row] for row in grid]
-    made = go.Heatmap(
-        x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in grid], colorscale="Cividis",
-        reversescale=report.objective.minimize, colorbar={"title": text(report.objective.metric)},
+    xs = _values_in_order(scored, across, report)
+    ys = _values_in_order(scored, down, report)
+    columns = table.iloc[:, 0].tolist(), table.iloc[:, 1].tolist(), table["mean"].tolist()
+    mean_of = {(_key(y), _key(x)): mean for y, x, mean in zip(*columns, strict=True)}
+    means = [[mean_of.get((_key(y), _key(x))) for x in xs] for y in ys]
+    labels = [[spelling.score(mean, 3) if mean is not None else "" for mean in row] for row in means]
+    heat_map = go.Heatmap(
+        x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in means], colorscale="Cividis",
+        reversescale=report.objective.minimize, colorbar={"title": escaped_text(report.objective.metric)},
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
-        customdata=[[f"{text(y)}, {text(x)}" for x in xs] for y in ys],
+        customdata=[[f"{escaped_text(y)}, {escaped_text(x)}" for x in xs] for y in ys],
         hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
     )  # fmt: skip
     layout = {
         "height": 160 + 40 * max(3, len(ys)),
-        "xaxis": {"title": text(across, 60), "tickvals": [*range(len(xs))], "ticktext": [text(x) for x in xs]},
-        "yaxis": {"title": text(down, 60), "tickvals": [*range(len(ys))], "ticktext": [text(y) for y in ys],
-                  "automargin": True},
-    }  # fmt: skip
-    alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the figures"
-    return Figure("heat", alt, content(go.Figure(made), layout))
+        "xaxis": _named_axis(across, xs),
+        "yaxis": {**_named_axis(down, ys), "automargin": True},
+    }
+    alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the numbers"
+    return PageFigure("heat", alt, plotly_json(go.Figure(heat_map), layout))
 
 
-def _levels(scored: pd.DataFrame, name: str, report: Report) -> list[Any]:
-    levels: list[Any] = in_order(effects.by(scored, [name], report.objective)).iloc[:, 0].tolist()
-    return levels
+def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Return an axis whose ticks are a parameter's values."""
+    texts = [escaped_text(value) for value in values]
+    return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
+
+
+def _values_in_order(scored: pd.DataFrame, name: str, report: Report) -> list[Any]:
+    by_value = effects.by(scored, [name], report.objective)
+    values: list[Any] = sorted_by_value(by_value).iloc[:, 0].tolist()
+    return values
 
 
 def _key(value: Any) -> str:
+    """Return a key for a parameter's value: a list has no hash, and True equals 1."""
     return repr(value)
 
 
-def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Figure:
-    """Draw a line a configuration across its parameters to its score; a stretch of an axis can be picked out."""
+def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+    """Draw parallel coordinates: one line for each configuration, across its parameters to its score."""
     import plotly.graph_objects as go
 
     dimensions: list[dict[str, Any]] = []
     for name in names:
         values = scored[name].tolist()
-        levels = _levels(scored, name, report)
-        places = {_key(value): place for place, value in enumerate(levels)}
+        in_order = _values_in_order(scored, name, report)
+        positions = {_key(value): position for position, value in enumerate(in_order)}
+        ticks = slice(None, None, -(-len(in_order) // MAX_VALUES))
         dimensions.append(
             {
-                "label": text(name),
-                "values": [places.get(_key(value), -1) for value in values],
-                "tickvals": [*range(len(levels))][:: -(-len(levels) // MOST_VALUES)],
-                "ticktext": [text(value, 12) for value in levels][:: -(-len(levels) // MOST_VALUES)],
+                "label": escaped_text(name),
+                "values": [positions.get(_key(value), -1) for value in values],
+                "tickvals": [*range(len(in_order))][ticks],
+                "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
             }
         )
     scores = _rounded(scored[report.column])
-    dimensions.append({"label": text(report.objective.metric), "values": scores})
-    # From grey to vermilion: the best stand out on white and on black, for all kinds of colour vision.
+    dimensions.append({"label": escaped_text(report.objective.metric), "values": scores})
+    # From grey to vermilion. With any kind of colour vision the best stand out, on white and on black.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
     line = {"color": scores, "colorscale": scale, "reversescale": report.objective.minimize, "showscale": True}
-    made = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
+    axes = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
-    alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the figures"
-    return Figure("parallel", alt, content(go.Figure(made), layout))
+    alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the numbers"
+    return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
 
 
-def _against_cost(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> Figure | None:
-    """Draw the score against the time, with the line of those that nothing beats."""
+def _score_against_time(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+    """Draw the score against the elapsed time, with the Pareto front as a line."""
     import plotly.graph_objects as go
 
     timed = scored.dropna(subset=["elapsed_s"])
     if not len(timed):
         return None
-    made = go.Figure()
-    kind = "scattergl" if len(timed) > 1500 else "scatter"
-    hue = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
-    for place, value in enumerate(_levels(timed, hue, report) if hue else [None]):
-        part = timed[timed[hue].map(_key) == _key(value)] if hue else timed
-        made.add_trace({
+    plotly_figure = go.Figure()
+    kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
+    coloured_by = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
+    for index, value in enumerate(_values_in_order(timed, coloured_by, report) if coloured_by else [None]):
+        part = timed[timed[coloured_by].map(_key) == _key(value)] if coloured_by else timed
+        plotly_figure.add_trace({
             "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]), "y": _rounded(part[report.column]),
-            "name": f"{text(hue)} = {text(value)}" if hue else "configurations",
-            "marker": {"color": COLOURS[place], "size": 6, "opacity": 0.75, "symbol": place},
+            "name": f"{escaped_text(coloured_by)} = {escaped_text(value)}" if coloured_by else "configurations",
+            "marker": {"color": COLOURS[index], "size": 6, "opacity": 0.75, "symbol": index},
             "text": [f"trial {number}" for number in part["trial"]],
             "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         })  # fmt: skip
-    told = {report.column: report.objective.minimize, "elapsed_s": True}
-    front = effects.pareto(timed, told).sort_values("elapsed_s")
-    made.add_trace({
+    less_is_better = {report.column: report.objective.minimize, "elapsed_s": True}
+    front = effects.pareto(timed, less_is_better).sort_values("elapsed_s")
+    plotly_figure.add_trace({
         "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]), "y": _rounded(front[report.column]),
-        "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "beaten by none",
+        "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "Pareto front",
         "hoverinfo": "skip",
     })  # fmt: skip
     layout = {
         "height": 460,
-        "xaxis": {"title": "elapsed, s", "type": "log" if _wide(timed["elapsed_s"]) else "linear"},
-        "yaxis": {"title": text(report.objective.metric)},
+        "xaxis": {"title": "elapsed, s", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
+        "yaxis": {"title": escaped_text(report.objective.metric)},
         "legend": {"orientation": "h", "y": -0.2},
     }
-    alt = f"{len(front)} of {len(timed)} configurations are beaten by none in {report.objective.metric} and time"
-    return Figure("cost", alt, content(made, layout))
+    alt = f"No other configuration beats these {len(front)} of {len(timed)} in {report.objective.metric} and time"
+    return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
 
 
-def _wide(values: pd.Series[Any]) -> bool:
+def _is_wide(values: pd.Series[Any]) -> bool:
+    """Return whether the values spread so far that a logarithmic axis shows them better."""
     positive = values[values > 0]
     return bool(len(positive)) and float(positive.max() / positive.min()) > 20
 
 
 def _rounded(values: Any) -> list[float | None]:
-    """Keep four digits: a picture shows no more, and the page stays small."""
+    """Round to four digits: a figure shows no more, and the page stays small."""
     return [None if value is None or value != value else float(f"{value:.4g}") for value in values]

@@ -1,4 +1,4 @@
-"""The report as one self-contained page: nothing is fetched, all is escaped, and the tables need no script."""
+"""The report as one page. It fetches nothing, all text is escaped, and the tables need no JavaScript."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from typing import TYPE_CHECKING, Any
 from sweep.jobs.render import template_environment
 from sweep.leaderboard.cost import Cost, cost
 from sweep.leaderboard.ranking import Configuration
-from sweep.report import board, words
-from sweep.report.curves import curves
-from sweep.report.figure import Figure
-from sweep.report.figures import figures, grouped, in_order, varying
-from sweep.report.table import Shown, decimals_of, or_none, plain, shown
+from sweep.report import sections, spelling
+from sweep.report.curves import learning_curves
+from sweep.report.figures import page_figures, sorted_by_value, varying_columns, with_grouped_values
+from sweep.report.plotting import PageFigure
+from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_table, none_if_missing
 from sweep.report.views import importance_of
 
 if TYPE_CHECKING:
+    from sweep.steps.pictures import Picture
     from sweep.verbs.page import PageContents
     from sweep.verbs.report import Report
 
-#: Rows of the leaderboard in the page; leaderboard.csv has all.
-MOST_ROWS = 10_000
+#: The largest number of rows of the leaderboard in the page. leaderboard.csv has all.
+MAX_ROWS = 10_000
 
-#: Groups of failures that are listed.
-MOST_FAILURES = 20
+#: The largest number of groups of failures that are listed.
+MAX_FAILURES = 20
 
 
 def page(contents: PageContents) -> str:
-    """Render the page. It never loads itself again: that would take a reader's place from them."""
+    """Render the page. It never reloads itself: the reader would lose their place in it."""
     report = contents.report
-    mattered = importance_of(report)
-    table = shown(report.frame.head(MOST_ROWS), report.column, score_first=True)
-    drawn = figures(report, mattered)
+    importance = importance_of(report)
+    table = leaderboard_table(report.frame.head(MAX_ROWS), report.column, score_first=True)
+    figures = page_figures(report, importance)
     ranked = [configuration for configuration in report.board.configurations if configuration.scores]
     best = report.best
     return (
@@ -45,112 +46,148 @@ def page(contents: PageContents) -> str:
         .get_template("report.html.j2")
         .render(
             name=report.name,
-            made_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(report.snapshot.at)),
+            drawn_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(report.snapshot.at)),
             again_s=contents.again_s,
             report=report,
-            heading=board.heading(report),
-            footer=board.footer(report, len(table.rows)),
-            score=words.score(best.score, decimals_of(report.frame)) if best else "",
-            winner=[*board.winner(report)][1:] if best else [],
-            params={name: words.cell(value) for name, value in best.parameters.items()} if best else {},
-            runs=board.runs(report) if best else "",
+            heading=sections.heading(report),
+            footer=sections.footer(report, len(table.rows)),
+            score=spelling.score(best.score, decimals_of(report.frame)) if best else "",
+            winner_lines=[*sections.winner_lines(report)][1:] if best else [],
+            params=_spelled_params(best.parameters) if best else {},
+            replicates_noun=sections.replicates_noun(report) if best else "",
             command=contents.command,
             table=table,
-            cut=len(report.frame) > MOST_ROWS,
-            figures={figure.name: figure for figure in drawn},
-            mattered=mattered,
-            shares=[*mattered.single, *[share for share in mattered.pairs if share.percent >= 1]],
-            effects=_effects(report),
-            cost=_cost(cost(report.attempts)),
-            failures=contents.failures[:MOST_FAILURES],
-            pictures=[
-                {"of": _pictured(ranked, number), "pictures": [_inline(picture) for picture in of_one_trial]}
-                for number, of_one_trial in contents.pictures.items()
+            has_more_rows=len(report.frame) > MAX_ROWS,
+            figures={figure.name: figure for figure in figures},
+            importance=importance,
+            shares=sections.shown_shares(importance),
+            effects=_effect_tables(report),
+            cost=_spelled_cost(cost(report.attempts)),
+            failures=contents.failures[:MAX_FAILURES],
+            galleries=[
+                {
+                    "heading": _gallery_heading(ranked, number),
+                    "pictures": [_inline(picture) for picture in pictures],
+                }
+                for number, pictures in contents.pictures.items()
             ],
-            data=packed(_data(report, table, drawn)),
+            data=compressed_base64(_script_data(report, table, figures)),
             plotly=plotly_js(),
             datatables=datatables_js(),
-            datatables_css=_itables("dt_bundle.css"),
+            datatables_css=_itables_file("dt_bundle.css"),
         )
     )
 
 
-def _pictured(ranked: Sequence[Configuration], number: int) -> str:
-    """Say whose pictures they are."""
-    [one] = [one for one in ranked if any(entry.trial.number == number for entry in one.entries)]
-    params = ", ".join(f"{name}={words.cell(value)}" for name, value in one.entry.trial.params.items())
-    return f"Rank {one.rank}, trial {number}{': ' if params else ''}{words.shortened(params, 200)}"
+def _spelled_params(params: dict[str, Any]) -> dict[str, str]:
+    return {name: spelling.parameter_value(value) for name, value in params.items()}
 
 
-def _inline(picture: Any) -> dict[str, str]:
-    """Make a picture part of the page."""
+def _gallery_heading(ranked: Sequence[Configuration], number: int) -> str:
+    """Say which configuration and which of its trials the pictures are from."""
+    [configuration] = [
+        configuration
+        for configuration in ranked
+        if any(entry.trial.number == number for entry in configuration.entries)
+    ]
+    params = ", ".join(
+        f"{name}={value}" for name, value in _spelled_params(configuration.entry.trial.params).items()
+    )
+    colon = ": " if params else ""
+    return f"Rank {configuration.rank}, trial {number}{colon}{spelling.shortened(params, 200)}"
+
+
+def _inline(picture: Picture) -> dict[str, str]:
+    """Return a picture as a URL that contains its data."""
     data = base64.b64encode(picture.data).decode()
     return {"source": f"data:{picture.kind};base64,{data}", "caption": picture.caption}
 
 
-def _effects(made: Report) -> list[tuple[str, Shown]]:
+def _effect_tables(report: Report) -> list[tuple[str, TextTable]]:
+    """Return, for each parameter that varies, its name and the table by its values."""
     from sweep.leaderboard import effects
 
-    digits, names = decimals_of(made.frame), varying(made)
-    few = grouped(made.frame, names)
-    return [(name, plain(in_order(effects.by(few, [name], made.objective)), digits)) for name in names]
+    decimals, names = decimals_of(report.frame), varying_columns(report)
+    frame = with_grouped_values(report.frame, names)
+    return [
+        (name, frame_table(sorted_by_value(effects.by(frame, [name], report.objective)), decimals))
+        for name in names
+    ]
 
 
-def _cost(spent: Cost) -> dict[str, Any]:
+def _spelled_cost(cost: Cost) -> dict[str, Any]:
     return {
-        "allotted": board.hours(spent.allotted_core_h),
-        "used": board.hours(spent.used_core_h),
-        "wasted": {cause: board.hours(value) for cause, value in spent.wasted_core_h.items()},
-        "requests": [line for one in spent.requests for line in board.requests(one)],
-        "memory": board.hours(spent.unused_memory_gib_h),
-        "walltime": board.hours(spent.unused_walltime_core_h),
+        "allotted": spelling.hours(cost.allotted_core_h),
+        "used": spelling.hours(cost.used_core_h),
+        "wasted": {cause: spelling.hours(wasted) for cause, wasted in cost.wasted_core_h.items()},
+        "requests": [line for group_use in cost.requests for line in sections.request_lines(group_use)],
+        "memory": spelling.hours(cost.unused_memory_gib_h),
+        "walltime": spelling.hours(cost.unused_walltime_core_h),
     }
 
 
-def _data(made: Report, table: Shown, drawn: list[Figure]) -> dict[str, Any]:
-    """Gather what the scripts need: figures, what to sort the table's cells by, learning curves."""
-    frame = made.frame.head(MOST_ROWS)
-    keys: list[Any] = []
+def _script_data(report: Report, table: TextTable, figures: list[PageFigure]) -> dict[str, Any]:
+    """Gather what report.js reads.
+
+    Returns
+    -------
+    dict
+        ``figures``: name → plotly's JSON. ``sort_keys``: for each column of the table, the numbers that its rows
+        are sorted by, or None where the texts sort. ``missing_keys``: for each column, the number that stands for
+        a missing one. ``curves``: the learning curves of each row, empty where no row has any. ``trials``: the
+        trial of each row.
+    """
+    frame = report.frame.head(MAX_ROWS)
+    sort_keys: list[Any] = []
     for name in table.names:
-        known = "ci_low" if name == "interval" else name
-        column = frame[known]
-        numeric = known in ("rank", "scores") or column.dtype.kind in "iuf"
-        keys.append([_key(or_none(value)) for value in column.tolist()] if numeric else None)
-    more = (made.column, "test", "interval", "scores")
-    learnt = [curves(one, made.objective) for one in made.board.configurations[:MOST_ROWS]]
+        column = frame["ci_low" if name == "interval" else name]
+        numeric = name in ("rank", "scores") or column.dtype.kind in "iuf"
+        sort_keys.append([_sort_key(none_if_missing(value)) for value in column.tolist()] if numeric else None)
+    by_goal = (report.column, "test", "interval", "scores")
+    curves = [
+        learning_curves(configuration, report.objective)
+        for configuration in report.board.configurations[:MAX_ROWS]
+    ]
     return {
-        "figures": {one.name: one.content for one in drawn},
-        "keys": keys,
-        # What is missing comes last where the best come first: where more is better it counts as less.
-        "missing": [-1e308 if name in more and not made.objective.minimize else 1e308 for name in table.names],
-        "curves": learnt if any(learnt) else [],
+        "figures": {figure.name: figure.plotly_json for figure in figures},
+        "sort_keys": sort_keys,
+        # A missing value comes last where the best come first. Where more is better it counts as the least.
+        "missing_keys": [
+            -1e308 if name in by_goal and not report.objective.minimize else 1e308 for name in table.names
+        ],
+        "curves": curves if any(curves) else [],
         "trials": frame["trial"].tolist(),
     }
 
 
-def _key(value: Any) -> float | None:
+def _sort_key(value: Any) -> float | None:
+    """Round to ten digits, so that the page stays small."""
     return None if value is None else float(f"{float(value):.10g}")
 
 
-def packed(value: Any) -> str:
-    """Pack what the page's scripts read: JSON, gzip, base64. Nothing of it is markup any more."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+def compressed_base64(value: Any) -> str:
+    """Return a value as JSON, compressed by gzip, in base64. Base64 has no characters that are markup."""
+    return _gzip_base64(json.dumps(value, separators=(",", ":"), allow_nan=False))
+
+
+def _gzip_base64(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 @cache
 def plotly_js() -> str:
-    """Return plotly.js, packed: 4.8 MB of script are 2 MB so."""
+    """Return plotly.js, compressed: its 4.8 MB become 2 MB."""
     from plotly.offline import get_plotlyjs
 
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+    return _gzip_base64(get_plotlyjs())
 
 
 @cache
 def datatables_js() -> str:
-    """Return DataTables with its extensions, packed."""
-    return base64.b64encode(gzip.compress(_itables("dt_bundle.js").encode(), 9, mtime=0)).decode()
+    """Return DataTables with its extensions, compressed."""
+    return _gzip_base64(_itables_file("dt_bundle.js"))
 
 
-def _itables(name: str) -> str:
+def _itables_file(name: str) -> str:
+    """Return a file that ships inside the package itables."""
     return files("itables").joinpath("html", name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What of a report is asked for: the leaderboard, or another table made of it."""
+"""Which parts of a report are requested, and those parts: the leaderboard, or another table made of it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,35 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from sweep.errors import UsageError
-from sweep.report import board
+from sweep.report import sections
 from sweep.report.table import decimals_of
-from sweep.verbs.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.leaderboard.importance import Importance
+    from sweep.verbs.report import Report
+
+#: Rows of the leaderboard on a terminal where no other number is requested.
+DEFAULT_ROWS = 10
 
 
 @dataclass(frozen=True)
 class ReportView:
-    """What of a report is asked for.
+    """Which parts of a report are requested. Without any part it is the leaderboard.
 
     Attributes
     ----------
+    top : int or None
+        The largest number of rows of each table.
+    columns : sequence of str
+        The columns of the leaderboard, beside rank, trial and metric. Empty: the usual ones.
     by : sequence of sequence of str
-        Tables by the values of parameters, one each.
+        For each table by the values of parameters, the names of the parameters.
+    pareto : sequence of str
+        The measures of the Pareto front, as the user wrote them.
+    importance, cost, trials : bool
+        Whether the importance of the parameters, the cost, and the table of all trials are requested.
     """
 
     top: int | None = None
@@ -39,20 +50,23 @@ class ReportView:
 
 
 def importance_of(report: Report) -> Importance:
-    """Work out what mattered, of the configurations that were ranked."""
+    """Return the importance of the parameters, from all configurations with a score."""
     from sweep.leaderboard.importance import importance
 
-    scored = [one for one in report.board.configurations if one.scores]
-    return importance([one.entry.trial.params for one in scored], [one.mean for one in scored])
+    scored = [configuration for configuration in report.board.configurations if configuration.scores]
+    return importance(
+        [configuration.entry.trial.params for configuration in scored],
+        [configuration.mean for configuration in scored],
+    )
 
 
-def table(report: Report, view: ReportView) -> pd.DataFrame:
-    """Make the one table that goes to a file or a pipe.
+def requested_table(report: Report, view: ReportView) -> pd.DataFrame:
+    """Return the one table that goes to a file or a pipe.
 
     Raises
     ------
     UsageError
-        A name that is not there; or several tables, or none.
+        A name is not there, or several tables are requested, or none.
     """
     import pandas as pd
 
@@ -61,52 +75,56 @@ def table(report: Report, view: ReportView) -> pd.DataFrame:
     if view.cost:
         raise UsageError("--cost is no table", "--json has it, without a form it goes to the terminal")
     if view.importance:
-        made = importance_of(report)
-        rows = [(" × ".join(one.names), one.percent, one.sd) for one in [*made.single, *made.pairs]]
+        importance = importance_of(report)
+        rows = [
+            (" × ".join(share.names), share.percent, share.sd) for share in [*importance.single, *importance.pairs]
+        ]
         return pd.DataFrame(rows, columns=["parameters", "percent", "sd"])
     if len(view.by) > 1:
         raise UsageError("several --by are several tables", "ask for one at a time, or cross them: --by a,b")
     if view.by:
-        made_by = effects.by(report.frame, view.by[0], report.objective)
+        table = effects.by(report.frame, view.by[0], report.objective)
     elif view.pareto:
-        made_by = effects.pareto(report.frame, effects.directions(view.pareto, report.objective))
+        table = effects.pareto(report.frame, effects.directions(view.pareto, report.objective))
     elif view.trials:
-        made_by = frames.trials(report.entries, report.objective)
+        table = frames.trials(report.entries, report.objective)
     else:
         effects.require(report.frame, view.columns)
-        made_by = report.frame
+        table = report.frame
         if view.columns:
-            made_by = made_by[[*dict.fromkeys(["rank", "trial", report.column, *view.columns])]]
-    return made_by if view.top is None else made_by.head(view.top)
+            table = table[[*dict.fromkeys(["rank", "trial", report.column, *view.columns])]]
+    return table if view.top is None else table.head(view.top)
 
 
-def terminal(report: Report, view: ReportView) -> RenderableType:
-    """Show what is asked for."""
+def requested_sections(report: Report, view: ReportView) -> RenderableType:
+    """Show the requested parts on a terminal, one beneath the other."""
     from sweep.leaderboard import effects, frames
     from sweep.leaderboard.cost import cost
 
-    digits, parts = decimals_of(report.frame), []
+    metric, decimals = report.objective.metric, decimals_of(report.frame)
+    parts: list[RenderableType] = []
     params = [*frames.columns_of(report.entries, report.objective).values()]
     for names in view.by:
-        title = f"{report.objective.metric} by {', '.join(names)}"
-        parts.append(board.some_table(title, effects.by(report.frame, names, report.objective), digits, view.top))
+        table = effects.by(report.frame, names, report.objective)
+        parts.append(sections.frame_section(f"{metric} by {', '.join(names)}", table, decimals, view.top))
         if not effects.balanced(report.frame, names, params, report.column):
-            parts.append(board.UNBALANCED)
+            parts.append(sections.UNBALANCED)
     if view.pareto:
-        told = effects.directions(view.pareto, report.objective)
-        title = "beaten by none in " + ", ".join(
-            f"{name} ({'less' if few else 'more'})" for name, few in told.items()
+        less_is_better = effects.directions(view.pareto, report.objective)
+        measures = ", ".join(
+            f"{name} ({'less' if less else 'more'} is better)" for name, less in less_is_better.items()
         )
-        parts.append(board.undominated(title, effects.pareto(report.frame, told), report, view.top))
+        front = effects.pareto(report.frame, less_is_better)
+        parts.append(sections.pareto_section(f"Pareto front of {measures}", front, report, view.top))
     if view.trials:
-        rows = frames.trials(report.entries, report.objective).drop(columns=["id", "reason", "confirms"])
+        trials = frames.trials(report.entries, report.objective).drop(columns=["id", "reason", "confirms"])
         title = f"{report.name}: trial by trial"
-        parts.append(board.some_table(title, rows, digits, view.top, report.column))
+        parts.append(sections.frame_section(title, trials, decimals, view.top, report.column))
     if view.importance:
-        parts.append(board.importance(importance_of(report)))
+        parts.append(sections.importance_section(importance_of(report)))
     if view.cost:
-        parts.append(board.cost(cost(report.attempts)))
+        parts.append(sections.cost_section(cost(report.attempts)))
     if parts:
         return Group(*parts)
     effects.require(report.frame, view.columns)
-    return board.leaderboard(report, view.top or 10, view.columns)
+    return sections.leaderboard_section(report, view.top or DEFAULT_ROWS, view.columns)

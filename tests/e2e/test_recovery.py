@@ -392,7 +392,7 @@ def test_a_paused_trial_that_may_not_go_on_is_said(sandbox: Sandbox, toy: Toy) -
     sandbox.sweep("plan")
     sandbox.sweep("submit", "--follow", "--interval", "0.3")
     assert sandbox.states() == {"paused": 1}
-    assert "not again, 1: paused: tried again 1 times already" in sandbox.sweep("submit").out
+    assert "not tried again, 1: paused: tried again 1 times already" in sandbox.sweep("submit").out
     assert sandbox.sweep("retry", "0", "--json").json["trials"] == [0]  # a person may
     sandbox.follow()
 

@@ -1,4 +1,4 @@
-"""report and compare on the command line: tables, filters, forms, and what cannot be."""
+"""report, page and compare on the command line: tables, filters, forms, and what is refused."""
 
 from __future__ import annotations
 
@@ -40,21 +40,25 @@ def done(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def rows(sandbox: Sandbox, *words: str) -> Any:
-    return sandbox.sweep("report", "a", *words, "--json").json
+def rows(sandbox: Sandbox, *arguments: str) -> Any:
+    return sandbox.sweep("report", "a", *arguments, "--json").json
 
 
-def test_a_row_a_configuration_and_failures_below(done: Sandbox) -> None:
-    made = rows(done)
-    assert [(row["model"], row["x"]) for row in made[:2]] == [("UNet", 3), ("UNet", 2)]
-    assert made[0]["segMeasure"] == pytest.approx(0.8005)
-    assert (made[0]["scores"], made[0]["asked"], made[0]["test"]) == (2, 2, pytest.approx(0.7005))
-    assert (made[-1]["state"], made[-1]["rank"]) == ("failed", None)
-    shown = done.sweep("report", "a").out
-    assert "9 of 9 configurations (17 trials: 16 done, 1 failed)" in shown
-    assert "the same in all: lr=0.001" in shown
-    assert "0.80050" in shown  # two digits of the uncertainty, which is 0.0005
-    assert "0.79415 – 0.80685" in shown  # 12.706 times that
+def test_each_configuration_is_a_row_and_failures_come_last(done: Sandbox) -> None:
+    leaderboard = rows(done)
+    assert [(row["model"], row["x"]) for row in leaderboard[:2]] == [("UNet", 3), ("UNet", 2)]
+    assert leaderboard[0]["segMeasure"] == pytest.approx(0.8005)
+    assert (leaderboard[0]["scores"], leaderboard[0]["asked"], leaderboard[0]["test"]) == (
+        2,
+        2,
+        pytest.approx(0.7005),
+    )
+    assert (leaderboard[-1]["state"], leaderboard[-1]["rank"]) == ("failed", None)
+    printed = done.sweep("report", "a").out
+    assert "9 of 9 configurations (17 trials: 16 done, 1 failed)" in printed
+    assert "the same in all: lr=0.001" in printed
+    assert "0.80050" in printed  # two digits of the uncertainty, which is 0.0005
+    assert "0.79415 – 0.80685" in printed  # 12.706 times that
 
 
 def test_where(done: Sandbox) -> None:
@@ -62,9 +66,9 @@ def test_where(done: Sandbox) -> None:
     assert len(rows(done, "--where", "f1 > 0.5")) == 4  # a number of the results
     assert "(6 trials: 6 done)" in done.sweep("report", "a", "--where", "model == 'small' and x < 3").out
     assert "wrote" in done.sweep("page", "a", "--where", "x < 3").err
-    assert not (done.path / "results/a/report.html").exists()  # a part is not the whole
+    assert not (done.path / "results/a/report.html").exists()  # that page is of the whole sweep
     assert rows(done, "--where", "segMeasure > 0.6 and params['x'] in [1, 2]")[0]["rank"] == 1
-    for text, said in [
+    for expression, message in [
         ("model = 'UNet'", "write == to compare"),
         ("model == UNet", "put texts in quotes: 'UNet'"),
         ("modle == 'UNet'", "did you mean 'model'?"),
@@ -72,8 +76,8 @@ def test_where(done: Sandbox) -> None:
         ("model > 3", "for instance"),
         ("params.clear() or 1", "params"),
     ]:
-        ran = done.sweep("report", "a", "--where", text, code=2)
-        assert said in ran.err
+        ran = done.sweep("report", "a", "--where", expression, code=2)
+        assert message in ran.err
 
 
 def test_by_pareto_columns(done: Sandbox) -> None:
@@ -97,14 +101,14 @@ def test_by_pareto_columns(done: Sandbox) -> None:
     assert [(row["model"], row["x"]) for row in front] == [("UNet", 3), ("UNet", 2), ("UNet", 1), ("UNet", 0)]
     assert len(rows(done, "--pareto", "segMeasure,f1:max")) == 8
     assert "7" in done.sweep("report", "a", "--columns", "test.deep.er").out
-    shown = rows(done, "--columns", "x,test.deep.er")
-    assert list(shown[0]) == ["rank", "trial", "segMeasure", "x", "test.deep.er"]
-    assert shown[0]["test.deep.er"] == 7
+    selected = rows(done, "--columns", "x,test.deep.er")
+    assert list(selected[0]) == ["rank", "trial", "segMeasure", "x", "test.deep.er"]
+    assert selected[0]["test.deep.er"] == 7
     assert len(rows(done, "--trials")) == 17
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--by", "modle"], "did you mean 'model'?"),
         (["--columns", "segMeasur"], "did you mean 'segMeasure'?"),
@@ -128,9 +132,9 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         (["--top", "0"], "--top"),
     ],
 )
-def test_what_cannot_be_is_said(done: Sandbox, words: list[str], said: str) -> None:
-    ran = done.sweep("report", "a", *words, code=2)
-    assert said in " ".join(ran.err.split())
+def test_what_is_refused_is_named(done: Sandbox, arguments: list[str], message: str) -> None:
+    ran = done.sweep("report", "a", *arguments, code=2)
+    assert message in " ".join(ran.err.split())
 
 
 def test_forms_and_files(done: Sandbox) -> None:
@@ -149,21 +153,21 @@ def test_forms_and_files(done: Sandbox) -> None:
 
 
 def test_what_mattered_and_what_it_cost(done: Sandbox) -> None:
-    told = done.sweep("report", "a", "--importance").out
-    assert told.index("model") < told.index("x ")
-    assert "%" in told
-    told = done.sweep("report", "a", "--cost").out
-    assert "memory: asked 8.0 GiB, and 1 ran out of it" in told
-    assert "walltime: asked 1:00:00, 99 % stayed under 6:40; 10:00 would do" in told
-    spent = done.sweep("report", "a", "--cost", "--json").json
+    importance = done.sweep("report", "a", "--importance").out
+    assert importance.index("model") < importance.index("x ")
+    assert "%" in importance
+    printed = done.sweep("report", "a", "--cost").out
+    assert "memory: asked 8.0 GiB, and 1 ran out of it" in printed
+    assert "walltime: asked 1:00:00, 99 % stayed under 6:40; 10:00 would be enough" in printed
+    cost = done.sweep("report", "a", "--cost", "--json").json
     seconds = 4 * sum(100 * (x + 1) for x in range(4)) + 600
-    assert spent["allotted_core_h"] == pytest.approx(2 * seconds / 3600)
-    assert spent["used_core_h"] == pytest.approx(1.8 * seconds / 3600)
-    assert spent["wasted_core_h"]["out of memory"] == pytest.approx(2 * 600 / 3600)
-    assert spent["wasted_core_h"]["idle CPUs"] == pytest.approx(0.2 * (seconds - 600) / 3600)
+    assert cost["allotted_core_h"] == pytest.approx(2 * seconds / 3600)
+    assert cost["used_core_h"] == pytest.approx(1.8 * seconds / 3600)
+    assert cost["wasted_core_h"]["out of memory"] == pytest.approx(2 * 600 / 3600)
+    assert cost["wasted_core_h"]["idle CPUs"] == pytest.approx(0.2 * (seconds - 600) / 3600)
 
 
-def test_results_that_are_odd_do_not_end_the_report(sandbox: Sandbox) -> None:
+def test_odd_results_do_not_stop_the_report(sandbox: Sandbox) -> None:
     deep: Any = 1
     for _ in range(900):
         deep = {"a": deep}
@@ -191,39 +195,38 @@ def test_a_metric_that_no_result_has_is_named_with_the_nearest(sandbox: Sandbox,
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
-    shown = sandbox.sweep("report").out
-    assert "results have no 'segMeasur', but segMeasure; did you mean 'segMeasure'?" in shown
-    assert "3 failed" in shown
+    printed = sandbox.sweep("report").out
+    assert "results have no 'segMeasur', but segMeasure; did you mean 'segMeasure'?" in printed
+    assert "3 failed" in printed
 
 
 def test_a_narrow_terminal_leaves_columns_out_and_says_so(done: Sandbox) -> None:
-    wide = done.run(
+    ran = done.run(
         "script", "-qec", f"COLUMNS=78 {shlex.quote(sys.executable)} -m sweep report a --top 3", "/dev/null"
     )
-    if wide.code == 127:
+    if ran.code == 127:
         pytest.skip("no script(1) to make a terminal")
-    lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", wide.out).splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", ran.out).splitlines()
     assert max(len(line) for line in lines if "rank" in line or "UNet" in line) <= 78, lines
     assert any("left out, as the terminal is narrow" in line for line in lines)
 
 
 def test_compare(done: Sandbox) -> None:
-    better = [scored(x, "UNet", replicate) for x in range(4) for replicate in (0, 1)]
-    for one in better:
-        assert one.result
-    moved = [
-        Ran(one.params, {"segMeasure": one.result["segMeasure"] + 0.1}, one.replicate, 50.0)
-        for one in better
-        if one.result
+    unet = [scored(x, "UNet", replicate) for x in range(4) for replicate in (0, 1)]
+    assert all(ran.result for ran in unet)
+    better = [
+        Ran(ran.params, {"segMeasure": ran.result["segMeasure"] + 0.1}, ran.replicate, 50.0)
+        for ran in unet
+        if ran.result
     ]
-    ended(done.path / "results", "b", [*moved, Ran({"x": 77}, {"segMeasure": 0.1})])
-    made = done.sweep("compare", "a", "b", "--json").json
-    assert len(made["rows"]) == 4
-    assert {round(row["difference"], 6) for row in made["rows"]} == {0.1}
-    assert (made["only_a"], made["only_b"], round(made["mean"], 6)) == (4, 1, 0.1)
-    assert made["rows"][0]["shared_seeds"] == 2
-    told = done.sweep("compare", "a", "b").out
-    assert "b is on average 0.1000 better" in told
+    ended(done.path / "results", "b", [*better, Ran({"x": 77}, {"segMeasure": 0.1})])
+    comparison = done.sweep("compare", "a", "b", "--json").json
+    assert len(comparison["rows"]) == 4
+    assert {round(row["difference"], 6) for row in comparison["rows"]} == {0.1}
+    assert (comparison["only_a"], comparison["only_b"], round(comparison["mean"], 6)) == (4, 1, 0.1)
+    assert comparison["rows"][0]["shared_seeds"] == 2
+    printed = done.sweep("compare", "a", "b").out
+    assert "b is on average 0.1000 better" in printed
     ended(done.path / "results", "c", [Ran({"y": 1}, {"loss": 1}, resources=Resources(60, 100, 1))], metric="loss")
     assert (
         "a is ranked by segMeasure (maximize), c by loss (maximize)" in done.sweep("compare", "a", "c", code=1).err
@@ -232,7 +235,7 @@ def test_compare(done: Sandbox) -> None:
     assert "no configuration with a score is both" in done.sweep("compare", "a", "d", code=1).err
 
 
-def test_a_page_and_what_it_is_not_for(done: Sandbox) -> None:
+def test_a_page_is_named_and_an_interval_needs_watch(done: Sandbox) -> None:
     assert done.sweep("page", "a", "--json").json == {"page": str(done.path / "results/a/report.html")}
     assert "add --watch" in done.sweep("page", "a", "--interval", "5", code=2).err
 
@@ -244,5 +247,5 @@ def test_a_page_again_and_again(sandbox: Sandbox, toy: Any) -> None:
     ran = sandbox.sweep("page", "--watch", "--interval", "1")
     assert ran.err.count("wrote") >= 2
     page = (sandbox.path / "results/toy/report.html").read_text()
-    assert "It runs" not in page  # the last one is final
+    assert "is written again every" not in page  # the last one is final
     assert "16.0000" in page

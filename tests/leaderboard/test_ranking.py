@@ -14,7 +14,7 @@ from sweep.leaderboard.frames import leaderboard
 from sweep.leaderboard.ranking import Best, rank
 from sweep.model import Objective, Resources, State, Trial
 from sweep.report.exports import export
-from sweep.report.table import shown
+from sweep.report.table import leaderboard_table
 from tests.leaderboard.conftest import entry
 
 MAXIMIZE, MINIMIZE = Objective("score"), Objective("score", "minimize")
@@ -105,7 +105,9 @@ def test_replicates_are_averaged_and_one_lucky_run_does_not_win() -> None:
 
 
 def test_parameters_that_do_not_vary_are_named_once() -> None:
-    view = shown(frame([entry(0, 0.5, x=1, same="a"), entry(1, 0.6, x=2, same="a")], MAXIMIZE), "score")
+    view = leaderboard_table(
+        frame([entry(0, 0.5, x=1, same="a"), entry(1, 0.6, x=2, same="a")], MAXIMIZE), "score"
+    )
     assert view.fixed == {"same": "a"}
     assert view.heads == [
         "rank",

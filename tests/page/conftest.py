@@ -19,7 +19,7 @@ from sweep.verbs.page import pages
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-#: WebGL without a graphics card; no setting up of things that need the network.
+#: WebGL without a graphics card. Containers have no sandbox and little shared memory.
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"]
 
 
@@ -32,7 +32,7 @@ def _browser() -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Start the browser, or skip; or fail where SWEEP_REQUIRE_BROWSER is set."""
+    """Start the browser. Without one, skip, or fail where SWEEP_REQUIRE_BROWSER is set."""
     path = _browser()
     if not path:
         if os.environ.get("SWEEP_REQUIRE_BROWSER"):
@@ -41,28 +41,28 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield made
-        made.close()
+        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
 @dataclass
-class Opened:
-    """An open page, and what it said and asked for."""
+class OpenPage:
+    """An open page, the errors and warnings of its console, and the addresses that it fetched."""
 
     page: Page
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
 
-    def clean(self) -> None:
-        """Nothing went wrong, and nothing was fetched."""
-        assert self.said == []
-        assert self.asked == []
+    def assert_clean(self) -> None:
+        assert self.errors == []
+        assert self.fetched == []
 
     def cells(self, column: int) -> list[str]:
         """Read a column of the leaderboard as it is shown."""
         return [
-            text.strip() for text in self.page.locator(f"#board tbody tr td:nth-child({column})").all_inner_texts()
+            text.strip()
+            for text in self.page.locator(f"#leaderboard-table tbody tr td:nth-child({column})").all_inner_texts()
         ]
 
     def figure(self, name: str) -> Any:
@@ -70,50 +70,54 @@ class Opened:
         return self.page.evaluate(f"document.getElementById('plot-{name}').data")
 
 
-Open = Callable[..., Opened]
+OpenPageAt = Callable[..., OpenPage]
 
 
 @pytest.fixture
-def opened(browser: Browser) -> Iterator[Open]:
-    """Open a file; `ready` waits for its scripts."""
+def open_page(browser: Browser) -> Iterator[OpenPageAt]:
+    """Return a function that opens a file in the browser. With `ready` it waits for the page's script."""
     contexts = []
 
-    def open_(
+    def open_at(
         path: Path, *, ready: bool = True, width: int = 1280, scheme: Any = "light", script: bool = True
-    ) -> Opened:
+    ) -> OpenPage:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script, offline=True
         )
         contexts.append(context)
         page = context.new_page()
-        made = Opened(page)
-        page.on("pageerror", lambda error: made.said.append(str(error)))
-        page.on("console", lambda message: made.said.append(message.text) if _matters(message) else None)
-        page.on("request", lambda request: made.asked.append(request.url) if _fetched(request.url, path) else None)
+        opened = OpenPage(page)
+        page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        page.on("console", lambda message: opened.errors.append(message.text) if _is_error(message) else None)
+        page.on(
+            "request", lambda request: opened.fetched.append(request.url) if _leaves(request.url, path) else None
+        )
         page.goto(path.as_uri())
         if ready:
             page.wait_for_selector("html[data-ready]", timeout=120_000)
-        return made
+        return opened
 
-    yield open_
+    yield open_at
     for context in contexts:
         context.close()
 
 
-def _matters(message: Any) -> bool:
-    return message.type in ("error", "warning") and "GPU stall" not in message.text  # the software WebGL's own
+def _is_error(message: Any) -> bool:
+    # WebGL without a graphics card warns of stalls.
+    return message.type in ("error", "warning") and "GPU stall" not in message.text
 
 
-def _fetched(url: str, path: Path) -> bool:
+def _leaves(url: str, path: Path) -> bool:
+    """Return whether an address is outside the page's own file."""
     return url != path.as_uri() and not url.startswith(("blob:", "data:"))
 
 
 @pytest.fixture(scope="session")
-def paged() -> Callable[[Store], Path]:
-    """Write a sweep's page."""
+def write_page() -> Callable[[Store], Path]:
+    """Return a function that writes a sweep's page."""
 
     def write(store: Store) -> Path:
-        [made] = pages(store, Shell(), html.page)
-        return made.path
+        [written] = pages(store, Shell(), html.page)
+        return written.path
 
     return write

@@ -1,4 +1,4 @@
-"""The page in a browser: it opens, sorts, filters, stays text, and says what the leaderboard says."""
+"""The page in a browser: it opens, sorts and filters, shows all text as text, and agrees with the leaderboard."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from sweep.model import Cause
 from sweep.store import Store
 from tests.fakes.ended import Ran, ended
-from tests.page.conftest import Open
+from tests.page.conftest import OpenPageAt
 
-Paged = Callable[[Store], Path]
+WritePage = Callable[[Store], Path]
 
 HOSTILE = [
     "<script>document.title='pwned'</script>",
@@ -37,133 +37,140 @@ def history(score: float) -> list[dict[str, float]]:
 def nuclei(replicates: int = 3) -> list[Ran]:
     """24 configurations; adam is better by 0.2, depth 3 by 0.05; two of the deep ones fail."""
     rng = random.Random(1)
-    made = []
+    ran = []
     for optimizer, depth, rate in itertools.product(["adam", "sgd"], [1, 2, 3], [0.01, 0.001, 0.0001, 0.00005]):
         params = {"optimizer": optimizer, "depth": depth, "learning_rate": rate, "fixed": "same"}
         for replicate in range(replicates):
             score = 0.5 + 0.2 * (optimizer == "adam") + 0.05 * (depth == 3) + rng.gauss(0, 0.01)
             result = {"segMeasure": score, "test": {"segMeasure": score - 0.02}, "history": history(score)}
             fails = optimizer == "sgd" and depth == 3 and rate == 0.01
-            made.append(
+            ran.append(
                 Ran(params, None if fails else result, replicate, rng.uniform(100, 900), 1500, Cause.WALLTIME)
             )
-    return made
+    return ran
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, paged: Paged) -> Path:
-    """A page of a usual sweep, in a folder with an awkward name."""
-    return paged(ended(tmp_path_factory.mktemp("it's a folder"), "nuclei", nuclei()))
+def page(tmp_path_factory: pytest.TempPathFactory, write_page: WritePage) -> Path:
+    """Write the page of a usual sweep, in a folder with an awkward name."""
+    return write_page(ended(tmp_path_factory.mktemp("it's a folder"), "nuclei", nuclei()))
 
 
-def test_it_opens_without_an_error_or_a_request_and_says_who_won(page: Path, opened: Open) -> None:
-    look = opened(page)
-    look.clean()
-    winner = look.page.locator(".winner").inner_text()
+def test_it_opens_without_an_error_or_a_request_and_says_who_won(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    opened.assert_clean()
+    winner = opened.page.locator(".winner").inner_text()
     assert "is the best: segMeasure 0.7" in winner
     assert "(mean of 3 replicates" in winner
     assert "Expected over new seeds" in winner
     assert "cannot be told from it" in winner
     assert "On the test images" in winner
     assert "python -m trainer" in winner
-    assert look.page.locator("h2").all_inner_texts() == [
+    assert opened.page.locator("h2").all_inner_texts() == [
         "Leaderboard", "What mattered", "What it cost", "What the cluster did", "What did not end well",
     ]  # fmt: skip
     for name in ("importance", "effects", "heat", "parallel", "cost", "timeline", "curves"):
-        assert look.page.locator(f"#plot-{name} .main-svg").count() > 0, name
-    assert "walltime" in look.page.locator("#failures ~ div").inner_text()
-    assert "The same in all: fixed = same" in look.page.locator("section:has(#leaderboard)").inner_text()
+        assert opened.page.locator(f"#plot-{name} .main-svg").count() > 0, name
+    assert "walltime" in opened.page.locator("#failures ~ div").inner_text()
+    assert "The same in all: fixed = same" in opened.page.locator("section:has(#leaderboard)").inner_text()
 
 
-def test_sorting_filtering_hiding(page: Path, opened: Open) -> None:
-    look = opened(page)
-    heads = [text.strip() for text in look.page.locator("#board thead th .dt-column-title").all_inner_texts()]
+def test_sorting_filtering_hiding(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    heads = [
+        text.strip()
+        for text in opened.page.locator("#leaderboard-table thead th .dt-column-title").all_inner_texts()
+    ]
     assert heads[:6] == ["rank", "trial", "segMeasure", "95 % interval", "runs", "test"]
-    ranks = [int(text.split()[0]) for text in look.cells(1)[:-1]]
+    ranks = [int(text.split()[0]) for text in opened.cells(1)[:-1]]
     assert ranks == sorted(ranks)
     place = heads.index("learning_rate") + 1
-    title = look.page.locator(f"#board thead th:nth-child({place}) .dt-column-title")
+    title = opened.page.locator(f"#leaderboard-table thead th:nth-child({place}) .dt-column-title")
     title.click()
-    look.page.wait_for_selector("th[aria-sort=ascending]")
-    rates = [float(text) for text in look.cells(place)]
+    opened.page.wait_for_selector("th[aria-sort=ascending]")
+    rates = [float(text) for text in opened.cells(place)]
     assert rates == sorted(rates)  # 5e-05 is a number, and smaller than 0.0001
     title.click()
-    look.page.wait_for_selector("th[aria-sort=descending]")
-    assert [float(text) for text in look.cells(place)] == sorted(rates, reverse=True)
-    look.page.get_by_label("Filter").fill("sgd")
-    assert set(look.cells(heads.index("optimizer") + 1)) == {"sgd"}
-    assert "of 12" in look.page.locator(".dt-info").inner_text()
-    look.page.get_by_label("Filter").fill("")
-    look.page.get_by_role("button", name="Columns").click()
-    look.page.locator(".dt-button-collection").get_by_text("optimizer").click()
-    assert "optimizer" not in look.page.locator("#board thead").inner_text()
-    look.clean()
+    opened.page.wait_for_selector("th[aria-sort=descending]")
+    assert [float(text) for text in opened.cells(place)] == sorted(rates, reverse=True)
+    opened.page.get_by_label("Filter").fill("sgd")
+    assert set(opened.cells(heads.index("optimizer") + 1)) == {"sgd"}
+    assert "of 12" in opened.page.locator(".dt-info").inner_text()
+    opened.page.get_by_label("Filter").fill("")
+    opened.page.get_by_role("button", name="Columns").click()
+    opened.page.locator(".dt-button-collection").get_by_text("optimizer").click()
+    assert "optimizer" not in opened.page.locator("#leaderboard-table thead").inner_text()
+    opened.assert_clean()
 
 
-def test_curves_of_any_row_by_keyboard(page: Path, opened: Open) -> None:
-    look = opened(page)
-    assert {trace["name"] for trace in look.figure("curves")} == {f"trial {look.cells(2)[0]}"}
-    third = look.page.locator("button.pick").nth(2)
+def test_curves_of_any_row_by_keyboard(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    assert {trace["name"] for trace in opened.figure("curves")} == {f"trial {opened.cells(2)[0]}"}
+    third = opened.page.locator("button.pick").nth(2)
     third.focus()
-    look.page.keyboard.press("Enter")
+    opened.page.keyboard.press("Enter")
     assert third.get_attribute("aria-pressed") == "true"
-    names = {trace["name"] for trace in look.figure("curves")}
-    assert names == {f"trial {number}" for number in (look.cells(2)[0], look.cells(2)[2])}
-    look.page.keyboard.press("Space")
-    assert len({trace["name"] for trace in look.figure("curves")}) == 1
+    names = {trace["name"] for trace in opened.figure("curves")}
+    assert names == {f"trial {number}" for number in (opened.cells(2)[0], opened.cells(2)[2])}
+    opened.page.keyboard.press("Space")
+    assert len({trace["name"] for trace in opened.figure("curves")}) == 1
 
 
-def test_the_figures_say_what_the_tables_say(page: Path, opened: Open) -> None:
-    look = opened(page)
-    look.page.locator("summary").click()
-    tables = look.page.locator("details table")
+def test_the_figures_say_what_the_tables_say(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    opened.page.locator("summary").click()
+    tables = opened.page.locator("details table")
     shares = {
         row.split("\t")[0]: float(row.split("\t")[1].rstrip(" %"))
         for row in tables.nth(0).locator("tbody").inner_text().splitlines()
     }
-    bars = look.figure("importance")[0]
+    bars = opened.figure("importance")[0]
     assert bars["y"][0] == "optimizer"
     for name, percent in zip(bars["y"], bars["x"], strict=True):
         assert shares[name] == pytest.approx(percent, abs=0.06)
-    by_name = dict(zip(look.page.locator("details h3").all_inner_texts()[1:], range(1, 9), strict=False))
+    by_name = dict(zip(opened.page.locator("details h3").all_inner_texts()[1:], range(1, 9), strict=False))
     rows = tables.nth(by_name["optimizer"]).locator("tbody tr").all_inner_texts()
     means = {row.split("\t")[0]: float(row.split("\t")[4]) for row in rows}
-    effect = next(trace for trace in look.figure("effects") if trace["text"] == ["adam", "sgd"])
+    effect = next(trace for trace in opened.figure("effects") if trace["text"] == ["adam", "sgd"])
     assert dict(zip(effect["text"], effect["y"], strict=True)) == pytest.approx(means, abs=1e-3)
-    points = sum(len(trace["x"]) for trace in look.figure("cost") if trace["mode"] == "markers")
+    points = sum(len(trace["x"]) for trace in opened.figure("cost") if trace["mode"] == "markers")
     assert points == 23  # all that have a score
-    ended_ = next(trace for trace in look.figure("timeline") if trace["name"] == "ended")
-    assert ended_["y"][-1] == 72
+    ended_trials = next(trace for trace in opened.figure("timeline") if trace["name"] == "ended")
+    assert ended_trials["y"][-1] == 72
 
 
-def test_without_a_script_all_tables_are_there(page: Path, opened: Open) -> None:
-    look = opened(page, ready=False, script=False)
-    assert look.page.locator("#board tbody tr").count() == 24
-    assert look.page.locator("#board tbody tr").last.is_visible()
-    assert "is the best" in look.page.locator(".winner").inner_text()
-    assert "need JavaScript" in look.page.locator("noscript").inner_text()
-    assert not look.page.locator("#plot-effects").is_visible()
+def test_without_a_script_all_tables_are_there(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page, ready=False, script=False)
+    assert opened.page.locator("#leaderboard-table tbody tr").count() == 24
+    assert opened.page.locator("#leaderboard-table tbody tr").last.is_visible()
+    assert "is the best" in opened.page.locator(".winner").inner_text()
+    assert "need JavaScript" in opened.page.locator("noscript").inner_text()
+    assert not opened.page.locator("#plot-effects").is_visible()
 
 
 @pytest.mark.parametrize("width", [1280, 380])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_and_can_be_read_by_all(page: Path, opened: Open, width: int, scheme: str) -> None:
+def test_it_fits_and_can_be_read_by_all(page: Path, open_page: OpenPageAt, width: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    look = opened(page, width=width, scheme=scheme)
-    assert look.page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(look.page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    opened = open_page(page, width=width, scheme=scheme)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    violations = Axe().run(opened.page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
     assert [
-        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary", "")[:300])
-        for one in found
+        (
+            violation["id"],
+            violation["nodes"][0]["html"][:200],
+            violation["nodes"][0].get("failureSummary", "")[:300],
+        )
+        for violation in violations
     ] == []
     levels = [
         int(level)
-        for level in look.page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName[1])")
+        for level in opened.page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName[1])")
     ]
     assert levels[0] == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
-    ink, paper = look.page.evaluate(
+    ink, paper = opened.page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
     assert (_light(ink), _light(paper)) == ((False, True) if scheme == "light" else (True, False))
@@ -173,35 +180,35 @@ def _light(colour: str) -> bool:
     return sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) > 3 * 128
 
 
-def test_it_prints(page: Path, opened: Open) -> None:
-    look = opened(page)
-    look.page.emulate_media(media="print")
-    assert not look.page.locator("header nav").is_visible()
-    assert look.page.locator(".winner").is_visible()
-    assert look.page.pdf()[:5] == b"%PDF-"
+def test_it_prints(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    opened.page.emulate_media(media="print")
+    assert not opened.page.locator("header nav").is_visible()
+    assert opened.page.locator(".winner").is_visible()
+    assert opened.page.pdf()[:5] == b"%PDF-"
 
 
-def test_hostile_names_and_values_stay_text(tmp_path: Path, paged: Paged, opened: Open) -> None:
+def test_hostile_names_and_values_stay_text(tmp_path: Path, write_page: WritePage, open_page: OpenPageAt) -> None:
     ran = [
-        Ran({"<b>name</b>": value, "constructor": place % 2, "__proto__": 1, "y": place}, {"segMeasure": 0.5 + place / 100,
+        Ran({"<b>name</b>": value, "constructor": index % 2, "__proto__": 1, "y": index}, {"segMeasure": 0.5 + index / 100,
             "history": [{"segMeasure": 0.1, "loss": "<b>"}], "<i>metric</i>": 1})
-        for place, value in enumerate(HOSTILE)
+        for index, value in enumerate(HOSTILE)
     ]  # fmt: skip
     ran += [Ran({"<b>name</b>": "f", "constructor": 1, "__proto__": 1, "y": 99}, None)]
-    look = opened(paged(ended(tmp_path, "<b>&'hostile'", ran)))
-    look.clean()
-    assert look.page.title() == "<b>&'hostile' – sweep report"
-    assert look.page.locator("main b").count() == 1  # the winner's own
-    assert look.page.locator("main img, main script, main a[href^=javascript]").count() == 0
-    shown = look.page.locator("#board").inner_text()
-    assert HOSTILE[0] in shown.replace("…", "") or "<script>document" in shown
-    assert "<a href='javascript:alert(1)'>click</a>" in shown
-    assert "<b>name</b>" in shown
-    drawn = look.page.evaluate(
-        "[...document.querySelectorAll('.plot text')].map(one => one.textContent).join(' ')"
+    opened = open_page(write_page(ended(tmp_path, "<b>&'hostile'", ran)))
+    opened.assert_clean()
+    assert opened.page.title() == "<b>&'hostile' – sweep report"
+    assert opened.page.locator("main b").count() == 1  # the score of the winner
+    assert opened.page.locator("main img, main script, main a[href^=javascript]").count() == 0
+    text = opened.page.locator("#leaderboard-table").inner_text()
+    assert HOSTILE[0] in text.replace("…", "") or "<script>document" in text
+    assert "<a href='javascript:alert(1)'>click</a>" in text
+    assert "<b>name</b>" in text
+    figure_text = opened.page.evaluate(
+        "[...document.querySelectorAll('.plot text')].map(element => element.textContent).join(' ')"
     )
-    assert "<b>name</b>" in drawn
-    assert look.page.evaluate("document.querySelectorAll('.plot a').length") == look.page.evaluate(
+    assert "<b>name</b>" in figure_text
+    assert opened.page.evaluate("document.querySelectorAll('.plot a').length") == opened.page.evaluate(
         "document.querySelectorAll('.plot .modebar a').length"
     )
 
@@ -219,10 +226,12 @@ def test_hostile_names_and_values_stay_text(tmp_path: Path, paged: Paged, opened
     ],
     ids=["empty", "one", "all failed", "all equal", "no parameter", "many values", "lists"],
 )
-def test_odd_sweeps_have_a_page(tmp_path: Path, paged: Paged, opened: Open, ran: list[Ran]) -> None:
-    look = opened(paged(ended(tmp_path, "odd", ran)))
-    look.clean()
-    assert look.page.locator("h1").inner_text() == "odd"
+def test_odd_sweeps_have_a_page(
+    tmp_path: Path, write_page: WritePage, open_page: OpenPageAt, ran: list[Ran]
+) -> None:
+    opened = open_page(write_page(ended(tmp_path, "odd", ran)))
+    opened.assert_clean()
+    assert opened.page.locator("h1").inner_text() == "odd"
 
 
 #: One red pixel.
@@ -231,7 +240,9 @@ PNG = base64.b64decode(
 )
 
 
-def test_pictures_that_results_name_are_in_the_page(tmp_path: Path, paged: Paged, opened: Open) -> None:
+def test_pictures_that_results_name_are_in_the_page(
+    tmp_path: Path, write_page: WritePage, open_page: OpenPageAt
+) -> None:
     images = [
         "own.png",
         {"path": str(tmp_path / "else.png"), "caption": "<i>the worst</i> objects"},
@@ -242,52 +253,54 @@ def test_pictures_that_results_name_are_in_the_page(tmp_path: Path, paged: Paged
         7,
     ]
 
-    def leave(folder: Path, one: Ran) -> None:
+    def leave(folder: Path, ran: Ran) -> None:
         (folder / "own.png").write_bytes(PNG)
         (folder / "secret.txt").write_text("secret")
         (folder / "drawing.svg").write_text("<svg onload='alert(1)'/>")
 
     (tmp_path / "else.png").write_bytes(PNG)
     ran = [Ran({"x": n}, {"segMeasure": n / 10, "images": images}) for n in range(8)]
-    look = opened(paged(ended(tmp_path, "pictured", ran, leave=leave)))
-    look.clean()
-    assert look.page.locator("#pictures ~ h3").all_inner_texts() == [
+    opened = open_page(write_page(ended(tmp_path, "pictured", ran, leave=leave)))
+    opened.assert_clean()
+    assert opened.page.locator("#pictures ~ h3").all_inner_texts() == [
         f"Rank {n}, trial {8 - n}: x={8 - n}" for n in range(1, 6)
     ]
-    pictures = look.page.locator(".pictures img")
+    pictures = opened.page.locator(".pictures img")
     assert pictures.count() == 10
     assert pictures.nth(1).get_attribute("alt") == "<i>the worst</i> objects"
-    assert pictures.nth(0).evaluate("one => one.naturalWidth") == 1
-    assert "secret" not in look.page.locator("#pictures ~ div").first.inner_html()
-    assert "svg" not in look.page.locator("#pictures ~ div").first.inner_html()
+    assert pictures.nth(0).evaluate("image => image.naturalWidth") == 1
+    assert "secret" not in opened.page.locator("#pictures ~ div").first.inner_html()
+    assert "svg" not in opened.page.locator("#pictures ~ div").first.inner_html()
 
 
-def test_8192_trials_are_under_8_mb_and_all_can_be_found(tmp_path: Path, paged: Paged, opened: Open) -> None:
+def test_8192_trials_are_under_8_mb_and_all_can_be_found(
+    tmp_path: Path, write_page: WritePage, open_page: OpenPageAt
+) -> None:
     axes: dict[str, list[Any]] = {f"p{n}": [0, 1] for n in range(13)}
     rng = random.Random(2)
     ran = []
     for values in itertools.product(*axes.values()):
         score = 0.3 + 0.04 * sum(values) + rng.gauss(0, 0.02)
-        long = [{"epoch": n, "segMeasure": rng.random(), "loss": rng.random()} for n in range(30)]
-        ran.append(Ran(dict(zip(axes, values, strict=True)), {"segMeasure": score, "history": long}))
-    path = paged(ended(tmp_path, "big", ran))
+        epochs = [{"epoch": n, "segMeasure": rng.random(), "loss": rng.random()} for n in range(30)]
+        ran.append(Ran(dict(zip(axes, values, strict=True)), {"segMeasure": score, "history": epochs}))
+    path = write_page(ended(tmp_path, "big", ran))
     assert path.stat().st_size < 8_000_000
-    look = opened(path)
-    look.clean()
-    assert "of 8,192" in look.page.locator(".dt-info").inner_text()
-    look.page.locator(".dt-paging button.last").click()
-    assert look.cells(1)[-1] == "8192"
-    assert look.page.get_by_role("button", name="Columns").is_visible()
+    opened = open_page(path)
+    opened.assert_clean()
+    assert "of 8,192" in opened.page.locator(".dt-info").inner_text()
+    opened.page.locator(".dt-paging button.last").click()
+    assert opened.cells(1)[-1] == "8192"
+    assert opened.page.get_by_role("button", name="Columns").is_visible()
 
 
-def test_of_many_values_none_is_left_out(tmp_path: Path, paged: Paged, opened: Open) -> None:
+def test_no_value_of_many_is_left_out(tmp_path: Path, write_page: WritePage, open_page: OpenPageAt) -> None:
     ran = [Ran({"v": n * n, "name": f"name {n % 55}"}, {"segMeasure": n / 100}) for n in range(80)]
-    look = opened(paged(ended(tmp_path, "many", ran)))
-    look.page.locator("summary").click()
-    tables = look.page.locator("details div table")
+    opened = open_page(write_page(ended(tmp_path, "many", ran)))
+    opened.page.locator("summary").click()
+    tables = opened.page.locator("details div table")
     for place in (0, 1):
         rows = tables.nth(place).locator("tbody tr").all_inner_texts()
         assert len(rows) <= 40
         assert sum(int(row.split("\t")[1]) for row in rows) == 80
     assert tables.nth(0).locator("tbody tr").last.inner_text().startswith("5041 – 6241")
-    assert sorted(look.figure("parallel")[0]["dimensions"][0]["values"]) == [*range(80)]
+    assert sorted(opened.figure("parallel")[0]["dimensions"][0]["values"]) == [*range(80)]

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and values, spelled for people. A value that is missing is spelled ``–``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def duration(seconds: float | None) -> str:
-    """Spell a duration.
+    """Spell a duration: seconds below a minute, else minutes, hours and days before a colon.
 
     >>> duration(3.21), duration(75), duration(3725), duration(93784), duration(None)
     ('3.2 s', '1:15', '1:02:05', '1-02:03:04', '–')
@@ -24,7 +24,7 @@ def duration(seconds: float | None) -> str:
 
 
 def memory(mib: float | None) -> str:
-    """Spell an amount of memory.
+    """Spell an amount of memory in MiB, or in GiB from 1024 MiB on.
 
     >>> memory(512.4), memory(2150.0), memory(None)
     ('512 MiB', '2.1 GiB', '–')
@@ -32,6 +32,15 @@ def memory(mib: float | None) -> str:
     if mib is None or not math.isfinite(mib):
         return "–"
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def hours(value: float) -> str:
+    """Spell a number of hours with three digits.
+
+    >>> hours(1234.5), hours(12.345)
+    ('1,234', '12.3')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def percent(value: float | None) -> str:
@@ -44,7 +53,7 @@ def percent(value: float | None) -> str:
 
 
 def score(value: float | None, decimals: int = 4) -> str:
-    """Spell a score with so many digits behind the point, or as many as a small one needs.
+    """Spell a score with `decimals` digits behind the point. A very small or large score has an exponent.
 
     >>> score(0.71), score(1.5e-7), score(None), score(0.71234, 3)
     ('0.7100', '1.5e-07', '–', '0.712')
@@ -57,7 +66,7 @@ def score(value: float | None, decimals: int = 4) -> str:
 
 
 def interval(low: float, high: float, decimals: int = 4) -> str:
-    """Spell an interval.
+    """Spell an interval of scores.
 
     >>> interval(0.7123, 0.7345, 3), interval(float("nan"), 1.0)
     ('0.712 – 0.735', '–')
@@ -67,41 +76,43 @@ def interval(low: float, high: float, decimals: int = 4) -> str:
     return f"{score(low, decimals)} – {score(high, decimals)}"
 
 
-def decimals(error: float) -> int:
-    """Choose the digits behind the point that show two meaningful ones of an uncertainty.
+def meaningful_decimals(error: float) -> int:
+    """Return how many digits behind the point show two digits of an uncertainty.
 
-    >>> decimals(0.0123), decimals(0.5), decimals(42.0)
+    >>> meaningful_decimals(0.0123), meaningful_decimals(0.5), meaningful_decimals(42.0)
     (3, 2, 0)
     """
     return min(10, max(0, 1 - math.floor(math.log10(error))))
 
 
-def cell(value: Any) -> str:
-    """Spell a parameter's value.
+def parameter_value(value: Any) -> str:
+    """Spell a parameter's value with ten digits. A pair is spelled as a span.
 
-    >>> cell(0.00005), cell(True), cell(None), cell("adam"), cell(0.12345671), cell((0.5, 1.0))
-    ('5e-05', 'true', '–', 'adam', '0.12345671', '0.5 – 1')
+    >>> parameter_value(0.00005), parameter_value(True), parameter_value(None), parameter_value("adam")
+    ('5e-05', 'true', '–', 'adam')
+    >>> parameter_value(0.12345671), parameter_value((0.5, 1.0))
+    ('0.12345671', '0.5 – 1')
     """
     if isinstance(value, bool):
         return str(value).lower()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    if isinstance(value, tuple):  # from, to
-        return " – ".join(map(cell, value))
+    if isinstance(value, tuple):  # the two ends of a span
+        return " – ".join(map(parameter_value, value))
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def brief(value: Any) -> str:
-    """Spell a measure that is not known better: six digits.
+def measured_value(value: Any) -> str:
+    """Spell a measured value with six digits: more would mean nothing.
 
-    >>> brief(0.123456789), brief(7), brief(None)
+    >>> measured_value(0.123456789), measured_value(7), measured_value(None)
     ('0.123457', '7', '–')
     """
-    return f"{value:g}" if isinstance(value, float) and math.isfinite(value) else cell(value)
+    return f"{value:g}" if isinstance(value, float) and math.isfinite(value) else parameter_value(value)
 
 
 def count(number: int, noun: str) -> str:
-    """Count things.
+    """Spell a number of things with their noun.
 
     >>> count(1, "trial"), count(8192, "trial")
     ('1 trial', '8,192 trials')
@@ -110,7 +121,7 @@ def count(number: int, noun: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut a text that is too long, in the middle.
+    """Cut characters out of the middle of a text that is longer than `width` characters.
 
     >>> shortened("abcdefghij", 7)
     'abc…hij'

@@ -1,0 +1,306 @@
+"""What a sweep decides, on a terminal: the sections of the report, and what best, confirm and compare print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweep.leaderboard.comparison import Comparison
+from sweep.leaderboard.cost import Cost, GroupUse
+from sweep.leaderboard.importance import Importance, Share
+from sweep.model import Objective
+from sweep.report import spelling
+from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
+from sweep.report.terminal import EMPTY_LINE, console, empty_table
+
+if TYPE_CHECKING:
+    from sweep.verbs.confirm import ConfirmReport
+    from sweep.verbs.report import BestConfiguration, Report
+
+#: Stands beneath a table by value whose rows differ in more than the value.
+UNBALANCED = Text(
+    "note: not every value has a score with the same values of the other parameters: they differ in these, too"
+)
+
+#: The largest number of tied configurations that are named.
+MAX_NAMED = 8
+
+#: The importance of a pair is shown from this percentage on.
+MIN_PAIR_PERCENT = 1
+
+
+def leaderboard_section(report: Report, top: int, columns: Sequence[str] = ()) -> RenderableType:
+    """Show the best configurations, the counts, and how far the winner is to be trusted."""
+    whole = leaderboard_table(report.frame, report.column, top, columns)
+    table, left_out = whole.fit_to_width(console().width, columns)
+    lines: list[RenderableType] = [
+        Text(heading(report), "bold"),
+        EMPTY_LINE,
+        _rich_table(table),
+        EMPTY_LINE,
+        *_beneath(table, left_out),
+        Text(footer(report, top)),
+    ]
+    if report.best:
+        lines += [Text(line) for line in winner_lines(report)]
+    else:
+        lines.append(Text(f"no trial has a {report.objective.metric} yet"))
+    lines += [Text(f"note: {doubt}") for doubt in report.doubts]
+    return Group(*lines)
+
+
+def heading(report: Report) -> str:
+    """Say what is ranked, by what, and which part of it."""
+    where = f", where {report.where}" if report.where else ""
+    return f"{report.name}: by {report.objective.metric}, {report.objective.goal}{where}"
+
+
+def footer(report: Report, top: int) -> str:
+    """Count all configurations and trials, so that none is left out in silence."""
+    states = ", ".join(f"{count} {state}" for state, count in report.counts.items())
+    retired = f"; {spelling.count(report.retired, 'trial')} retired" if report.retired else ""
+    replicated = report.board.replicated
+    total = len(report.frame)
+    rows = spelling.count(total, "configuration" if replicated else "trial")
+    trials = spelling.count(sum(report.counts.values()), "trial")
+    return f"{min(top, total)} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
+
+
+def winner_lines(report: Report) -> Iterator[str]:
+    """Say which configuration is the best, how sure that is, and which ones are tied with it."""
+    best = report.best
+    assert best
+    decimals = decimals_of(report.frame)
+    params = ", ".join(
+        f"{name}={spelling.shortened(spelling.parameter_value(value), 60)}"
+        for name, value in best.entry.trial.params.items()
+    )
+    own = spelling.score(best.configuration.scores[best.entry.trial.replicate], decimals)
+    count = len(best.replicates)
+    mean = f" (mean of {count} {replicates_noun(report)}; {own} itself)" if count > 1 else ""
+    score = spelling.score(best.score, decimals)
+    equal = f"; as good: trial {_trial_list(best.equal_scores)}" if best.equal_scores else ""
+    text = f"{score}{mean}{': ' if params else ''}{params}{equal}"
+    yield f"best: trial {best.entry.trial.number}, {report.objective.metric} {text}"
+    if best.optimism is not None and math.isfinite(best.low):
+        yield expected_score_line(report)
+    if best.tied:
+        yield (
+            f"{spelling.count(len(best.tied), 'configuration')} marked = cannot be told from it: "
+            f"trial {_trial_list(best.tied)}"
+        )
+    test = best.configuration.test(report.objective)
+    if not math.isnan(test):
+        yield f"on the test images, which no choice has seen: {spelling.score(test, decimals)}"
+
+
+def replicates_noun(report: Report) -> str:
+    """Return what the winner's replicates are called."""
+    assert report.best
+    return "confirming runs" if report.best.configuration.confirmed else "replicates"
+
+
+def expected_score_line(report: Report) -> str:
+    """Say what new runs of the winner score on average: less than it did, because it was chosen by its score."""
+    best = report.best
+    assert best
+    assert best.expected is not None
+    decimals = decimals_of(report.frame)
+    expected = spelling.score(best.expected, decimals)
+    interval = spelling.interval(best.low, best.high, decimals)
+    candidates = f"{best.compared:,} confirmed ones" if best.configuration.confirmed else f"{best.compared:,}"
+    why = (
+        f" (the best of {candidates} is about {best.optimism:.{decimals}f} too good)" if best.compared > 1 else ""
+    )
+    return f"expected over new seeds: {expected}, 95 % interval of that mean {interval}{why}"
+
+
+def _trial_list(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - MAX_NAMED} more" if len(numbers) > MAX_NAMED else ""
+    return ", ".join(map(str, numbers[:MAX_NAMED])) + more
+
+
+def _rich_table(table: TextTable) -> Table:
+    rich_table = empty_table(table.heads, table.numeric)
+    for row in table.rows:
+        rich_table.add_row(*(Text(spelling.shortened(cell, MAX_CELL_WIDTH)) for cell in row))
+    return rich_table
+
+
+def frame_section(
+    title: str, frame: Any, decimals: int, top: int | None = None, metric: str = ""
+) -> RenderableType:
+    """Show the first `top` rows of a frame that is not the leaderboard: by value, or trial by trial."""
+    rows = frame if top is None else frame.head(top)
+    return _table_section(title, frame_table(rows, decimals, metric))
+
+
+def pareto_section(title: str, front: Any, report: Report, top: int | None) -> RenderableType:
+    """Show the rows of the leaderboard that are on the Pareto front."""
+    return _table_section(title, leaderboard_table(front, report.column, top))
+
+
+def _table_section(title: str, whole: TextTable) -> RenderableType:
+    table, left_out = whole.fit_to_width(console().width)
+    return Group(Text(title, "bold"), EMPTY_LINE, _rich_table(table), EMPTY_LINE, *_beneath(table, left_out))
+
+
+def _beneath(table: TextTable, left_out: Sequence[str]) -> Iterator[Text]:
+    """Say what the table does not show."""
+    if table.fixed:
+        fixed = ", ".join(f"{name}={spelling.shortened(value, 60)}" for name, value in table.fixed.items())
+        yield Text(f"the same in all: {fixed}")
+    if left_out:
+        yield Text(f"left out, as the terminal is narrow: {', '.join(left_out)}")
+
+
+def best(best: BestConfiguration, report: Report) -> RenderableType:
+    """Show the best configuration. The command that repeats it is printed after this."""
+    table = empty_table(["parameter", "value"], [False, False])
+    for name, value in best.parameters.items():
+        table.add_row(Text(name), Text(spelling.parameter_value(value)))
+    first, *rest = winner_lines(report)
+    return Group(
+        Text(f"{best.sweep}: {first.partition(': ')[2].partition(': ')[0]}", "bold"),
+        table,
+        *(Text(line) for line in rest),
+        *(Text(f"note: {doubt}") for doubt in report.doubts),
+        Text("to repeat it:"),
+    )
+
+
+def importance_section(importance: Importance) -> RenderableType:
+    """Show the share of the score's variance that each parameter, and each strong pair, explains."""
+    lines: list[RenderableType] = [Text("what mattered: share of the score's variance", "bold"), EMPTY_LINE]
+    table = empty_table(["parameter", "share", "±", ""], [False, True, True, False])
+    for share in shown_shares(importance):
+        table.add_row(*_share_cells(share), Text("█" * round(share.percent / 5)))
+    if importance.single:
+        explained = f"a forest explains {max(0.0, importance.r2):.0%} of the scores it has not seen"
+        lines += [table, EMPTY_LINE, Text(explained)]
+    return Group(*lines, *(Text(f"note: {warning}") for warning in importance.warnings))
+
+
+def shown_shares(importance: Importance) -> list[Share]:
+    """Return the shares of all parameters and of the pairs that are strong enough to be shown."""
+    return [*importance.single, *[share for share in importance.pairs if share.percent >= MIN_PAIR_PERCENT]]
+
+
+def _share_cells(share: Share) -> tuple[Text, str, str]:
+    """Spell the names, the percentage and its standard deviation over the trees."""
+    return Text(" × ".join(share.names)), f"{share.percent:.1f} %", f"{share.sd:.1f}"
+
+
+def cost_section(cost: Cost) -> RenderableType:
+    """Show what the sweep used and wasted, and which request would have been enough."""
+    allotted, used = spelling.hours(cost.allotted_core_h), spelling.hours(cost.used_core_h)
+    share = f", {100 * cost.used_core_h / cost.allotted_core_h:.0f} %" if cost.allotted_core_h else ""
+    lines: list[RenderableType] = [
+        Text("what it cost", "bold"),
+        Text(f"{allotted} core-hours allotted, {used} used{share}"),
+    ]
+    table = empty_table(["wasted by", "core-hours"], [False, True])
+    for cause, wasted in cost.wasted_core_h.items():
+        table.add_row(Text(cause), spelling.hours(wasted))
+    lines += [EMPTY_LINE, table, EMPTY_LINE] if cost.wasted_core_h else []
+    lines += [Text(line) for group_use in cost.requests for line in request_lines(group_use)]
+    lines.append(
+        Text(
+            f"asked for and not used: {spelling.hours(cost.unused_memory_gib_h)} GiB-hours of memory, "
+            f"{spelling.hours(cost.unused_walltime_core_h)} core-hours of walltime"
+        )
+    )
+    if cost.unknown:
+        attempts = spelling.count(cost.unknown, "attempt")
+        lines.append(Text(f"not counted: {attempts} whose elapsed time is not known"))
+    return Group(*lines)
+
+
+def request_lines(use: GroupUse) -> Iterator[str]:
+    """Say what a group of trials requested, and what would have been enough."""
+    group = f"{spelling.count(use.trials, 'trial')} of {spelling.count(use.asked.cpus, 'CPU')}"
+    for resource, requested, used, enough, ran_out, spell in (
+        (
+            "memory",
+            use.asked.memory_mib,
+            use.memory_mib,
+            use.enough_memory_mib,
+            use.out_of_memory,
+            spelling.memory,
+        ),
+        (
+            "walltime",
+            use.asked.walltime_s,
+            use.walltime_s,
+            use.enough_walltime_s,
+            use.out_of_walltime,
+            spelling.duration,
+        ),
+    ):
+        if math.isinf(used):
+            yield f"{group}: {resource}: asked {spell(requested)}, and {ran_out} ran out of it"
+        elif not math.isnan(used):
+            advice = f"99 % stayed under {spell(used)}; {spell(enough)} would be enough"
+            yield f"{group}: {resource}: asked {spell(requested)}, {advice}"
+
+
+def confirm(report: ConfirmReport) -> RenderableType:
+    """Show which configurations are run again."""
+    would = "would have " if report.dry_run else ""
+    lines: list[RenderableType] = [
+        Text(
+            f"{spelling.count(len(report.configurations), 'configuration')} {would}to be confirmed by "
+            f"{spelling.count(report.replicates, 'run')}, each with fresh seeds, the same for all",
+            "bold",
+        )
+    ]
+    table = empty_table(["trial", "score", "new trials", "parameters"], [True, True, False, False])
+    for configuration in report.configurations:
+        params = ", ".join(
+            f"{name}={spelling.parameter_value(value)}" for name, value in configuration.parameters.items()
+        )
+        new_trials = _trial_range(configuration.trials) or f"none: it has {configuration.had}"
+        score = spelling.score(configuration.score)
+        table.add_row(str(configuration.trial), score, new_trials, Text(spelling.shortened(params, 80)))
+    trials = spelling.count(len(report.trials), "trial")
+    lines += [table, Text(f"{trials} {'would be ' if report.dry_run else ''}planned")]
+    if report.unfinished:
+        lines.append(Text(f"note: {report.unfinished} trials have not ended; the best may still change"))
+    return Group(*lines)
+
+
+def _trial_range(numbers: Sequence[int]) -> str:
+    if not numbers:
+        return ""
+    consecutive = [*numbers] == [*range(numbers[0], numbers[-1] + 1)]
+    return f"{numbers[0]} to {numbers[-1]}" if consecutive and len(numbers) > 1 else ", ".join(map(str, numbers))
+
+
+def compare(a: str, b: str, comparison: Comparison, objective: Objective, top: int) -> RenderableType:
+    """Show two sweeps side by side. `a` and `b` are their names."""
+    rows = len(comparison.table)
+    lines = [
+        frame_section(f"{objective.metric}: {a} (a) and {b} (b)", comparison.table, 4, top),
+        Text(
+            f"{min(top, rows)} of {spelling.count(rows, 'configuration')} in both, over all runs with shared seeds"
+        ),
+    ]
+    if rows > 1:
+        lines.append(Text(_difference_line(comparison, objective)))
+    lines.append(Text(f"only in {a}: {comparison.only_a}; only in {b}: {comparison.only_b}"))
+    return Group(*lines)
+
+
+def _difference_line(comparison: Comparison, objective: Objective) -> str:
+    """Say whether the second sweep is better than the first, and by how much."""
+    mean = comparison.mean
+    interval = f"(95 % interval of the difference {spelling.interval(comparison.low, comparison.high)})"
+    if not mean or comparison.low <= 0 <= comparison.high:
+        return f"on average no difference can be told {interval}"
+    better = "better" if (mean > 0) is not objective.minimize else "worse"
+    return f"b is on average {spelling.score(abs(mean))} {better} {interval}"
