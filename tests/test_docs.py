@@ -23,7 +23,7 @@ LINKING = [*PAGES, *(path for name in ("CHANGELOG.md", "CONTRIBUTING.md") if (pa
 
 #: What a page links to before it is there. Take it out when it is.
 
-#: Whose files are checked. The trainer's are left out until they have their places.
+#: Whose files are checked.
 CHECKED = "sweep|tests|trainer"
 
 
@@ -52,12 +52,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
-    assert set(missing) <= NOT_HERE_YET, f"{page.name} links to files that are not there: {missing}"
-
-
-def test_what_is_not_here_yet_is_not_here() -> None:
-    here = [name for name in NOT_HERE_YET if (ROOT / name).exists()]
-    assert not here, f"take these out of NOT_HERE_YET: {here}"
+    assert not missing, f"{page.name} links to files that are not there: {missing}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
