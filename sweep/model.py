@@ -488,8 +488,6 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
         How the command ended, or its job, where no record says it.
     problem : ResultProblem or None
         What is wrong with the result.
-    metrics : dict
-        The result, if it is valid and was just read.
     witness : str
         Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
     started_at : float or None
@@ -508,4 +506,3 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     exit_code: int | None = None
     signal: int | None = None
     problem: ResultProblem | None = None
-    metrics: dict[str, Any] = {}

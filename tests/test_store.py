@@ -40,8 +40,8 @@ from sweep.state.events import (
     Retry,
     Submitted,
     Submitting,
+    TrialEnd,
     Unanswered,
-    trial_end,
 )
 from sweep.state.ledger import add_up
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
@@ -59,7 +59,7 @@ def planned(*jobs: str, metric: str = "acc") -> Planned:
 
 
 def observed(*ends: tuple[int, int, Verdict]) -> Observed:
-    return Observed(trials=[trial_end(*end) for end in ends])
+    return Observed(trials=[TrialEnd(*end) for end in ends])
 
 
 def trial(number: int, **more: object) -> Trial:

@@ -18,7 +18,7 @@ def init(
     kind: Annotated[str | None, typer.Option("--scheduler", help="local, slurm, pbs or torque.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a commented grid to start from, for the scheduler that answers here."""
+    """Write a commented grid to start from. It is for the scheduler that answers here."""
     from sweep.errors import nearest
     from sweep.schedulers import SCHEDULERS
     from sweep.verbs.init import init as verb
@@ -34,7 +34,7 @@ def init(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what is here to work with, and what to do about what is missing."""
+    """Say what is here to work with, and what is missing. Each finding comes with what to do about it."""
     from sweep.verbs.doctor import Level
     from sweep.verbs.doctor import doctor as verb
 

@@ -62,7 +62,7 @@ def report(
     html: Annotated[bool, typer.Option("--html", hidden=True)] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", hidden=True)] = False,
 ) -> None:
-    """Collect the results into a leaderboard and select the best configuration."""
+    """Rank the configurations by their results. The best comes first, with how sure that is."""
     if html or watch:  # where people look for it
         raise UsageError(
             "the page is a command of its own", "sweep page writes it, and sweep page --watch again and again"
@@ -158,7 +158,7 @@ def page(
     fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Write report.html: the leaderboard, figures, pictures and failures as one page that opens offline."""
+    """Write the report as one page that opens offline. It has the leaderboard, figures, pictures and failures."""
     if interval is not None and not watch:
         raise UsageError("--interval goes with --watch", "leave it out, or add --watch")
     from sweep.report import html
@@ -179,7 +179,7 @@ def page(
 
 @app.command()
 def best(sweep: Sweep = None, as_json: Json = False) -> None:
-    """Print the best configuration and the command that repeats it; write best.yaml."""
+    """Print the best configuration, and write best.yaml. The command that repeats it comes last."""
     from sweep.verbs import report as verbs
 
     store = store_of(sweep)
@@ -210,9 +210,9 @@ def confirm(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Run the best configurations again, with seeds that had no part in choosing them; then these decide.
+    """Run the best configurations again with fresh seeds. From then on these runs decide.
 
-    Submits at once; safe to repeat: a configuration that has so many confirming runs gets no more.
+    Submits at once. Safe to repeat: a configuration that has so many confirming runs gets no more.
     """
     from sweep.verbs.confirm import confirm as verb
 
@@ -235,7 +235,7 @@ def compare(
     top: Annotated[int, typer.Option(min=1, help="How many rows, the largest differences first.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Set two sweeps side by side, where their configurations agree."""
+    """Set two sweeps side by side, where configurations agree."""
     from sweep.verbs.report import compare as verb
 
     first, second = store_of(a), store_of(b)

@@ -29,7 +29,7 @@ def status(
     usage: Annotated[bool, typer.Option("--usage", help="Ask what running trials use just now (sstat).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show where every trial stands, what runs, and what failed and why."""
+    """Show where every trial stands, and what failed and why."""
     from sweep.verbs.status import status as verb
 
     store = store_of(sweep)
@@ -69,7 +69,7 @@ def logs(
 
 @app.command()
 def why(trial: Trial, sweep: SweepOption = None, as_json: Json = False) -> None:
-    """Say why a trial is in the state it is in, with all the evidence."""
+    """Say why a trial is in its state, with all the evidence."""
     from sweep.verbs.why import why as verb
 
     store = store_of(sweep)

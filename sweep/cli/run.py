@@ -141,7 +141,7 @@ def retry(
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Try again what did not end well, by cause: more memory, more time, another node; and send it.
+    """Try again what did not end well, by cause. It gets more memory, more time or another node, and is sent.
 
     Without trials: what the grid's `retry` gives another attempt, and what got lost. A program's own errors and
     cancelled trials only if told.
@@ -180,7 +180,7 @@ def print_next(sent: SubmitReport | None, *, planned: bool) -> None:
 
 @app.command()
 def cancel(trials: Trials = None, sweep: SweepOption = None, as_json: Json = False) -> None:
-    """Cancel trials that are queued or running: these, or all."""
+    """Cancel trials that are queued or running."""
     from sweep.verbs.cancel import cancel as verb
 
     store = store_of(sweep)

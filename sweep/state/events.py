@@ -166,8 +166,3 @@ Event = (
     | Confirmed
     | Observed
 )
-
-
-def trial_end(number: int, attempt: int, verdict: Verdict) -> TrialEnd:
-    """Say how an attempt ended. The result's metrics are left out: the result is still there."""
-    return TrialEnd(number, attempt, msgspec.structs.replace(verdict, metrics={}))

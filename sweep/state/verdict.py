@@ -68,7 +68,6 @@ def judge(evidence: Evidence) -> Verdict:
         exit_code=end.exit_code if end else None,
         signal=end.signal if end else None,
         problem=evidence.result_fault.problem if evidence.result_fault else None,
-        metrics=evidence.result if row.state is State.DONE and evidence.result else {},
     )
 
 

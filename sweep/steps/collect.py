@@ -76,8 +76,8 @@ def _scalars(
 
 
 def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any]:
-    if status.verdict.metrics:
-        return status.verdict.metrics
+    if status.evidence and status.evidence.result:  # it was just read
+        return status.evidence.result
     value = store.result(status.trial, file).value
     return value if isinstance(value, dict) else {}
 

@@ -9,7 +9,7 @@ from sweep.errors import LockHeld, NoSuch, StoreError
 from sweep.model import Attempt, State, Task, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
-from sweep.state.events import Observed, trial_end
+from sweep.state.events import Observed, TrialEnd
 from sweep.state.evidence import ReadResult
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.snapshot import Facts, Snapshot, judge_all
@@ -118,7 +118,7 @@ def _results(
 def record(store: Store, snapshot: Snapshot) -> None:
     """Journal what will not change, so that nobody asks again."""
     ends = [
-        trial_end(status.trial.number, status.attempt, status.verdict)
+        TrialEnd(status.trial.number, status.attempt, status.verdict)
         for status in snapshot.trials
         if status.evidence
         and status.verdict.state.final

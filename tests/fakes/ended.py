@@ -13,7 +13,7 @@ import msgspec
 from sweep.grid.expand import trial_id, trial_seed
 from sweep.model import Cause, Limits, Objective, Resources, State, Trial, Verdict
 from sweep.node import runner
-from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, trial_end
+from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, TrialEnd
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create
 
@@ -75,7 +75,7 @@ def ended(
             spec.elapsed_s, spec.elapsed_s * 1.8, spec.peak_memory_mib, f"n{slot_free_at.index(min(slot_free_at)) % 4}",
             Cause.NONE if done else spec.cause, "node", started_at,
         )  # fmt: skip
-        ends.append(trial_end(number, 1, verdict))
+        ends.append(TrialEnd(number, 1, verdict))
         folder = store.trial_folder(trial)
         folder.mkdir(parents=True, exist_ok=True)
         if done:
