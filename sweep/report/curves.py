@@ -30,9 +30,7 @@ def learning_curves(configuration: Configuration, objective: Objective) -> dict[
         epochs = epochs_of(entry.result)
         stride = max(1, -(-len(epochs) // MAX_POINTS))
         last = len(epochs) - 1
-        indices = [
-            index for index in range(len(epochs)) if (last - index) % stride == 0
-        ]  # the last is one of them
+        indices = range(last % stride, len(epochs), stride)  # the last epoch is one of them
         x = {} if stride == 1 else {"x": [index + 1 for index in indices]}
         for name in dict.fromkeys((objective.metric, metric, *LOSSES)):
             values = [number(epochs[index].get(name)) for index in indices]

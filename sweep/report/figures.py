@@ -12,6 +12,7 @@ from sweep.leaderboard import effects
 from sweep.leaderboard.importance import Importance
 from sweep.report import spelling
 from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
+from sweep.report.sections import MIN_PAIR_PERCENT
 from sweep.report.timeline import timeline_figure
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ SPANS = 10
 #: The largest number of values that are written beneath a small figure.
 MAX_TICKS = 6
 
-#: The importance of a pair is drawn from this percentage on, and of no more pairs than this.
-MIN_PAIR_PERCENT, MAX_PAIRS = 1, 5
+#: The largest number of pairs whose importance is drawn.
+MAX_PAIRS = 5
 
 #: More points than this are drawn by WebGL, which is faster.
 MAX_SVG_POINTS = 1500

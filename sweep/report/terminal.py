@@ -238,7 +238,7 @@ def _usage_line(used: dict[str, float]) -> str:
 
 def _failure_lines(groups: Sequence[FailureGroup]) -> Iterator[RenderableType]:
     """Show each kind of failure once: how many trials, why, what they share, and the end of one trial's log."""
-    table = empty_table(["not well ended", "trials", "why"], [False, True, False])
+    table = empty_table(["did not end well", "trials", "why"], [False, True, False])
     for group in groups[:MAX_ROWS]:
         shared = ""
         if group.shared:
@@ -295,8 +295,8 @@ def _clock(unix_time: float) -> str:
 def _submission_text(submission: Submission | None) -> str:
     if submission is None:
         return "not yet"
-    outcome = f"refused: {submission.refusal}" if submission.refused else f"job {submission.job_id or 'not known'}"
-    return f"{_clock(submission.at)} as {submission.job_name}, {outcome}"
+    reply = f"refused: {submission.refusal}" if submission.refused else f"job {submission.job_id or 'not known'}"
+    return f"{_clock(submission.at)} as {submission.job_name}, {reply}"
 
 
 def _scheduler_text(status: SchedulerStatus | None) -> str:
