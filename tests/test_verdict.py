@@ -120,8 +120,8 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "status": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
     ({"submission": SENT, "status": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
-    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "most likely for that; no exit record"),
-    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL at the memory it asked for"),
+    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "it used all the memory that it asked for; no exit record"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL; it used all the memory that it asked for"),
     ({"submission": SENT, "status": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "status": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
     # absent is not finished

@@ -159,7 +159,7 @@ def _gone_for_long(evidence: Evidence) -> bool:
     return evidence.gone_s > evidence.grace_s
 
 
-def _with_its_job(evidence: Evidence) -> bool:
+def _ended_with_its_job(evidence: Evidence) -> bool:
     """Whether it ended as its job did: of a worker's trials, those that were told to end."""
     return not evidence.pooled or bool(evidence.attempt and evidence.attempt.signals)
 
@@ -171,7 +171,7 @@ def _undecided(evidence: Evidence) -> bool:
     return _running(evidence) or (_absent(evidence) and not _gone_for_long(evidence))
 
 
-def _both(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
+def _all_of(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
     def all_hold(evidence: Evidence) -> bool:
         for condition in conditions:  # noqa: SIM110 - asked twenty times a trial, and all() takes twice as long
             if not condition(evidence):
@@ -185,7 +185,7 @@ def _not(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
     return lambda evidence: not condition(evidence)
 
 
-def _told_to_stop(evidence: Evidence) -> bool:
+def _stopped_by_cancellation(evidence: Evidence) -> bool:
     """Whether the job was told to end before it did so with an error."""
     attempt = evidence.attempt
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
@@ -233,10 +233,10 @@ def _own_cause(evidence: Evidence) -> Cause:
     assert attempt is not None
     if attempt.failure is not StartFailure.NONE:
         return Cause.ENVIRONMENT if attempt.failure is StartFailure.ENVIRONMENT else Cause.LAUNCH
-    return Cause.OUT_OF_MEMORY if _at_its_memory(evidence) else Cause.ERROR
+    return Cause.OUT_OF_MEMORY if _near_its_memory(evidence) else Cause.ERROR
 
 
-def _at_its_memory(evidence: Evidence) -> bool:
+def _near_its_memory(evidence: Evidence) -> bool:
     """Whether it was killed outright while it used all the memory it had asked for, as the kernel does."""
     attempt, status = evidence.attempt, evidence.status
     signal = attempt.signal if attempt and attempt.ended else status.signal if status else None
@@ -261,11 +261,11 @@ def _ended_how(evidence: Evidence) -> str:
     if attempt.failure is not StartFailure.NONE:
         return attempt.error
     if attempt.signal is not None:
-        return f"killed by {_signal_name(attempt.signal)}{_most_likely(evidence)}"
+        return f"killed by {_signal_name(attempt.signal)}{_memory_note(evidence)}"
     return f"exit code {attempt.exit_code}"
 
 
-def _by_whom(evidence: Evidence) -> str:
+def _canceller(evidence: Evidence) -> str:
     """Add who it was, where the scheduler says so."""
     status = evidence.status
     if status and status.outcome is Outcome.CANCELLED and status.cancelled_by:
@@ -273,8 +273,8 @@ def _by_whom(evidence: Evidence) -> str:
     return ""
 
 
-def _most_likely(evidence: Evidence) -> str:
-    return " at the memory it asked for, most likely for that" if _at_its_memory(evidence) else ""
+def _memory_note(evidence: Evidence) -> str:
+    return "; it used all the memory that it asked for" if _near_its_memory(evidence) else ""
 
 
 def _by_scheduler(evidence: Evidence) -> str:
@@ -307,7 +307,7 @@ def _job(evidence: Evidence) -> str:
     return f"job {evidence.submission.job_id}" if evidence.submission and evidence.submission.job_id else "its job"
 
 
-def _exceeded(evidence: Evidence) -> str:
+def _limit_reason(evidence: Evidence) -> str:
     attempt = evidence.attempt
     assert attempt is not None
     if attempt.limit is OwnLimit.WALLTIME:
@@ -330,7 +330,7 @@ def _waiting(evidence: Evidence) -> str:
 TABLE: tuple[Row, ...] = (
     # -- the exit record is there
     Row(_withdrawn, State.CANCELLED, lambda _: "cancelled before it ran", _always(Cause.CANCELLED)),
-    Row(_both(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
+    Row(_all_of(_exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
     Row(
         _exit_0,
         State.FAILED,
@@ -338,20 +338,20 @@ TABLE: tuple[Row, ...] = (
         _result_cause,
     ),
     Row(
-        _both(_recorded, _pending, _not(_over_limit), _with_its_job),
+        _all_of(_recorded, _pending, _not(_over_limit), _ended_with_its_job),
         State.QUEUED,
         lambda e: f"was requeued ({_ended_how(e)}); {_waiting(e)}",
     ),
-    Row(_both(_over_limit, _not(_paused)), State.FAILED, _exceeded, _limit_cause),
+    Row(_all_of(_over_limit, _not(_paused)), State.FAILED, _limit_reason, _limit_cause),
     Row(
-        _both(_interrupted, _undecided, _not(_over_limit), lambda e: not e.cancel_asked),
+        _all_of(_interrupted, _undecided, _not(_over_limit), lambda e: not e.cancel_asked),
         State.RUNNING,
         lambda e: f"was told to stop ({_ended_how(e)}); the scheduler has not said how its job ended",
     ),
     Row(
-        _told_to_stop,
+        _stopped_by_cancellation,
         State.CANCELLED,
-        lambda e: f"cancelled while it ran{_by_whom(e)} ({_ended_how(e)})",
+        lambda e: f"cancelled while it ran{_canceller(e)} ({_ended_how(e)})",
         _always(Cause.CANCELLED),
     ),
     Row(
@@ -361,33 +361,33 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.PAUSED),
     ),
     Row(
-        _both(_recorded, _outcome(*_KILLED), _with_its_job),
+        _all_of(_recorded, _outcome(*_KILLED), _ended_with_its_job),
         State.FAILED,
         lambda e: f"{_by_scheduler(e)} ({_ended_how(e)})",
         _outcome_cause,
     ),
     Row(_recorded, State.FAILED, _ended_how, _own_cause),
     # -- it is claimed, and has not said how it ended
-    Row(_both(_claimed, _running), State.RUNNING, lambda e: f"runs {_where(e)}"),
-    Row(_both(_claimed, _pending), State.QUEUED, lambda e: f"was requeued; {_waiting(e)}"),
+    Row(_all_of(_claimed, _running), State.RUNNING, lambda e: f"runs {_where(e)}"),
+    Row(_all_of(_claimed, _pending), State.QUEUED, lambda e: f"was requeued; {_waiting(e)}"),
     Row(
-        _both(_claimed, lambda e: e.status is None),
+        _all_of(_claimed, lambda e: e.status is None),
         State.RUNNING,
         lambda e: f"began {_where(e)}; the scheduler has not said otherwise",
     ),
     # -- it waits for a worker of a packed job, and no worker has begun it
     Row(
-        _both(_waits_for_worker, lambda e: not _gone(e)),
+        _all_of(_waits_for_worker, lambda e: not _gone(e)),
         State.QUEUED,
         lambda e: f"waits for a worker of {_job(e)}",
     ),
     Row(
-        _both(_waits_for_worker, _not(_gone_for_long)),
+        _all_of(_waits_for_worker, _not(_gone_for_long)),
         State.QUEUED,
         lambda e: f"the workers of {_job(e)} have ended; their records are awaited",
     ),
     Row(
-        _both(_waits_for_worker, lambda e: e.cancel_asked),
+        _all_of(_waits_for_worker, lambda e: e.cancel_asked),
         State.CANCELLED,
         lambda _: "cancelled before it ran",
         _always(Cause.CANCELLED),
@@ -399,24 +399,24 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.LEFT_OVER),
     ),
     # -- the scheduler says how it ended
-    Row(_both(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler, _always(Cause.CANCELLED)),
-    Row(_both(_ended, _outcome(*_KILLED, Outcome.LAUNCH)), State.FAILED, _by_scheduler, _outcome_cause),
+    Row(_all_of(_ended, _outcome(Outcome.CANCELLED)), State.CANCELLED, _by_scheduler, _always(Cause.CANCELLED)),
+    Row(_all_of(_ended, _outcome(*_KILLED, Outcome.LAUNCH)), State.FAILED, _by_scheduler, _outcome_cause),
     Row(
-        _both(_ended, _not(_gone_for_long)),
+        _all_of(_ended, _not(_gone_for_long)),
         State.RUNNING,
         lambda e: f"{_job(e)} has ended; its exit record is awaited",
     ),
     Row(
-        _both(_ended, _outcome(Outcome.FAILED), _not(_claimed)),
+        _all_of(_ended, _outcome(Outcome.FAILED), _not(_claimed)),
         State.FAILED,
         lambda e: f"its job ended before the trial began ({_by_scheduler(e)}); its log says more",
         _always(Cause.LAUNCH),
     ),
     Row(
-        _both(_ended, _outcome(Outcome.FAILED)),
+        _all_of(_ended, _outcome(Outcome.FAILED)),
         State.FAILED,
-        lambda e: f"{_by_scheduler(e)}{_most_likely(e)}; no exit record",
-        lambda e: Cause.OUT_OF_MEMORY if _at_its_memory(e) else Cause.ERROR,
+        lambda e: f"{_by_scheduler(e)}{_memory_note(e)}; no exit record",
+        lambda e: Cause.OUT_OF_MEMORY if _near_its_memory(e) else Cause.ERROR,
     ),
     Row(
         _ended,
@@ -426,23 +426,23 @@ TABLE: tuple[Row, ...] = (
     ),
     # -- the scheduler answered and does not name it
     Row(
-        _both(_absent, _not(_claimed), lambda e: e.cancel_asked),
+        _all_of(_absent, _not(_claimed), lambda e: e.cancel_asked),
         State.CANCELLED,
         lambda _: "cancelled before it ran",
         _always(Cause.CANCELLED),
     ),
     Row(
-        _both(_absent, _not(_gone_for_long), _claimed),
+        _all_of(_absent, _not(_gone_for_long), _claimed),
         State.RUNNING,
         lambda e: f"{_job(e)} has left the queue; its exit record is awaited",
     ),
     Row(
-        _both(_absent, _not(_gone_for_long)),
+        _all_of(_absent, _not(_gone_for_long)),
         State.QUEUED,
         lambda e: f"{_job(e)} is not in the queue; its exit record is awaited",
     ),
     Row(
-        _both(_absent, lambda e: e.cancel_asked),
+        _all_of(_absent, lambda e: e.cancel_asked),
         State.CANCELLED,
         lambda _: "cancelled while it ran; it left no exit record",
         _always(Cause.CANCELLED),

@@ -28,8 +28,10 @@ class Picture:
     caption: str
 
 
-def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int) -> dict[int, list[Picture]]:
-    """Read the pictures of the first `most` configurations that have some, each of one of its trials.
+def pictures(
+    store: Store, configurations: Sequence[Sequence[Entry]], max_configurations: int
+) -> dict[int, list[Picture]]:
+    """Read the pictures of the best configurations that have some, each of one of its trials.
 
     A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``. Relative
     paths lie in the trial's folder. What is missing, too large or no picture is passed over.
@@ -47,7 +49,7 @@ def pictures(store: Store, configurations: Sequence[Sequence[Entry]], most: int)
     by_trial: dict[int, list[Picture]] = {}
     bytes_left = MOST_BYTES_ALL
     for entries in configurations[:SEARCHED]:
-        if len(by_trial) == most or not bytes_left:
+        if len(by_trial) == max_configurations or not bytes_left:
             break
         for entry in entries:
             of_trial = [

@@ -274,8 +274,8 @@ def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], mak
     ids = {draft.id for draft in drafts}
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
     remaining = [trial for trial in added if grids.trial_id(trial.params, 0) in ids and trial.id not in ids]
-    wanted = [(trial.params, trial.replicate) for trial in remaining]
-    return grids.make_trials(maker.grid, maker.source, os.environ, wanted) if wanted else []
+    pairs = [(trial.params, trial.replicate) for trial in remaining]
+    return grids.make_trials(maker.grid, maker.source, os.environ, pairs) if pairs else []
 
 
 def _as_ran(store: Store, planned: PlannedTrials, ledger: Ledger, sent: set[int]) -> set[int]:
@@ -298,16 +298,16 @@ def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = fr
     next_number = max(planned.trials, default=-1) + 1
     lines, trials, asked_for, new = [], dict(planned.trials), set[int](), 0
     for draft in drafts:
-        known = by_id.get(draft.id)
-        number = known.number if known else next_number
+        earlier = by_id.get(draft.id)
+        number = earlier.number if earlier else next_number
         trial = draft if draft.number == number else replace(draft, number=number)
-        if known and number in as_ran:
-            trial = replace(known, retired=False)
-        if known:
+        if earlier and number in as_ran:
+            trial = replace(earlier, retired=False)
+        if earlier:
             asked_for.add(number)
         else:
             next_number, new = next_number + 1, new + 1
-        if trial != known:
+        if trial != earlier:
             lines.append(trial)
         trials[number] = trial
     dropped = [trial for trial in planned.trials.values() if not trial.retired and trial.number not in asked_for]
