@@ -3,15 +3,15 @@
 ::
 
     SweepError                    exit code 1: it failed
-    ├── UsageError                exit code 2: what was asked for cannot be
+    ├── UsageError                exit code 2: a request that cannot be carried out
     │   ├── GridError             … in grid.yaml, at a line and column
     │   ├── TemplateError         … in a job-script template
     │   ├── NoSuch                … a sweep, trial or file that is not there
     │   └── FormatError           … a sweep's folder that another version wrote
     ├── StoreError                the sweep folder cannot be read or written
-    │   └── LockHeld              someone else is at work in it
-    └── SchedulerError            the scheduler and we did not come to terms
-        ├── SchedulerSilent       it did not answer: a doubt, never a verdict
+    │   └── LockHeld              another process is changing it
+    └── SchedulerError            the scheduler did not accept, or did not answer
+        ├── SchedulerSilent       it did not answer: nothing is known
         ├── SchedulerBusy         it said: not now
         └── SchedulerRefused      it said: no
 

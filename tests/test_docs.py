@@ -13,9 +13,10 @@ import pytest
 import typer
 
 from sweep.cli import app
-from sweep.model import Attempt, Resources, Trial
+from sweep.model import Resources, Trial
 from sweep.node import runner
 from sweep.state.events import Event
+from sweep.state.evidence import Attempt
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

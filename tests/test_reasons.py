@@ -161,9 +161,6 @@ WORDS = {"reason", "stale", "notes", "why_left", "driver", "log_tail", "same_rea
 
 
 def without_words(value: Any) -> Any:
-    if isinstance(value, dict) and "spared" in value:
-        # By reason: how many reasons there are is a matter of words, which trials they are about is none.
-        value = {**value, "spared": sorted(itertools.chain(*value["spared"].values()))}
     if isinstance(value, dict) and value.get("event") == "observed":
         value = {
             **value,
@@ -196,7 +193,7 @@ def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     monkeypatch.setattr(verdict, "TABLE", tuple(replace(row, why=said) for row in verdict.TABLE))
     monkeypatch.setattr(results, "_words", said)
     monkeypatch.setattr(Store, "result", read_reworded)
-    monkeypatch.setattr(recovery, "_refused", lambda rule, _: refused(rule, words))
+    monkeypatch.setattr(recovery, "_refused", lambda rule, why_not, _: refused(rule, why_not, words))
 
 
 @pytest.fixture

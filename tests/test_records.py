@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sweep.model import Attempt, Job, Resources, StartFailure, Task, Trial
+from sweep.model import Job, Resources, Task, Trial
 from sweep.node import runner
 from sweep.state.events import FORMAT
+from sweep.state.evidence import Attempt, StartFailure
 from sweep.store import Store, create, records
 
 KEYS = set(Attempt.__dataclass_fields__)

@@ -33,7 +33,7 @@ def decide(
     decision = recovery.next_attempt(
         failed(cause, peak_mib), ASKED, before, structs.replace(DEFAULT, **rules), limits, by_person=by_person
     )
-    return decision.resources or decision.refusal
+    return decision.resources or decision.reason
 
 
 @pytest.mark.parametrize(

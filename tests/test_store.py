@@ -43,6 +43,7 @@ from sweep.state.events import (
     TrialEnd,
     Unanswered,
 )
+from sweep.state.evidence import Attempt
 from sweep.state.ledger import add_up
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create, find
@@ -203,7 +204,15 @@ def test_a_huge_result_is_not_read(store: Store) -> None:
     assert "bytes long" in fault.words
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": 1}', '{"ended": true, "exit_code": "'])
+def test_an_odd_value_in_a_record_loses_only_itself(store: Store) -> None:
+    one = trial(0)
+    store.trial_folder(one).mkdir(parents=True)
+    content = {"ended": True, "exit_code": 0, "host": "n1", "limit": "disk", "cpu_s": "much", "new": 3}
+    (store.trial_folder(one) / "attempt-1.json").write_text(json.dumps(content))
+    assert store.attempt(one, 1) == Attempt(ended=True, exit_code=0, host="n1")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": true, "exit_code": "'])
 def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
     one = trial(0)
     store.trial_folder(one).mkdir(parents=True)
@@ -333,5 +342,5 @@ def test_a_folder_of_another_format_is_refused(store: Store, line: object, messa
 @pytest.mark.parametrize("line", [{"event": "raced"}, {"event": "submitted", "token": 7}, {"no": "event"}])
 def test_a_whole_line_that_is_no_event_is_an_error(store: Store, line: object) -> None:
     store.append("journal.jsonl", [json.dumps(line).encode()])
-    with pytest.raises(StoreError, match="holds a line that is no event"):
+    with pytest.raises(FormatError, match="holds a line that is no event"):
         store.ledger()

@@ -6,19 +6,8 @@ from typing import Any
 
 import pytest
 
-from sweep.model import (
-    Attempt,
-    Objective,
-    Outcome,
-    OwnLimit,
-    ResultProblem,
-    SchedulerStatus,
-    StartFailure,
-    State,
-    Submission,
-    TaskState,
-)
-from sweep.state.evidence import Evidence, ResultFault
+from sweep.model import Objective, Outcome, ResultProblem, SchedulerStatus, State, Submission, TaskState
+from sweep.state.evidence import Attempt, Evidence, OwnLimit, ResultFault, StartFailure
 from sweep.state.results import metric_of, result_fault
 from sweep.state.verdict import TABLE, judge
 
@@ -120,8 +109,8 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "status": FAILED, "gone_s": LONG}, State.FAILED, "before the trial began"),
     ({"submission": SENT, "status": FAILED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "no exit record"),
-    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "it used all the memory that it asked for; no exit record"),
-    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL; it used all the memory that it asked for"),
+    ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED, signal=9, peak_memory_mib=99.0), "attempt": CLAIMED, "gone_s": LONG, "memory_mib": 100}, State.FAILED, "it had used 99 of the 100 MiB that it asked for; no exit record"),
+    ({"submission": SENT, "status": FAILED, "attempt": ended(None, 9, peak_memory_mib=99.0), "memory_mib": 100}, State.FAILED, "killed by SIGKILL; it had used 99 of the 100 MiB that it asked for"),
     ({"submission": SENT, "status": COMPLETED, "attempt": CLAIMED, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "status": COMPLETED, "gone_s": LONG}, State.LOST, "left no exit record"),
     # absent is not finished

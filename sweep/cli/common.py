@@ -66,8 +66,8 @@ Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; e
 SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
-Trial = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
-Trials = Annotated[list[str] | None, typer.Argument(help="Trials, by number or id; else all it applies to.")]
+TrialName = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
+TrialNames = Annotated[list[str] | None, typer.Argument(help="Trials, by number or id; else all it applies to.")]
 
 
 def _version(value: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweep import __version__
+from sweep.state.events import FORMAT
 
 if TYPE_CHECKING:
     from sweep.store import Store
@@ -39,7 +40,7 @@ class Kept:
             shutil.get_terminal_size(),
             *map(os.getenv, TERMINAL),
         ]
-        self.store, self.key = store, repr([__version__, question, terminal])
+        self.store, self.key = store, repr([__version__, FORMAT, question, terminal])
         self.stamp = (
             store.cache.stamp()
         )  # before the sweep is read: what is written meanwhile makes the answer an old one
@@ -65,7 +66,7 @@ class Kept:
 
 
 class _Tee(io.TextIOBase):
-    """A stream that is another one, and remembers."""
+    """A stream that writes to another one and records what is written."""
 
     def __init__(self, stream: Any) -> None:
         self.stream, self.pieces = stream, list[str]()

@@ -11,7 +11,7 @@ from sweep.cli.common import (
     Json,
     Sweep,
     SweepOption,
-    Trial,
+    TrialName,
     app,
     print_json,
     print_notes,
@@ -51,7 +51,7 @@ def status(
 
 @app.command()
 def logs(
-    trial: Trial,
+    trial: TrialName,
     sweep: SweepOption = None,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="How many of the last lines.")] = None,
     as_json: Json = False,
@@ -68,7 +68,7 @@ def logs(
 
 
 @app.command()
-def why(trial: Trial, sweep: SweepOption = None, as_json: Json = False) -> None:
+def why(trial: TrialName, sweep: SweepOption = None, as_json: Json = False) -> None:
     """Say why a trial is in its state, with all the evidence."""
     from sweep.verbs.why import why as verb
 

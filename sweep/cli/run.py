@@ -15,7 +15,7 @@ from sweep.cli.common import (
     Options,
     Sweep,
     SweepOption,
-    Trials,
+    TrialNames,
     app,
     print_json,
     print_notes,
@@ -134,7 +134,7 @@ def _print_submitted(report: SubmitReport, *, as_json: bool) -> None:
 
 @app.command()
 def retry(
-    trials: Trials = None,
+    trials: TrialNames = None,
     sweep: SweepOption = None,
     errors: Annotated[bool, typer.Option("--errors", help="All that failed, with programs' own errors.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Cancelled trials, too.")] = False,
@@ -179,7 +179,7 @@ def print_next(sent: SubmitReport | None, *, planned: bool) -> None:
 
 
 @app.command()
-def cancel(trials: Trials = None, sweep: SweepOption = None, as_json: Json = False) -> None:
+def cancel(trials: TrialNames = None, sweep: SweepOption = None, as_json: Json = False) -> None:
     """Cancel trials that are queued or running."""
     from sweep.verbs.cancel import cancel as verb
 

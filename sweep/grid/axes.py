@@ -35,7 +35,7 @@ def values(axis: Any) -> list[Any]:
     Raises
     ------
     InvalidValue
-        What is wrong, and after ``; `` what to write instead.
+        What is wrong, and in its hint what to write instead.
 
     Examples
     --------

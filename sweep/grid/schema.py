@@ -223,13 +223,13 @@ class SubmitSpec(_Section):
         return self
 
 
-class RetryRule(_Section):
+class RetryRuleSpec(_Section):
     """How often a trial is tried again after one cause of failure."""
 
     times: int = Field(ge=0, description="The largest number of further attempts.")
 
 
-class RaiseMemory(RetryRule):
+class RaiseMemory(RetryRuleSpec):
     """Out of memory: the next attempt asks for more memory."""
 
     times: int = Field(3, ge=0, description="The largest number of further attempts.")
@@ -241,7 +241,7 @@ class RaiseMemory(RetryRule):
     )
 
 
-class RaiseWalltime(RetryRule):
+class RaiseWalltime(RetryRuleSpec):
     """Walltime exceeded: the next attempt asks for more time."""
 
     times: int = Field(2, ge=0, description="The largest number of further attempts.")
@@ -256,13 +256,16 @@ class RetrySpec(_Section):
 
     out_of_memory: RaiseMemory = RaiseMemory()
     walltime: RaiseWalltime = RaiseWalltime()
-    node_failure: RetryRule = Field(RetryRule(times=3), description="After a node failure or a pre-emption.")
-    error: RetryRule = Field(
-        RetryRule(times=0),
+    node_failure: RetryRuleSpec = Field(
+        RetryRuleSpec(times=3), description="After a node failure or a pre-emption."
+    )
+    error: RetryRuleSpec = Field(
+        RetryRuleSpec(times=0),
         description="After an error of the program or its environment, or a result that is missing or not valid.",
     )
-    resume: RetryRule = Field(
-        RetryRule(times=1000), description="After exit code 75: the command has saved its work and wants to go on."
+    resume: RetryRuleSpec = Field(
+        RetryRuleSpec(times=1000),
+        description="After exit code 75: the command has saved its work and wants to go on.",
     )
 
 
@@ -314,9 +317,9 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("retry",): RetrySpec,
     ("retry", "out_of_memory"): RaiseMemory,
     ("retry", "walltime"): RaiseWalltime,
-    ("retry", "node_failure"): RetryRule,
-    ("retry", "error"): RetryRule,
-    ("retry", "resume"): RetryRule,
+    ("retry", "node_failure"): RetryRuleSpec,
+    ("retry", "error"): RetryRuleSpec,
+    ("retry", "resume"): RetryRuleSpec,
 }
 
 

@@ -40,6 +40,20 @@ def effective_limits(grid: Grid, scheduler_limits: Limits) -> Limits:
     )
 
 
+def job_name(number: int) -> str:
+    """Name a job.
+
+    >>> job_name(7), job_number("j0007")
+    ('j0007', 7)
+    """
+    return f"j{number:04d}"
+
+
+def job_number(name: str) -> int:
+    """Return the number in a job's name."""
+    return int(name[1:])
+
+
 def cut(grid: Grid, requests: Iterable[AttemptRequest], limits: Limits, first: int) -> list[Job]:
     """Cut attempts into jobs, numbered from `first`.
 
@@ -55,7 +69,7 @@ def cut(grid: Grid, requests: Iterable[AttemptRequest], limits: Limits, first: i
         size = len(group) if packed else limits.max_array_size
         for start in range(0, len(group), size):
             chunk = tuple(group[start : start + size])
-            job = Job(f"j{first + len(jobs):04d}", resources, chunk, avoid=avoid)
+            job = Job(job_name(first + len(jobs)), resources, chunk, avoid=avoid)
             jobs.append(_with_workers(grid, job, limits) if packed else job)
     return jobs
 

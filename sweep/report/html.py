@@ -52,7 +52,7 @@ def page(contents: PageContents) -> str:
             heading=sections.heading(report),
             footer=sections.footer(report, len(table.rows)),
             score=spelling.score(best.score, decimals_of(report.frame)) if best else "",
-            winner_lines=[*sections.winner_lines(report)][1:] if best else [],
+            certainty_lines=[*sections.certainty_lines(report)] if best else [],
             params=_spelled_params(best.parameters) if best else {},
             replicates_noun=sections.replicates_noun(report) if best else "",
             command=contents.command,

@@ -47,7 +47,7 @@ def leaderboard_section(report: Report, top: int, columns: Sequence[str] = ()) -
         Text(footer(report, top)),
     ]
     if report.best:
-        lines += [Text(line) for line in winner_lines(report)]
+        lines += [Text(line) for line in (winner_line(report), *certainty_lines(report))]
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
@@ -71,22 +71,35 @@ def footer(report: Report, top: int) -> str:
     return f"{min(top, total)} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
 
 
-def winner_lines(report: Report) -> Iterator[str]:
-    """Say which configuration is the best, how sure that is, and which ones are tied with it."""
+def winner_score(report: Report) -> str:
+    """Say which trial stands for the best configuration, and its score."""
     best = report.best
     assert best
     decimals = decimals_of(report.frame)
-    params = ", ".join(
-        f"{name}={spelling.shortened(spelling.parameter_value(value), 60)}"
-        for name, value in best.entry.trial.params.items()
-    )
     own = spelling.score(best.configuration.scores[best.entry.trial.replicate], decimals)
     count = len(best.replicates)
     mean = f" (mean of {count} {replicates_noun(report)}; {own} itself)" if count > 1 else ""
     score = spelling.score(best.score, decimals)
+    return f"trial {best.entry.trial.number}, {report.objective.metric} {score}{mean}"
+
+
+def winner_line(report: Report) -> str:
+    """Say which configuration is the best."""
+    best = report.best
+    assert best
+    params = ", ".join(
+        f"{name}={spelling.shortened(spelling.parameter_value(value), 60)}"
+        for name, value in best.entry.trial.params.items()
+    )
     equal = f"; as good: trial {_trial_list(best.equal_scores)}" if best.equal_scores else ""
-    text = f"{score}{mean}{': ' if params else ''}{params}{equal}"
-    yield f"best: trial {best.entry.trial.number}, {report.objective.metric} {text}"
+    return f"best: {winner_score(report)}{': ' if params else ''}{params}{equal}"
+
+
+def certainty_lines(report: Report) -> Iterator[str]:
+    """Say how sure it is that the best is the best, and which configurations are tied with it."""
+    best = report.best
+    assert best
+    decimals = decimals_of(report.frame)
     if best.optimism is not None and math.isfinite(best.low):
         yield expected_score_line(report)
     if best.tied:
@@ -164,11 +177,10 @@ def best(best: BestConfiguration, report: Report) -> RenderableType:
     table = empty_table(["parameter", "value"], [False, False])
     for name, value in best.parameters.items():
         table.add_row(Text(name), Text(spelling.parameter_value(value)))
-    first, *rest = winner_lines(report)
     return Group(
-        Text(f"{best.sweep}: {first.partition(': ')[2].partition(': ')[0]}", "bold"),
+        Text(f"{best.sweep}: {winner_score(report)}", "bold"),
         table,
-        *(Text(line) for line in rest),
+        *(Text(line) for line in certainty_lines(report)),
         *(Text(f"note: {doubt}") for doubt in report.doubts),
         Text("to repeat it:"),
     )

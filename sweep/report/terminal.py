@@ -12,16 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sweep.model import Attempt, Cause, Raised, SchedulerStatus, State, Submission
+from sweep.model import ENDED, Cause, Raised, SchedulerStatus, State, Submission
 from sweep.report import spelling
+from sweep.state.evidence import Attempt
 
 if TYPE_CHECKING:  # a command that imported the others' verbs would start slower
     from sweep.state.failures import FailureGroup
     from sweep.verbs.cancel import CancelReport
     from sweep.verbs.doctor import Finding
     from sweep.verbs.plan import PlanReport
-    from sweep.verbs.retry import RetryReport
-    from sweep.verbs.status import RunningTrial, StatusReport, Waiting
+    from sweep.verbs.retry import RetryReport, Spared
+    from sweep.verbs.status import MedianUse, RunningTrial, StatusReport, Waiting
     from sweep.verbs.submit import SubmitCall, SubmitReport
     from sweep.verbs.why import WhyReport
 
@@ -156,10 +157,10 @@ def _raised_text(raised: Raised) -> str:
     return ", ".join(filter(None, (memory, walltime)))
 
 
-def _not_retried(spared: Mapping[str, list[int]]) -> list[Text]:
+def _not_retried(spared: Sequence[Spared]) -> list[Text]:
     return [
-        Text(f"not tried again, {len(numbers)}: {reason} (trial {_trial_list(numbers)})")
-        for reason, numbers in spared.items()
+        Text(f"not tried again, {len(group.trials)}: {group.reason} (trial {_trial_list(group.trials)})")
+        for group in spared
     ]
 
 
@@ -170,8 +171,7 @@ def _trial_list(numbers: Sequence[int]) -> str:
 def status(report: StatusReport) -> RenderableType:
     """Show how many trials are in each state, which ones run, what the queued ones wait for, what failed."""
     total = max(1, report.trials)
-    ended_states = (State.DONE, State.FAILED, State.CANCELLED, State.LOST)
-    ended = sum(report.counts.get(state.value, 0) for state in ended_states)
+    ended = sum(report.counts.get(state.value, 0) for state in ENDED)
     counts = ", ".join(f"{report.counts[state.value]} {state}" for state in State if state.value in report.counts)
     left = f", about {spelling.duration(report.time_left_s)} left" if report.time_left_s is not None else ""
     head = Text(f"{progress_bar(ended / total)} {ended} of {report.trials} ended{left}")
@@ -180,7 +180,7 @@ def status(report: StatusReport) -> RenderableType:
         lines += [EMPTY_LINE, _running_table(report.running), EMPTY_LINE]
     lines += _waiting_lines("planned", [wait for wait in report.planned if wait.cause is not Cause.NOT_SUBMITTED])
     lines += _waiting_lines("queued", report.queued)
-    if report.ended:
+    if report.ended.elapsed_s is not None:
         lines.append(Text(_usage_line(report.ended)))
     if report.failures:
         lines += [EMPTY_LINE, *_failure_lines(report.failures)]
@@ -225,14 +225,14 @@ def _running_table(trials: Sequence[RunningTrial]) -> RenderableType:
     return table
 
 
-def _usage_line(used: dict[str, float]) -> str:
+def _usage_line(used: MedianUse) -> str:
     """Say what the trials that are done used: medians."""
-    parts = [spelling.duration(used.get("elapsed_s"))]
-    if "cpu_percent" in used:
-        parts.append(f"{spelling.percent(used['cpu_percent'])} of the CPUs")
-    if "peak_memory_mib" in used:
-        share = spelling.percent(used.get("memory_percent"))
-        parts.append(f"{spelling.memory(used['peak_memory_mib'])} at most, {share} of the memory asked for")
+    parts = [spelling.duration(used.elapsed_s)]
+    if used.cpu_percent is not None:
+        parts.append(f"{spelling.percent(used.cpu_percent)} of the CPUs")
+    if used.peak_memory_mib is not None:
+        share = spelling.percent(used.memory_percent)
+        parts.append(f"{spelling.memory(used.peak_memory_mib)} at most, {share} of the memory asked for")
     return f"done, medians: {', '.join(parts)}"
 
 
@@ -327,7 +327,7 @@ def _attempt_text(attempt: Attempt | None) -> str:
 
 
 def _result_text(report: WhyReport) -> str:
-    if report.result_problem:
+    if report.problem is not None:
         return report.result_problem
     if not isinstance(report.result, dict):
         return str(report.result)

@@ -182,7 +182,7 @@ class Slurm:
                 # The accounting exists and is down. Only it can say whether a job that left the queue has ended.
                 notes = (f"sacct did not answer ({sacct.summary}); jobs that left the queue are not judged",)
             lines = _lines(sacct_call, sacct, 7) if sacct.exit_code == 0 else []
-            statuses = merge(statuses, read_sacct("\n".join(lines)))
+            statuses = merge_statuses(statuses, read_sacct("\n".join(lines)))
         if notes:
             return PollAnswer({task: statuses[task] for task in tasks if task in statuses}, notes)
         not_named = absent()
@@ -327,7 +327,7 @@ def read_sstat(text: str, task_of: Mapping[str, TaskRef]) -> dict[TaskRef, Sched
     return statuses
 
 
-def merge(
+def merge_statuses(
     squeue: dict[TaskRef, SchedulerStatus], sacct: dict[TaskRef, SchedulerStatus]
 ) -> dict[TaskRef, SchedulerStatus]:
     """Take each task's status from the command that knows best.

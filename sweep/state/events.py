@@ -83,7 +83,7 @@ class Exhausted(_Event, frozen=True, kw_only=True, tag="exhausted"):
 
 
 class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):
-    """A person asked to cancel trials. `everything`: all that there are, so who submits by itself stops."""
+    """A person asked to cancel trials. `everything`: all of them, and `submit --follow` then stops."""
 
     trials: list[int]
     by: str = ""

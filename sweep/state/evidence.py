@@ -1,12 +1,105 @@
-"""What is known of one trial, for the verdict (pure)."""
+"""What is known of one trial: the node's record of an attempt, the result, and all of it together (pure)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from sweep.model import Attempt, ResultProblem, SchedulerStatus, Submission
+from sweep.model import ResultProblem, SchedulerStatus, Submission
+
+
+class StartFailure(StrEnum):
+    """Why a trial's command was never started, as the node's record says it."""
+
+    NONE = ""
+    ENVIRONMENT = "environment"  # a line of the grid's `environment` failed
+    START = "start"  # the command could not be executed
+
+
+class OwnLimit(StrEnum):
+    """A limit of the trial's own that it exceeded in a packed worker, which then ended it."""
+
+    NONE = ""
+    WALLTIME = "walltime"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a node wrote about one attempt: a claim and, once it has ended, the exit record.
+
+    Each attribute is a key of ``attempt-N.json``; `sweep.node.runner` writes them. None: not said.
+
+    Attributes
+    ----------
+    trial, number : str, int
+        The trial's id and number.
+    attempt : int
+        1 for the first.
+    job, job_id, job_name : str
+        The job, as the sweep and as the scheduler name it.
+    index : int or None
+        The task, or the worker of a packed job.
+    packed : bool
+        A worker of a packed job ran it.
+    host, node : str
+        The machine, by its own name and by the scheduler's.
+    pid : int
+        The runner's process.
+    started_at, ended_at, heartbeat_at : float
+        Unix times by the node's clock.
+    restarts : int
+        How often a requeued job has taken this attempt up again.
+    exit_code, signal : int or None
+        How the command ended.
+    failure : StartFailure
+        Why the command was never started; `error` says it in words.
+    signals : tuple of str
+        The signals that the runner was sent and passed on, by name.
+    limit : OwnLimit
+        The limit that it exceeded in a packed worker.
+    stopped : bool
+        The runner itself ended the command.
+    elapsed_s, cpu_s : float
+        Wall-clock and CPU time of the command and all its processes.
+    memory_mib, peak_memory_mib : float
+        Memory in use at the last look, and the most that was seen.
+    cancelled : bool
+        It was cancelled before anyone began it: the claim was taken so that nobody would.
+    """
+
+    format: int = 1
+    trial: str = ""
+    number: int = 0
+    attempt: int = 1
+    job: str = ""
+    job_id: str = ""
+    job_name: str = ""
+    index: int | None = None
+    packed: bool = False
+    host: str = ""
+    node: str = ""
+    pid: int = 0
+    started_at: float | None = None
+    heartbeat_at: float | None = None
+    restarts: int = 0
+    ended: bool = False
+    ended_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    failure: StartFailure = StartFailure.NONE
+    error: str = ""
+    signals: tuple[str, ...] = ()
+    limit: OwnLimit = OwnLimit.NONE
+    stopped: bool = False
+    elapsed_s: float | None = None
+    cpu_s: float | None = None
+    memory_mib: float | None = None
+    peak_memory_mib: float | None = None
+    cancelled: bool = False
 
 
 class ResultFault(msgspec.Struct, frozen=True):

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from sweep.model import Cause, ResultProblem, State
 from sweep.state.snapshot import TrialStatus
 
-#: A value is worth naming if so large a share of the failures has it …
+#: A value is named if at least this share of the failures has it …
 COMMON = 0.75
-#: … and it is so much commoner among them than among all trials.
+#: … and if it is this many times as common among them as among all trials.
 LIFT = 1.3
-#: Of fewer failures than this, anything is in common.
+#: With fewer failures than this, nothing is named.
 FEWEST = 3
 
 
@@ -27,6 +27,7 @@ class FailureKind(NamedTuple):
     exit_code: int | None
     signal: int | None
     problem: ResultProblem | None
+    began: bool
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus
 def kind_of(status: TrialStatus) -> FailureKind:
     """Return how a trial failed, without what differs from trial to trial."""
     verdict = status.verdict
-    return FailureKind(verdict.state, verdict.cause, verdict.exit_code, verdict.signal, verdict.problem)
+    began = verdict.started_at is not None
+    return FailureKind(verdict.state, verdict.cause, verdict.exit_code, verdict.signal, verdict.problem, began)
 
 
 def in_common(failed: Sequence[Mapping[str, Any]], everyone: Sequence[Mapping[str, Any]]) -> Shared | None:

@@ -66,7 +66,7 @@ class Ledger:
     earlier : list of EarlierAttempt
         Attempts that ended and were tried again.
     stopped_at : float
-        When someone last cancelled everything: who submits by itself stops.
+        When someone last cancelled everything. `sweep submit --follow` stops when it sees this.
     planned : Planned or None
         The newest plan.
     """

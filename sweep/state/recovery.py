@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from sweep.model import Cause, Limits, Raised, Resources, Verdict
 from sweep.state.settings import RetryRule, RetryRules
@@ -30,21 +31,32 @@ ASKED = "asked"
 STEPS = 4
 
 
+class WhyNot(StrEnum):
+    """Why there is no further attempt."""
+
+    NEEDS_PERSON = "needs a person"
+    USED_UP = "used up"
+    AT_CEILING = "at the ceiling"
+
+
 @dataclass(frozen=True)
-class Decision:
+class RetryDecision:
     """Another attempt, or none.
 
     Attributes
     ----------
     resources : Resources or None
-        What the next attempt asks for. None: there is none, and `refusal` says why.
+        What the next attempt asks for. None: there is none.
     rule : str
         The rule that it falls under.
+    why_not : WhyNot or None
+        Why there is none; `reason` says it in words.
     """
 
     resources: Resources | None
     rule: str
-    refusal: str = ""
+    why_not: WhyNot | None = None
+    reason: str = ""
 
     def raised_from(self, asked: Resources) -> Raised:
         """Return what the next attempt asks for beyond the last one."""
@@ -56,12 +68,12 @@ class Decision:
 def next_attempt(
     verdict: Verdict,
     asked: Resources,
-    before: Sequence[str],
+    earlier_rules: Sequence[str],
     rules: RetryRules,
     limits: Limits,
     *,
     by_person: bool,
-) -> Decision:
+) -> RetryDecision:
     """Decide on another attempt.
 
     Parameters
@@ -70,7 +82,7 @@ def next_attempt(
         How the last attempt ended.
     asked : Resources
         What it asked for.
-    before : sequence of str
+    earlier_rules : sequence of str
         The rules that earlier attempts were made under.
     rules : RetryRules
         The grid's ``retry``.
@@ -82,17 +94,18 @@ def next_attempt(
     name = RULE_OF.get(verdict.cause, ASKED)
     if name == ASKED:
         if by_person:
-            return Decision(asked, name)
+            return RetryDecision(asked, name)
         cause = verdict.cause or verdict.state.value
-        return _refused(name, f"{cause}: only if told, by --cancelled or the trial's number")
+        return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, by --cancelled or the trial's number")
     rule: RetryRule = getattr(rules, name)
-    if not by_person and before.count(name) >= rule.times:
-        return _refused(name, f"{verdict.cause}: {_used_up(rule)}")
+    if not by_person and earlier_rules.count(name) >= rule.times:
+        why_not = WhyNot.USED_UP if rule.times else WhyNot.NEEDS_PERSON
+        return _refused(name, why_not, f"{verdict.cause}: {_used_up(rule)}")
     if name == "out_of_memory":
         return _with_more_memory(verdict, asked, rule, limits, by_person=by_person)
     if name == "walltime":
         return _with_more_time(verdict, asked, rule, limits, by_person=by_person)
-    return Decision(asked, name)
+    return RetryDecision(asked, name)
 
 
 def _used_up(rule: RetryRule) -> str:
@@ -103,7 +116,7 @@ def _used_up(rule: RetryRule) -> str:
 
 def _with_more_memory(
     verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
-) -> Decision:
+) -> RetryDecision:
     base_mib = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
     ceiling_mib = _smallest(rule.ceiling, limits.memory_mib)
     # In steps of what was asked for: each group of equal demands is a job of its own.
@@ -111,23 +124,27 @@ def _with_more_memory(
     memory_mib = min(math.ceil(base_mib * rule.factor / step_mib) * step_mib, ceiling_mib)
     if memory_mib <= asked.memory_mib and not by_person:
         text = f"{verdict.cause}: it had {asked.memory_mib:,} MiB, and the ceiling is {int(ceiling_mib):,} MiB"
-        return _refused("out_of_memory", text)
-    return Decision(replace(asked, memory_mib=max(int(memory_mib), asked.memory_mib)), "out_of_memory")
+        return _refused("out_of_memory", WhyNot.AT_CEILING, text)
+    return RetryDecision(replace(asked, memory_mib=max(int(memory_mib), asked.memory_mib)), "out_of_memory")
 
 
 def _with_more_time(
     verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
-) -> Decision:
+) -> RetryDecision:
     ceiling_s = _smallest(rule.ceiling, limits.walltime_s)
     walltime_s = min(math.ceil(asked.walltime_s * rule.factor), ceiling_s)
     if walltime_s <= asked.walltime_s and not by_person:
         highest = replace(asked, walltime_s=int(ceiling_s)).walltime
-        return _refused("walltime", f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}")
-    return Decision(replace(asked, walltime_s=max(int(walltime_s), asked.walltime_s)), "walltime")
+        return _refused(
+            "walltime",
+            WhyNot.AT_CEILING,
+            f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}",
+        )
+    return RetryDecision(replace(asked, walltime_s=max(int(walltime_s), asked.walltime_s)), "walltime")
 
 
-def _refused(rule: str, refusal: str) -> Decision:
-    return Decision(None, rule, refusal)
+def _refused(rule: str, why_not: WhyNot, reason: str) -> RetryDecision:
+    return RetryDecision(None, rule, why_not, reason)
 
 
 def _smallest(*ceilings: int | None) -> float:

@@ -21,8 +21,6 @@ class SubmitSettings(msgspec.Struct, frozen=True):
         Trials that run side by side in one worker of a packed job.
     worker_walltime_s : int or None
         A worker's walltime, where the grid gives one.
-    max_queued : int or None
-        The largest number of our tasks in the queue.
     throttle : int or None
         The largest number of an array's tasks that run at once.
     driver : bool
@@ -32,7 +30,6 @@ class SubmitSettings(msgspec.Struct, frozen=True):
     placement: Placement = "array"
     per_worker: int = 1
     worker_walltime_s: int | None = None
-    max_queued: int | None = None
     throttle: int | None = None
     driver: bool = False
 
@@ -72,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True):
     ----------
     kind : str
         The scheduler's name in the registry.
+    limits : Limits
+        The grid's where it gives some, else the scheduler's.
     overrides : tuple of str
         The plan's ``--set``: ``name=value`` each.
     template : str or None
@@ -94,11 +93,6 @@ class Settings(msgspec.Struct, frozen=True):
     overrides: tuple[str, ...] = ()
     template: str | None = None
     auto_retry: bool = False
-
-    @property
-    def max_queued(self) -> int | None:
-        """The largest number of our tasks in the queue: the grid's, else the scheduler's."""
-        return self.submit.max_queued or self.limits.max_queued
 
     @property
     def limits_of_one_trial(self) -> Limits:

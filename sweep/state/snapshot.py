@@ -10,17 +10,8 @@ from functools import cached_property
 
 import msgspec
 
-from sweep.model import (
-    Attempt,
-    SchedulerStatus,
-    State,
-    Submission,
-    TaskRef,
-    TaskState,
-    Trial,
-    Verdict,
-)
-from sweep.state.evidence import Evidence, ReadResult, ResultFault
+from sweep.model import SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
+from sweep.state.evidence import Attempt, Evidence, ReadResult, ResultFault
 from sweep.state.ledger import Ledger
 from sweep.state.results import result_fault
 from sweep.state.settings import Settings

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from sweep.model import Attempt, Submission, Task, TaskRef
+from sweep.model import Submission, Task, TaskRef
+from sweep.state.evidence import Attempt
 from sweep.state.ledger import Ledger
 from sweep.state.settings import SubmitSettings
 

@@ -10,19 +10,8 @@ import signal as signals
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sweep.model import (
-    Attempt,
-    Cause,
-    Outcome,
-    OwnLimit,
-    ResultProblem,
-    SchedulerStatus,
-    StartFailure,
-    State,
-    TaskState,
-    Verdict,
-)
-from sweep.state.evidence import Evidence
+from sweep.model import Cause, Outcome, ResultProblem, SchedulerStatus, State, TaskState, Verdict
+from sweep.state.evidence import Attempt, Evidence, OwnLimit, StartFailure
 
 #: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
 EX_TEMPFAIL = 75
@@ -160,7 +149,7 @@ def _gone_for_long(evidence: Evidence) -> bool:
 
 
 def _ended_with_its_job(evidence: Evidence) -> bool:
-    """Whether it ended as its job did: of a worker's trials, those that were told to end."""
+    """Whether the trial ended because its job did. In a packed job: the trial was sent a signal."""
     return not evidence.pooled or bool(evidence.attempt and evidence.attempt.signals)
 
 
@@ -242,8 +231,12 @@ def _near_its_memory(evidence: Evidence) -> bool:
     signal = attempt.signal if attempt and attempt.ended else status.signal if status else None
     if signal != signals.SIGKILL or not evidence.memory_mib:
         return False
-    peak_mib = max(source.peak_memory_mib or 0.0 for source in (attempt, status) if source)
-    return peak_mib >= NEAR_LIMIT * evidence.memory_mib
+    return _peak_mib(evidence) >= NEAR_LIMIT * evidence.memory_mib
+
+
+def _peak_mib(evidence: Evidence) -> float:
+    sources = (evidence.attempt, evidence.status)
+    return max((source.peak_memory_mib or 0.0 for source in sources if source), default=0.0)
 
 
 def _result_cause(evidence: Evidence) -> Cause:
@@ -274,7 +267,9 @@ def _canceller(evidence: Evidence) -> str:
 
 
 def _memory_note(evidence: Evidence) -> str:
-    return "; it used all the memory that it asked for" if _near_its_memory(evidence) else ""
+    if not _near_its_memory(evidence):
+        return ""
+    return f"; it had used {_peak_mib(evidence):.0f} of the {evidence.memory_mib:.0f} MiB that it asked for"
 
 
 def _by_scheduler(evidence: Evidence) -> str:

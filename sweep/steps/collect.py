@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sweep.leaderboard.entries import Entry
 
 
-#: Of more trials than this, histories are not kept: they are most of a result, and a login node is shared.
+#: With more trials than this, learning curves are not loaded: they are most of a result.
 MOST_WHOLE = 20_000
 
-#: The file of kept results is written anew once so large a share of them is.
+#: The file of kept results is written again when this share of it is new.
 WORTH_KEEPING = 0.02
 
 
@@ -88,7 +88,7 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
 
     planned = store.trials().trials
     earlier = [
-        Attempted(earlier.raised.applied_to(planned[earlier.number].resources), earlier.verdict)
+        Attempted(earlier.raised.replacing(planned[earlier.number].resources), earlier.verdict)
         for earlier in snapshot.ledger.earlier
         if earlier.number in planned and not _never_began(earlier.verdict)
     ]

@@ -12,8 +12,7 @@ from pathlib import Path
 from sweep import grid as grids
 from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.grid import Grid, Source, units
-from sweep.grid.schema import RetryRule as GridRule
-from sweep.grid.schema import RetrySpec
+from sweep.grid.schema import RetryRuleSpec, RetrySpec
 from sweep.jobs import pack, render
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Objective, Raised, Resources, Trial
@@ -75,7 +74,6 @@ def submit_settings(grid: Grid) -> SubmitSettings:
         submit.placement,
         submit.per_worker,
         units.walltime_s(submit.worker_walltime) if submit.worker_walltime else None,
-        submit.max_queued,
         submit.throttle,
         submit.driver,
     )
@@ -94,7 +92,7 @@ def retry_rules(grid: Grid) -> RetryRules:
     )
 
 
-def _unraised(rule: GridRule) -> RetryRule:
+def _unraised(rule: RetryRuleSpec) -> RetryRule:
     return RetryRule(rule.times)
 
 
@@ -135,7 +133,7 @@ class JobMaker:
         return pack.cut(self.grid, requests, self.limits, first)
 
     def asks(self, trial: Trial, ledger: Ledger) -> Resources:
-        """Return what a trial asks for: what a retry raised stays raised, as far as there is so much today."""
+        """Return what a trial asks for. A value that a retry raised stays raised, up to today's limit."""
         if trial.number not in ledger.raised:
             return trial.resources
         return _within(ledger.raised[trial.number], self.limits_of_one_trial).applied_to(trial.resources)
@@ -176,7 +174,7 @@ def next_job(store: Store, ledger: Ledger) -> int:
     submitted = (submission.job for submission in ledger.submissions.values())
     names = {*store.job_names(), *ledger.jobs, *submitted} - {DRIVER}
     last = ledger.planned.last_job if ledger.planned else 0
-    return max([last, *(int(name[1:]) for name in names)]) + 1
+    return max([last, *(pack.job_number(name) for name in names)]) + 1
 
 
 def workers_of(jobs: Iterable[Job]) -> dict[str, int]:

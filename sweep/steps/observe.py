@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 from sweep.errors import LockHeld, NoSuch, StoreError
-from sweep.model import Attempt, State, Task, TaskRef, Trial
+from sweep.model import State, Task, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.events import Observed, TrialEnd
-from sweep.state.evidence import ReadResult
+from sweep.state.evidence import Attempt, ReadResult
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.snapshot import Facts, Snapshot, judge_all
-from sweep.state.submissions import JobTasks, TrialSubmission, submissions_by_trial
+from sweep.state.submissions import TrialSubmission, submissions_by_trial
 from sweep.steps.poll import grace_s, poll
 from sweep.store import PlannedTrials, Store
 
@@ -71,21 +70,15 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
     )
 
 
-def tasks_of(store: Store, jobs: Iterable[str]) -> JobTasks:
-    """Read the tasks of jobs. The driver has none, nor has a job whose files a newer plan replaced."""
-    tasks: dict[str, tuple[Task, ...]] = {}
-    for job in dict.fromkeys(jobs):
-        try:
-            tasks[job] = store.tasks(job)
-        except NoSuch:
-            tasks[job] = ()
-    return tasks
-
-
 def submissions_of(store: Store, ledger: Ledger) -> dict[int, list[TrialSubmission]]:
     """Map each trial to the submissions of the attempt it is at; see `submissions_by_trial`."""
-    jobs = [submission.job for submission in ledger.submissions.values()]
-    return submissions_by_trial(ledger, tasks_of(store, jobs))
+    tasks: dict[str, tuple[Task, ...]] = {}
+    for job in {submission.job: None for submission in ledger.submissions.values()}:
+        try:
+            tasks[job] = store.tasks(job)
+        except NoSuch:  # the driver's; or it was refused, and a newer plan has removed its files
+            tasks[job] = ()
+    return submissions_by_trial(ledger, tasks)
 
 
 def _attempts(

@@ -57,7 +57,7 @@ def pictures(
             ]
             if of_trial:
                 size = sum(len(picture.data) for picture in of_trial)
-                if size > bytes_left:  # the next ones' might fit, and would not be the best ones' any more
+                if size > bytes_left:  # pictures of worse configurations may fit, but they would not be the best
                     return by_trial
                 bytes_left -= size
                 by_trial[entry.trial.number] = of_trial

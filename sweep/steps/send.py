@@ -75,7 +75,9 @@ class Sender:
             part = remaining
             if self.room is not None and self.room < remaining.tasks:
                 if self.room == 0:
-                    self._stop(f"{self.settings.max_queued} of our tasks may be in the queue at once, and are")
+                    self._stop(
+                        f"{self.settings.limits.max_queued} of our tasks may be in the queue at once, and are"
+                    )
                     return
                 part = remaining.first(self.room)
             sent = self._send_what_fits(part)

@@ -1,4 +1,4 @@
-"""What was read and said before, kept so that it is neither read nor worked out twice. All of it may be lost."""
+"""Results, answers and the last poll, kept so that they are not computed again. Deleting them loses nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Cache:
 
     def keep_results(self, file: str, results: ResultsByTrial) -> None:
         """Keep results that will not change, all in one file."""
-        with contextlib.suppress(StoreError, UnicodeEncodeError, OverflowError):  # who may not write, reads again
+        with contextlib.suppress(
+            StoreError, UnicodeEncodeError, OverflowError
+        ):  # a user without the right to write reads them again
             self._files.write(".results", records.spelled_results(KeptResults(file, results)))
 
     # --- answers ------------------------------------------------------------------------------------------

@@ -16,8 +16,11 @@ from sweep.store import records
 
 T = TypeVar("T")
 
-#: Lines that are appended are written by so many: a million trials are 600 MB, and need not be in memory at once.
+#: How many lines are written at once. A million trials are 600 MB, too much to hold in memory.
 LINES_AT_ONCE = 4096
+
+#: How much of a log's end is read at first, and at most.
+TAIL_BYTES, MAX_TAIL_BYTES = 20_000, 2**22
 
 #: Inode, bytes and time of change of a file.
 Stamp = tuple[int, int, int]
@@ -52,11 +55,13 @@ class Files:
         return path
 
     def read(self, name: str) -> str:
-        """Read a file's text; NoSuch where there is none."""
+        """Read a file's text. NoSuch where there is none, StoreError where it cannot be read."""
         try:
             return (self.path / name).read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            raise NoSuch(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            kind = NoSuch if missing else StoreError
+            raise kind(f"cannot read {str(self.path / name)!r}: {error.strerror}") from None
 
     def append(self, name: str, lines: Iterable[bytes]) -> list[int]:
         """Append lines and sync. A torn last line, left by a crash, is closed first and so stays alone.
@@ -122,6 +127,21 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     items = iter(items)
     while batch := list(itertools.islice(items, size)):
         yield batch
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last lines of a log; nothing if there is none. The longest line may be cut at its beginning."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        block = TAIL_BYTES
+        while True:
+            log.seek(max(0, size - block))
+            data = log.read(block)
+            if data.count(b"\n") > lines or block >= min(size, MAX_TAIL_BYTES):
+                return data.decode("utf-8", "replace").splitlines()[-lines:]
+            block *= 4
 
 
 class TooLongError(Exception):

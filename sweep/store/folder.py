@@ -27,14 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import NoSuch, StoreError, UsageError, nearest
-from sweep.model import Attempt, Job, ResultProblem, Task, Trial
+from sweep.model import Job, ResultProblem, Task, Trial
 from sweep.node import runner
 from sweep.state.events import Event
-from sweep.state.evidence import ReadResult, ResultFault
+from sweep.state.evidence import Attempt, ReadResult, ResultFault
 from sweep.state.ledger import Ledger, add_up
 from sweep.store import records
 from sweep.store.cache import Cache
-from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing
+from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing, tail
 from sweep.store.journal import Journal
 from sweep.store.lock import Lock
 
@@ -330,6 +330,14 @@ class Store(Files):
             return file.read_bytes()
         except (OSError, ValueError):  # ValueError: a NUL in the path
             return b""
+
+    def log_tail(self, trial: Trial, lines: int) -> list[str]:
+        """Return the last lines of a trial's output; nothing if it wrote nothing."""
+        return tail(self.trial_log(trial), lines)
+
+    def job_log_tail(self, job: str, lines: int) -> list[str]:
+        """Return the last lines that a job's tasks wrote outside of any trial: a failed `module load`, say."""
+        return tail(self.job_log(job), lines)
 
     def trial_log(self, trial: Trial) -> Path:
         """Where a trial's output is."""

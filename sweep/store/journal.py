@@ -42,7 +42,7 @@ class Journal:
 
         Raises
         ------
-        FormatError, StoreError
+        FormatError
             A line is of another format, or no event.
         """
         stamp = self._files.stamp_of(NAME)

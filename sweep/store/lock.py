@@ -85,7 +85,9 @@ class Lock:
                     return lock
                 except Timeout:
                     if wait_s < patience_s - 0.5:
-                        self.say(f"waiting up to {patience_s:.0f} s for {self._holder()}, who changes this sweep")
+                        self.say(
+                            f"waiting up to {patience_s:.0f} s for {self._holder()}, which changes this sweep"
+                        )
         raise LockHeld(
             f"the sweep {self._files.path.name!r} is being changed by {self._holder()}",
             "wait for it to end, or end it; the lock goes with its process",

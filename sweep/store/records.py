@@ -2,22 +2,24 @@
 
 The journal's events are defined in ``state/events.py`` and what a node writes is `Attempt`; the rest is here.
 msgspec reads a line straight into its type and writes it back, far faster than ``json`` and ``dataclasses``.
-What it will not read, NaN and half characters, falls to Python's own reader, so that nothing is torn that was not.
+msgspec refuses NaN and lone surrogates. Python's own reader then reads the line: it does not count as torn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from sweep.errors import FormatError, StoreError
-from sweep.model import Attempt, SchedulerStatus, Task, Trial
+from sweep.model import SchedulerStatus, Task, Trial
 from sweep.node import runner
 from sweep.state.events import FORMAT, Event
+from sweep.state.evidence import Attempt
 
 
 class KeptResults(msgspec.Struct):
@@ -119,9 +121,7 @@ def event_of(line: bytes) -> Event | None:
     Raises
     ------
     FormatError
-        It belongs to a folder of another format.
-    StoreError
-        It is whole, and no event.
+        It belongs to a folder of another format, or it is whole and no event.
     """
     try:
         event: Event = _decoder(Event).decode(line)
@@ -134,9 +134,9 @@ def event_of(line: bytes) -> Event | None:
         try:
             event = msgspec.convert(record, Event)
         except msgspec.ValidationError as error:
-            raise StoreError(
+            raise FormatError(
                 f"journal.jsonl holds a line that is no event: {error}",
-                "was it changed by hand, or written by a newer version of sweep?",
+                "was it changed by hand? If a newer version of sweep wrote it, use that one",
             ) from None
     _check_format(getattr(event, "format", FORMAT))
     return event
@@ -169,17 +169,24 @@ def poll_of(data: str) -> KeptPoll | None:
 
 
 def attempt_of(data: bytes) -> Attempt | None:
-    """Read an attempt's claim or exit record; None if it is half written, or no record."""
+    """Read an attempt's claim or exit record; None if it is half written, or no object."""
     try:
         attempt: Attempt = _decoder(Attempt).decode(data)
     except msgspec.DecodeError:
         record = _object_of(data)
     else:
         return attempt
-    try:
-        return msgspec.convert(record, Attempt)
-    except msgspec.ValidationError:
-        return None
+    return None if record is None else _attempt_from(record)
+
+
+def _attempt_from(record: dict[str, Any]) -> Attempt:
+    """Take from a record that is whole what can be read: a trial is not lost for one odd value in it."""
+    kinds = get_type_hints(Attempt)
+    values = {}
+    for name in kinds.keys() & record.keys():
+        with contextlib.suppress(msgspec.ValidationError):
+            values[name] = msgspec.convert(record[name], kinds[name])
+    return Attempt(**values)
 
 
 def spelled_tasks(tasks: Sequence[Task], offsets: Mapping[int, int]) -> str:

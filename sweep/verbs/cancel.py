@@ -57,7 +57,7 @@ def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelRepor
     alive = {
         status.trial.number: status
         for status in snapshot.trials
-        if status.sent and status.sent.submission.job_id and status.verdict.state in (State.QUEUED, State.RUNNING)
+        if status.sent and status.sent.submission.job_id and status.verdict.state.in_queue
     }
     chosen = _chosen(store, snapshot, alive, names) if names else list(alive.values())
     chosen.sort(key=lambda status: status.verdict.state is State.RUNNING)

@@ -1,6 +1,6 @@
-"""follow: submit, again and again, until all is sent; if any of it may come back, until all has ended as well.
+"""follow: submit again and again until everything is sent.
 
-It may with the grid's `retry`, and where the workers of a packed job leave trials over.
+With the grid's `retry`, or with packed jobs, go on until everything has ended, because trials may come back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sweep.verbs.submit import SubmitReport, submit
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
 
-#: Of the driver's quarter of an hour, so much may be spent on waiting.
+#: How long the driver may wait. It has 15 minutes in all.
 DRIVER_PATIENCE_S = 600.0
 
 

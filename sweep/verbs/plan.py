@@ -33,7 +33,7 @@ SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"
 
 
 @dataclass(frozen=True)
-class Group:
+class ResourceGroup:
     """Trials that ask for the same resources."""
 
     walltime_s: int
@@ -70,7 +70,7 @@ class PlanReport:
     kept: int
     retired: int
     axes: dict[str, list[Any]]
-    groups: tuple[Group, ...]
+    groups: tuple[ResourceGroup, ...]
     jobs: tuple[JobSummary, ...]
     limits: Limits
     waves: int
@@ -206,14 +206,14 @@ def _report(
     )
 
 
-def _groups(trials: Iterable[Trial]) -> Iterator[Group]:
+def _groups(trials: Iterable[Trial]) -> Iterator[ResourceGroup]:
     counts = Counter([trial.resources for trial in trials if not trial.retired])
     for asks, count in counts.items():
-        yield Group(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count)
+        yield ResourceGroup(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count)
 
 
 def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
-    """See what became of what was sent, so that what ended badly takes the new command.
+    """Look at what was submitted before. A trial that failed takes the new command.
 
     Refuse to plan for another scheduler while the old one has trials of ours: nobody would follow them.
     """
@@ -224,8 +224,7 @@ def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
     old_kind = ledger.settings.kind
     if old_kind == grid.scheduler.kind:
         return
-    alive = (State.SUBMITTING, State.QUEUED, State.RUNNING)
-    count = sum(status.verdict.state in alive for status in snapshot.trials)
+    count = sum(status.verdict.state.alive for status in snapshot.trials)
     if count:
         raise source.error(
             ("scheduler",),
@@ -343,7 +342,7 @@ def _event(maker: JobMaker, overrides: Sequence[str], merged: Merged, jobs: list
         jobs=[job.name for job in jobs],
         settings=maker.settings(overrides),
         workers=workers_of(jobs),
-        last_job=int(jobs[-1].name[1:]) if jobs else 0,
+        last_job=pack.job_number(jobs[-1].name) if jobs else 0,
         new=merged.new,
         kept=merged.kept,
         retired=merged.retired,

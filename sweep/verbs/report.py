@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StoreError, SweepError, UsageError, nearest
-from sweep.model import Objective, State, Trial
+from sweep.model import ALIVE, Objective, State, Trial
 from sweep.node import runner
 from sweep.shell import Shell
 from sweep.state.settings import Settings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sweep.leaderboard.entries import Entry
     from sweep.leaderboard.ranking import Best, Board
 
-#: Of a metric that no result has, so many of those that exist are named.
+#: How many of the existing metrics are named if no result has the grid's metric.
 NAMED = 12
 
 
@@ -84,7 +84,7 @@ class Report:
     @property
     def left(self) -> int:
         """How many trials may still run by themselves."""
-        return len(self.snapshot.of(State.SUBMITTING, State.QUEUED, State.RUNNING))
+        return len(self.snapshot.of(*ALIVE))
 
     @property
     def stale(self) -> str:
@@ -176,7 +176,7 @@ def _ranked(entries: list[Entry], objective: Objective, where: str) -> tuple[Boa
 
 
 def _numbers_among(entries: Sequence[Entry], columns: Sequence[str], metric: str) -> list[str]:
-    """Return those of the columns that are numbers in the results; others are for who shows the frame to find."""
+    """Return the columns that are numbers in the results. The code that shows the frame reports the others."""
     from sweep.leaderboard.entries import measure
     from sweep.leaderboard.frames import OWN
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sweep.errors import UsageError
 from sweep.model import Cause, Raised, State
@@ -11,6 +11,7 @@ from sweep.shell import Shell
 from sweep.state import recovery
 from sweep.state.events import Retried, Retry
 from sweep.state.ledger import Ledger
+from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
@@ -23,6 +24,17 @@ RETRIED = (State.FAILED, State.CANCELLED, State.LOST, State.PAUSED)
 
 
 @dataclass(frozen=True)
+class Spared:
+    """Trials that get no further attempt, all for one why_not. `reason` is the first one's, in words."""
+
+    cause: Cause
+    rule: str
+    why_not: WhyNot
+    reason: str
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RetryReport:
     """Which trials get another attempt, in which jobs, and which do not, by reason.
 
@@ -30,14 +42,14 @@ class RetryReport:
     ----------
     raised : dict
         Trial number → what it asks for beyond its last attempt.
-    spared : dict
-        Why there is no further attempt, in words → trial numbers.
+    spared : tuple of Spared
+        The trials that get none.
     """
 
     trials: tuple[int, ...] = ()
     jobs: tuple[str, ...] = ()
     raised: Mapping[int, Raised] = field(default_factory=dict)
-    spared: Mapping[str, list[int]] = field(default_factory=dict)
+    spared: tuple[Spared, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class _Attempt:
     """A further attempt that was decided on."""
 
     status: TrialStatus
-    decision: recovery.Decision
+    decision: recovery.RetryDecision
 
 
 def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequence[Cause] = ()) -> RetryReport:
@@ -89,25 +101,31 @@ def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryRep
     settings = ledger.settings
     limits = settings.limits_of_one_trial
     attempts: list[_Attempt] = []
-    spared: dict[str, list[int]] = {}
+    refused: list[_Attempt] = []
     for status, by_person in chosen:
         number = status.trial.number
-        asked, before = ledger.asks(status.trial), ledger.rules.get(number, [])
+        asked, earlier_rules = ledger.asks(status.trial), ledger.rules.get(number, [])
         decision = recovery.next_attempt(
-            status.verdict, asked, before, settings.retry, limits, by_person=by_person
+            status.verdict, asked, earlier_rules, settings.retry, limits, by_person=by_person
         )
-        if decision.resources is None:
-            spared.setdefault(decision.refusal, []).append(number)
-        else:
-            attempts.append(_Attempt(status, decision))
-    if not attempts:
-        return RetryReport(spared=spared)
-    return _plan(store, ledger, attempts, spared)
+        (refused if decision.resources is None else attempts).append(_Attempt(status, decision))
+    report = _plan(store, ledger, attempts) if attempts else RetryReport()
+    return replace(report, spared=tuple(_spared(refused)))
 
 
-def _plan(
-    store: Store, ledger: Ledger, attempts: Sequence[_Attempt], spared: Mapping[str, list[int]]
-) -> RetryReport:
+def _spared(refused: Sequence[_Attempt]) -> Iterator[Spared]:
+    """Group what gets no further attempt by cause, rule and why_not."""
+    groups: dict[tuple[Cause, str, WhyNot], list[_Attempt]] = {}
+    for attempt in refused:
+        decision = attempt.decision
+        assert decision.why_not
+        groups.setdefault((attempt.status.verdict.cause, decision.rule, decision.why_not), []).append(attempt)
+    for (cause, rule, why_not), members in groups.items():
+        numbers = tuple(member.status.trial.number for member in members)
+        yield Spared(cause, rule, why_not, members[0].decision.reason, numbers)
+
+
+def _plan(store: Store, ledger: Ledger, attempts: Sequence[_Attempt]) -> RetryReport:
     from sweep.jobs.pack import AttemptRequest
     from sweep.schedulers import SCHEDULERS
     from sweep.steps.make_jobs import maker_of, next_job, workers_of
@@ -136,7 +154,6 @@ def _plan(
         tuple(retry.number for retry in retries),
         tuple(names),
         {retry.number: retry.raised for retry in retries if retry.raised},
-        spared,
     )
 
 

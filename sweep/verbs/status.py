@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweep.model import Cause, SchedulerStatus, State, TaskRef, efficiency, memory_percent
+from sweep.model import ALIVE, Cause, SchedulerStatus, State, TaskRef, efficiency, memory_percent
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.failures import FailureGroup, failure_groups
@@ -19,7 +19,7 @@ from sweep.steps.observe import observe
 from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 
-#: Of a failed trial's log, so many lines are shown beside the reason.
+#: How many lines of a failed trial's log are shown.
 LOG_LINES = 3
 
 #: More groups of failures than anyone reads; --json has them all.
@@ -69,6 +69,17 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class MedianUse:
+    """Medians of what the trials that are done used. None: nobody measured it."""
+
+    elapsed_s: float | None = None
+    cpu_s: float | None = None
+    cpu_percent: float | None = None
+    peak_memory_mib: float | None = None
+    memory_percent: float | None = None
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """A sweep at one moment.
 
@@ -78,9 +89,8 @@ class StatusReport:
         State → how many trials of the grid.
     planned, queued : tuple of Waiting
         What keeps those that are planned, and those that are queued.
-    ended : dict
-        Medians of what the trials that are done used: ``elapsed_s``, ``cpu_s``, ``cpu_percent``,
-        ``peak_memory_mib``, ``memory_percent``. What nobody measured is left out.
+    ended : MedianUse
+        What the trials that are done used.
     time_left_s : float or None
         About how long the trials that were sent still take.
     retired, retired_alive : int
@@ -98,7 +108,7 @@ class StatusReport:
     failures: tuple[FailureGroup, ...]
     planned: tuple[Waiting, ...]
     queued: tuple[Waiting, ...]
-    ended: dict[str, float]
+    ended: MedianUse
     time_left_s: float | None
     retired: int
     retired_alive: int
@@ -109,7 +119,7 @@ class StatusReport:
     @property
     def left(self) -> int:
         """How many trials may still run by themselves."""
-        return sum(self.counts.get(state.value, 0) for state in (State.SUBMITTING, State.QUEUED, State.RUNNING))
+        return sum(self.counts.get(state.value, 0) for state in ALIVE)
 
 
 def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
@@ -123,19 +133,19 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
     snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
     running = snapshot.of(State.RUNNING)
     usages = _ask_usage(shell, snapshot, running) if usage else {}
-    retired = [trial for trial in snapshot.trials if trial.trial.retired]
+    retired = [trial_status for trial_status in snapshot.trials if trial_status.trial.retired]
     return StatusReport(
         name=store.name,
         trials=len(snapshot.active),
         counts=snapshot.counts,
-        running=tuple(_running(trial, usages) for trial in running),
+        running=tuple(_running(trial_status, usages) for trial_status in running),
         failures=tuple(failures(store, snapshot)),
         planned=_waiting(snapshot.of(State.PLANNED)),
         queued=_waiting(snapshot.of(State.QUEUED)),
         ended=_ended(snapshot),
         time_left_s=time_left_s(snapshot),
         retired=len(retired),
-        retired_alive=sum(trial.verdict.state in (State.QUEUED, State.RUNNING) for trial in retired),
+        retired_alive=sum(trial_status.verdict.state.in_queue for trial_status in retired),
         stale=snapshot.stale,
         calls=shell.calls,
         notes=(*snapshot.notes, *_driver_gone(snapshot)),
@@ -154,18 +164,18 @@ def _ask_usage(
     shell: Shell, snapshot: Snapshot, running: Sequence[TrialStatus]
 ) -> Mapping[TaskRef, SchedulerStatus]:
     tasks = [
-        trial.sent.task
-        for trial in running
-        if trial.sent and trial.sent.task and not trial.sent.submission.workers
+        trial_status.sent.task
+        for trial_status in running
+        if trial_status.sent and trial_status.sent.task and not trial_status.sent.submission.workers
     ]
     return shell.converse(SCHEDULERS[snapshot.settings.kind].usage(tasks))
 
 
-def _running(trial: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> RunningTrial:
-    verdict, attempt = trial.verdict, trial.evidence.attempt if trial.evidence else None
-    task = trial.sent.task if trial.sent else None
+def _running(trial_status: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> RunningTrial:
+    verdict, attempt = trial_status.verdict, trial_status.evidence.attempt if trial_status.evidence else None
+    task = trial_status.sent.task if trial_status.sent else None
     usage = usages.get(task) if task else None
-    asks = trial.trial.resources
+    asks = trial_status.trial.resources
     # Of the record's own moment: its CPU time is as old as its last heartbeat.
     elapsed_s = attempt.elapsed_s if attempt and attempt.elapsed_s else verdict.elapsed_s
     cpu_s, peak_mib, witness = verdict.cpu_s, verdict.peak_memory_mib, verdict.witness
@@ -173,9 +183,9 @@ def _running(trial: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> R
         elapsed_s, cpu_s, witness = verdict.elapsed_s, usage.cpu_s, "scheduler"
         peak_mib = usage.peak_memory_mib or peak_mib
     return RunningTrial(
-        trial=trial.trial.number,
-        id=trial.trial.id,
-        params=trial.trial.params,
+        trial=trial_status.trial.number,
+        id=trial_status.trial.id,
+        params=trial_status.trial.params,
         elapsed_s=verdict.elapsed_s,
         cpu_s=cpu_s,
         cpu_percent=efficiency(cpu_s, elapsed_s, asks.cpus),
@@ -191,25 +201,28 @@ def _running(trial: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> R
     )
 
 
-def _ended(snapshot: Snapshot) -> dict[str, float]:
+def _ended(snapshot: Snapshot) -> MedianUse:
     """Return the medians of what the trials that are done used, and of its share of what they asked for."""
-    done = [(trial.verdict, trial.trial.resources) for trial in snapshot.of(State.DONE)]
-    values: dict[str, list[float | None]] = {
-        "elapsed_s": [verdict.elapsed_s for verdict, _ in done],
-        "cpu_s": [verdict.cpu_s for verdict, _ in done],
-        "cpu_percent": [efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus) for verdict, asks in done],
-        "peak_memory_mib": [verdict.peak_memory_mib for verdict, _ in done],
-        "memory_percent": [memory_percent(verdict.peak_memory_mib, asks.memory_mib) for verdict, asks in done],
-    }
-    measured = {name: [value for value in column if value] for name, column in values.items()}
-    return {name: statistics.median(column) for name, column in measured.items() if column}
+    done = [(status.verdict, status.trial.resources) for status in snapshot.of(State.DONE)]
+    return MedianUse(
+        _median([verdict.elapsed_s for verdict, _ in done]),
+        _median([verdict.cpu_s for verdict, _ in done]),
+        _median([efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus) for verdict, asks in done]),
+        _median([verdict.peak_memory_mib for verdict, _ in done]),
+        _median([memory_percent(verdict.peak_memory_mib, asks.memory_mib) for verdict, asks in done]),
+    )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    measured = [value for value in values if value]
+    return statistics.median(measured) if measured else None
 
 
 def failures(store: Store, snapshot: Snapshot) -> list[FailureGroup]:
     """Group what did not end well, the largest group first, with the end of a failed trial's log."""
     failed = snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED)
     groups = failure_groups(failed, snapshot.active)
-    by_number = {trial.trial.number: trial.trial for trial in failed}
+    by_number = {trial_status.trial.number: trial_status.trial for trial_status in failed}
     return [
         replace(group, log_tail=tuple(last_lines(store, by_number[group.trials[0]], LOG_LINES)))
         if place < SHOWN and group.state is State.FAILED
@@ -219,7 +232,7 @@ def failures(store: Store, snapshot: Snapshot) -> list[FailureGroup]:
 
 
 def _waiting(trials: Sequence[TrialStatus]) -> tuple[Waiting, ...]:
-    counts = Counter((trial.verdict.cause, trial.verdict.reason) for trial in trials)
+    counts = Counter((trial_status.verdict.cause, trial_status.verdict.reason) for trial_status in trials)
     return tuple(Waiting(cause, reason, count) for (cause, reason), count in counts.items())
 
 
@@ -228,10 +241,14 @@ def time_left_s(snapshot: Snapshot) -> float | None:
 
     What is left, at the median of what trials took, on as many places as run trials now.
     """
-    took = [trial.verdict.elapsed_s for trial in snapshot.of(State.DONE) if trial.verdict.elapsed_s]
+    took = [
+        trial_status.verdict.elapsed_s
+        for trial_status in snapshot.of(State.DONE)
+        if trial_status.verdict.elapsed_s
+    ]
     running, queued = snapshot.of(State.RUNNING), snapshot.of(State.QUEUED)
     if not took or not running + queued:
         return None
     each_s = statistics.median(took)
-    running_s = sum(max(0.0, each_s - (trial.verdict.elapsed_s or 0.0)) for trial in running)
+    running_s = sum(max(0.0, each_s - (trial_status.verdict.elapsed_s or 0.0)) for trial_status in running)
     return (running_s + each_s * len(queued)) / max(1, len(running)) or None  # past the median, nobody knows

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sweep.errors import SchedulerSilent
-from sweep.model import Cause, State, Submission
+from sweep.model import ALIVE, Cause, State, Submission
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.events import Exhausted, Refused, Submitted
@@ -24,11 +23,11 @@ from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot
 from sweep.state.submissions import Unit, unsent_units
-from sweep.steps.observe import observe, tasks_of
+from sweep.steps.observe import observe
 from sweep.steps.poll import grace_s
 from sweep.steps.send import Sender, SentUnit, request_for
 from sweep.store import Store
-from sweep.verbs.retry import RetryReport
+from sweep.verbs.retry import RetryReport, Spared
 
 #: No trial was given another attempt.
 NOTHING_RETRIED = RetryReport()
@@ -47,8 +46,8 @@ class SubmitReport:
         Jobs of an interrupted submission that the scheduler turned out to know.
     resumed : int
         Paused trials that go on.
-    spared : dict
-        Paused trials that do not go on, by reason.
+    spared : tuple of Spared
+        Paused trials that do not go on.
     retried : RetryReport
         What the grid's rules gave another attempt first.
     why_left : str
@@ -69,7 +68,7 @@ class SubmitReport:
     trials_left: int = 0
     adopted: int = 0
     resumed: int = 0
-    spared: Mapping[str, list[int]] = field(default_factory=dict)
+    spared: tuple[Spared, ...] = ()
     retried: RetryReport = NOTHING_RETRIED
     why_left: str = ""
     driver: str = ""
@@ -150,7 +149,7 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
 
 
 def _alive(snapshot: Snapshot) -> int:
-    return len(snapshot.of(State.QUEUED, State.RUNNING, State.SUBMITTING))
+    return len(snapshot.of(*ALIVE))
 
 
 def _tried_again(store: Store, snapshot: Snapshot, state: State) -> RetryReport:
@@ -233,7 +232,7 @@ def _send_all(
     store: Store, shell: Shell, snapshot: Snapshot, patience_s: float, *, may_come_back: bool
 ) -> _Outcome:
     ledger, settings = store.ledger()[0], snapshot.settings
-    waiting = list(unsent_units(ledger, tasks_of(store, ledger.jobs), settings.submit))
+    waiting = _waiting(store, ledger)
     sender = Sender(store, shell, settings, _room(snapshot, waiting), patience_s)
     for unit in waiting:
         sender.send(unit)
@@ -257,12 +256,18 @@ def _send_all(
     return outcome
 
 
+def _waiting(store: Store, ledger: Ledger) -> list[Unit]:
+    """Return what is planned and was not sent. A job whose tasks cannot be read is an error."""
+    tasks = {job: store.tasks(job) for job in ledger.jobs}
+    return list(unsent_units(ledger, tasks, ledger.settings.submit))
+
+
 def _room(snapshot: Snapshot, waiting: list[Unit]) -> int | None:
     """Return how many places in the queue are free; None where no cap is known."""
     settings = snapshot.settings
-    if settings.max_queued is None:
+    if settings.limits.max_queued is None:
         return None
-    room = max(0, settings.max_queued - snapshot.in_queue)
+    room = max(0, settings.limits.max_queued - snapshot.in_queue)
     needed = sum(unit.tasks for unit in waiting)
     if settings.submit.driver and (room < needed or settings.auto_retry):
         return max(0, room - 1)  # the driver's own place
@@ -282,7 +287,7 @@ def preview(store: Store) -> tuple[SubmitCall, ...]:
     """List the commands that `submit` would run, as far as nothing stands in their way."""
     ledger = store.ledger()[0]
     settings, calls = ledger.settings, []
-    for unit in unsent_units(ledger, tasks_of(store, ledger.jobs), settings.submit):
+    for unit in _waiting(store, ledger):
         request = request_for(store, unit, "TOKEN", settings.submit.throttle)
         talk = SCHEDULERS[settings.kind].submit(request)
         calls.append(SubmitCall(unit.job, unit.index, unit.trials, next(talk).argv))

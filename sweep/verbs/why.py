@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.errors import NoSuch
-from sweep.model import Attempt, Cause, SchedulerStatus, State, Submission
+from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
 from sweep.shell import Shell
-from sweep.steps.logs import of_last_attempt, tail
+from sweep.state.evidence import Attempt
+from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
 
@@ -26,7 +26,7 @@ class WhyReport:
     retries : tuple of str
         The rules that its further attempts were made under.
     result : object
-        What its result file holds; None where it cannot be read, and `result_problem` says why.
+        What its result file holds. None where it cannot be read: `problem` says why, `result_problem` in words.
     log_tail, job_log_tail : tuple of str
         The end of what it wrote, and of what its job's tasks wrote outside of any trial.
     stale : str
@@ -49,6 +49,7 @@ class WhyReport:
     scheduler: SchedulerStatus | None
     attempt: Attempt | None
     result: object
+    problem: ResultProblem | None
     result_problem: str
     log_tail: tuple[str, ...]
     job_log_tail: tuple[str, ...]
@@ -78,9 +79,10 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         scheduler=status.evidence.status if status.evidence else None,
         attempt=store.attempt(trial, status.attempt),
         result=read.value,
+        problem=read.fault.problem if read.fault else None,
         result_problem=read.fault.words if read.fault else "",
-        log_tail=tuple(of_last_attempt(tail(store.trial_log(trial))[-TAIL_LINES:])),
-        job_log_tail=tuple(_job_log(store, status.sent.submission.job) if status.sent else ()),
+        log_tail=tuple(of_last_attempt(store.log_tail(trial, TAIL_LINES))),
+        job_log_tail=tuple(store.job_log_tail(status.sent.submission.job, TAIL_LINES) if status.sent else ()),
         stale=snapshot.stale,
     )
 
@@ -114,8 +116,3 @@ def logs(store: Store, name: str, lines: int | None) -> TrialLog:
         )
     text = path.read_bytes().decode("utf-8", "replace").splitlines()
     return TrialLog(str(path), tuple(text if lines is None else text[-lines:] if lines else []))
-
-
-def _job_log(store: Store, job: str) -> Sequence[str]:
-    """Return the end of what the job's tasks wrote outside of any trial: a failed `module load`, say."""
-    return tail(store.job_log(job))[-TAIL_LINES:]

@@ -80,11 +80,11 @@ def test_programs_that_failed_are_tried_again_when_told(cluster: Cluster, toy: T
     sandbox.follow()
     assert sandbox.states() == {"done": 2, "failed": 2}
     sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("sys.exit(3", "sys.exit(0"))
-    spared = sandbox.sweep("retry", "--json").json
-    assert (spared["trials"], spared["spared"]) == (
-        [],
-        {"error: only if told, by --errors or the trial's number": [1, 3]},
-    )
+    report = sandbox.sweep("retry", "--json").json
+    [spared] = report["spared"]
+    assert report["trials"] == []
+    assert (spared["cause"], spared["why_not"], spared["trials"]) == ("error", "needs a person", [1, 3])
+    assert spared["reason"] == "error: only if told, by --errors or the trial's number"
     assert sandbox.sweep("retry", "--errors", "--plan-only", "--json").json["trials"] == [1, 3]
     assert sandbox.states() == {"done": 2, "planned": 2}
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Sandbox
 from tests.e2e.conftest import Cluster
 
 Toy = Callable[..., Path]
@@ -136,3 +137,24 @@ def test_no_client_at_all_says_so(make_fake: MakeFake, toy: Toy) -> None:
     sandbox.sweep("plan")
     nowhere = {"PATH": str(sandbox.path)}
     assert "qsub: not found" in sandbox.sweep("submit", code=1, env=nowhere).err
+
+
+@pytest.mark.parametrize("placement", ["array", "each", "packed"])
+def test_a_job_whose_tasks_cannot_be_read_is_neither_sent_again_nor_passed_over(
+    sandbox: Sandbox, toy: Toy, placement: str
+) -> None:
+    toy(parameters="{x: [1, 2, 3], how: [ok]}", submit=f"{{placement: {placement}}}")
+    sandbox.sweep("plan")
+    tasks = sandbox.path / "results/toy/jobs/j0001.tasks"
+    away = tasks.with_name("away")
+    tasks.rename(away)
+    for argv in (["submit"], ["submit", "--dry-run"], ["submit", "--follow"]):
+        assert "cannot read" in sandbox.sweep(*argv, code=2).err
+    away.rename(tasks)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+    tasks.rename(away)
+    assert "cannot read" in sandbox.sweep("submit", code=2).err
+    away.rename(tasks)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 0
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}

@@ -73,6 +73,16 @@ def test_whatever_is_written_to_the_sweep_makes_the_answer_old(done: Sandbox) ->
     assert (folder(done) / "leaderboard.csv").exists()
 
 
+def test_a_folder_of_another_format_is_refused_whatever_was_kept(done: Sandbox) -> None:
+    done.sweep("report", "a")
+    journal = folder(done) / "journal.jsonl"
+    status = journal.stat()
+    text = journal.read_text()
+    journal.write_text(text.replace('"format":1', '"format":2'))
+    os.utime(journal, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert "has format 2" in done.sweep("report", "a", code=2).err
+
+
 @pytest.mark.parametrize("rubbish", [b"", b"{", b'{"stamp": 3}', b"\xff\x00", b"[1, 2]"])
 def test_what_is_kept_may_be_lost_or_torn(done: Sandbox, rubbish: bytes) -> None:
     before = done.sweep("report", "a").out

@@ -8,7 +8,7 @@ from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, Schedu
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SubmitRequest
 from sweep.schedulers.base import CallFailure
-from sweep.schedulers.slurm import STATES, Slurm, merge, read_sacct, read_squeue
+from sweep.schedulers.slurm import STATES, Slurm, merge_statuses, read_sacct, read_squeue
 from tests.conftest import capture
 from tests.schedulers.replay import replay, reply
 
@@ -72,7 +72,7 @@ def test_an_array_cancelled_while_it_waited_is_one_row() -> None:
 
 
 def test_squeue_knows_queued_tasks_and_sacct_ended_ones() -> None:
-    statuses = merge(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
+    statuses = merge_statuses(read_squeue(squeue_lines()), read_sacct(sacct_lines()))
     assert statuses[TaskRef("3")].exit_code == 3  # sacct's: squeue does not say
     assert statuses[TaskRef("5")].cancelled_by == "user 0"  # so is this
     assert statuses[TaskRef("9", 6)].state is TaskState.PENDING  # squeue's: sacct has one row for [6-9]
