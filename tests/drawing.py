@@ -1,4 +1,4 @@
-"""Draw who imports whom: rooms, the floors they stand on, arrows, circles, arrows upward.
+"""Draw the imports between folders: rooms, the floors they stand on, arrows, circles, arrows upward.
 
     python -m tests.drawing                  # sweep, and trainer as one room
     python -m tests.drawing trainer          # the inside of a folder
@@ -90,7 +90,7 @@ class Drawing:
         def floor(room: str) -> int:
             if room not in floors:
                 together = self.circle_of(room) | {room}
-                below = {other for one in together for other in self.arrows[one]} - together
+                below = {other for member in together for other in self.arrows[member]} - together
                 height = 1 + max(map(floor, below), default=0)
                 floors.update(dict.fromkeys(together, height))
             return floors[room]
@@ -243,8 +243,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", default="", help="trainer, or sweep/verbs; else the whole")
     parser.add_argument("--files", action="store_true", help="one room a file, however deep it lies")
     parser.add_argument("--root", type=Path, default=ROOT, help="another checkout")
-    given = parser.parse_args()
-    print(drawing(given.root, given.folder, files=given.files).as_text())
+    options = parser.parse_args()
+    print(drawing(options.root, options.folder, files=options.files).as_text())
 
 
 if __name__ == "__main__":
