@@ -1,9 +1,9 @@
-"""Has a hot path begun to do more? Counts, not seconds, beside those recorded in ``bench/recorded.json``.
+"""Check whether a hot path does more than before: compare counts, not seconds, with ``bench/recorded.json``.
 
     python -m bench.check             # or `make bench-check`; exit code 1 if a count has grown
-    python -m bench.check --record    # after a change that is meant
+    python -m bench.check --record    # after an intended change
 
-Every command is run on 512 trials and on 2048, so that what grows with the trials is told from what does not.
+Every command runs on 512 trials and on 2048. So one sees which counts grow with the number of trials.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.fakes.ended import Ran, ended
 RECORDED = ROOT / "bench" / "recorded.json"
 SIZES = (512, 2048)
 
-#: Own calls may vary by so much, with the length of a path or a version of Python; all else may not.
+#: The share by which own calls may vary, with the length of a path or the Python version. No other count may vary.
 TOLERANCE = 0.05
 
 GRID = """\
@@ -33,7 +33,7 @@ resources: {{walltime: 5min, memory: "{{{{ 1 if a > 4 else 2 }}}}GiB"}}
 scheduler: {{kind: slurm}}
 """
 
-#: Clients that say as little as may be: a controller that is up, no limits, ids for jobs, nobody in the queue.
+#: Clients with the shortest possible output: a controller that is up, no limits, ids for jobs, an empty queue.
 CLIENTS = {
     "scontrol": 'echo "Slurmctld(primary) at here is UP"',
     "sbatch": "date +%s%N | cut -c8-17",
@@ -53,7 +53,7 @@ COMMANDS = {
 
 
 def counted(folder: Path, size: int) -> dict[str, Any]:
-    """Run every command on so many trials; its counts."""
+    """Run every command on `size` trials. Returns the counts of each command."""
     (folder / "grid.yaml").write_text(GRID.format(side=size // 16))
     (folder / "bin").mkdir()
     for name, says in CLIENTS.items():
@@ -68,30 +68,30 @@ def counted(folder: Path, size: int) -> dict[str, Any]:
         "SWEEP_POLL_EVERY_S": "0",
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
     }
-    made = {}
+    counts = {}
     for name, argv in COMMANDS.items():
         out = folder / "counts.json"
         call = [sys.executable, str(ROOT / "bench/counted.py"), str(folder / "results"), str(out), *argv]
         done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{name}: {done.stderr}")
-        made[name] = json.loads(out.read_text())
-    return made
+        counts[name] = json.loads(out.read_text())
+    return counts
 
 
 def complaints(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
-    """Say which counts have grown."""
-    found = []
+    """List the counts that have grown."""
+    grown = []
     for size, commands in then.items():
         for command, counts in commands.items():
             for what in sorted({*counts, *now[size][command]}):
-                had, has = counts.get(what, 0), now[size][command].get(what, 0)
+                before, after = counts.get(what, 0), now[size][command].get(what, 0)
                 if what == "imports":
-                    new = sorted({*has} - {*had})
-                    found += [f"{command}: imports {', '.join(new)}"] if new else []
-                elif has > had * (1 + TOLERANCE * (what == "own calls")):
-                    found.append(f"{command}, {size} trials: {what}: {has:,}, and was {had:,}")
-    return found
+                    new = sorted({*after} - {*before})
+                    grown += [f"{command}: imports {', '.join(new)}"] if new else []
+                elif after > before * (1 + TOLERANCE * (what == "own calls")):
+                    grown.append(f"{command}, {size} trials: {what}: {after:,}, and was {before:,}")
+    return grown
 
 
 def main() -> None:
@@ -106,10 +106,10 @@ def main() -> None:
         few, many = (now[str(size)][command] for size in SIZES)
         grows = ", ".join(f"{name} {few[name]:,} → {many[name]:,}" for name in sorted(few) if name != "imports")
         print(f"{command:22} {grows or 'nothing'}; imports {', '.join(few['imports']) or 'nothing heavy'}")
-    found = complaints(now, json.loads(RECORDED.read_text()))
-    for line in found:
+    grown = complaints(now, json.loads(RECORDED.read_text()))
+    for line in grown:
         print(f"MORE THAN RECORDED: {line}", file=sys.stderr)
-    if found:
+    if grown:
         sys.exit("if that is meant: python -m bench.check --record, and say in the commit why")
 
 

@@ -1,8 +1,8 @@
-"""What the commands take: help, plan, status and report, beside what they cannot do without.
+"""The time and memory of help, plan, status and report, beside the least that they need.
 
     python -m bench.commands [--only NAME]...      # some minutes; NAME: start, plan, report, files, watch
 
-The floors are bare Python programs, written out below: what is compared is all that is ours.
+The floors are bare Python programs, written out below. The difference to them is what `sweep` adds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ import json
             for line in lines: json.loads(line)
 """
 
-#: What a plan has to do at the least: expand the product and write a line that says what a trial is.
+#: The least that a plan has to do: expand the product and write one line a trial.
 BARE_PLAN = """\
 import itertools, json, sys
 axes = json.loads(sys.argv[1])
@@ -104,15 +104,15 @@ def results_of(folder: Path, trials: int) -> None:
         dict(zip(axes_of(trials), values, strict=True)) for values in itertools.product(*axes_of(trials).values())
     )
     ran = (
-        Ran(one, {"segMeasure": random.random(), "complete": True, "history": history, **numbers})
-        for one in params
+        Ran(trial_params, {"segMeasure": random.random(), "complete": True, "history": history, **numbers})
+        for trial_params in params
     )
     ended(folder / "results", "e", ran)
     (folder / "results/.current").write_text("e\n")
 
 
 def start(folder: Path) -> list[Row]:
-    """Time what starts: help, and status of a sweep that has ended."""
+    """Time the start of a command: help, and status of a sweep that has ended."""
     results_of(folder, TRIALS)
     (folder / "bare.py").write_text(BARE_TYPER.replace("READ", "pass"))
     (folder / "read.py").write_text(BARE_TYPER.replace("READ", READ.strip()))
@@ -152,10 +152,10 @@ def plan(folder: Path) -> list[Row]:
             return run([sys.executable, "plan.py", axes, "floor.jsonl"], cwd=folder)
 
         taken = alternately({"floor": floor, "sweep plan": ours}, rounds, warm_up=rounds > 1)
-        made = row(f"`sweep plan`, {trials:,} trials", taken, "sweep plan", "floor", goal="≤ 2 ×",
+        plan_row = row(f"`sweep plan`, {trials:,} trials", taken, "sweep plan", "floor", goal="≤ 2 ×",
                    met=lambda r: r.ratio <= 2)  # fmt: skip
-        rows.append(made)
-        seconds[trials] = made.ours or 0.0
+        rows.append(plan_row)
+        seconds[trials] = plan_row.ours or 0.0
     peak = taken["sweep plan"][0].peak_mib
     rows.append(
         Row("… a million: seconds", "", seconds[123 * TRIALS], None, "s", "< 60 s", seconds[123 * TRIALS] < 60)
@@ -170,7 +170,7 @@ def plan(folder: Path) -> list[Row]:
 
 
 def report(folder: Path) -> list[Row]:
-    """Time a leaderboard, the first and again, of 8192 and of 100,000."""
+    """Time a report of 8192 and of 100,000 results, the first time and again."""
     rows = []
     (folder / "report.py").write_text(BARE_REPORT)
     for trials, rounds in ((TRIALS, 7), (12 * TRIALS, 1)):
@@ -195,7 +195,7 @@ def report(folder: Path) -> list[Row]:
 
 
 def files(folder: Path) -> list[Row]:
-    """Count what a trial leaves, and the largest folder, of a sweep that really ran."""
+    """Count the files and bytes of each trial of a sweep that ran, and the entries of the largest folder."""
     grid = grid_of(TRIALS).replace(
         "'python -m trainer train {{ params | flags }} --seed {{ seed }}'", "[bash, p.sh]"
     )
@@ -206,7 +206,7 @@ def files(folder: Path) -> list[Row]:
     for argv in (["plan", "grid.yaml"], ["submit"], ["status", "--watch", "--interval", "1"], ["report"]):
         run([*SWEEP, *argv], cwd=folder, env=environment)
     trials = [path.parent for path in (folder / "results/g/trials").rglob("attempt-1.json")]
-    each = max(len(list(one.iterdir())) for one in trials)
+    each = max(len(list(trial.iterdir())) for trial in trials)
     size = sum(path.stat().st_size for path in (folder / "results/g/trials").rglob("*") if path.is_file())
     results_of(folder / "full", 12 * TRIALS)
     largest = max(len(names) + len(below) for _, below, names in os.walk(folder / "full"))

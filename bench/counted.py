@@ -1,12 +1,12 @@
 """Run sweep and count what it does, instead of how long it takes: ``counted.py FOLDER COUNTS.json ARGUMENT…``.
 
-Counted are its own function calls, the files of the folder that it opens, lists and changes, the lines of trials
-and journal that it reads, the processes that it starts, and which heavy modules it imports. All of these are the
-same on every machine, and each has once been what made a command slow.
+It counts sweep's own function calls, the files of the folder that it opens, lists and changes, the lines of trials
+and journal that it reads, the processes that it starts, and the heavy modules that it imports. All of these are
+the same on every machine, and each of them has once made a command slow.
 
 Only what our own code does is counted. An open by pathlib at our request is ours. An open by filelock or pandas is
-theirs, and so is an import of pydantic by typer: their next release may do so once more, and nothing of ours has
-changed.
+theirs, and so is an import of pydantic by typer: their next release may do more of these while our code stays the
+same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEAVY = (
     "tensorflow",
 )
 
-#: Kinds of what the interpreter's audit events report of a file.
+#: The interpreter's audit events about files, and what we call them.
 FILE_EVENTS = {
     "open": "opened",
     "os.listdir": "listed",
@@ -65,7 +65,7 @@ def is_ours(frame: FrameType | None, package: str) -> bool:
 
 
 def imports_of(package: str) -> set[str]:
-    """Note from now on what the package's modules import, also what a library has imported before them."""
+    """Note from now on what the package's modules import, also if a library has imported it before."""
     imported: set[str] = set()
     plain_import = builtins.__import__
 

@@ -1,11 +1,11 @@
-"""A thousand trivial trials on a real Slurm, from the first command until all are known to be done.
+"""A thousand trivial trials on a real Slurm, from the first command until the user knows that all are done.
 
     SLURM_CONF=$(tests/cluster/slurm.sh up) python -m bench.end_to_end [--rounds K] [--only NAME …]
 
-Everyone runs ``sh trial.sh``, which writes one line of JSON, on the lab's 16 CPUs. First raw ``sbatch --array``,
-the floor, beside our two placements, `--rounds` times; then our packed placement beside the peers, once, as some
-take minutes. A side ends, for the wall clock, when its user knows of every trial; the CPU time is the whole
-machine's, controller, daemons and all, until the queue is empty: nothing else should run here.
+Every side runs ``sh trial.sh``, which writes one line of JSON, on the lab's 16 CPUs. Raw ``sbatch --array``, the
+floor, runs beside our two placements, `--rounds` times. Then our packed placement runs beside the peers, once, as
+some take minutes. The wall time of a side ends when its user knows of every trial. The CPU time is that of the
+whole machine, controller and daemons included, until the queue is empty: nothing else should run here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ exec sh trial.sh "$SLURM_ARRAY_TASK_ID" "out/$SLURM_ARRAY_TASK_ID.json"
 
 PLACEMENTS = {"array": "array", "packed": "packed, workers: 8, per_worker: 2"}
 
-#: What jobs find their programs on: the machine's own python3, as on a node, no active virtual environment's.
+#: The PATH of the jobs. It has the machine's own python3, as on a node, and not that of a virtual environment.
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 LOOK_EVERY_S = 0.2
@@ -52,7 +52,7 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class Peer:
-    """Who else does so: its script in bench/peers, what pip installs, whether it keeps a record of each trial."""
+    """Another program for the same work: its script in bench/peers, its packages, the records that it keeps."""
 
     name: str
     script: str
@@ -73,7 +73,7 @@ PEERS = [
 
 
 def busy_s() -> float:
-    """CPU seconds that this machine has worked, all processes together."""
+    """Return the CPU seconds that this machine has worked, all processes together."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     user, nice, system, _, _, irq, softirq = (int(field) for field in fields[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
@@ -87,7 +87,7 @@ def until_empty() -> None:
 
 @contextmanager
 def bench_folder(base: Path) -> Iterator[Path]:
-    """Make a folder with the program in it, which is beside it in `base`, and remove it afterwards."""
+    """Make a folder in `base` with a copy of the program, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(dir=base))
     (folder / "out").mkdir()
     shutil.copy(base / "trial.sh", folder)
@@ -98,7 +98,7 @@ def bench_folder(base: Path) -> Iterator[Path]:
 
 
 def side(base: Path, trials: int, work: Callable[[Path, int], tuple[int, float]]) -> Callable[[], Taken]:
-    """Make a side of `work`, which runs the trials in a folder: how many are done, and since when it knows."""
+    """Make a side of `work`, which runs the trials in a folder. It returns how many are done and when it knew."""
 
     def measured() -> Taken:
         until_empty()
@@ -114,7 +114,7 @@ def side(base: Path, trials: int, work: Callable[[Path, int], tuple[int, float]]
 
 
 def raw(folder: Path, trials: int) -> tuple[int, float]:
-    """Submit the floor: an array, and a look at its files when the queue is empty."""
+    """Run the floor: submit an array, and count its files when the queue is empty."""
     (folder / "job.sh").write_text(JOB)
     for first in range(1, trials + 1, 1000):  # MaxArraySize is 1001
         array = f"--array={first}-{min(first + 999, trials)}"
@@ -124,7 +124,7 @@ def raw(folder: Path, trials: int) -> tuple[int, float]:
 
 
 def ours(placement: str) -> Callable[[Path, int], tuple[int, float]]:
-    """Make our own way: plan, submit, wait for the queue, report."""
+    """Make the work of our side: plan, submit, wait for the queue, report."""
 
     def work(folder: Path, trials: int) -> tuple[int, float]:
         (folder / "grid.yaml").write_text(GRID.format(trials=trials, placement=PLACEMENTS[placement]))
@@ -144,7 +144,7 @@ def ours(placement: str) -> Callable[[Path, int], tuple[int, float]]:
         submitted = time.time()
         until_empty()
         emptied = time.time()
-        done = sum(one["state"] == "done" for one in json.loads(sweep("report", "--trials", "--json")))
+        done = sum(trial["state"] == "done" for trial in json.loads(sweep("report", "--trials", "--json")))
         known_at = time.time()
         spent = (planned - began, submitted - planned, emptied - submitted, known_at - emptied)
         print("    plan %.2f s, submit %.2f s, queue %.2f s, report %.2f s" % spent, file=sys.stderr)  # noqa: UP031
@@ -154,7 +154,7 @@ def ours(placement: str) -> Callable[[Path, int], tuple[int, float]]:
 
 
 def theirs(peer: Peer) -> Callable[[Path, int], tuple[int, float]]:
-    """Make a peer's way: its script, run by its own venv's python. Absent, if it can't be installed."""
+    """Make the work of a peer: its script, run by its own venv's python. Absent if it can't be installed."""
     python = venv(peer.script.partition("_")[0], *peer.packages)
 
     def work(folder: Path, trials: int) -> tuple[int, float]:
@@ -163,8 +163,8 @@ def theirs(peer: Peer) -> Callable[[Path, int], tuple[int, float]]:
         ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
         if ran.returncode:
             raise RuntimeError(f"{peer.name}: {ran.stderr[-2000:]}")
-        said = json.loads(ran.stdout.splitlines()[-1])
-        return said["done"], said["known_at"]
+        answer = json.loads(ran.stdout.splitlines()[-1])
+        return answer["done"], answer["known_at"]
 
     return work
 
@@ -237,13 +237,13 @@ def main() -> None:
             rows += beside_the_floor(Path(base), options.trials, options.rounds)
         if peers:
             rows += beside_peers(Path(base), options.trials, peers)
-    told = {
+    settings = {
         "trials": options.trials,
         "sleep_s": options.sleep,
         "cpus": 16,
-        "peers": [asdict(one) for one in peers],
+        "peers": [asdict(peer) for peer in peers],
     }
-    write("end_to_end_sleep" if options.sleep else "end_to_end", rows, **told)
+    write("end_to_end_sleep" if options.sleep else "end_to_end", rows, **settings)
 
 
 if __name__ == "__main__":

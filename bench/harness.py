@@ -1,4 +1,4 @@
-"""What every benchmark here does alike: both sides in one run, alternately; medians, the ratio and its spread.
+"""What the benchmarks share: both sides in one run, alternately; medians, the ratio and its spread.
 
 ::
 
@@ -6,9 +6,9 @@
     taken = alternately(sides, rounds=7)
     write("plan", [row("8192 trials", taken, "ours", "floor", goal="≤ 2 ×", met=lambda r: r.ratio <= 2)])
 
-A side is called once a round, A B A B …, so that a machine that slows down slows both; each round gives one ratio,
-and their median is what is told. `write` leaves ``bench/measured/<name>.json``, with the machine and its load, and
-``python -m bench.table`` puts all of these into ``docs/performance.md``.
+Each side is called once a round, A B A B …, so that a machine that slows down slows both. Each round gives one
+ratio, and their median is reported. `write` writes ``bench/measured/<name>.json``, with the machine and its load,
+and ``python -m bench.table`` puts all of these into ``docs/performance.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "bench" / "measured"
 
-#: Where peers get venvs of their own; kept between runs.
+#: The folder of the peers' venvs, which are kept between runs.
 VENVS = Path(os.environ.get("SWEEP_BENCH_VENVS", "~/.cache/sweep-bench")).expanduser()
 
 
@@ -49,22 +49,22 @@ class Absent(Exception):
 
 
 def run(argv: Sequence[str], *, allow: Sequence[int] = (0,), **how: Any) -> Taken:
-    """Run a program to its end, quietly; what it took. RuntimeError, with what it said, if it fails."""
+    """Run a program to its end, quietly. Returns what it took. RuntimeError with its stderr if it fails."""
     how = {"stdout": subprocess.DEVNULL, **how}
     began = time.perf_counter()
-    with subprocess.Popen([str(one) for one in argv], stderr=subprocess.PIPE, **how) as process:
+    with subprocess.Popen([str(word) for word in argv], stderr=subprocess.PIPE, **how) as process:
         assert process.stderr
-        said = process.stderr.read()
+        stderr = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     taken = Taken(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
     if process.returncode not in allow:
-        raise RuntimeError(f"{argv!r} ended with {process.returncode}: {said.decode(errors='replace')[-2000:]}")
+        raise RuntimeError(f"{argv!r} ended with {process.returncode}: {stderr.decode(errors='replace')[-2000:]}")
     return taken
 
 
 def timed(work: Callable[[], Any]) -> Taken:
-    """Call it here; what it took, its children's CPU time too."""
+    """Call `work` in this process. Returns what it took, with the CPU time of its children."""
     began, before = time.perf_counter(), os.times()
     work()
     after = os.times()
@@ -79,7 +79,7 @@ class SideDied(Exception):
 
 
 class StepServer:
-    """A process on one thread that stays: it reads a number of steps, does them, and prints what they took."""
+    """A process on one thread that reads a number of steps, does them, prints what they took, and reads again."""
 
     def __init__(self, argv: Sequence[str | Path]) -> None:
         self.argv = [str(word) for word in argv]
@@ -114,15 +114,15 @@ class StepServer:
     def end(self) -> None:
         """End the process, whatever it does."""
         self.process.kill()
-        with suppress(BrokenPipeError):  # what was asked of a dead one is still unsent
+        with suppress(BrokenPipeError):  # a request to a dead process is still in the buffer
             self.process.communicate()
         self.stderr.close()
 
     def _died(self) -> SideDied:
         code = self.process.wait(60)
         self.stderr.seek(0)
-        said = self.stderr.read().decode(errors="replace")[-2000:]
-        return SideDied(f"{shlex.join(self.argv)} ended with {code}:\n{said}")
+        stderr = self.stderr.read().decode(errors="replace")[-2000:]
+        return SideDied(f"{shlex.join(self.argv)} ended with {code}:\n{stderr}")
 
 
 @contextmanager
@@ -141,14 +141,14 @@ def step_servers(commands: Mapping[str, Sequence[str | Path]]) -> Iterator[dict[
 def alternately(
     sides: Mapping[str, Callable[[], Taken]], rounds: int, *, warm_up: bool = True
 ) -> dict[str, list[Taken]]:
-    """Call each side once a round, in turn; after one round that is not counted, if `warm_up`."""
+    """Call each side once a round, in turn. With `warm_up`, a first round is not counted."""
     taken: dict[str, list[Taken]] = {name: [] for name in sides}
     for number in range(-warm_up, rounds):
         for name, side in sides.items():
-            one = side()
+            spent = side()
             if number >= 0:
-                taken[name].append(one)
-            print(f"  {name:32} {one.wall_s:9.3f} s wall {one.cpu_s:9.3f} s CPU", file=sys.stderr, flush=True)
+                taken[name].append(spent)
+            print(f"  {name:32} {spent.wall_s:9.3f} s wall {spent.cpu_s:9.3f} s CPU", file=sys.stderr, flush=True)
     return taken
 
 
@@ -159,13 +159,13 @@ class Row:
     Attributes
     ----------
     ours, other : float
-        Medians, in `unit`; `other` is the floor's or the peer's, named by `beside`. None: there is none.
+        Medians, in `unit`. `other` is that of the floor or peer that `beside` names. None: there is none.
     ratio, ratio_low, ratio_high : float
-        Of the rounds' ratios, the median, the least and the most.
+        The median, the smallest and the largest of the rounds' ratios.
     met : bool or None
-        Whether the goal is; None where there is no goal.
+        Whether the goal is met; None where there is no goal.
     note : str
-        What a reader has to know: what the limit is where the goal is missed.
+        What a reader has to know, such as the reason why the goal is missed.
     """
 
     what: str
@@ -195,7 +195,7 @@ def row(
     note: str = "",
     each: int = 1,
 ) -> Row:
-    """Make a line of what `alternately` gave.
+    """Make a row from what `alternately` returned.
 
     Parameters
     ----------
@@ -203,12 +203,12 @@ def row(
     met : callable, optional
         Judges the row by the goal.
     each : int
-        Divide by so many: trials, jobs.
+        The number of trials or jobs to divide by.
     """
-    mine = [getattr(one, measure) / each for one in taken[ours]]
-    theirs = [getattr(one, measure) / each for one in taken[beside]] if beside else []
+    mine = [getattr(spent, measure) / each for spent in taken[ours]]
+    theirs = [getattr(spent, measure) / each for spent in taken[beside]] if beside else []
     ratios = [a / b for a, b in zip(mine, theirs, strict=True) if b] if theirs else []
-    made = Row(
+    unjudged = Row(
         what,
         beside,
         statistics.median(mine),
@@ -221,24 +221,24 @@ def row(
         rounds=len(mine),
         note=note,
     )
-    return Row(**{**asdict(made), "met": met(made) if met else None})
+    return Row(**{**asdict(unjudged), "met": met(unjudged) if met else None})
 
 
 def missing(what: str, beside: str, why: str) -> Row:
-    """Make the line of a peer that could not be had."""
+    """Make the row of a peer that could not be measured."""
     return Row(what, beside, None, None, "", note=why)
 
 
 def write(name: str, rows: Sequence[Row], **more: Any) -> Path:
-    """Leave the rows as JSON, with the machine and its load, and print them."""
+    """Write the rows as JSON, with the machine and its load, and print them."""
     MEASURED.mkdir(exist_ok=True)
     path = MEASURED / f"{name}.json"
-    made = {"bench": name, "machine": machine(), **more, "rows": [asdict(one) for one in rows]}
-    path.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for one in rows:
-        ratio = f"{one.ratio:.2f} ×" if one.ratio is not None else ""
-        ours, other = (f"{v:.4g}" if v is not None else "–" for v in (one.ours, one.other))
-        print(f"{one.what:50} {ours:>9} {one.beside:>24} {other:>9} {one.unit:10} {ratio:>8} {one.goal} {one.met}")
+    document = {"bench": name, "machine": machine(), **more, "rows": [asdict(r) for r in rows]}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for r in rows:
+        ratio = f"{r.ratio:.2f} ×" if r.ratio is not None else ""
+        ours, other = (f"{v:.4g}" if v is not None else "–" for v in (r.ours, r.other))
+        print(f"{r.what:50} {ours:>9} {r.beside:>24} {other:>9} {r.unit:10} {ratio:>8} {r.goal} {r.met}")
     return path
 
 
@@ -255,7 +255,7 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(memory, 1),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
-        "load": [round(one, 2) for one in os.getloadavg()],
+        "load": [round(load, 2) for load in os.getloadavg()],
         "at": time.strftime("%Y-%m-%d %H:%M"),
     }
 
@@ -268,15 +268,15 @@ def _lines(path: str) -> list[str]:
 
 
 def venv(name: str, *packages: str) -> Path:
-    """Make a peer's own venv, once; its python. Absent, with what pip said, if that fails."""
+    """Make a peer's own venv, once. Returns its python. Absent, with pip's last line on stderr, if that fails."""
     python = VENVS / name / "bin" / "python"
     mark = VENVS / name / "ready"
     if not mark.exists():
-        made = subprocess.run([sys.executable, "-m", "venv", str(VENVS / name)], capture_output=True, text=True)
-        if made.returncode == 0:
+        ran = subprocess.run([sys.executable, "-m", "venv", str(VENVS / name)], capture_output=True, text=True)
+        if ran.returncode == 0:
             pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-            made = subprocess.run(pip, capture_output=True, text=True)
-        if made.returncode:
-            raise Absent(f"{name} cannot be installed: {made.stderr.strip().splitlines()[-1][:200]}")
+            ran = subprocess.run(pip, capture_output=True, text=True)
+        if ran.returncode:
+            raise Absent(f"{name} cannot be installed: {ran.stderr.strip().splitlines()[-1][:200]}")
         mark.write_text("\n".join(packages))
     return python

@@ -37,33 +37,33 @@ PATIENCE_S = 300.0
 
 
 def sleeps_of(trials: int) -> list[float]:
-    """Draw the trials' lengths, the same in each run; no two alike, as a grid's values are."""
+    """Draw the trials' lengths, the same in each run. All differ, as the values of a grid must."""
     drawn = random.Random(1).sample(range(200, 3000), trials)
-    return [one / 1000 for one in drawn]
+    return [milliseconds / 1000 for milliseconds in drawn]
 
 
 def list_schedule_s(sleeps: Sequence[float], slots: int) -> float:
-    """Put each trial, in the order given, on the slot that is free first: how long until all have ended.
+    """Put each trial, in the given order, on the slot that is free first. Returns the seconds until all end.
 
     >>> list_schedule_s([3.0, 1.0, 1.0, 2.0], 2)
     4.0
     """
     free = [0.0] * slots
-    for one in sleeps:
-        heapq.heapreplace(free, free[0] + one)
+    for sleep_s in sleeps:
+        heapq.heapreplace(free, free[0] + sleep_s)
     return max(free)
 
 
 def records(folder: Path) -> list[dict[str, float]]:
-    """Read the attempts' records, of those that have ended."""
-    found = [json.loads(path.read_text()) for path in folder.glob("results/bench/trials/*/*/attempt-1.json")]
-    return [one for one in found if one["ended"]]
+    """Read the records of the attempts that have ended."""
+    attempts = [json.loads(path.read_text()) for path in folder.glob("results/bench/trials/*/*/attempt-1.json")]
+    return [attempt for attempt in attempts if attempt["ended"]]
 
 
 def ours(
     base: Path, sleeps: Sequence[float], slots: int, placement: str, inner: list[Taken]
 ) -> Callable[[], Taken]:
-    """Make our side. `inner` gets the time from the first trial's start to the last one's end, of each call."""
+    """Make our side. Each call adds to `inner` the time from the first trial's start to the last one's end."""
 
     def side() -> Taken:
         with tempfile.TemporaryDirectory(dir=base) as name:
@@ -79,8 +79,8 @@ def ours(
                 if time.time() - began > PATIENCE_S:
                     raise RuntimeError(f"{len(ended)} of {len(sleeps)} trials ended")
                 time.sleep(0.5)
-            last = max(one["ended_at"] for one in ended)
-            inner.append(Taken(last - min(one["started_at"] for one in ended), cpu_s))
+            last = max(attempt["ended_at"] for attempt in ended)
+            inner.append(Taken(last - min(attempt["started_at"] for attempt in ended), cpu_s))
             time.sleep(1.0)  # the manager sees the last job's end, and leaves
             return Taken(last - began, cpu_s)
 
@@ -94,7 +94,7 @@ def by_xargs(sleeps: Sequence[float], slots: int) -> Callable[[], Taken]:
 
 
 def rows_of(base: Path, sleeps: Sequence[float], slots: int, rounds: int) -> list[Row]:
-    """Measure with so many slots."""
+    """Measure with `slots` slots."""
     ideal, bound = list_schedule_s(sleeps, slots), max(*sleeps, sum(sleeps) / slots)
     inner: dict[str, list[Taken]] = {"array": [], "packed": []}
     packed = f"packed, workers: 1, per_worker: {slots}"

@@ -1,4 +1,4 @@
-"""A short training as a packed trial, started or forked (`submit.preload`): what it takes, and what it learns.
+"""A short training as a packed trial, started or forked (`submit.preload`): its time, losses and scores.
 
     python -m bench.preload [--rounds K]
 

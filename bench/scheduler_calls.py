@@ -1,9 +1,9 @@
-"""Submitting 8192 trials and asking after them on a real Slurm, beside the same calls of its clients, bare.
+"""The time to submit 8192 trials and to ask for their status on a real Slurm, beside the same bare client calls.
 
     SLURM_CONF=$(tests/cluster/slurm.sh up) python -m bench.scheduler_calls [--rounds K]
 
-Nothing is compared but what is ours: the bare side makes the very calls that `sweep` made, one after another. The
-jobs are held, so that all of them wait; then sixteen of them run; then all are cancelled, and have ended.
+The bare side makes the same calls that `sweep` made, one after another. The difference is what `sweep` adds. First
+all jobs are held and wait; then sixteen of them run; then all are cancelled and have ended.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class Queue:
     def calls(self, since: int = 0) -> list[list[str]]:
         """Return the calls of the scheduler's clients, from an offset in the log on."""
         lines = self.log.read_text(errors="replace")[since:].splitlines()
-        found = (re.match(r"\S+ \S+ \d+ exit .*? s: (.*?)(?: → .*)?$", line) for line in lines)
-        return [shlex.split(one[1]) for one in found if one]
+        matches = (re.match(r"\S+ \S+ \d+ exit .*? s: (.*?)(?: → .*)?$", line) for line in lines)
+        return [shlex.split(match[1]) for match in matches if match]
 
     def bare(self, calls: list[list[str]]) -> Taken:
         return timed(
-            lambda: [subprocess.run(one, capture_output=True, cwd=self.folder, check=False) for one in calls]
+            lambda: [subprocess.run(call, capture_output=True, cwd=self.folder, check=False) for call in calls]
         )
 
 
 def cancel() -> None:
-    """Empty the queue, and wait until it is."""
+    """Cancel all jobs, and wait until the queue is empty."""
     subprocess.run(["scancel", "-u", str(os.getuid())], check=True)
     while subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout:
         time.sleep(0.5)
@@ -75,15 +75,15 @@ def submitting(queue: Queue, rounds: int) -> list[Row]:
 
     def bare() -> Taken:
         cancel()
-        return queue.bare([one for one in seen[-1] if one[0] == "sbatch"])
+        return queue.bare([call for call in seen[-1] if call[0] == "sbatch"])
 
     taken = alternately({"sweep submit": ours, "sbatch, bare": bare}, rounds)
     over = [a.wall_s - b.wall_s for a, b in zip(taken["sweep submit"], taken["sbatch, bare"], strict=True)]
     extra = sorted(over)[len(over) // 2]
-    made = row(f"`sweep submit`, {TRIALS} trials", taken, "sweep submit", "sbatch, bare")
-    chunks, calls = sum(one[0] == "sbatch" for one in seen[-1]), len(seen[-1])
+    submit_row = row(f"`sweep submit`, {TRIALS} trials", taken, "sweep submit", "sbatch, bare")
+    chunks, calls = sum(call[0] == "sbatch" for call in seen[-1]), len(seen[-1])
     return [
-        made,
+        submit_row,
         Row("… above the bare calls", "", extra, None, "s", "≤ 1 s", extra <= 1, note=f"of {rounds}: {over}"),
         Row(f"… calls, of {chunks} chunks", "", calls, None, "calls", "≤ chunks + 3", calls <= chunks + 3),
     ]
@@ -93,15 +93,15 @@ def asking(queue: Queue, what: str, rounds: int) -> list[Row]:
     before = len(queue.log.read_text(errors="replace"))
     queue.sweep("status")
     calls = queue.calls(before)
-    bare = [one for one in calls if one[0] in ("squeue", "sacct")]
+    bare = [call for call in calls if call[0] in ("squeue", "sacct")]
     taken = alternately(
         {"sweep status": lambda: queue.sweep("status"), "the same calls, bare": lambda: queue.bare(bare)}, rounds
     )
-    made = row(
+    status_row = row(
         f"`sweep status`, {TRIALS} trials, {what}", taken, "sweep status", "the same calls, bare",
         goal="≤ 1.3 × + 0.3 s", met=lambda r: r.ours <= 1.3 * r.other + 0.3,
     )  # fmt: skip
-    return [made, Row("… calls", "", len(calls), None, "calls", "constant", len(calls) <= 3)]
+    return [status_row, Row("… calls", "", len(calls), None, "calls", "constant", len(calls) <= 3)]
 
 
 def main() -> None:
@@ -122,7 +122,7 @@ def main() -> None:
         time.sleep(10)
         rows += asking(queue, "16 running", rounds)
         cancel()
-        os.environ["SWEEP_GRACE_S"] = "100000"  # so that the ended ones are asked after again and again
+        os.environ["SWEEP_GRACE_S"] = "100000"  # so that each status asks for the ended jobs again
         rows += asking(queue, "ended", rounds)
         write("scheduler_calls", rows)
 

@@ -1,11 +1,11 @@
-"""A thousand trials on a real Slurm, in arrays, packed and one by one, with faults injected; is all accounted for?
+"""Run a thousand trials on a real Slurm with injected faults, in each placement, and account for all of them.
 
     SLURM_CONF=$(tests/cluster/slurm.sh up) python bench/thousand_trials.py [TRIALS]
 
-While each sweep runs: `sweep submit` is killed at several of its steps, the controller is stopped and started,
-a node is set down and resumed, jobs are requeued, runners are killed with SIGKILL, and someone cancels and
-someone else retries. In the end the checker of the tests compares what the programs wrote, what the folder holds
-and what `sweep report` says. Prints its sentence, and the scheduler's calls by command.
+While each sweep runs, `sweep submit` is killed at several of its steps, the controller is stopped and started,
+a node is set down and resumed, jobs are requeued, runners are killed with SIGKILL, and trials are cancelled and
+retried. In the end the checker of the tests compares what the programs wrote, what the folder holds and what
+`sweep report` says. This program prints the checker's sentence and the scheduler calls of each command.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ retry: {{node_failure: {{times: 5}}}}
 
 
 class Sweep:
-    """One sweep in a folder of its own, its commands, and whose call was whose."""
+    """One sweep in a folder of its own, its commands, and the command of each process."""
 
     def __init__(self, folder: Path, placement: str, trials: int) -> None:
         self.folder, self.placement = folder, placement
@@ -66,7 +66,7 @@ class Sweep:
         self.faults: Counter[str] = Counter()
 
     def run(self, *argv: str, how: str = "count", step: int = -1) -> subprocess.CompletedProcess[str]:
-        """Run sweep, perhaps to its death at one of its steps."""
+        """Run sweep; `how` and `step` may kill it at one of its steps."""
         command = [sys.executable, str(ROOT / "tests/fakes/dying.py"), how, str(step), "--patience", "60", *argv]
         process = subprocess.Popen(
             command, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -77,16 +77,16 @@ class Sweep:
 
     def counts(self) -> dict[str, int]:
         """Count the trials by state."""
-        made: dict[str, int] = json.loads(self.run("status", "--json").stdout)["counts"]
-        return made
+        counts: dict[str, int] = json.loads(self.run("status", "--json").stdout)["counts"]
+        return counts
 
     def calls(self) -> dict[str, list[Counter[str]]]:
         """Return the scheduler calls of each run of each command, by client."""
         runs: dict[int, Counter[str]] = {pid: Counter() for pid in self.who}
         for line in (self.folder / "results/thousand/sweep.log").read_text().splitlines():
-            found = re.match(r"\S+ \S+ (\d+) exit .*? s: (\w+)", line)
-            if found:
-                runs.setdefault(int(found[1]), Counter())[found[2]] += 1
+            match = re.match(r"\S+ \S+ (\d+) exit .*? s: (\w+)", line)
+            if match:
+                runs.setdefault(int(match[1]), Counter())[match[2]] += 1
         by_command: dict[str, list[Counter[str]]] = defaultdict(list)
         for pid, calls in runs.items():
             by_command[self.who.get(pid, "?")].append(calls)
@@ -157,7 +157,7 @@ def cancel_some(sweep: Sweep) -> None:
 
 
 def at_rest(sweep: Sweep) -> dict[str, int]:
-    """Follow, sending again what the rules allow, until nothing moves; the counts."""
+    """Follow the sweep and retry what the rules allow, until nothing changes. Returns the counts by state."""
     while True:
         counts = sweep.counts()
         if not {"queued", "running", "submitting"} & counts.keys():
@@ -172,7 +172,7 @@ def at_rest(sweep: Sweep) -> dict[str, int]:
 
 
 def measure(placement: str, folder: Path, trials: int) -> str:
-    """Run one sweep with its faults; what to print about it."""
+    """Run one sweep with its faults. Returns the text to print about it."""
     sweep = Sweep(folder, placement, trials)
     began = time.monotonic()
     planned = sweep.run("plan")
@@ -186,18 +186,18 @@ def measure(placement: str, folder: Path, trials: int) -> str:
     sweep.run("submit")
     counts = at_rest(sweep)
     rows = json.loads(sweep.run("report", "--trials", "--retired", "--json").stdout)
-    said = check(folder, folder / "results/thousand", rows)
+    sentence = check(folder, folder / "results/thousand", rows)
     lines = [
-        f"## {placement}: {said}",
+        f"## {placement}: {sentence}",
         f"{time.monotonic() - began:.0f} s, {counts}; faults: {dict(sweep.faults)}",
     ]
     for command, runs in sorted(sweep.calls().items()):
         sizes = sorted(sum(run.values()) for run in runs)
         clients = sum(runs, Counter())
-        most = max(runs, key=lambda run: sum(run.values()))
+        largest = max(runs, key=lambda run: sum(run.values()))
         lines.append(
             f"{command:8} {len(runs):4} runs, calls a run: median {sizes[len(sizes) // 2]}, most {sizes[-1]} "
-            f"{dict(most)}; in all {dict(clients)}"
+            f"{dict(largest)}; in all {dict(clients)}"
         )
     return "\n".join(lines)
 

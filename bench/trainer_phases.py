@@ -1,10 +1,10 @@
-"""Where a trial's time goes, for each network at two divisions; and what of it is not training steps.
+"""The time of a trial by phase, for each network at two divisions, and the share that is not training steps.
 
     python -m bench.trainer_phases DATA [ROUNDS]
 
-Each trial is a process of its own on one thread, on the data prepared before. `smallUNet_less` does 30 epochs; the
-others do 2, and the steps and validations of 30 are computed from these. UNet is a quarter of its width, as at its
-own an epoch takes minutes; at division 16 it has three poolings, as its patches take no more.
+Each trial is a process of its own on one thread, on data prepared before. `smallUNet_less` does 30 epochs; the
+others do 2, and the time of 30 epochs is computed from these. UNet has a quarter of its width, as an epoch at its
+full width takes minutes. At division 16 it has three poolings, as its patches are too small for more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 44
 STEPS, EACH_EPOCH = "steps", ("steps", "validate", "save")
 START = "interpreter, exit"
 
-#: How the table calls it, the division, the model and further options.
+#: The name in the table, the division, the model and further options.
 NETWORKS: list[tuple[str, int, list[str]]] = [
     *((name, division, [name]) for name in ("simpleConv", "smallUNet_less", "smallUNet") for division in (8, 16)),
     ("UNet, width 16", 8, ["UNet", "--width", "16"]),
@@ -34,7 +34,7 @@ NETWORKS: list[tuple[str, int, list[str]]] = [
 
 
 def trial(data: str, folder: Path, model: Sequence[str], division: int, epochs: int) -> dict[str, Any]:
-    """Train once; seconds by phase, and what the whole process took."""
+    """Train once. Returns the seconds by phase, and what the whole process took."""
     out = folder / "r.json"
     words = ["train", "--data", data, "--model", *model, "--division", division, "--batch-size", BATCH,
              "--epochs", epochs, "--threads", 1, "--out", out]  # fmt: skip
@@ -42,8 +42,8 @@ def trial(data: str, folder: Path, model: Sequence[str], division: int, epochs: 
         [sys.executable, "-m", "trainer", *map(str, words)],
         env={**os.environ, "TRAINER_CACHE": str(folder / "cache")},
     )
-    made = json.loads(out.read_text(encoding="utf-8"))
-    phases = dict(made["seconds"])
+    result = json.loads(out.read_text(encoding="utf-8"))
+    phases = dict(result["seconds"])
     phases[START] = taken.wall_s - sum(phases.values())
     return {"phases": phases, "taken": taken}
 
@@ -58,21 +58,21 @@ def not_steps(phases: dict[str, float]) -> float:
 
 
 def measured(data: str, folder: Path, network: tuple[str, int, list[str]], rounds: int) -> Row:
-    """Make one network's row: the share of what is not steps, and the phases in `more`."""
+    """Make the row of one network: the share that is not steps, and the phases in `more`."""
     name, division, model = network
     whole = name == "smallUNet_less"
     epochs = EPOCHS if whole else 2
     ran = [trial(data, folder, model, division, epochs) for _ in range(1 if whole else rounds)]
-    thirty = [of_thirty(one["phases"], epochs) for one in ran]
-    shares = [not_steps(one) for one in thirty]
+    thirty = [of_thirty(training["phases"], epochs) for training in ran]
+    shares = [not_steps(seconds) for seconds in thirty]
     share = statistics.median(shares)
-    phases = {phase: statistics.median(one[phase] for one in thirty) for phase in thirty[0]}
+    phases = {phase: statistics.median(seconds[phase] for seconds in thirty) for phase in thirty[0]}
     all_s = sum(phases.values())
     table = {phase: {"s": round(s, 2), "share": round(s / all_s, 3)} for phase, s in phases.items()}
     note = "measured" if whole else f"computed from {epochs} epochs"
-    for phase, one in table.items():
-        print(f"  {name:16} ÷{division:<3} {phase:20} {one['s']:9.2f} s {one['share']:7.1%}", file=sys.stderr)
-    busy = [one["taken"].wall_s / one["taken"].cpu_s for one in ran]
+    for phase, cell in table.items():
+        print(f"  {name:16} ÷{division:<3} {phase:20} {cell['s']:9.2f} s {cell['share']:7.1%}", file=sys.stderr)
+    busy = [training["taken"].wall_s / training["taken"].cpu_s for training in ran]
     return Row(
         f"not steps, of {EPOCHS} epochs: {name}, division {division}", "all", all_s * share, all_s, "s", "≤ 0.10",
         share <= 0.1, share, min(shares), max(shares), len(ran), note,
@@ -102,15 +102,15 @@ def start_up(rounds: int) -> list[Row]:
     taken: dict[str, list[Taken]] = alternately(sides, rounds)
     return [
         row("import, build and first step, cold", taken, "ours", "import tensorflow, keras", measure="cpu_s",
-            goal="≤ 6 s", met=lambda one: (one.ours or 9) <= 6),
+            goal="≤ 6 s", met=lambda r: (r.ours or 9) <= 6),
         row("the same", taken, "ours", "python -c pass", measure="cpu_s"),
     ]  # fmt: skip
 
 
 def main() -> None:
     data, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         trial(data, folder, ["simpleConv"], 8, 1)  # fills the cache of prepared sets
         rows = start_up(rounds)
         rows += [measured(data, folder, network, rounds) for network in NETWORKS]

@@ -1,9 +1,9 @@
-"""Whether the fused kernels cost score: the same trainings with the plain kernels of Keras.
+"""Compare the scores with the fused kernels to those of the same trainings with the plain kernels of Keras.
 
     python -m bench.trainer_scores DATA [SEEDS]
 
-Both sides train with the same seeds, in turn; what differs is rounding alone, so scores may differ by as much as
-two seeds' do, and by no more.
+Both sides train with the same seeds, in turn. They differ in rounding alone, so their scores may differ by as much
+as those of two seeds, and by no more.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def main() -> None:
     data, seeds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
     how = {"fused": "0", "plain": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        scores = {seed: {name: score(data, Path(folder), seed, one) for name, one in how.items()}
+        scores = {seed: {name: score(data, Path(folder), seed, plain_keras) for name, plain_keras in how.items()}
                   for seed in range(seeds)}  # fmt: skip
-    fused, plainly = ([one[name] for one in scores.values()] for name in how)
-    ratios = [one["fused"] / one["plain"] for one in scores.values()]
+    fused, plainly = ([pair[name] for pair in scores.values()] for name in how)
+    ratios = [pair["fused"] / pair["plain"] for pair in scores.values()]
     apart = abs(statistics.mean(fused) - statistics.mean(plainly))
-    spread = max(max(one) - min(one) for one in (fused, plainly))
+    spread = max(max(side) - min(side) for side in (fused, plainly))
     write(
         "trainer_scores",
         [

@@ -1,9 +1,9 @@
-"""Training steps against PyTorch's and against the core's own sgemm; two trainings side by side against one.
+"""Compare training steps with PyTorch's and with the core's own sgemm, and two trainings side by side with one.
 
     python -m bench.trainer_steps [ROUNDS]
 
-Each side is a process on one thread that stays, and does some steps when asked to: so they alternate within a
-second, and start-up counts for neither. PyTorch runs in both of its layouts, and the faster one is told.
+Each side is a process on one thread that stays and does steps on request. So the sides alternate within a second,
+and start-up does not count. PyTorch runs in both of its layouts, and the faster one is reported.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from trainer.network import models
 BATCH = 44
 SIDE = 1024  # of the matrices that are multiplied
 
-#: For PyTorch: without these glibc hands memory back and gets it anew each step, a fifth of its time. TensorFlow's
-#: steps cause no such page faults.
+#: For PyTorch. Without these, glibc returns memory and requests it again each step: a fifth of the time.
+#: TensorFlow's steps cause no such page faults.
 KEEP_MEMORY = ["MALLOC_MMAP_THRESHOLD_=1000000000", "MALLOC_TRIM_THRESHOLD_=2000000000"]
 
-#: The share of sgemm that is asked for at each width.
+#: The goal at each width, as a share of the speed of sgemm.
 SHARE = {16: 0.35, 32: 0.45}
 
 
 def work_steps(width: int, rows: int, columns: int) -> Any:
-    """Make our step, on a batch that stays the same."""
+    """Make a function that does one of our steps, always on the same batch."""
     import numpy as np
 
     from trainer.network.kernels import make_optimizer
@@ -48,7 +48,7 @@ def work_steps(width: int, rows: int, columns: int) -> Any:
 
 
 def work_product(library: str) -> Any:
-    """Make the core's own speed: a product of two matrices that fit its caches, by NumPy or TensorFlow."""
+    """Make a function that multiplies two matrices that fit the core's caches, by NumPy or TensorFlow."""
     import numpy as np
 
     left, right = (np.random.default_rng(0).random((SIDE, SIDE), np.float32) for _ in range(2))
@@ -59,12 +59,12 @@ def work_product(library: str) -> Any:
     environment.start_tensorflow(1)
     import tensorflow as tf
 
-    one, other = tf.constant(left), tf.constant(right)
-    return lambda: tf.matmul(one, other).numpy()[0, 0]
+    first, second = tf.constant(left), tf.constant(right)
+    return lambda: tf.matmul(first, second).numpy()[0, 0]
 
 
 def serve(words: list[str]) -> None:
-    """Do as many steps as each line asks for; answer with the wall and CPU seconds that they took."""
+    """Read a number of steps from each line, do them, and print the wall and CPU seconds that they took."""
     step = work_product(words[0]) if len(words) == 1 else work_steps(*map(int, words))
     for line in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -100,21 +100,23 @@ def compared(width: int, rows: int, columns: int, rounds: int, torch: Path | Non
                 if number >= 0:
                     taken[name].append(spent)
     what = f"a step, base {width}, {BATCH} patches of {rows}×{columns}"
-    made = [share(what, width, taken, flop * steps["ours"], 2 * SIDE**3 * steps["sgemm"])]
+    table_rows = [share(what, width, taken, flop * steps["ours"], 2 * SIDE**3 * steps["sgemm"])]
     if not torch:
-        return [missing(what, "PyTorch", "cannot be installed here"), *made]
-    faster = min(("nchw", "channels_last"), key=lambda name: statistics.median(one.cpu_s for one in taken[name]))
+        return [missing(what, "PyTorch", "cannot be installed here"), *table_rows]
+    faster = min(
+        ("nchw", "channels_last"), key=lambda name: statistics.median(spent.cpu_s for spent in taken[name])
+    )
     against = row(
         what, taken, "ours", faster, measure="cpu_s", each=steps["ours"], note=f"PyTorch, {faster}",
-        goal="≤ 1.11 × (0.9 of PyTorch's speed)", met=lambda one: (one.ratio or 9) <= 1 / 0.9,
+        goal="≤ 1.11 × (0.9 of PyTorch's speed)", met=lambda r: (r.ratio or 9) <= 1 / 0.9,
     )  # fmt: skip
-    return [against, *made]
+    return [against, *table_rows]
 
 
 def share(what: str, width: int, taken: dict[str, list[Taken]], flop: float, sgemm_flop: float) -> Row:
-    """Make the row of the share of sgemm that our steps reach."""
-    mine = [flop / one.cpu_s / 1e9 for one in taken["ours"]]
-    core = [sgemm_flop / one.cpu_s / 1e9 for one in taken["sgemm"]]
+    """Make the row of the speed of our steps, as a share of that of sgemm."""
+    mine = [flop / spent.cpu_s / 1e9 for spent in taken["ours"]]
+    core = [sgemm_flop / spent.cpu_s / 1e9 for spent in taken["sgemm"]]
     ratios = [a / b for a, b in zip(mine, core, strict=True)]
     ratio = statistics.median(ratios)
     return Row(
@@ -127,26 +129,26 @@ def share(what: str, width: int, taken: dict[str, list[Taken]], flop: float, sge
 def ceiling(rounds: int) -> Row:
     """Compare the two libraries' products of matrices: a share of NumPy's may be above 1."""
     with step_servers({"TensorFlow": ours("matmul"), "NumPy": ours("sgemm")}) as started:
-        taken = [{name: one.do(50).cpu_s for name, one in started.items()} for _ in range(rounds + 1)][1:]
-    speeds = {name: [50 * 2 * SIDE**3 / one[name] / 1e9 for one in taken] for name in started}
+        taken = [{name: server.do(50).cpu_s for name, server in started.items()} for _ in range(rounds + 1)][1:]
+    speeds = {name: [50 * 2 * SIDE**3 / seconds[name] / 1e9 for seconds in taken] for name in started}
     ratios = [a / b for a, b in zip(speeds["TensorFlow"], speeds["NumPy"], strict=True)]
-    middle = [statistics.median(one) for one in speeds.values()]
+    middle = [statistics.median(rates) for rates in speeds.values()]
     return Row("TensorFlow's sgemm", "NumPy's sgemm", *middle, "GFLOP/s", ratio=statistics.median(ratios),
                ratio_low=min(ratios), ratio_high=max(ratios), rounds=rounds)  # fmt: skip
 
 
 def side_by_side(rounds: int) -> list[Row]:
-    """Two trainings on two cores against one, and the wall time of a step over its CPU time."""
+    """Compare two trainings on two cores with one, and the wall time of a step with its CPU time."""
     steps, rates, idle = 30, [], []
-    with step_servers({"one": ours(16, 32, 40), "other": ours(16, 32, 40)}) as started:
-        for one in started.values():
-            one.do(3)
+    with step_servers({"first": ours(16, 32, 40), "second": ours(16, 32, 40)}) as started:
+        for server in started.values():
+            server.do(3)
         for _ in range(rounds):
-            alone = started["one"].do(steps)
-            for one in started.values():
-                one.ask(steps)
-            both = [one.answer() for one in started.values()]
-            rates.append((alone.wall_s, sum(steps / one.wall_s for one in both) * alone.wall_s / steps))
+            alone = started["first"].do(steps)
+            for server in started.values():
+                server.ask(steps)
+            both = [server.answer() for server in started.values()]
+            rates.append((alone.wall_s, sum(steps / spent.wall_s for spent in both) * alone.wall_s / steps))
             idle.append(alone.wall_s / alone.cpu_s)
     gains = [gain for _, gain in rates]
     gain, wait = statistics.median(gains), statistics.median(idle)
@@ -169,10 +171,10 @@ def main() -> None:
         print(absent, file=sys.stderr)
         torch = None
     rows = [
-        made
+        table_row
         for width in (16, 32)
         for rows, columns in ((64, 80), (32, 40))
-        for made in compared(width, rows, columns, rounds, torch)
+        for table_row in compared(width, rows, columns, rounds, torch)
     ]
     write("trainer_steps", [*rows, ceiling(rounds), *side_by_side(rounds)])
     return None

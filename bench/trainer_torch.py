@@ -1,6 +1,6 @@
 """PyTorch's side of bench/trainer_steps.py: the same network, loss and optimizer, in a venv of its own.
 
-Reads how many steps to do, a number a line, and answers with the wall and CPU seconds they took.
+It reads a number of steps from each line, does them, and prints the wall and CPU seconds that they took.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Block(nn.Sequential):
     """Two 3×3 convolutions, each with batch normalisation and ReLU."""
 
     def __init__(self, inputs: int, channels: int) -> None:
-        made: list[nn.Module] = []
+        layers: list[nn.Module] = []
         for into in (inputs, channels):
-            made += [
+            layers += [
                 nn.Conv2d(into, channels, 3, padding=1, bias=False),
                 nn.BatchNorm2d(channels, eps=1e-3, momentum=0.1),
                 nn.ReLU(inplace=True),
             ]
-        super().__init__(*made)
+        super().__init__(*layers)
 
 
 class SmallUNet(nn.Module):
@@ -46,11 +46,11 @@ class SmallUNet(nn.Module):
         self.logits = nn.Conv2d(width, 3, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        one = self.down1(images)
-        two = self.down2(functional.max_pool2d(one, 2))
-        deep = self.dropout(self.deepest(functional.max_pool2d(two, 2)))
-        made = self.up2(torch.cat([two, self.raise2(deep)], 1))
-        return self.logits(self.up1(torch.cat([one, self.raise1(made)], 1)))
+        level1 = self.down1(images)
+        level2 = self.down2(functional.max_pool2d(level1, 2))
+        deep = self.dropout(self.deepest(functional.max_pool2d(level2, 2)))
+        merged = self.up2(torch.cat([level2, self.raise2(deep)], 1))
+        return self.logits(self.up1(torch.cat([level1, self.raise1(merged)], 1)))
 
 
 def main() -> None:
@@ -66,9 +66,9 @@ def main() -> None:
     weights = torch.tensor(WEIGHTS)
 
     def step() -> float:
-        given = torch.from_numpy(images).contiguous(memory_format=layout)
+        inputs = torch.from_numpy(images).contiguous(memory_format=layout)
         optimizer.zero_grad(set_to_none=True)
-        losses = functional.cross_entropy(network(given), torch.from_numpy(classes), weights, reduction="none")
+        losses = functional.cross_entropy(network(inputs), torch.from_numpy(classes), weights, reduction="none")
         loss = losses.mean()
         loss.backward()
         optimizer.step()

@@ -1,10 +1,10 @@
-"""An hour of `sweep status --watch` on a simulated clock: what it takes of a core, and whether it grows.
+"""An hour of `sweep status --watch` on a simulated clock: its share of a core, and whether its memory grows.
 
     python -m bench.watch
 
-A sweep of 8192 trials waits in the queue of clients that say little (as for `bench.check`), and something changes
-at every look, which is the worst case: where nothing does, looks become rarer. Time is simulated: sleeping moves
-the clock. The clients' own time is theirs; they are asked every 10 s at most, whoever watches.
+A sweep of 8192 trials waits in the queue of clients with short output (as for `bench.check`). Something changes at
+every look, which is the worst case: where nothing changes, looks become rarer. Time is simulated: sleeping moves
+the clock. The clients' own time does not count; they are called every 10 s at most, however many people watch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def resident_mib() -> float:
 
 
 def follow(sweep: Path) -> tuple[int, float, float, float]:
-    """Watch for an hour: (looks, CPU seconds of this process, MiB after five minutes, MiB in the end)."""
+    """Watch for an hour. Returns (looks, CPU seconds of this process, MiB after five minutes, MiB in the end)."""
     from sweep.cli.live import show_live
     from sweep.shell import Shell
     from sweep.store import Store
@@ -59,9 +59,9 @@ def follow(sweep: Path) -> tuple[int, float, float, float]:
     def look() -> Any:
         nonlocal looks
         looks += 1
-        made = status(store, Shell(lambda _line: None))
-        made.counts["changes"] = looks
-        return made
+        report = status(store, Shell(lambda _line: None))
+        report.counts["changes"] = looks
+        return report
 
     time.time = lambda: real() + moved
     time.sleep = sleep

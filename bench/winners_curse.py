@@ -1,10 +1,10 @@
-"""Simulated sweeps whose best is known: how often the winner is right, its optimism, how well intervals cover.
+"""Simulated sweeps whose best is known: how often the winner is right, its optimism, the coverage of intervals.
 
     python bench/winners_curse.py --sweeps 1500    # some minutes; the table of docs/leaderboard.md
 
-Every configuration has a true score; a run's score is that plus normal noise of standard deviation 1. A sweep runs
-each once or three times; `confirm` then runs the best five five times more. What ranks them is the very code that
-`sweep report` runs.
+Every configuration has a true score. A run's score is the true score plus normal noise of standard deviation 1. A
+sweep runs each configuration once or three times; `confirm` then runs the best five another five times. The code
+of `sweep report` ranks them.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def sweep(rng: np.random.Generator, prior: str, spread: float, count: int, runs:
     real, sd = truth(rng, prior, spread, count), noise(rng, prior, count)
     entries = [run(x, r, real[x] + sd[x] * rng.normal()) for x in range(count) for r in range(runs)]
     before = rank(entries, Objective("score"))
-    for one in before.configurations[:TOP]:
-        x = one.entry.trial.params["x"]
+    for configuration in before.configurations[:TOP]:
+        x = configuration.entry.trial.params["x"]
         again = range(runs, runs + AGAIN)
         entries += [run(x, r, real[x] + sd[x] * rng.normal(), confirms=True) for r in again]
     return [judged(before, real), judged(rank(entries, Objective("score")), real)]
@@ -73,7 +73,7 @@ def sweep(rng: np.random.Generator, prior: str, spread: float, count: int, runs:
 def row(prior: str, spread: float, count: int, runs: int, sweeps: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     pairs = [sweep(rng, prior, spread, count, runs) for _ in range(sweeps)]
-    made: dict[str, Any] = {
+    table_row: dict[str, Any] = {
         "prior": prior,
         "spread": spread,
         "configurations": count,
@@ -83,41 +83,41 @@ def row(prior: str, spread: float, count: int, runs: int, sweeps: int) -> dict[s
     for place, when in enumerate(("before", "after")):
         for name in pairs[0][0]:
             values = [pair[place][name] for pair in pairs]
-            made[f"{when}_{name}"] = None if np.isnan(values).all() else round(float(np.mean(values)), 3)
-    return made
+            table_row[f"{when}_{name}"] = None if np.isnan(values).all() else round(float(np.mean(values)), 3)
+    return table_row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     cases = [("normal", s, 100, r) for s in (0.0, 0.3, 1.0, 3.0) for r in (1, 3)]
     cases += [(prior, 1.0, 100, r) for prior in ("half collapsed", "exponential", "uneven noise") for r in (1, 3)]
-    rows = [row(*case, given.sweeps) for case in cases]
-    if given.json:
+    rows = [row(*case, options.sweeps) for case in cases]
+    if options.json:
         print(json.dumps(rows, indent=1))
         return
     heads = ["true scores", "runs", "right", "regret", "optimism: true, estimated", "covers"]
     heads += ["after: right", "regret", "optimism: true, estimated", "covers (uncorrected)"]
     print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
-    for one in rows:
-        print("| " + " | ".join(spelled(one)) + " |")
+    for table_row in rows:
+        print("| " + " | ".join(spelled(table_row)) + " |")
 
 
-def spelled(one: dict[str, Any]) -> list[str]:
-    known = one["before_estimated"] is not None
+def spelled(row: dict[str, Any]) -> list[str]:
+    is_estimated = row["before_estimated"] is not None
     return [
-        f"{one['prior']}, spread {one['spread']:g}",
-        str(one["runs"]),
-        f"{one['before_right']:.0%}",
-        f"{one['before_regret']:.2f}",
-        f"{one['before_optimism']:.2f}, " + (f"{one['before_estimated']:.2f}" if known else "not known"),
-        f"{one['before_covers']:.1%}" if known else "–",
-        f"{one['after_right']:.0%}",
-        f"{one['after_regret']:.2f}",
-        f"{one['after_optimism']:.2f}, {one['after_estimated']:.2f}",
-        f"{one['after_covers']:.1%} ({one['after_uncorrected']:.1%})",
+        f"{row['prior']}, spread {row['spread']:g}",
+        str(row["runs"]),
+        f"{row['before_right']:.0%}",
+        f"{row['before_regret']:.2f}",
+        f"{row['before_optimism']:.2f}, " + (f"{row['before_estimated']:.2f}" if is_estimated else "not known"),
+        f"{row['before_covers']:.1%}" if is_estimated else "–",
+        f"{row['after_right']:.0%}",
+        f"{row['after_regret']:.2f}",
+        f"{row['after_optimism']:.2f}, {row['after_estimated']:.2f}",
+        f"{row['after_covers']:.1%} ({row['after_uncorrected']:.1%})",
     ]
 
 

@@ -123,17 +123,17 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
         "COLUMNS": "120",
     }
     yield Sandbox(folder, env)
-    _end_of(tmp_path)
+    _kill_processes_of(tmp_path)
 
 
-def _end_of(folder: Path) -> None:
-    """Kill what a failed test may have left running in its folder."""
+def _kill_processes_of(folder: Path) -> None:
+    """Kill the processes that a failed test may have left running in its folder."""
     for process in psutil.process_iter(["cmdline"]):
         if str(folder) in " ".join(process.info["cmdline"] or []):
             with_children = [process, *process.children(recursive=True)]
-            for one in with_children:
+            for target in with_children:
                 try:
-                    one.kill()
+                    target.kill()
                 except psutil.NoSuchProcess:
                     continue
 
@@ -183,7 +183,7 @@ def real_data() -> Path:
 
 # --- grids ----------------------------------------------------------------------------------------------------
 
-#: A trial's command: square a number, say something, end as told. Standard library alone.
+#: A trial's command: square a number, print a line, end as its second argument says. Standard library alone.
 COMMAND = """\
 import json, os, sys, time
 x, how = float(sys.argv[1]), sys.argv[2]

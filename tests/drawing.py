@@ -1,4 +1,4 @@
-"""Draw who imports whom: rooms, the floors they stand on, arrows, circles, arrows upward.
+"""Draw the imports between folders: rooms, the floors they stand on, arrows, circles, arrows upward.
 
     python -m tests.drawing                  # sweep, and trainer as one room
     python -m tests.drawing trainer          # the inside of a folder
@@ -89,7 +89,7 @@ class Drawing:
         def floor(room: str) -> int:
             if room not in floors:
                 together = self.circle_of(room) | {room}
-                below = {other for one in together for other in self.arrows[one]} - together
+                below = {other for member in together for other in self.arrows[member]} - together
                 height = 1 + max(map(floor, below), default=0)
                 floors.update(dict.fromkeys(together, height))
             return floors[room]

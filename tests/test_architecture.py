@@ -1,4 +1,4 @@
-"""Who may import whom, and who may start processes or touch the sweep's folder: the drawing, kept."""
+"""The rules of imports, and which files may start processes or touch the sweep's folder."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ APART = {"localbatch"}
 
 
 def imports(path: Path) -> set[str]:
-    """Name the modules that a file imports, wherever in it."""
+    """Return the modules that a file imports anywhere in it."""
     return imported_by(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def imported_by(tree: ast.Module) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-            found.add(node.module)
-    return found
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            names.add(node.module)
+    return names
 
 
 def files(package: str) -> list[Path]:
@@ -123,7 +123,7 @@ def test_one_file_starts_processes() -> None:
         for path in files("sweep")
         if "subprocess" in imports(path) or "os.fork(" in path.read_text(encoding="utf-8")
     }
-    # All but the first run elsewhere: they are what is started.
+    # All but the first run elsewhere, in the processes that are started.
     assert starting == {"shell", "node", "localbatch"}
 
 
@@ -209,7 +209,7 @@ ON_NODES = {"node", "runner", "command", "worker", "guard", "preload"}
 def test_what_runs_on_a_node_is_python_3_6_and_standard_library_alone(name: str) -> None:
     text = (ROOT / "sweep" / "node" / name).read_text(encoding="utf-8")
     ast.parse(text, feature_version=(3, 6))
-    used = {one.split(".")[0] for one in imports(ROOT / "sweep" / "node" / name)} - ON_NODES - {"sweep"}
+    used = {module.split(".")[0] for module in imports(ROOT / "sweep" / "node" / name)} - ON_NODES - {"sweep"}
     assert used <= set(sys.stdlib_module_names)
     for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
         assert newer not in text, f"{newer} is not for Python 3.6"

@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery: what is counted, and what is said of a side that dies."""
+"""The code that the benchmarks share: what is counted, and the message when a side dies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def work():
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A folder with a package called sweep and a library, both made up."""
+    """A folder with an invented package called sweep and an invented library."""
     for name, text in (
         ("sweep/__init__.py", ""),
         ("sweep/cli.py", COMMAND_LINE),
@@ -90,8 +90,8 @@ def test_what_a_library_does_by_itself_is_not_counted(program: Path) -> None:
 def test_what_our_code_does_once_more_is_counted(program: Path, before: str, after: str, complaint: str) -> None:
     recorded = counts_of(program)
     (program / "sweep/cli.py").write_text(COMMAND_LINE.replace(before, after))
-    found = complaints({"512": {"plan": counts_of(program)}}, {"512": {"plan": recorded}})
-    assert any(line.endswith(complaint) for line in found), found
+    lines = complaints({"512": {"plan": counts_of(program)}}, {"512": {"plan": recorded}})
+    assert any(line.endswith(complaint) for line in lines), lines
 
 
 def test_an_import_is_ours_also_if_a_library_was_first(program: Path) -> None:
@@ -109,22 +109,22 @@ LIVES = "while True: input(); print(0.5, 0.25, flush=True)"
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         (DIES_AT_ONCE, "ImportError: a library that is not there"),
         (DIES_AT_A_STEP, "MemoryError: a network that is"),
     ],
 )
-def test_what_a_dead_side_said_is_shown(code: str, said: str) -> None:
+def test_the_stderr_of_a_dead_side_is_shown(code: str, message: str) -> None:
     commands = {"dead": [sys.executable, "-c", code], "alive": [sys.executable, "-c", LIVES]}
-    with pytest.raises(SideDied, match=f"ended with 1:(?s:.*){said}"), step_servers(commands) as started:
+    with pytest.raises(SideDied, match=f"ended with 1:(?s:.*){message}"), step_servers(commands) as started:
         assert started["alive"].do(3).wall_s == 0.5
         started["dead"].do(1)
     assert started["alive"].process.returncode == -9
 
 
 def test_a_benchmark_with_a_dead_side_fails(tmp_path: Path) -> None:
-    """As PyTorch's side of bench/trainer_steps.py once died: the benchmark ends with what it said."""
+    """PyTorch's side of bench/trainer_steps.py once died so. The benchmark ends with its stderr."""
     torch = tmp_path / "python"
     torch.write_text("#!/bin/sh\necho 'ImportError: shadowed' >&2\nexit 1\n")
     torch.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What README.md and docs/ name is there: files, tests, commands with their options, keys, the glossary's nouns."""
+"""README.md and docs/ name only what exists: files, tests, commands with options, keys, the glossary's nouns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKING = [*PAGES, *(path for name in ("CHANGELOG.md", "CONTRIBUTING.md") if (path := ROOT / name).exists())]
 
-#: What a page links to before it is there. Take it out when it is.
+#: The links to pages that do not exist yet. Remove a link from here when its page exists.
 
 #: Whose files are checked.
 CHECKED = "sweep|tests|trainer"
@@ -33,7 +33,7 @@ def by_name(path: Path) -> str:
 
 
 def quoted(text: str) -> list[str]:
-    """Return what stands in backticks, outside of code blocks. A line break in it is a space."""
+    """Return the text in backticks outside of code blocks. A line break in it becomes a space."""
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     return [" ".join(part.split()) for part in re.findall(r"`([^`]+)`", prose)]
 
@@ -111,12 +111,16 @@ def known_options() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_every_command_and_option_is_known(page: Path) -> None:
-    known, unknown = known_options(), []
+    options_by_command, unknown = known_options(), []
     for line in command_lines(page.read_text(encoding="utf-8")):
         words = line.split()
-        name = next((word for word in words if word in known), "") if words[0].startswith("-") else words[0]
+        name = (
+            next((word for word in words if word in options_by_command), "")
+            if words[0].startswith("-")
+            else words[0]
+        )
         options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line))
-        if name not in known or not options <= known[name] | known[""]:
+        if name not in options_by_command or not options <= options_by_command[name] | options_by_command[""]:
             unknown.append(f"sweep {line}")
     assert not unknown, f"{page.name} has commands or options that sweep does not know: {unknown}"
 
@@ -131,7 +135,7 @@ def fields_of(row: list[str]) -> set[str]:
     return {field.name for field in dataclasses.fields(getattr(module, name))}
 
 
-#: What a command adds to its dataclass, or has instead of a field that is no data.
+#: The keys that a command adds to those of its dataclass, or puts in the place of a field.
 ADDED = {
     "retry": {"submitted"},
     "confirm": {"submitted"},

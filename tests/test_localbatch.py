@@ -141,7 +141,7 @@ def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
 
 
 def test_another_hosts_or_users_queue_does_not_answer_for_ours(queue: Queue) -> None:
-    """The sweep's folder is shared and the queue is not: a queue must not call another queue's job unknown."""
+    """The sweep's folder is shared and the queue is not. So a queue must not call another queue's job unknown."""
     assert "is in the queue 'elsewhere-ab12'" in queue.run("status", "1.elsewhere-ab12", code=3)
     queue.run("cancel", "1.elsewhere-ab12", code=3)
 
@@ -218,7 +218,7 @@ def test_a_killed_manager_is_replaced_and_its_tasks_taken_over(queue: Queue) -> 
     assert queue.states().count("RUNNING") == 4  # `status` has started another manager
     queue.until(queue.ended)
     assert len(list(queue.sandbox.path.glob("done.*"))) == 6
-    # Nobody saw how the first four ended, so their state is UNKNOWN.
+    # No manager saw how the first four ended, so their state is UNKNOWN.
     assert sorted(queue.states()) == ["COMPLETED"] * 2 + ["UNKNOWN"] * 4
 
 

@@ -344,10 +344,10 @@ def test_a_later_attempt_is_marked_in_the_log(folder: Folder) -> None:
     job = Job("j0001", folder.trial.resources, (Task(1, 1), Task(5, 2)))
     folder.store.write_job(job, "#!/bin/sh\n", folder.store.trials().offsets)
     folder.run()
-    mark, said = folder.log.splitlines()
+    mark, printed = folder.log.splitlines()
     assert mark.startswith(f"{runner.ATTEMPT_MARK}2, ")
     assert mark.endswith(", job 9 ---")
-    assert said == "said"
+    assert printed == "said"
 
 
 def test_an_option_that_is_not_there_is_named(folder: Folder) -> None:

@@ -98,11 +98,11 @@ def test_readmes_two_commands_are_make_targets() -> None:
 def test_the_grids_in_the_docs_are_grids() -> None:
     from sweep.grid import expand, read
 
-    found = 0
+    count = 0
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
             if block.startswith("name:"):
                 grid, source = read(block, page.name)
-                assert expand(grid, source, {"HOME": "/home/she"})
-                found += 1
-    assert found >= 2
+                assert expand(grid, source, {"HOME": "/home/user"})
+                count += 1
+    assert count >= 2

@@ -1,4 +1,4 @@
-"""What is kept of the scheduler's word, for when it is silent."""
+"""The scheduler's last answer is kept for the time when it is silent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
 OURS = Submission("t0ken", "j0001", "toy.j0001.t0ken", None, 0.0)
 
 
-class Says:
-    """A scheduler that gives these words, or none."""
+class FakeScheduler:
+    """A scheduler that answers with these statuses, or not at all."""
 
     kind = "slurm"
 
@@ -41,8 +41,8 @@ def store(tmp_path: Path) -> Store:
     return create(tmp_path, "toy")
 
 
-def told(store: Store, *statuses: SchedulerStatus) -> PollResult:
-    return poll(store, Shell(), cast("Scheduler", Says(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
+def polled(store: Store, *statuses: SchedulerStatus) -> PollResult:
+    return poll(store, Shell(), cast("Scheduler", FakeScheduler(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
 
 
 WAITS = SchedulerStatus(TaskState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)
@@ -50,26 +50,28 @@ ENDED = SchedulerStatus(TaskState.ENDED, Outcome.TIMEOUT, "", 1, 15, 61.5, 60.25
 
 
 @pytest.mark.parametrize("statuses", [(WAITS, WAITS, ENDED), (ENDED, ENDED, WAITS)])
-def test_what_it_said_is_shown_while_it_is_silent(store: Store, statuses: tuple[SchedulerStatus, ...]) -> None:
-    said = told(store, *statuses)
-    kept = told(store)
-    assert "did not answer; shown as of" in kept.stale
-    assert (kept.statuses, kept.gone, kept.at) == (said.statuses, said.gone, said.at)
+def test_the_last_answer_is_shown_while_the_scheduler_is_silent(
+    store: Store, statuses: tuple[SchedulerStatus, ...]
+) -> None:
+    answered = polled(store, *statuses)
+    silent = polled(store)
+    assert "did not answer; shown as of" in silent.stale
+    assert (silent.statuses, silent.gone, silent.at) == (answered.statuses, answered.gone, answered.at)
 
 
-def test_who_is_gone_is_so_since_it_was_first_said(store: Store) -> None:
-    first = told(store, WAITS, WAITS, ENDED).gone
-    again = told(store, WAITS, ENDED, ENDED).gone
+def test_a_task_is_gone_since_it_was_first_reported_as_gone(store: Store) -> None:
+    first = polled(store, WAITS, WAITS, ENDED).gone
+    again = polled(store, WAITS, ENDED, ENDED).gone
     assert again[TASKS[2]] == first[TASKS[2]] < again[TASKS[1]]
     assert TASKS[0] not in again
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "content",
     ["", "{", "[]", '{"at": 1.0, "tasks": [["7", 0, 5.0, {"state": "ended"}]]}',
      '{"at": 1.0, "statuses": [], "tasks": [["7", 0, 3, null]]}'],
 )  # fmt: skip
-def test_what_is_torn_or_of_another_version_is_nothing(store: Store, kept: str) -> None:
-    store.write("poll.json", kept)
-    silent = told(store)
+def test_a_kept_poll_that_is_torn_or_of_another_version_is_ignored(store: Store, content: str) -> None:
+    store.write("poll.json", content)
+    silent = polled(store)
     assert (silent.statuses, silent.gone, silent.stale) == ({}, {}, "the controller did not answer")

@@ -43,7 +43,7 @@ def make_job(path: Path, *behaviours: str) -> Packed:
 
 
 def report_of(job: Packed, number: int) -> dict[str, Any]:
-    """Return what a trial's program found around itself."""
+    """Return what a trial's program reports about its environment."""
     report: dict[str, Any] = json.loads((job.store.trial_folder(job.trials[number]) / "r.json").read_text())
     return report
 
@@ -114,7 +114,7 @@ def test_a_signal_reaches_the_trial_and_only_the_trial(tmp_path: Path) -> None:
     job = make_job(tmp_path, "sleeps")
     worker = job.start(preload="heavy")
     job.wait_for_runs(1)
-    os.killpg(worker.pid, signal.SIGTERM)  # as a scheduler does, to all processes that it sees
+    os.killpg(worker.pid, signal.SIGTERM)  # a scheduler signals all processes of the job
     assert worker.wait(20) == -signal.SIGTERM
     assert job.record(0)["signal"] == signal.SIGTERM
     assert job.record(0)["signals"] == ["SIGTERM"]

@@ -1,4 +1,4 @@
-"""No prose is an interface: every message is reworded, and nothing that happens changes."""
+"""No decision depends on the words of a message: every message is reworded, and the outcome stays the same."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ objective: {metric: METRIC, file: r.json}
 retry: {error: {times: 0}, walltime: {times: 1}}
 """
 
-#: Trial → what its node wrote (None: nothing), its result, and what the scheduler says of it.
-Left = tuple[dict[str, Any] | None, str | None, SchedulerStatus]
+#: Trial → the record of its node (None: nothing), its result, and its status at the scheduler.
+TrialEvidence = tuple[dict[str, Any] | None, str | None, SchedulerStatus]
 
 
 def ended(outcome: Outcome, **more: Any) -> SchedulerStatus:
     return SchedulerStatus(TaskState.ENDED, outcome, **more)
 
 
-def left(words: str) -> dict[int, Left]:
-    """Return what 15 trials left behind; every text of a node or a scheduler is `words`."""
+def evidence_of_trials(words: str) -> dict[int, TrialEvidence]:
+    """Return the records and results of 16 trials. Every text of a node or a scheduler is `words`."""
     failed = ended(Outcome.FAILED, reason=words)
     return {
         0: ({"exit_code": 0}, '{"acc": 0.5, "f1": 0.1}', ended(Outcome.COMPLETED)),
@@ -72,12 +72,12 @@ def left(words: str) -> dict[int, Left]:
 
 
 class Scheduler:
-    """A scheduler that accepts the first job, refuses the later ones, and says what it is given."""
+    """A scheduler that accepts the first job, refuses the later ones, and answers with the given statuses."""
 
     kind, clients, grace_s, can_exclude_nodes = "local", (), 0.0, False
 
     def __init__(self, words: str) -> None:
-        self.words, self.left, self.submitted = words, left(words), 0
+        self.words, self.evidence, self.submitted = words, evidence_of_trials(words), 0
 
     def limits(self, place: object) -> Talk[Limits]:
         yield from ()
@@ -96,15 +96,15 @@ class Scheduler:
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         yield from ()
-        return PollAnswer({task: self.left[task.index or 0][2] for task in tasks}, (self.words,))
+        return PollAnswer({task: self.evidence[task.index or 0][2] for task in tasks}, (self.words,))
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         yield from ()
 
 
-def write_what_is_left(store: Store, words: str) -> None:
+def write_evidence(store: Store, words: str) -> None:
     token = next(iter(store.ledger()[0].submissions))
-    for number, (record, result, _) in left(words).items():
+    for number, (record, result, _) in evidence_of_trials(words).items():
         if record is None:
             continue
         trial = store.trials().trials[number]
@@ -118,7 +118,7 @@ def write_what_is_left(store: Store, words: str) -> None:
 
 
 def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list[Any]:
-    """Take a sweep through most of what code decides; return all of it but the words."""
+    """Take a sweep through most decisions of the code. Return them without the words."""
     folder.mkdir()
     tokens = itertools.count()
     monkeypatch.setattr(secrets, "token_hex", lambda _: f"t{next(tokens)}")
@@ -129,13 +129,13 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     plan(grid, Path("results"), shell)
     store = Store(Path("results/toy").absolute())
     out: list[Any] = [asdict(submit(store, shell))]
-    write_what_is_left(store, words)
+    write_evidence(store, words)
     out.append(asdict(status(store, shell)))
     out.append([(entry.trial.number, entry.verdict.state) for entry in report(store, shell, write=False).entries])
-    with pytest.raises(SchedulerRefused):  # what the rules try again is planned, and its jobs are refused
+    with pytest.raises(SchedulerRefused):  # the trials of the rules are planned, their jobs refused
         submit(store, shell, retry=True)
     out.append(asdict(status(store, shell)))
-    out.append(said_of_planned(status(store, shell)))
+    out.append(planned_counts_shown(status(store, shell)))
     out.append(asdict(retry(store, shell, also=(Cause.ERROR,))))
     out.append(asdict(cancel(store, shell)))
     grid.write_text(GRID.replace("METRIC", "f1"))  # results are judged again
@@ -147,8 +147,8 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     return [without_words(value) for value in out]
 
 
-def said_of_planned(report: StatusReport) -> list[str]:
-    """Return which planned trials the terminal says something about: how many, without the reason."""
+def planned_counts_shown(report: StatusReport) -> list[str]:
+    """Return the terminal's counts of planned trials, without the reasons."""
     console = Console(width=1000)
     with console.capture() as text:
         console.print(terminal.status(report))
@@ -176,12 +176,12 @@ def without_words(value: Any) -> Any:
 
 
 def _by_cause(waits: list[dict[str, Any]]) -> dict[str, int]:
-    """Add up what waits: trials that wait for one cause may do so in several words."""
+    """Add up the waiting trials by cause, as one cause may have several reasons."""
     return {str(wait["cause"]): sum(w["count"] for w in waits if w["cause"] == wait["cause"]) for wait in waits}
 
 
 def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """Let every message that code makes about a trial be `words`."""
+    """Replace every message that the code makes about a trial by `words`."""
     read = Store.result
     refused = recovery._refused
 
@@ -189,9 +189,9 @@ def reword(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
         answer = read(self, *arguments)
         return ReadResult(fault=ResultFault(answer.fault.problem, words)) if answer.fault else answer
 
-    said: Callable[..., str] = lambda *_: words  # noqa: E731
-    monkeypatch.setattr(verdict, "TABLE", tuple(replace(row, why=said) for row in verdict.TABLE))
-    monkeypatch.setattr(results, "_words", said)
+    wording: Callable[..., str] = lambda *_: words  # noqa: E731
+    monkeypatch.setattr(verdict, "TABLE", tuple(replace(row, why=wording) for row in verdict.TABLE))
+    monkeypatch.setattr(results, "_words", wording)
     monkeypatch.setattr(Store, "result", read_reworded)
     monkeypatch.setattr(recovery, "_refused", lambda rule, why_not, _: refused(rule, why_not, words))
 

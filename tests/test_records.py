@@ -1,4 +1,4 @@
-"""What a node writes is what the store reads: key for key."""
+"""The store reads every key that a node writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Folder:
         self.store.write_job(Job("j0001", resources, (Task(0, 1),)), "#!/bin/sh\n", self.store.trials().offsets)
 
     def run(self, *options: str) -> dict[str, object]:
-        """Run the trial as a job script does; what the node left."""
+        """Run the trial as a job script does. Return the record that the node left."""
         argv = [sys.executable, str(self.store.path / "node.py"), "--folder", str(self.store.path), "--job", "j0001",
                 "--index", "0", "--job-id", "7", "--job-name", "toy.j0001.t", "--workdir", str(self.store.path),
                 "--result", "r.json", "--heartbeat-s", "0.3", *options]  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_node_writes_what_the_store_reads(
     assert attempt == folder.store.attempt(folder.trial, 1)
     assert attempt.ended
     assert attempt.failure is failure
-    # What a record may lack: a heartbeat, and what only a requeue or a cancellation adds.
+    # A record may lack a heartbeat, and the keys that only a requeue or a cancellation adds.
     assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled"}
 
 

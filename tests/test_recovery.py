@@ -1,4 +1,4 @@
-"""Another attempt, or why not: the rules, on cases worked out by hand."""
+"""Whether a trial gets another attempt, and why not: the rules, on cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_walltime() -> None:
     assert "the ceiling is 01:00:00" in str(
         decide(Cause.WALLTIME, walltime=structs.replace(DEFAULT.walltime, ceiling=3600))
     )
-    # Who asks for this very trial gets an attempt, if not more time.
+    # A person who names the trial gets an attempt, though no more time.
     assert (
         decide(Cause.WALLTIME, walltime=structs.replace(DEFAULT.walltime, ceiling=3600), by_person=True) == ASKED
     )
 
 
 @pytest.mark.parametrize("cause", [Cause.NODE_FAILURE, Cause.PREEMPTED])
-def test_what_was_not_its_fault_is_tried_again_as_it_was(cause: Cause) -> None:
+def test_a_failure_that_is_not_the_trials_fault_is_tried_again_as_it_was(cause: Cause) -> None:
     assert decide(cause) == ASKED
     assert decide(cause, "node_failure", "walltime") == ASKED
     assert f"{cause}: tried again 3 times already" in str(decide(cause, *["node_failure"] * 3))
@@ -78,14 +78,14 @@ def test_only_a_failed_node_is_avoided() -> None:
 
 
 @pytest.mark.parametrize("cause", [cause for cause, rule in recovery.RULE_OF.items() if rule == "error"])
-def test_a_programs_own_error_only_if_told(cause: Cause) -> None:
+def test_a_programs_own_error_is_tried_again_only_on_request(cause: Cause) -> None:
     assert decide(cause) == f"{cause}: only if told, by --errors or the trial's number"
     assert decide(cause, error=RetryRule(1)) == ASKED
     assert decide(cause, by_person=True) == ASKED
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.LOST])
-def test_what_someone_cancelled_or_nobody_knows_of_only_if_told(cause: Cause) -> None:
+def test_cancelled_and_lost_trials_are_tried_again_only_on_request(cause: Cause) -> None:
     assert "only if told" in str(decide(cause))
     assert decide(cause, by_person=True) == ASKED
 

@@ -1,4 +1,4 @@
-"""What the repository promises about its own files."""
+"""The rules for the repository's own files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shadows(root: Path) -> Iterator[str]:
 
 
 def test_no_file_shadows_the_standard_library() -> None:
-    """A script in bench/ once imported bench/queue.py instead of Python's own queue, and died of it."""
+    """A script in bench/ once imported bench/queue.py instead of Python's own queue, and failed."""
     assert list(shadows(ROOT)) == []
 
 
@@ -60,7 +60,7 @@ def asked_for() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     asked = [Requirement(line) for line in project["dependencies"] + extras["trainer-cpu"] + extras["dev"]]
-    for requirement in [one for one in asked if one.name == project["name"]]:
+    for requirement in [entry for entry in asked if entry.name == project["name"]]:
         asked.remove(requirement)
         asked += [Requirement(line) for extra in requirement.extras for line in extras[extra]]
     return asked

@@ -73,7 +73,7 @@ def store(tmp_path: Path) -> Store:
     return create(tmp_path, "toy")
 
 
-def test_trials_come_back_as_they_went(store: Store) -> None:
+def test_trials_are_read_as_they_were_written(store: Store) -> None:
     store.add_trials([trial(0), trial(1)])
     store.add_trials([trial(1, retired=True)])
     on_disk = store.trials()
@@ -137,7 +137,7 @@ def test_the_current_sweep_and_unknown_ones(store: Store, tmp_path: Path) -> Non
     assert "did you mean 'toy'" in caught.value.hint
 
 
-def test_the_lock_keeps_a_second_one_out_and_names_the_first(store: Store) -> None:
+def test_the_lock_refuses_a_second_process_and_names_the_first(store: Store) -> None:
     code = f"import sys, time; from pathlib import Path; from sweep.store import Store\nwith Store(Path({str(store.path)!r})).lock(): print('in', flush=True); sys.stdin.read()"
     first = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -147,7 +147,7 @@ def test_the_lock_keeps_a_second_one_out_and_names_the_first(store: Store) -> No
     assert first.stdout.readline() == "in\n"
     with pytest.raises(LockHeld, match=f"process {first.pid} on"), store.lock(patience_s=0.3):
         pass
-    # The lock goes with its process, however it dies.
+    # The lock ends with its process, however the process dies.
     first.kill()
     first.wait()
     began = time.monotonic()
@@ -184,21 +184,21 @@ def test_a_write_that_fails_leaves_the_old_file(store: Store, tmp_path: Path) ->
     ],
 )
 def test_results_that_cannot_be_read(store: Store, content: bytes | None, problem: ResultProblem) -> None:
-    one = trial(0)
-    store.trial_folder(one).mkdir(parents=True)
+    planned_trial = trial(0)
+    store.trial_folder(planned_trial).mkdir(parents=True)
     if content is not None:
-        (store.trial_folder(one) / "r.json").write_bytes(content)
-    fault = store.result(one, "r.json").fault
+        (store.trial_folder(planned_trial) / "r.json").write_bytes(content)
+    fault = store.result(planned_trial, "r.json").fault
     assert fault
     assert (fault.problem, "r.json" in fault.words) == (problem, True)
 
 
 def test_a_huge_result_is_not_read(store: Store) -> None:
-    one = trial(0)
-    store.trial_folder(one).mkdir(parents=True)
-    with (store.trial_folder(one) / "r.json").open("wb") as out:
+    planned_trial = trial(0)
+    store.trial_folder(planned_trial).mkdir(parents=True)
+    with (store.trial_folder(planned_trial) / "r.json").open("wb") as out:
         out.truncate(100 * 2**20)
-    fault = store.result(one, "r.json").fault
+    fault = store.result(planned_trial, "r.json").fault
     assert fault
     assert fault.problem is ResultProblem.TOO_LARGE
     assert "bytes long" in fault.words
@@ -214,10 +214,10 @@ def test_an_odd_value_in_a_record_loses_only_itself(store: Store) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"ended": true, "exit_code": "'])
 def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
-    one = trial(0)
-    store.trial_folder(one).mkdir(parents=True)
-    (store.trial_folder(one) / "attempt-1.json").write_text(content)
-    assert store.attempt(one, 1) is None
+    planned_trial = trial(0)
+    store.trial_folder(planned_trial).mkdir(parents=True)
+    (store.trial_folder(planned_trial) / "attempt-1.json").write_text(content)
+    assert store.attempt(planned_trial, 1) is None
 
 
 def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:
@@ -258,9 +258,9 @@ def test_the_journal_adds_up() -> None:
         ]
     )
     assert ledger.jobs == ["j0001", "j0002", "j0003", "j0004"]
-    assert [one.job_id for one in ledger.sent("j0001")] == ["7"]
+    assert [submission.job_id for submission in ledger.sent("j0001")] == ["7"]
     assert ledger.sent("j0002") == []
-    assert [one.token for one in ledger.doubts] == ["c"]
+    assert [submission.token for submission in ledger.doubts] == ["c"]
     assert ledger.settled == {0: (1, verdict)}
     assert ledger.attempts == {1: 2}
     assert ledger.cancelled == {}
@@ -310,7 +310,7 @@ EVENTS: list[Event] = [
 ]
 
 
-def test_every_event_comes_back_as_it_went(store: Store) -> None:
+def test_every_event_is_read_as_it_was_written(store: Store) -> None:
     assert {type(event) for event in EVENTS} == set(Event.__args__)
     for event in EVENTS:
         store.note(event)

@@ -140,7 +140,7 @@ def test_every_row_is_reached_by_a_case() -> None:
 
 
 def test_a_failed_query_never_ends_a_trial() -> None:
-    """Whatever is known of a trial that has not ended, silence leaves it unended."""
+    """If the scheduler does not answer, no trial ends, whatever else is known about it."""
     for evidence, _, _ in CASES:
         attempt = evidence.get("attempt")
         if not (attempt and attempt.ended):
@@ -150,15 +150,15 @@ def test_a_failed_query_never_ends_a_trial() -> None:
 
 
 def test_usage_is_the_nodes_before_the_schedulers() -> None:
-    told = status(TaskState.ENDED, Outcome.COMPLETED, elapsed_s=7.0, cpu_s=3.0, peak_memory_mib=50.0)
-    verdict = judge(Evidence(submission=SENT, attempt=ended(cpu_s=2.5), status=told, result=GOOD))
+    scheduler_status = status(TaskState.ENDED, Outcome.COMPLETED, elapsed_s=7.0, cpu_s=3.0, peak_memory_mib=50.0)
+    verdict = judge(Evidence(submission=SENT, attempt=ended(cpu_s=2.5), status=scheduler_status, result=GOOD))
     assert (verdict.elapsed_s, verdict.cpu_s, verdict.peak_memory_mib) == (5.0, 2.5, 50.0)
     running = judge(Evidence(submission=SENT, attempt=CLAIMED, status=RUNNING, now=1010.0))
     assert running.elapsed_s == 10.0
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "message"),
     [
         ({"segMeasure": 0.5}, ""),
         ({"segMeasure": 1}, ""),
@@ -174,9 +174,9 @@ def test_usage_is_the_nodes_before_the_schedulers() -> None:
         ({}, "it has: nothing"),
     ],
 )
-def test_which_results_count(result: Any, said: str) -> None:
+def test_which_results_count(result: Any, message: str) -> None:
     fault = result_fault(result, Objective())
-    assert (fault is not None and said in fault.words) if said else fault is None
+    assert (fault is not None and message in fault.words) if message else fault is None
 
 
 def test_a_metric_may_be_inside() -> None:

@@ -20,7 +20,7 @@ from sweep.model import Job, Resources, Task, Trial
 from sweep.node.worker import task_order
 from sweep.store import create
 
-#: Notes that it began; then sleeps, dies or ends, as its argument says.
+#: A trial's program. It notes that it began, and then sleeps, dies or ends, as its argument says.
 PROGRAM = """\
 import os, sys, time
 os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND), (sys.argv[1] + "\\n").encode())

@@ -18,11 +18,11 @@ from tests.conftest import Sandbox
 FAKE = Path(__file__).parents[1] / "fakes" / "pbs.py"
 
 
-def until(look: Callable[[], Any], wanted: Any, timeout_s: float = 60) -> None:
-    """Look until what is seen is what is wanted."""
+def until(look: Callable[[], Any], expected: Any, timeout_s: float = 60) -> None:
+    """Call `look` until it returns `expected`."""
     deadline = time.monotonic() + timeout_s
-    while (seen := look()) != wanted:
-        assert time.monotonic() < deadline, f"{seen}, not {wanted}"
+    while (seen := look()) != expected:
+        assert time.monotonic() < deadline, f"{seen}, not {expected}"
         time.sleep(0.3)
 
 

@@ -30,8 +30,10 @@ def test_a_submission_whose_answer_is_lost_is_found_and_not_sent_twice(
     cluster.knob(trouble, text="1")
     ran = sandbox.dying("count", 0, "submit", DYING_TIMEOUT_S="3")
     assert ran.code == 1
-    said = {"hang": "timed out", "die": "was killed by signal 9", "garbage": "Bad", "empty": "no job id"}[trouble]
-    assert said in ran.err
+    message = {"hang": "timed out", "die": "was killed by signal 9", "garbage": "Bad", "empty": "no job id"}[
+        trouble
+    ]
+    assert message in ran.err
     again = sandbox.sweep("submit", "--json").json
     assert (again["adopted"], again["trials_sent"]) == (1, 0)
     sandbox.follow()
@@ -39,7 +41,7 @@ def test_a_submission_whose_answer_is_lost_is_found_and_not_sent_twice(
 
 
 def test_a_slow_client_is_waited_for(make_fake: MakeFake, toy: Toy) -> None:
-    """Its time-out is a minute; what takes less is no trouble."""
+    """The time-out is a minute; a client may take up to that."""
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler)
@@ -52,7 +54,9 @@ def test_a_slow_client_is_waited_for(make_fake: MakeFake, toy: Toy) -> None:
 
 @KINDS
 @pytest.mark.parametrize("nonsense", ["", "\n", "Traceback (most recent call last):\n", "{]"])
-def test_a_poll_that_makes_no_sense_ends_nothing(make_fake: MakeFake, toy: Toy, kind: str, nonsense: str) -> None:
+def test_a_poll_answer_that_makes_no_sense_ends_no_trial(
+    make_fake: MakeFake, toy: Toy, kind: str, nonsense: str
+) -> None:
     cluster = make_fake(kind)
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, parameters="{x: [4], how: [sleep]}")
@@ -103,7 +107,7 @@ def test_a_journal_torn_in_its_last_and_in_a_middle_line(make_fake: MakeFake, to
 
 @pytest.mark.parametrize("placement", ["array", "each", "packed"])
 def test_sixteen_at_once(make_fake: MakeFake, toy: Toy, placement: str) -> None:
-    """Two people, several terminals, a driver job: all at it, and no trial runs twice."""
+    """Sixteen commands run at the same time, and no trial runs twice."""
     cluster = make_fake("torque")
     sandbox = cluster.sandbox
     toy(
@@ -122,10 +126,10 @@ def test_sixteen_at_once(make_fake: MakeFake, toy: Toy, placement: str) -> None:
         )
         for argv in commands
     ]  # fmt: skip
-    for argv, one in zip(commands, crowd, strict=True):
-        _, err = one.communicate(timeout=200)
+    for argv, process in zip(commands, crowd, strict=True):
+        _, err = process.communicate(timeout=200)
         fine = (0, 2) if argv == ["cancel", "3"] else (0,)  # it may not be in the queue yet
-        assert one.returncode in fine, f"{argv}: {err}"
+        assert process.returncode in fine, f"{argv}: {err}"
         assert "Traceback" not in err
     until_sent(sandbox)
     sandbox.follow()
@@ -134,7 +138,7 @@ def test_sixteen_at_once(make_fake: MakeFake, toy: Toy, placement: str) -> None:
     assert sandbox.accounted_for().startswith("20 trials: ")
 
 
-def test_who_waits_is_told_for_whom_and_gives_up_as_told(sandbox: Sandbox, toy: Toy) -> None:
+def test_a_waiting_command_names_the_holder_and_gives_up_after_its_patience(sandbox: Sandbox, toy: Toy) -> None:
     toy()
     sandbox.sweep("plan")
     holder = subprocess.Popen(
@@ -154,11 +158,13 @@ def test_who_waits_is_told_for_whom_and_gives_up_as_told(sandbox: Sandbox, toy: 
     finally:
         holder.kill()
         holder.communicate()
-    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3  # freed by its death, whatever its age
+    assert (
+        sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+    )  # the lock ended with its process, however old it is
     sandbox.follow()
 
 
-def test_a_look_so_soon_after_another_asks_nobody_and_says_so(make_fake: MakeFake, toy: Toy) -> None:
+def test_a_status_soon_after_another_does_not_ask_the_scheduler_and_says_so(make_fake: MakeFake, toy: Toy) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler)
@@ -170,5 +176,5 @@ def test_a_look_so_soon_after_another_asks_nobody_and_says_so(make_fake: MakeFak
     ran = sandbox.sweep("status", "--json", env=often)
     assert ran.json["calls"] == 0
     assert "note: the scheduler was asked " in ran.err
-    sandbox.sweep("cancel")  # what changes something always asks
+    sandbox.sweep("cancel")  # a command that changes something always asks
     assert sandbox.sweep("status", "--json").json["counts"] == {"cancelled": 3}

@@ -23,7 +23,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_planning_an_edited_grid_again_keeps_what_is_known(sandbox: Sandbox, toy: Toy) -> None:
+def test_planning_an_edited_grid_again_keeps_known_trials(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: [1, 2, 3], how: [ok]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -47,7 +47,9 @@ def test_planning_an_edited_grid_again_keeps_what_is_known(sandbox: Sandbox, toy
     assert (sandbox.path / "results/toy/grid.2.yaml").exists()
 
 
-def test_a_mended_grid_is_what_is_tried_again_without_a_look_in_between(sandbox: Sandbox, toy: Toy) -> None:
+def test_retry_after_an_edited_grid_runs_the_new_command_without_a_status_first(
+    sandbox: Sandbox, toy: Toy
+) -> None:
     toy(parameters="{x: [1, 2], how: [fail]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -57,16 +59,16 @@ def test_a_mended_grid_is_what_is_tried_again_without_a_look_in_between(sandbox:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     toy(parameters="{x: [1, 2], how: [fail]}", command="[python3, trial.py, '{{ x }}', ok]")
-    told = sandbox.sweep("plan").out
-    assert "2 of them ended badly before: sweep retry --errors, or sweep retry TRIAL, tries them again" in told
-    assert "next: sweep retry --errors" in told
+    output = sandbox.sweep("plan").out
+    assert "2 of them ended badly before: sweep retry --errors, or sweep retry TRIAL, tries them again" in output
+    assert "next: sweep retry --errors" in output
     sandbox.sweep("retry", "--errors")
     sandbox.sweep("submit")
     sandbox.follow()
     assert sandbox.states() == {"done": 2}
 
 
-def test_what_a_plan_no_longer_has_is_said(sandbox: Sandbox, toy: Toy) -> None:
+def test_plan_names_the_overrides_that_it_no_longer_has(sandbox: Sandbox, toy: Toy) -> None:
     toy(command="[python3, trial.py, '{{ x }}', '{{ how }}', '>', ~/log]")
     first = sandbox.sweep("plan", "--set", "x=[1, 2]").err
     assert first == ""
@@ -89,14 +91,14 @@ def test_retired_trials_with_results_can_still_be_seen(sandbox: Sandbox, toy: To
     assert len(sandbox.sweep("report", "--retired", "--json").json) == 6
 
 
-def test_a_mistyped_number_means_no_other_trial(sandbox: Sandbox, toy: Toy) -> None:
+def test_a_mistyped_number_is_refused_and_selects_no_other_trial(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: {range: [1, 300]}, how: [ok]}")
     sandbox.sweep("plan")
     for number in (300, 999, 4711):
         assert "there is no trial" in sandbox.sweep("why", str(number), code=2).err
 
 
-def test_what_ran_stays_as_it_ran_and_what_failed_takes_the_new_command(sandbox: Sandbox, toy: Toy) -> None:
+def test_done_trials_keep_their_command_and_failed_ones_take_the_new_one(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: [1, 2], how: [ok, fail]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -148,7 +150,7 @@ def test_retry_twice_at_once_plans_one_attempt(sandbox: Sandbox, toy: Toy) -> No
 
 
 def test_a_submission_killed_in_the_middle_is_waited_for(sandbox: Sandbox, toy: Toy) -> None:
-    """The client may outlive the killed command: what it sends may arrive after we asked."""
+    """The client may outlive the killed command, so its job may arrive after we looked for it."""
     toy()
     sandbox.sweep("plan")
     event = {
@@ -171,7 +173,7 @@ def test_a_submission_killed_in_the_middle_is_waited_for(sandbox: Sandbox, toy: 
 
 
 def test_one_group_that_is_refused_does_not_hold_up_the_others(sandbox: Sandbox, toy: Toy) -> None:
-    more = "{kind: local, limits: {memory: 1000000GiB}}"  # as one may say who knows better, or thinks so
+    more = "{kind: local, limits: {memory: 1000000GiB}}"  # a person may set a limit that is too high
     toy(resources="{memory: \"{{ '900000GiB' if x == 2 else '50MiB' }}\"}", scheduler=more)
     sandbox.sweep("plan")
     assert "this machine has" in sandbox.sweep("submit", code=1).err
@@ -330,15 +332,15 @@ def test_hostile_values_reach_the_program_as_they_are(sandbox: Sandbox) -> None:
     sandbox.follow()
     assert sandbox.states() == {"done": len(HOSTILE)}
     for number, value in enumerate(HOSTILE):
-        told = sandbox.sweep("why", str(number), "--json").json["result"]["argv"]
+        argv = sandbox.sweep("why", str(number), "--json").json["result"]["argv"]
         flag = [f"--value={value}"] if value.startswith("-") else ["--value", value]
-        assert told == [value, f"<{value}>", *flag]
+        assert argv == [value, f"<{value}>", *flag]
     assert not list(sandbox.path.rglob("pwned"))
     page = (sandbox.sweep("page"), (sandbox.path / "results/hostile/report.html").read_text())[1]
     assert "$(touch pwned)" in page
 
 
-def test_watch_as_json_is_a_document_a_line(sandbox: Sandbox, toy: Toy) -> None:
+def test_watch_as_json_prints_one_document_a_line(sandbox: Sandbox, toy: Toy) -> None:
     toy()
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -355,8 +357,8 @@ def test_logs_and_why(sandbox: Sandbox, toy: Toy) -> None:
     sandbox.follow()
     assert sandbox.sweep("logs", "0").out.startswith("x is 1.0 seed")
     assert sandbox.sweep("logs", "0", "--tail", "0").out == ""
-    told = sandbox.sweep("why", "0")
-    assert "is failed: exit code 3" in told.out
+    why = sandbox.sweep("why", "0")
+    assert "is failed: exit code 3" in why.out
     trial_id = sandbox.sweep("why", "0", "--json").json["id"]
     assert sandbox.sweep("why", trial_id[:6], "--json").json["trial"] == 0
 
@@ -403,9 +405,9 @@ def test_init_writes_a_grid_that_plans(sandbox: Sandbox) -> None:
 
 
 def test_doctor_finds_what_is_here(sandbox: Sandbox) -> None:
-    found = {one["what"]: one for one in sandbox.sweep("doctor", "--json").json}
+    findings = {finding["what"]: finding for finding in sandbox.sweep("doctor", "--json").json}
     for what in ("lock", "rename", "claims", "clock", "local", "Python for the nodes"):
-        assert found[what]["level"] == "ok", found[what]
+        assert findings[what]["level"] == "ok", findings[what]
     assert list(sandbox.path.glob(".sweep-doctor*")) == []
 
 
@@ -463,7 +465,7 @@ def test_a_results_folder_that_cannot_be_written(sandbox: Sandbox, toy: Toy) -> 
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["plan", "nothing.yaml"], "cannot read 'nothing.yaml'"),
         (["plan", "--template", "no.j2"], "there is no template"),
@@ -477,11 +479,11 @@ def test_a_results_folder_that_cannot_be_written(sandbox: Sandbox, toy: Toy) -> 
         (["sbumit"], "No such command"),
     ],
 )
-def test_what_cannot_be_is_exit_code_2(sandbox: Sandbox, toy: Toy, argv: list[str], said: str) -> None:
+def test_an_impossible_request_is_exit_code_2(sandbox: Sandbox, toy: Toy, argv: list[str], message: str) -> None:
     toy()
     sandbox.sweep("plan")
     ran = sandbox.sweep(*argv, code=2)
-    assert said in ran.err
+    assert message in ran.err
     assert "Traceback" not in ran.err
 
 
@@ -504,7 +506,7 @@ def test_a_pipe_that_closes_is_no_error(sandbox: Sandbox, toy: Toy) -> None:
 
 
 def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, toy: Toy) -> None:
-    """Her colleague's folder: whoever may read it can see the sweep."""
+    """The folder of a colleague: anyone who may read it can see the sweep."""
     mortal: list[str] = []
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
@@ -520,7 +522,7 @@ def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, to
     for path in everything:
         path.chmod(path.stat().st_mode & ~0o222)
     try:
-        for argv, said in [
+        for argv, message in [
             (["status"], "2 done"),
             (["report"], "best: trial 2"),
             (["best"], "trial 2, segMeasure 4.0000"),
@@ -528,7 +530,7 @@ def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, to
             (["logs", "0"], "x is 1.0"),
         ]:
             ran = sandbox.run(*mortal, sys.executable, "-m", "sweep", *argv)
-            assert (ran.code, said in ran.out) == (0, True), ran.err + ran.out
+            assert (ran.code, message in ran.out) == (0, True), ran.err + ran.out
         assert "note: cannot write" in sandbox.run(*mortal, sys.executable, "-m", "sweep", "report").err
         for argv in (["submit"], ["plan"]):
             ran = sandbox.run(*mortal, sys.executable, "-m", "sweep", *argv)

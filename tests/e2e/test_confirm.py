@@ -1,4 +1,4 @@
-"""confirm: further runs of the best, with fresh seeds; they decide, and a later plan keeps them."""
+"""confirm: further runs of the best configurations with fresh seeds decide, and a later plan keeps them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.conftest import Cluster
 
 Toy = Callable[..., Path]
 
-#: Scores x, and in the first replicate x = 2 is luckier than it deserves.
+#: Scores x. In the first replicate, x = 2 scores higher by chance.
 NOISY = """\
 import json, os, sys
 x, replicate = float(sys.argv[1]), int(os.environ["SWEEP_REPLICATE"])
@@ -44,10 +44,10 @@ def test_confirming_runs_decide(cluster: Cluster, toy: Toy) -> None:
     assert first["parameters"] == {"x": 2}
     assert (first["confirmed"], first["expected"], first["interval"]) == (False, None, None)
     assert "one run each" in sandbox.sweep("report").out
-    made = sandbox.sweep("confirm", "--top", "2", "--replicates", "3", "--json").json
-    assert [one["parameters"]["x"] for one in made["configurations"]] == [2, 3]
-    assert made["trials"] == [3, 4, 5, 6, 7, 8]
-    assert made["submitted"]["trials_sent"] == 6
+    report = sandbox.sweep("confirm", "--top", "2", "--replicates", "3", "--json").json
+    assert [configuration["parameters"]["x"] for configuration in report["configurations"]] == [2, 3]
+    assert report["trials"] == [3, 4, 5, 6, 7, 8]
+    assert report["submitted"]["trials_sent"] == 6
     sandbox.follow()
     second = sandbox.sweep("best", "--json").json
     assert second["parameters"] == {"x": 3}
@@ -64,7 +64,7 @@ def test_confirming_runs_decide(cluster: Cluster, toy: Toy) -> None:
     assert sandbox.accounted_for()
 
 
-def test_a_later_plan_keeps_what_confirms_and_takes_the_new_command(sandbox: Sandbox, toy: Toy) -> None:
+def test_a_later_plan_keeps_confirming_trials_and_takes_the_new_command(sandbox: Sandbox, toy: Toy) -> None:
     noisy(sandbox, toy)
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -78,7 +78,7 @@ def test_a_later_plan_keeps_what_confirms_and_takes_the_new_command(sandbox: San
     assert (plan["new"], plan["kept"], plan["retired"]) == (1, 4, 1)
     store = Store(sandbox.path / "results/toy")
     assert store.trials().trials[3].argv[-1] == "again"
-    noisy(sandbox, toy, parameters="{x: [3, 4]}")  # what it confirmed is gone
+    noisy(sandbox, toy, parameters="{x: [3, 4]}")  # the grid no longer has the confirmed configuration
     assert sandbox.sweep("plan", "--json").json["retired"] == 3
     noisy(sandbox, toy)
     assert sandbox.sweep("plan", "--json").json["kept"] == 5
@@ -87,7 +87,7 @@ def test_a_later_plan_keeps_what_confirms_and_takes_the_new_command(sandbox: San
     assert sandbox.states() == {"done": 5}
 
 
-def test_what_confirms_fails_like_others_and_is_tried_again(sandbox: Sandbox, toy: Toy) -> None:
+def test_confirming_trials_fail_like_others_and_are_tried_again(sandbox: Sandbox, toy: Toy) -> None:
     code = "import os, sys; sys.exit(3 if os.environ['SWEEP_REPLICATE'] == '1' and os.environ['SWEEP_ATTEMPT'] == '1' else 0)"
     noisy(
         sandbox,
@@ -108,13 +108,13 @@ def test_what_confirms_fails_like_others_and_is_tried_again(sandbox: Sandbox, to
     assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
 
 
-def test_while_it_confirms_the_report_says_so(sandbox: Sandbox, toy: Toy) -> None:
+def test_the_report_says_that_confirming_trials_have_not_ended(sandbox: Sandbox, toy: Toy) -> None:
     noisy(sandbox, toy)
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
-    told = sandbox.sweep("confirm", "--top", "1", "--replicates", "2", "--dry-run").out
-    assert "2 trials would be planned" in told
+    output = sandbox.sweep("confirm", "--top", "1", "--replicates", "2", "--dry-run").out
+    assert "2 trials would be planned" in output
     assert sandbox.states() == {"done": 3}
     sandbox.sweep("confirm", "--top", "1", "--replicates", "2", "--plan-only")
     assert "2 of 2 confirming trials have not ended yet" in sandbox.sweep("report").out

@@ -61,7 +61,7 @@ def test_running_trials_are_shown_and_cancelled_queued_ones_too(cluster: Cluster
     assert counts == {"running": 2, "queued": 4}
     running = [row["trial"] for row in report["running"]]
     queued = next(number for number in range(6) if number not in running)
-    # What waits goes first: a place that becomes free is not taken by one that is to go as well.
+    # Queued trials are cancelled first. Otherwise one of them would start in the place of a running one.
     assert sandbox.sweep("cancel", str(running[0]), str(queued), "--json").json["trials"] == [queued, running[0]]
     sandbox.sweep("cancel", str(queued))  # safe to repeat
     rest = sandbox.sweep("cancel", "--json").json["trials"]
@@ -72,7 +72,7 @@ def test_running_trials_are_shown_and_cancelled_queued_ones_too(cluster: Cluster
     assert why["state"] == "cancelled"
 
 
-def test_programs_that_failed_are_tried_again_when_told(cluster: Cluster, toy: Toy) -> None:
+def test_failed_programs_are_tried_again_on_request(cluster: Cluster, toy: Toy) -> None:
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, parameters="{x: [1, 2], how: [ok, fail]}")
     sandbox.sweep("plan")
@@ -107,7 +107,7 @@ def test_a_failed_environment_line_is_the_reason(cluster: Cluster, toy: Toy) -> 
 
 def test_the_scheduler_is_asked_a_constant_number_of_questions(cluster: Cluster, toy: Toy) -> None:
     sandbox = cluster.sandbox
-    asked = []
+    calls = []
     for n in (2, 12):
         toy(
             name=f"toy{n}",
@@ -118,13 +118,13 @@ def test_the_scheduler_is_asked_a_constant_number_of_questions(cluster: Cluster,
         )
         sandbox.sweep("plan")
         sandbox.sweep("submit")
-        asked.append(sandbox.sweep("status", "--json").json["calls"])
+        calls.append(sandbox.sweep("status", "--json").json["calls"])
         sandbox.sweep("cancel")
-    assert asked[0] == asked[1] <= 3
+    assert calls[0] == calls[1] <= 3
 
 
-def test_a_job_from_elsewhere_of_the_same_number_is_not_ours(cluster: Cluster, toy: Toy) -> None:
-    """Ids begin again when a controller is rebuilt; the token in the name tells."""
+def test_a_foreign_job_with_the_same_id_is_not_ours(cluster: Cluster, toy: Toy) -> None:
+    """Ids begin again when a controller is rebuilt. The token in the job's name shows which job is ours."""
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, parameters="{x: [1], how: [ok]}")
     sandbox.sweep("plan")
@@ -138,13 +138,13 @@ def test_a_job_from_elsewhere_of_the_same_number_is_not_ours(cluster: Cluster, t
     path.write_text("".join(json.dumps(line) + "\n" for line in lines if line["event"] != "observed"))
     trial = next((sandbox.path / "results/toy/trials").glob("*/*"))
     (trial / "attempt-1.json").unlink()
-    told = sandbox.sweep("why", "0", "--json").json
-    assert "is now another one" in told["scheduler"]["reason"]
-    assert told["state"] in ("queued", "lost")
+    why = sandbox.sweep("why", "0", "--json").json
+    assert "is now another one" in why["scheduler"]["reason"]
+    assert why["state"] in ("queued", "lost")
 
 
 def test_a_crash_between_journal_and_scheduler_is_resolved_by_the_token(cluster: Cluster, toy: Toy) -> None:
-    """The call went through and its answer was lost: the job is found by its name, and nothing is sent twice."""
+    """The call arrived and its answer was lost. The job is found by its name, and nothing is sent twice."""
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler)
     sandbox.sweep("plan")

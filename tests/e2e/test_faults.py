@@ -26,9 +26,9 @@ def test_a_scheduler_that_is_down_ends_nothing(make_fake: MakeFake, toy: Toy, ki
         if sandbox.states().get("running") == 3:
             break
     cluster.knob("down")
-    looked = sandbox.sweep("status", "--json")
-    assert looked.json["counts"] == {"running": 3}
-    assert "did not answer" in looked.err
+    status = sandbox.sweep("status", "--json")
+    assert status.json["counts"] == {"running": 3}
+    assert "did not answer" in status.err
     assert sandbox.sweep("cancel", code=1).err.startswith("error: qdel did not answer")
     cluster.knob("down", on=False)
     sandbox.sweep("cancel")
@@ -37,7 +37,7 @@ def test_a_scheduler_that_is_down_ends_nothing(make_fake: MakeFake, toy: Toy, ki
 
 
 @KINDS
-def test_a_submission_to_a_dead_server_is_a_doubt_and_then_sent(make_fake: MakeFake, toy: Toy, kind: str) -> None:
+def test_a_submission_to_a_dead_server_is_in_doubt_and_then_sent(make_fake: MakeFake, toy: Toy, kind: str) -> None:
     cluster = make_fake(kind)
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler)
@@ -45,7 +45,9 @@ def test_a_submission_to_a_dead_server_is_a_doubt_and_then_sent(make_fake: MakeF
     cluster.knob("down")
     assert "Connection refused" in sandbox.sweep("submit", code=1).err
     assert sandbox.states() == {"submitting": 3}
-    assert "did not answer" in sandbox.sweep("submit", code=1).err  # it cannot be resolved, so nothing is sent
+    assert (
+        "did not answer" in sandbox.sweep("submit", code=1).err
+    )  # the doubt cannot be resolved, so nothing is sent
     cluster.knob("down", on=False)
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
     sandbox.follow()
@@ -53,7 +55,7 @@ def test_a_submission_to_a_dead_server_is_a_doubt_and_then_sent(make_fake: MakeF
 
 
 @KINDS
-def test_what_does_not_fit_stays_planned_and_is_sent_later(make_fake: MakeFake, toy: Toy, kind: str) -> None:
+def test_trials_that_do_not_fit_stay_planned_and_are_sent_later(make_fake: MakeFake, toy: Toy, kind: str) -> None:
     cluster = make_fake(kind)
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, submit="{placement: each}")
@@ -86,11 +88,11 @@ def test_max_queued_sends_in_waves(make_fake: MakeFake, toy: Toy) -> None:
     assert waves == [3, 3, 1, 0]
     assert sandbox.states() == {"done": 7}
     arrays = [call[call.index("-J") + 1] for call in cluster.calls() if call[0] == "qsub"]
-    assert arrays == ["0-2", "3-5", "6-7:2"]  # of one, but not spelled 6-6, which OpenPBS refuses
+    assert arrays == ["0-2", "3-5", "6-7:2"]  # an array of one task; OpenPBS refuses 6-6
     sandbox.accounted_for()
 
 
-def test_a_refusal_is_told_and_the_trials_stay_planned(make_fake: MakeFake, toy: Toy) -> None:
+def test_a_refusal_is_shown_and_the_trials_stay_planned(make_fake: MakeFake, toy: Toy) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     toy(scheduler="{kind: pbs, queue: nosuch}")

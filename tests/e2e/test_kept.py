@@ -1,4 +1,4 @@
-"""What is kept with a sweep so that nobody waits for it twice: results, answers; and what makes them old."""
+"""The results and answers that are kept with a sweep, and the changes that make them stale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNCHANGED = "nothing has changed since the last report"
 
 @pytest.fixture
 def done(sandbox: Sandbox) -> Sandbox:
-    """Eight trials that have ended, and a first look at them."""
+    """Eight trials that have ended."""
     ran = [Ran({"x": x}, {"segMeasure": x / 10, "f1": 0.5, "history": [{"loss": 1.0}]}) for x in range(8)]
     ended(sandbox.path / "results", "a", ran)
     return sandbox
@@ -36,20 +36,20 @@ def edit(sandbox: Sandbox, score: float) -> None:
     path.write_text(json.dumps({"segMeasure": score}))
 
 
-def test_the_same_question_has_the_same_answer_and_is_not_worked_out_again(done: Sandbox) -> None:
+def test_the_same_report_is_not_computed_again(done: Sandbox) -> None:
     first = done.sweep("report", "a")
     again = done.sweep("report", "a")
     assert again.out == first.out
     assert UNCHANGED in again.err
     assert UNCHANGED not in first.err
     for words in (["--top", "3"], ["--by", "x"], ["--json"], ["--csv"], ["--where", "x > 3"], ["--trials"]):
-        one, other = done.sweep("report", "a", *words), done.sweep("report", "a", *words)
-        assert UNCHANGED not in one.err
-        assert UNCHANGED in other.err
-        assert one.out == other.out != first.out
+        computed, repeated = done.sweep("report", "a", *words), done.sweep("report", "a", *words)
+        assert UNCHANGED not in computed.err
+        assert UNCHANGED in repeated.err
+        assert computed.out == repeated.out != first.out
 
 
-def test_another_terminal_is_another_question(done: Sandbox) -> None:
+def test_another_terminal_width_is_another_report(done: Sandbox) -> None:
     done.sweep("report", "a", env={"COLUMNS": "200"})
     assert UNCHANGED not in done.sweep("report", "a", env={"COLUMNS": "60"}).err
 
@@ -59,11 +59,11 @@ def test_a_result_edited_by_hand_is_seen_by_fresh(done: Sandbox) -> None:
     edit(done, 5.0)
     assert done.sweep("report", "a").out == before
     assert "5.0" in done.sweep("report", "a", "--fresh").out
-    assert "5.0" in done.sweep("report", "a").out  # which is what is kept from then on
+    assert "5.0" in done.sweep("report", "a").out  # the fresh report is kept
     assert "5.0" in done.sweep("report", "a", "--top", "2").out
 
 
-def test_whatever_is_written_to_the_sweep_makes_the_answer_old(done: Sandbox) -> None:
+def test_every_write_to_the_sweep_makes_the_kept_report_stale(done: Sandbox) -> None:
     done.sweep("report", "a")
     Store(folder(done)).note(Cancelled(trials=[]))
     assert UNCHANGED not in done.sweep("report", "a").err
@@ -84,7 +84,7 @@ def test_a_folder_of_another_format_is_refused_whatever_was_kept(done: Sandbox) 
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b'{"stamp": 3}', b"\xff\x00", b"[1, 2]"])
-def test_what_is_kept_may_be_lost_or_torn(done: Sandbox, rubbish: bytes) -> None:
+def test_kept_results_and_answers_may_be_lost_or_torn(done: Sandbox, rubbish: bytes) -> None:
     before = done.sweep("report", "a").out
     for name in (".answers", ".results"):
         (folder(done) / name).write_bytes(rubbish)
@@ -97,7 +97,7 @@ def test_what_is_kept_may_be_lost_or_torn(done: Sandbox, rubbish: bytes) -> None
 def test_results_are_opened_once(done: Sandbox) -> None:
     done.sweep("report", "a")
     for path in folder(done).glob("trials/*/*/segMeasure.json"):
-        path.unlink()  # who would read them again, would miss them
+        path.unlink()  # a second read would fail
     assert "8 of 8 trials (8 done)" in done.sweep("report", "a", "--columns", "segMeasure,f1").out
     assert "0.7" in done.sweep("report", "a", "--top", "1").out
 
@@ -116,7 +116,7 @@ def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
         other.note(Cancelled(trials=[number], by="x"))
         assert [*store.ledger()[0].cancelled] == [*range(number + 1)]
     with (tmp_path / "journal.jsonl").open("a") as journal:
-        journal.write('{"event": "cancelled", "at": 1, "tri')  # someone is just writing it
+        journal.write('{"event": "cancelled", "at": 1, "tri')  # a process is still writing this line
     ledger, torn = store.ledger()
     assert len(ledger.cancelled) == 3
     assert len(torn) == 1
@@ -130,11 +130,11 @@ def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
     assert [*store.ledger()[0].cancelled] == [9]  # it is another file
 
 
-def test_watching_waits_longer_the_more_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_waits_longer_the_longer_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     spent_s = [0.0]
     pauses: list[float] = []
 
-    class Made:
+    class FakeReport:
         left, stale, notes = 1, "", ()
 
         def __init__(self, number: int) -> None:
@@ -143,8 +143,8 @@ def test_watching_waits_longer_the_more_a_look_takes(monkeypatch: pytest.MonkeyP
     def look() -> Any:
         spent_s[0] += 0.05
         if len(pauses) == 3:
-            Made.left = 0
-        return Made(len(pauses))
+            FakeReport.left = 0
+        return FakeReport(len(pauses))
 
     monkeypatch.setattr(time, "process_time", lambda: spent_s[0])
     monkeypatch.setattr(time, "sleep", pauses.append)
@@ -155,9 +155,9 @@ def test_watching_waits_longer_the_more_a_look_takes(monkeypatch: pytest.MonkeyP
 def test_preloading_is_refused_where_it_would_do_nothing(sandbox: Sandbox) -> None:
     grid = "name: a\ncommand: bash t.sh\nparameters: {x: [1]}\nsubmit: {placement: packed, preload: [numpy]}\n"
     sandbox.write("grid.yaml", grid)
-    said = sandbox.sweep("plan", "grid.yaml", code=2).err
-    assert "grid.yaml:4" in said
-    assert "nothing can be preloaded for 'bash t.sh'" in said
+    error = sandbox.sweep("plan", "grid.yaml", code=2).err
+    assert "grid.yaml:4" in error
+    assert "nothing can be preloaded for 'bash t.sh'" in error
     sandbox.write("grid.yaml", grid.replace("bash t.sh", "python t.py").replace("packed", "array"))
     assert "preload means nothing with placement array" in sandbox.sweep("plan", "grid.yaml", code=2).err
     sandbox.write("grid.yaml", grid.replace("bash t.sh", "python t.py").replace("[numpy]", "['os; import x']"))

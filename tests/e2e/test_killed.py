@@ -1,4 +1,4 @@
-"""`kill -9` and a full disk at every step that `sweep` takes towards the outside; after each, the sentence holds."""
+"""`kill -9` and a full disk at every step that changes something outside `sweep`; after each, the sentence holds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tests.e2e.conftest import Cluster
 Toy = Callable[..., Path]
 MakeFake = Callable[[str], Cluster]
 
-#: A submission that was killed is found by now, or never will be: the fakes answer within a second.
+#: The seconds after which a killed submission has arrived or never will. The fakes answer within one second.
 SOON = {"DYING_IN_FLIGHT_S": "2"}
 
 
 def steps_of(sandbox: Sandbox, *argv: str, how: str = "count") -> int:
-    """Count what a command does to the outside."""
+    """Count the steps of a command that change something outside of it."""
     ran = sandbox.dying(how, 0, *argv)
     assert ran.code == 0, ran.err
     return int(ran.err.splitlines()[-1])
 
 
 def until_sent(sandbox: Sandbox) -> None:
-    """Repeat `sweep submit`, as it says one should, until it ends well."""
+    """Repeat `sweep submit`, as its message asks, until it ends well."""
     for _ in range(20):
         ran = sandbox.dying("count", 0, "submit", "--json", **SOON)
         if ran.code == 0:
@@ -54,7 +54,7 @@ def kill_at_every_step(sandbox: Sandbox, how: str) -> list[str]:
     return sentences
 
 
-@pytest.mark.parametrize("how", ["half", "after"])  # before a step is after the one before
+@pytest.mark.parametrize("how", ["half", "after"])  # "before a step" is the same as "after the step before"
 @pytest.mark.parametrize("placement", ["array", "each", "packed"])
 def test_submit_killed_at_every_step(make_fake: MakeFake, toy: Toy, placement: str, how: str) -> None:
     sandbox = make_fake("pbs").sandbox
@@ -73,7 +73,7 @@ def test_submit_killed_at_every_step_on_a_real_slurm(sandbox: Sandbox, slurm: No
 
 @pytest.mark.parametrize("command", ["plan", "retry", "status", "cancel"])
 def test_the_other_commands_killed_at_every_step(make_fake: MakeFake, toy: Toy, command: str) -> None:
-    """Each is simply repeated."""
+    """After it was killed, each command is run again."""
     sandbox = make_fake("torque").sandbox
     lasting = command in ("status", "cancel")
     toy(
@@ -96,7 +96,7 @@ def test_the_other_commands_killed_at_every_step(make_fake: MakeFake, toy: Toy, 
         room = sandbox.room(f"step {step}")
         ready(room)
         killed = room.dying("half", step, *argv)
-        assert killed.code == -9 or command == "status", killed.err  # of what has settled, nobody is asked
+        assert killed.code == -9 or command == "status", killed.err  # status asks for no settled trials
         # A submission of `retry`'s that is in flight is waited for.
         room.dying("count", 0, *argv, **SOON)
         until_sent(room)
@@ -131,8 +131,8 @@ def test_the_disk_full_at_each_write(make_fake: MakeFake, toy: Toy, command: str
     argv = ("retry", "--errors") if command == "retry" else (command,)
 
     def ready(room: Sandbox) -> None:
-        for one in {"plan": [], "submit": ["plan"]}.get(command, ["plan", "submit"]):
-            room.sweep(one)
+        for verb in {"plan": [], "submit": ["plan"]}.get(command, ["plan", "submit"]):
+            room.sweep(verb)
         if command == "retry":
             room.follow()
 
@@ -144,26 +144,26 @@ def test_the_disk_full_at_each_write(make_fake: MakeFake, toy: Toy, command: str
         ran = room.dying("full", step, *argv)
         assert "Traceback" not in ran.err
         assert (ran.code == 1) == ("cannot write" in ran.err and "No space left" in ran.err), ran.err
-        for one in ("plan", "submit"):
-            room.sweep(one) if one == "plan" else until_sent(room)
+        for verb in ("plan", "submit"):
+            room.sweep(verb) if verb == "plan" else until_sent(room)
         room.follow()
         room.sweep("retry", "--errors", "--plan-only")
         assert room.accounted_for().startswith("4 trials: 2 ran" if command != "plan" else "4 trials")
 
 
-def test_confirm_killed_at_every_step_and_repeated_with_other_words(sandbox: Sandbox, toy: Toy) -> None:
-    """What was cut off before the journal's line is no trial's fate: the next confirmation takes it up or retires it."""
+def test_confirm_killed_at_every_step_and_repeated_with_other_options(sandbox: Sandbox, toy: Toy) -> None:
+    """Trials that have no line in the journal yet are taken up or retired by the next confirmation."""
     toy(parameters="{x: [1, 2, 3], how: [ok]}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
     words = ["confirm", "--top", "2", "--replicates", "2", "--plan-only"]
-    kept = {path: path.read_bytes() for path in (sandbox.path / "results").rglob("*") if path.is_file()}
+    saved_files = {path: path.read_bytes() for path in (sandbox.path / "results").rglob("*") if path.is_file()}
 
     def restored() -> None:
         for path in [path for path in (sandbox.path / "results").rglob("*") if path.is_file()]:
             path.unlink()
-        for path, data in kept.items():
+        for path, data in saved_files.items():
             path.write_bytes(data)
 
     steps = steps_of(sandbox, *words)

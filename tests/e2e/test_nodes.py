@@ -1,4 +1,4 @@
-"""What goes wrong on the nodes: clocks, file systems, killed runners, results that are none."""
+"""What goes wrong on the nodes: clocks, file systems, killed runners, invalid results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESULTS = {
 }
 
 
-def test_results_that_are_none_are_failures_each_with_its_reason(sandbox: Sandbox, toy: Toy) -> None:
+def test_invalid_results_are_failures_each_with_its_reason(sandbox: Sandbox, toy: Toy) -> None:
     sandbox.write(
         "t.py",
         f"import os, sys\nforms = {{{', '.join(f'{name!r}: {code}' for name, code in RESULTS.items())}}}\n"
@@ -55,7 +55,7 @@ def test_results_that_are_none_are_failures_each_with_its_reason(sandbox: Sandbo
 
 @pytest.mark.parametrize("apart_s", [3600, -3600])
 def test_a_node_whose_clock_is_an_hour_off(make_fake: MakeFake, toy: Toy, apart_s: int) -> None:
-    """Durations are measured on one clock; no elapsed time is negative, and nothing is lost for it."""
+    """Durations are measured on one clock. So no elapsed time is negative, and no trial is lost."""
     sandbox = make_fake("pbs").sandbox
     python = sandbox.write(
         "skewed", f'#!/bin/sh\nshift\nexec {shlex.quote(sys.executable)} -c "import runpy, sys, time; real = time.time; '
@@ -100,7 +100,7 @@ def test_a_trial_folder_that_appears_late_is_waited_for(make_fake: MakeFake, toy
 
 
 def test_a_worker_that_is_killed(sandbox: Sandbox, toy: Toy) -> None:
-    """Its trial goes with it, and is known to have; what it had not begun is sent again."""
+    """Its running trial ends with it and is failed. The trial that it had not begun is sent again."""
     toy(parameters="{x: [60, 1], how: [sleep]}", submit="{placement: packed, workers: 1}")
     sandbox.sweep("plan")
     sandbox.sweep("submit")
@@ -127,10 +127,10 @@ def test_a_runner_that_is_killed(make_fake: MakeFake, toy: Toy, number: signal.S
     assert commands
     os.kill(runner.pid, number)
     sandbox.follow()
-    told = sandbox.sweep("why", "0", "--json").json
-    assert told["state"] == "failed"
-    assert ("no exit record" in told["reason"]) == (number is signal.SIGKILL)
-    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in commands)
+    why = sandbox.sweep("why", "0", "--json").json
+    assert why["state"] == "failed"
+    assert ("no exit record" in why["reason"]) == (number is signal.SIGKILL)
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in commands)
     sandbox.accounted_for()
     sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("time.sleep(x)", "pass"))
     sandbox.sweep("retry", "0")
@@ -140,7 +140,7 @@ def test_a_runner_that_is_killed(make_fake: MakeFake, toy: Toy, number: signal.S
 
 
 def test_a_command_killed_at_its_memory_was_most_likely_killed_for_that(sandbox: Sandbox, toy: Toy) -> None:
-    """As the kernel does, which leaves no word about it: SIGKILL, with the memory all used."""
+    """The kernel sends SIGKILL when the memory is used up, and leaves no message. This command does the same."""
     sandbox.write(
         "eat.py", "import os, time\nhog = bytearray(110 * 2**20)\ntime.sleep(2)\nos.kill(os.getpid(), 9)\n"
     )
@@ -151,8 +151,8 @@ def test_a_command_killed_at_its_memory_was_most_likely_killed_for_that(sandbox:
     [row] = sandbox.sweep("status", "--json").json["failures"]
     assert row["cause"] == "out of memory"
     assert "MiB that it asked for" in row["reason"]
-    made = sandbox.sweep("retry", "--json").json
-    assert made["raised"]["0"]["memory_mib"] >= 165  # once and a half what was measured
+    report = sandbox.sweep("retry", "--json").json
+    assert report["raised"]["0"]["memory_mib"] >= 165  # 1.5 times the measured peak
 
 
 @pytest.fixture
@@ -161,10 +161,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount")
-    made = mount and subprocess.run(
+    mounted = mount and subprocess.run(
         [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
     )
-    if not made or made.returncode:
+    if not mounted or mounted.returncode:
         pytest.skip("a small tmpfs needs the right to mount one")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
@@ -172,16 +172,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def commands_in(folder: Path) -> list[int]:
     """List the processes of trials that run there."""
-    found = []
+    pids = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.cwd() == str(folder) and "trial.py" in process.cmdline():
-                found.append(process.pid)
-    return found
+                pids.append(process.pid)
+    return pids
 
 
 def test_the_disk_full_under_running_trials(make_fake: MakeFake, toy: Toy, small_disk: Path) -> None:
-    """The nodes wait for room; who could not even claim says so in its job's log, and can be tried again."""
+    """The nodes wait for room. A task without room for its claim says so in its job's log, and can be tried again."""
     sandbox = make_fake("torque").sandbox
     toy(scheduler="{kind: torque}", parameters="{x: [3, 3.5, 3.25], how: [sleep]}")
     results = {"SWEEP_RESULTS": str(small_disk)}
@@ -191,8 +191,8 @@ def test_the_disk_full_under_running_trials(make_fake: MakeFake, toy: Toy, small
     until(lambda: len(list(claims.rglob("attempt-1.json"))), 3)
     stuffing = small_disk / "stuffing"
     subprocess.run(["dd", "if=/dev/zero", f"of={stuffing}", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
-    looked = sandbox.sweep("status", "--json", env=results)
-    assert looked.json["counts"] == {"running": 3}
+    status = sandbox.sweep("status", "--json", env=results)
+    assert status.json["counts"] == {"running": 3}
     until(lambda: commands_in(sandbox.path), [])  # all end while the disk is full
     stuffing.unlink()
     sandbox.sweep("status", "--watch", "--interval", "0.3", env=results)

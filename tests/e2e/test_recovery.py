@@ -18,7 +18,7 @@ from tests.e2e.conftest import Cluster, until
 Toy = Callable[..., Path]
 MakeFake = Callable[[str], Cluster]
 
-#: Counts to x, one a second; told to end, or warned, it saves where it was and asks to go on.
+#: Counts to x, one a second. On SIGTERM or SIGUSR1 it saves its count and ends with 75, which asks to go on.
 RESUMES = """\
 import json, os, signal, sys, time
 note = lambda word: os.write(os.open("runs", os.O_WRONLY | os.O_CREAT | os.O_APPEND),
@@ -88,8 +88,8 @@ def test_a_worker_starts_nothing_that_cannot_end_and_the_rest_is_sent_again(sand
     sandbox.sweep("submit")
     sandbox.follow()
     until(lambda: "queued" in sandbox.states(), False)
-    left = sandbox.states()["planned"]
-    assert 2 <= left <= 4  # two begin within 6 s, or on a slow machine one
+    planned = sandbox.states()["planned"]
+    assert 2 <= planned <= 4  # two begin within 6 s, or on a slow machine one
     assert "ended before its turn came" in sandbox.sweep("why", "4", "--json").json["reason"]
     assert sandbox.sweep("plan", "--json").json["jobs"] == []  # the job is there, and is sent again
     sandbox.sweep("submit", "--follow", "--interval", "0.5")
@@ -159,11 +159,11 @@ def test_follow_feeds_until_all_is_sent(make_fake: MakeFake, toy: Toy, placement
     sandbox.sweep("submit", "--follow", "--interval", "0.3")
     sandbox.follow()
     assert sandbox.states() == {"done": 7}
-    assert not events(sandbox, "refused")  # the cap was asked for, not run into
+    assert not events(sandbox, "refused")  # the scheduler told its cap, so nothing was refused
     sandbox.accounted_for()
 
 
-def test_a_cap_that_nobody_tells_of_is_found_by_halving(make_fake: MakeFake, toy: Toy) -> None:
+def test_an_unadvertised_cap_is_found_by_halving(make_fake: MakeFake, toy: Toy) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     cluster.knob("limit", text="3")
@@ -184,8 +184,8 @@ def test_the_driver_job_sends_one_wave_after_another(cluster: Cluster, toy: Toy)
     )
     assert "so: 2 waves; the driver job sends them" in sandbox.sweep("plan").out  # 2, 2 and 1 of 3: see below
     sent = sandbox.sweep("submit", "--json").json
-    assert (sent["trials_sent"], sent["trials_left"]) == (2, 3)  # and the driver's own place
-    assert sandbox.sweep("submit", "--json").json["driver"] == ""  # one is waiting already
+    assert (sent["trials_sent"], sent["trials_left"]) == (2, 3)  # the driver takes one place
+    assert sandbox.sweep("submit", "--json").json["driver"] == ""  # a driver waits already
     until(sandbox.states, {"done": 5})
     assert {event["job"] for event in events(sandbox, "submitting")} == {"j0001", "driver"}
     sandbox.accounted_for()
@@ -207,16 +207,16 @@ def test_walltime_is_doubled_up_to_the_ceiling(make_fake: MakeFake, toy: Toy, ki
     )
     sandbox.sweep("plan")
     sandbox.sweep("submit")
-    asked = []
+    outcomes = []
     for _ in range(3):
         sandbox.follow()
         row = sandbox.sweep("why", "0", "--json").json
         assert (row["state"], row["cause"]) == ("failed", "walltime")
-        made = sandbox.sweep("retry", "--json").json
-        asked.append(made["raised"].get("0") or [spared["reason"] for spared in made["spared"]])
+        report = sandbox.sweep("retry", "--json").json
+        outcomes.append(report["raised"].get("0") or [spared["reason"] for spared in report["spared"]])
     highest = ["walltime: it had 03:00:00, and the ceiling is 03:00:00"]
     raised = [{"memory_mib": None, "walltime_s": seconds} for seconds in (7200, 10800)]
-    assert asked == [*raised, highest]
+    assert outcomes == [*raised, highest]
 
 
 @pytest.mark.parametrize("kind", ["pbs", "torque"])
@@ -242,7 +242,7 @@ def test_a_command_that_saved_where_it_was_goes_on(make_fake: MakeFake, toy: Toy
         int(line.split()[1]) for line in sandbox.sweep("logs", "1").out.splitlines() if line.startswith("from")
     ]
     assert starts[0] == 0
-    assert starts == sorted(set(starts))  # each went on where the last one was
+    assert starts == sorted(set(starts))  # each went on where the one before had stopped
     sandbox.accounted_for()
 
 
@@ -259,8 +259,8 @@ def test_follow_retries_by_the_grids_rules_and_ends(sandbox: Sandbox, toy: Toy) 
     assert [event["trials"][0]["rule"] for event in events(sandbox, "retried")][:1] == ["error"]
 
 
-def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: None, toy: Toy) -> None:
-    """Slurm sends SIGUSR1 before the end: one saves and goes on, the other is not killed by it."""
+def test_a_warning_signal_reaches_only_commands_that_handle_it(sandbox: Sandbox, slurm: None, toy: Toy) -> None:
+    """Slurm sends SIGUSR1 before the end. One command saves and is paused; the signal does not kill the other."""
     toy(
         scheduler="{kind: slurm, extra: ['--signal=B:USR1@55']}",
         parameters="{x: [200], how: [sleep, resumes]}",
@@ -272,8 +272,8 @@ def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: N
     assert "#SBATCH --signal=B:USR1@15" in (sandbox.path / "results/toy/jobs/j0001.sh").read_text()
     sandbox.sweep("submit")
     until(lambda: sandbox.states().get("paused"), 1, timeout_s=100)
-    told = sandbox.sweep("why", "1", "--json").json["attempt"]
-    assert told["signals"] == ["SIGUSR1"]
+    attempt = sandbox.sweep("why", "1", "--json").json["attempt"]
+    assert attempt["signals"] == ["SIGUSR1"]
     assert sandbox.sweep("why", "0", "--json").json["state"] == "running"
     sandbox.sweep("cancel")
     until(lambda: sandbox.states().get("cancelled"), 1, timeout_s=30)
@@ -282,7 +282,7 @@ def test_a_warning_reaches_only_those_who_wait_for_it(sandbox: Sandbox, slurm: N
 # --- what an edited grid and a bad moment may not do -------------------------------------------------------------
 
 
-def test_planning_again_strands_nobody(make_fake: MakeFake, toy: Toy) -> None:
+def test_planning_again_strands_no_trial(make_fake: MakeFake, toy: Toy) -> None:
     """A submission that nobody answered, then an edited grid: in the end all trials have run."""
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
@@ -324,8 +324,8 @@ def test_a_driver_that_meets_a_silent_scheduler_tries_again(make_fake: MakeFake,
     sandbox.sweep("submit")
     cluster.knob("down")
     cluster.knob("held", on=False)
-    # The fake's own hand: what is queued runs, and nobody answers.
-    hand = subprocess.Popen(
+    # This runs the fake's queue while its clients do not answer.
+    queue_runner = subprocess.Popen(
         ["qsub", "run"],
         cwd=sandbox.path,
         env=sandbox.env,
@@ -333,12 +333,12 @@ def test_a_driver_that_meets_a_silent_scheduler_tries_again(make_fake: MakeFake,
     )
     log = sandbox.path / "results/toy/jobs/driver.log"
     until(lambda: (sandbox.path / "runs").exists() and len(read_lines(sandbox.path / "runs")) == 4, True)
-    asked = len(cluster.calls())
-    until(lambda: len(cluster.calls()) > asked, True)  # the driver has asked, and nobody answered
+    calls_before = len(cluster.calls())
+    until(lambda: len(cluster.calls()) > calls_before, True)  # the driver has asked, and nobody answered
     cluster.knob("down", on=False)
     until(sandbox.states, {"done": 4}, timeout_s=90)
     assert "2 trials submitted, 0 left" in log.read_text()
-    assert hand.wait(30) == 0
+    assert queue_runner.wait(30) == 0
     sandbox.accounted_for()
 
 
@@ -346,8 +346,8 @@ def read_lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_a_driver_is_not_sent_behind_nothing(make_fake: MakeFake, toy: Toy) -> None:
-    """Refused for good, it would be refused again at once, and again."""
+def test_no_driver_is_sent_after_a_refused_submission(make_fake: MakeFake, toy: Toy) -> None:
+    """The scheduler would refuse the driver's submissions again and again."""
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     toy(scheduler="{kind: pbs, queue: nosuch}", submit="{driver: true, max_queued: 2}")
@@ -358,7 +358,7 @@ def test_a_driver_is_not_sent_behind_nothing(make_fake: MakeFake, toy: Toy) -> N
     assert "the driver is a job, too" in sandbox.sweep("plan", code=2).err
 
 
-def test_cancelling_everything_stops_who_follows(sandbox: Sandbox, toy: Toy) -> None:
+def test_cancelling_everything_stops_a_following_submit(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{x: [30, 31, 32], how: [sleep]}", submit="{max_queued: 1}")
     sandbox.sweep("plan")
     follower = subprocess.Popen(
@@ -372,7 +372,7 @@ def test_cancelling_everything_stops_who_follows(sandbox: Sandbox, toy: Toy) -> 
     until(sandbox.states, {"cancelled": 1, "planned": 2})
 
 
-def test_a_cancel_that_came_to_nothing_is_no_reason_later(make_fake: MakeFake, toy: Toy) -> None:
+def test_a_cancel_that_failed_is_no_reason_later(make_fake: MakeFake, toy: Toy) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
     toy(scheduler=cluster.scheduler, parameters="{x: [60], how: [sleep]}")
@@ -387,7 +387,7 @@ def test_a_cancel_that_came_to_nothing_is_no_reason_later(make_fake: MakeFake, t
     assert sandbox.sweep("why", "0", "--json").json["cause"] == "walltime"
 
 
-def test_a_paused_trial_that_may_not_go_on_is_said(sandbox: Sandbox, toy: Toy) -> None:
+def test_a_paused_trial_that_may_not_be_resumed_is_reported(sandbox: Sandbox, toy: Toy) -> None:
     toy(command="[bash, -c, 'exit 75']", parameters="{x: [1]}", retry="{resume: {times: 1}}")
     sandbox.sweep("plan")
     sandbox.sweep("submit", "--follow", "--interval", "0.3")
@@ -398,29 +398,29 @@ def test_a_paused_trial_that_may_not_go_on_is_said(sandbox: Sandbox, toy: Toy) -
 
 
 def test_retries_for_memory_stay_together_and_under_the_limit(sandbox: Sandbox, toy: Toy) -> None:
-    """Different peaks, one job; and a limit that is lowered later lowers what was raised."""
+    """Retries with different peaks share one job. A limit that is lowered later lowers the raised memory."""
     sandbox.write("eat.py", "import sys, time\nhog = bytearray(int(sys.argv[1]) * 2**20)\ntime.sleep(60)\n")
-    given = {
+    grid_keys = {
         "command": "[python3, eat.py, '{{ x }}']",
-        # At whatever moment of its growing one is caught, 1.5 times its peak lies between six and seven steps.
+        # Whenever a growing program is stopped, 1.5 times its peak lies between six and seven steps.
         "parameters": "{x: [158, 159, 160]}",
         "resources": "{walltime: 1min, memory: 160MiB}",
         "submit": "{placement: packed, per_worker: 3}",
     }
-    toy(**given)
+    toy(**grid_keys)
     sandbox.sweep("plan")
     sandbox.sweep("submit")
     sandbox.follow()
-    made = sandbox.sweep("retry", "--plan-only", "--json").json
-    assert made["jobs"] == ["j0002"]
-    assert {one["memory_mib"] for one in made["raised"].values()} == {280}
-    toy(**given, scheduler="{kind: local, limits: {memory: 600MiB}}")
+    report = sandbox.sweep("retry", "--plan-only", "--json").json
+    assert report["jobs"] == ["j0002"]
+    assert {raised["memory_mib"] for raised in report["raised"].values()} == {280}
+    toy(**grid_keys, scheduler="{kind: local, limits: {memory: 600MiB}}")
     plan = sandbox.sweep("plan", "--json").json
     assert [job["asks"]["memory_mib"] for job in plan["jobs"]] == [600]
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"submit": "{workers: 4}"}, "workers means nothing with placement array"),
         ({"submit": "{placement: each, throttle: 3}"}, "throttle is for arrays"),
@@ -432,9 +432,9 @@ def test_retries_for_memory_stay_together_and_under_the_limit(sandbox: Sandbox, 
     ],
 )
 def test_settings_that_would_mean_nothing_are_refused(
-    sandbox: Sandbox, toy: Toy, keys: dict[str, str], said: str
+    sandbox: Sandbox, toy: Toy, keys: dict[str, str], message: str
 ) -> None:
     toy(**keys)
     ran = sandbox.sweep("plan", code=2)
-    assert said in ran.err
+    assert message in ran.err
     assert "grid.yaml:" in ran.err

@@ -152,7 +152,7 @@ def test_forms_and_files(done: Sandbox) -> None:
     assert pd.read_parquet(done.path / "mixed.parquet")["x"].tolist()[1] == "one"
 
 
-def test_what_mattered_and_what_it_cost(done: Sandbox) -> None:
+def test_importance_and_cost(done: Sandbox) -> None:
     importance = done.sweep("report", "a", "--importance").out
     assert importance.index("model") < importance.index("x ")
     assert "%" in importance

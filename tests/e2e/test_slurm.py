@@ -30,7 +30,7 @@ def on_slurm(sandbox: Sandbox, slurm: None) -> Iterator[Sandbox]:
 
 
 def test_a_requeued_trial_runs_again_to_its_end(on_slurm: Sandbox, toy: Toy) -> None:
-    """Slurm ends it with SIGTERM, so that its record says it ended; then runs the same task once more."""
+    """Slurm ends the trial with SIGTERM, so its record says that it ended. Then it runs the same task again."""
     sandbox = on_slurm
     sandbox.write(
         "t.py",
@@ -51,7 +51,7 @@ def test_a_requeued_trial_runs_again_to_its_end(on_slurm: Sandbox, toy: Toy) -> 
 
 
 def test_walltime_is_the_reason(on_slurm: Sandbox, toy: Toy) -> None:
-    """Slurm's limits are minutes, looked at every half: a minute takes up to 90 s."""
+    """Slurm's limits are whole minutes, and it checks them every 30 s. So one minute takes up to 90 s."""
     sandbox = on_slurm
     toy(
         parameters="{x: [300], how: [sleep]}",
@@ -67,7 +67,7 @@ def test_walltime_is_the_reason(on_slurm: Sandbox, toy: Toy) -> None:
     assert row["reason"].endswith("(killed by SIGTERM)")
 
 
-def test_a_trial_that_is_held_says_why_it_waits(on_slurm: Sandbox, toy: Toy) -> None:
+def test_a_held_trial_shows_why_it_waits(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
     toy(scheduler="{kind: slurm, extra: [--hold]}")
     sandbox.sweep("plan")
@@ -78,7 +78,7 @@ def test_a_trial_that_is_held_says_why_it_waits(on_slurm: Sandbox, toy: Toy) -> 
     until(sandbox.states, {"cancelled": 3})
 
 
-def test_what_sbatch_refuses_is_told_in_its_words(on_slurm: Sandbox, toy: Toy) -> None:
+def test_a_refusal_is_shown_in_the_words_of_sbatch(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
     toy(scheduler="{kind: slurm, queue: nosuch}")
     sandbox.sweep("plan")
@@ -119,8 +119,8 @@ def test_a_node_set_down_under_a_running_trial_and_the_next_attempt_elsewhere(on
     slurm_command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
         until(sandbox.states, {"failed": 1})
-        told = sandbox.sweep("why", "0", "--json").json
-        assert told["cause"] == "node failure"
+        why = sandbox.sweep("why", "0", "--json").json
+        assert why["cause"] == "node failure"
         sandbox.write("trial.py", (sandbox.path / "trial.py").read_text().replace("time.sleep(x)", "pass"))
         assert sandbox.sweep("submit", "--retry", "--json").json["retried"]["trials"] == [0]
         assert f"#SBATCH --exclude={node}\n" in (sandbox.path / "results/toy/jobs/j0002.sh").read_text()
@@ -145,8 +145,10 @@ def controller(slurm: None) -> Iterator[Callable[[bool], None]]:
             subprocess.run(["slurmctld"], check=True, env=env, timeout=60)
         else:
             os.kill(int(pid_file.read_text()), signal.SIGTERM)
-        wanted = " is UP" if on else " is DOWN"
-        until(lambda: wanted in subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout, True)
+        expected = " is UP" if on else " is DOWN"
+        until(
+            lambda: expected in subprocess.run(["scontrol", "ping"], capture_output=True, text=True).stdout, True
+        )
 
     yield switch
     if " is UP" not in subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False).stdout:
@@ -160,13 +162,13 @@ def test_the_controller_down_and_back(on_slurm: Sandbox, controller: Callable[[b
     sandbox.sweep("submit")
     until(lambda: sandbox.states().get("running"), 2)
     controller(False)
-    looked = sandbox.sweep("status", "--json")
-    assert "stale: scontrol did not answer" in looked.err
-    assert not {"lost", "failed", "cancelled"} & looked.json["counts"].keys()
+    status = sandbox.sweep("status", "--json")
+    assert "stale: scontrol did not answer" in status.err
+    assert not {"lost", "failed", "cancelled"} & status.json["counts"].keys()
     toy(name="second", scheduler="{kind: slurm}")
     assert "arrays of at most 1000 and no other limits are assumed" in sandbox.sweep("plan").err
     assert "error: sbatch: " in sandbox.sweep("submit", "second", code=1).err
-    # Trials end while nobody is there to be told.
+    # The trials end while the controller is down.
     records = sandbox.path / "results/toy/trials"
     until(lambda: all('"ended": true' in path.read_text() for path in records.rglob("attempt-1.json")), True)
     controller(True)
@@ -176,8 +178,8 @@ def test_the_controller_down_and_back(on_slurm: Sandbox, controller: Callable[[b
     until(lambda: sandbox.sweep("status", "second", "--json").json["counts"], {"done": 3})
 
 
-def test_an_accounting_that_is_down_judges_nobody(on_slurm: Sandbox, toy: Toy) -> None:
-    """As captured from one whose database was stopped: who has left the queue waits until it answers again."""
+def test_accounting_that_is_down_settles_no_trial(on_slurm: Sandbox, toy: Toy) -> None:
+    """The output was captured while the database was stopped. Trials that left the queue wait until it answers."""
     sandbox = on_slurm
     _, err, code = capture("errors/dbd_down_sacct")
     fake = sandbox.write("bin/sacct", f"#!/bin/sh\ncat >&2 <<'E'\n{err}E\nexit {code}\n")
@@ -195,7 +197,7 @@ def test_an_accounting_that_is_down_judges_nobody(on_slurm: Sandbox, toy: Toy) -
     sandbox.accounted_for()
 
 
-def test_what_runs_just_now_is_asked_of_sstat_on_request(on_slurm: Sandbox, toy: Toy) -> None:
+def test_sstat_is_asked_for_running_trials_on_request(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
     burn = "import time\nend = time.time() + 30\nhog = bytearray(60 * 2**20)\nwhile time.time() < end: pass\n"
     sandbox.write("burn.py", burn)
@@ -204,18 +206,18 @@ def test_what_runs_just_now_is_asked_of_sstat_on_request(on_slurm: Sandbox, toy:
     sandbox.sweep("submit")
     until(lambda: sandbox.states().get("running"), 2)
 
-    def told() -> bool:
+    def usage_is_shown() -> bool:
         rows = sandbox.sweep("status", "--usage", "--json").json["running"]
         return all(row["witness"] == "scheduler" and row["cpu_s"] and row["peak_memory_mib"] > 40 for row in rows)
 
-    until(told, True, timeout_s=25)
+    until(usage_is_shown, True, timeout_s=25)
     plain = sandbox.sweep("status", "--json").json
-    assert plain["calls"] == 2  # all live: the accounting is not asked
+    assert plain["calls"] == 2  # all trials run: the accounting is not asked
     sandbox.sweep("cancel")
     until(sandbox.states, {"cancelled": 2})
 
 
-def test_who_cancelled_is_said(on_slurm: Sandbox, toy: Toy) -> None:
+def test_the_person_who_cancelled_is_named(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
     toy(parameters="{x: [60], how: [sleep]}", scheduler="{kind: slurm, extra: [--hold]}")
     sandbox.sweep("plan")
@@ -230,9 +232,9 @@ def test_who_cancelled_is_said(on_slurm: Sandbox, toy: Toy) -> None:
     assert " on " in sandbox.sweep("why", "0", "--json").json["cancelled_by"]
 
 
-def test_what_the_partition_does_not_allow_is_refused_while_planning(on_slurm: Sandbox, toy: Toy) -> None:
+def test_requests_beyond_the_partition_are_refused_while_planning(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
-    for resources, queue, said in [
+    for resources, queue, message in [
         ("{walltime: 6min, memory: 50MiB}", "short", "asks for 00:06:00, and the queue 'short' allows 00:05:00"),
         ("{cpus: 5}", "batch", "asks for 5 CPUs, and no node of the queue 'batch' has more than 4 CPUs"),
         (
@@ -244,7 +246,7 @@ def test_what_the_partition_does_not_allow_is_refused_while_planning(on_slurm: S
     ]:
         toy(resources=resources, scheduler=f"{{kind: slurm, queue: {queue}}}")
         ran = sandbox.sweep("plan", code=2)
-        assert said in ran.err
+        assert message in ran.err
         assert "grid.yaml:4:" in ran.err
     toy(resources="{walltime: 6min}", scheduler="{kind: slurm, queue: short, limits: {walltime: 1h}}")
     sandbox.sweep("plan")

@@ -128,7 +128,7 @@ def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> s
 
 
 def answer(job_id: str) -> None:
-    """Print a new job's id, or do what the knobs say instead."""
+    """Print a new job's id, or do what a knob says instead."""
     if use("hang"):
         time.sleep(600)
     if knob("slow"):
@@ -315,7 +315,7 @@ def qstat(argv: list[str]) -> None:
 
 
 def about(argv: list[str]) -> str:
-    """What the server and its queue say about themselves, in Torque's words."""
+    """Return the attributes of the server and its queue, as Torque prints them."""
     if "-Q" in argv:
         return (
             "Queue: workq\n    queue_type = Execution\n    resources_max.walltime = 48:00:00\n    enabled = True"
@@ -329,7 +329,7 @@ def about(argv: list[str]) -> str:
 
 
 def about_json() -> dict[str, Any]:
-    """What the server and its queue say about themselves, in OpenPBS's JSON."""
+    """Return the attributes of the server and its queue, as OpenPBS's JSON."""
     server: dict[str, Any] = {"server_state": "Active", "default_queue": "workq", "max_array_size": 10000}
     if knob("limit") and knob("advertised"):
         server["max_queued"] = f"[u:PBS_GENERIC={(ROOT / 'limit').read_text().strip()}]"

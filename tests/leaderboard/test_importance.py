@@ -21,7 +21,7 @@ def shares(importances: Importance) -> dict[tuple[str, ...], float]:
 
 
 def test_an_additive_function_is_shared_out_by_its_variances() -> None:
-    """Steps of 3, 2 and 1: variances 9 : 4 : 1, and no pair beyond that."""
+    """The steps are 3, 2 and 1. So the variances are 9 : 4 : 1, and no pair has a share."""
     params = grid(a=[0, 1], b=["x", "y"], c=[True, False], d=[1, 2, 3])
     params = [config | {"e": n % 2} for n, config in enumerate(params * 4)]
     scores = [3 * config["a"] + 2 * (config["b"] == "x") + config["c"] for config in params]
@@ -36,8 +36,8 @@ def test_an_additive_function_is_shared_out_by_its_variances() -> None:
     assert importances.r2 > 0.95
 
 
-def test_what_two_do_only_together_is_a_pair() -> None:
-    """The score is an exclusive or: neither parameter alone explains anything."""
+def test_an_effect_of_two_parameters_together_is_a_pair() -> None:
+    """The score is an exclusive or, so neither parameter alone explains anything."""
     params = grid(a=[0, 1], b=[0, 1], c=[0, 1, 2, 3]) * 8
     importances = importance(params, [float(config["a"] != config["b"]) for config in params])
     percent = shares(importances)

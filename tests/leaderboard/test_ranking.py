@@ -178,9 +178,9 @@ def test_an_empty_frame_is_a_frame() -> None:
 
 def test_scores_beyond_all_measure_are_none() -> None:
     entries = [entry(10 * x + n, 1.7e308 if x else 0.5, replicate=n, x=x) for x in range(2) for n in range(3)]
-    made = best(entries, MAXIMIZE)
-    assert made
-    assert made.score == pytest.approx(0.5)
+    winner = best(entries, MAXIMIZE)
+    assert winner
+    assert winner.score == pytest.approx(0.5)
     assert frame([entry(0, 0.5, interval="a", mean="b")], MAXIMIZE)["param.interval"].tolist() == ["a"]
 
 

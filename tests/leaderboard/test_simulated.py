@@ -98,7 +98,7 @@ def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 def test_further_confirming_runs_leave_some_optimism() -> None:
-    """The best of five confirmed gets five more runs. The first five count as well, and they chose it among the five."""
+    """The best of five confirmed gets five more runs. Its first five runs, by which it was chosen, count as well."""
     rng = np.random.default_rng(4)
     estimated, true = [], []
     for _ in range(300):

@@ -26,8 +26,8 @@ def test_students_interval_is_scipys(values: list[float]) -> None:
     if np.std(values) < 1e-9:
         return
     n = len(values)
-    known = scipy.stats.t.interval(0.95, n - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
-    assert interval(values) == pytest.approx(known, rel=1e-9, abs=1e-9)
+    expected = scipy.stats.t.interval(0.95, n - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert interval(values) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_many_replicates_are_bootstrapped() -> None:
@@ -44,8 +44,8 @@ def test_many_replicates_are_bootstrapped() -> None:
 def test_paired_differences_are_scipys() -> None:
     rng = np.random.default_rng(2)
     ours, theirs = rng.normal(0, 1, (20, 5)), rng.normal(0.5, 1, (20, 5))
-    known = scipy.stats.ttest_rel(ours, theirs, axis=1).pvalue
-    assert paired_p(ours - theirs) == pytest.approx(known, rel=1e-9)
+    expected = scipy.stats.ttest_rel(ours, theirs, axis=1).pvalue
+    assert paired_p(ours - theirs) == pytest.approx(expected, rel=1e-9)
     assert paired_p(np.array([[0.0, 0, 0], [0.1, 0.1, 0.1]])) == pytest.approx([1.0, 0.0])
 
 
@@ -58,7 +58,7 @@ def test_unpaired_differences_are_scipys() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """Holm's own way: the smallest times four, the next times three, and never less than the one before."""
+    """Holm's method: the smallest times four, the next times three, and never less than the one before."""
     assert holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []

@@ -25,8 +25,8 @@ FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage
 
 def _browser() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     return ""
 
 
@@ -66,7 +66,7 @@ class OpenPage:
         ]
 
     def figure(self, name: str) -> Any:
-        """Read a figure's data out of the page."""
+        """Read the data of a figure from the page."""
         return self.page.evaluate(f"document.getElementById('plot-{name}').data")
 
 

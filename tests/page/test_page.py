@@ -56,7 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, write_page: WritePage) -> Pat
     return write_page(ended(tmp_path_factory.mktemp("it's a folder"), "nuclei", nuclei()))
 
 
-def test_it_opens_without_an_error_or_a_request_and_says_who_won(page: Path, open_page: OpenPageAt) -> None:
+def test_it_opens_without_an_error_or_a_request_and_names_the_winner(page: Path, open_page: OpenPageAt) -> None:
     opened = open_page(page)
     opened.assert_clean()
     winner = opened.page.locator(".winner").inner_text()

@@ -34,7 +34,7 @@ def test_a_job_that_ended_with_3() -> None:
 
 
 def test_every_outcome() -> None:
-    """The whole history of one server, as JSON."""
+    """Read the whole history of one server, as JSON."""
     text = (CAPTURES / "pbs" / "openpbs-qstat-x-f-json-all-outcomes.json").read_text()
     ids = {"exit 0": "17", "walltime": "23", "trapped walltime": "24", "deleted running": "28", "segv": "29",
            "kill -9": "30", "exec failed": "31", "exit 300": "32"}  # fmt: skip

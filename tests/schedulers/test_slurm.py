@@ -78,7 +78,7 @@ def test_squeue_knows_queued_tasks_and_sacct_ended_ones() -> None:
     assert statuses[TaskRef("9", 6)].state is TaskState.PENDING  # squeue's: sacct has one row for [6-9]
 
 
-def test_poll_is_three_calls_and_names_who_is_absent() -> None:
+def test_poll_is_three_calls_and_names_absent_tasks() -> None:
     tasks = [TaskRef("9", 0), TaskRef("9", 6), TaskRef("2"), TaskRef("99999")]
     replies = [UP, Reply(0, squeue_lines()), Reply(0, sacct_lines())]
     answer, calls = replay(Slurm().poll(tasks), replies)

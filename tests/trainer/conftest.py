@@ -1,4 +1,4 @@
-"""What the trainer's tests share: small sets, and the command line in one call."""
+"""The fixtures of the trainer's tests: small sets, and the command line in one call."""
 
 from __future__ import annotations
 

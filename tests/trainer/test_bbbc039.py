@@ -39,16 +39,16 @@ def archives() -> dict[str, bytes]:
         files["images.zip"][f"images/{name}.tif"] = tiff.getvalue()
         files["masks.zip"][f"masks/{name}.png"] = png.getvalue()
         files["masks.zip"][f"__MACOSX/masks/._{name}.png"] = b"junk of a Mac"
-    for part, some in (("training", names[:3]), ("validation", names[3:4]), ("test", names[4:])):
-        files["metadata.zip"][f"metadata/{part}.txt"] = "\n".join(f"{name}.png" for name in some).encode()
-    made = {}
+    for part, part_names in (("training", names[:3]), ("validation", names[3:4]), ("test", names[4:])):
+        files["metadata.zip"][f"metadata/{part}.txt"] = "\n".join(f"{name}.png" for name in part_names).encode()
+    contents = {}
     for archive, members in files.items():
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w") as opened:
             for name, content in members.items():
                 opened.writestr(name, content)
-        made[archive] = stream.getvalue()
-    return made
+        contents[archive] = stream.getvalue()
+    return contents
 
 
 def coloured(labels: np.ndarray) -> np.ndarray:
@@ -58,12 +58,12 @@ def coloured(labels: np.ndarray) -> np.ndarray:
 
 
 class Server:
-    """Serves archives; knows ranges unless told otherwise; may break off after some bytes, once."""
+    """Serves archives. It supports byte ranges if `ranges` is set, and breaks off once after `break_at` bytes."""
 
     def __init__(self) -> None:
         self.files = archives()
         self.ranges, self.break_at = True, 0
-        self.asked: list[tuple[str, str | None]] = []
+        self.requests: list[tuple[str, str | None]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -78,13 +78,13 @@ class Server:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        name, wanted = request.path.rpartition("/")[2], request.headers.get("Range")
-        self.asked.append((name, wanted))
+        name, byte_range = request.path.rpartition("/")[2], request.headers.get("Range")
+        self.requests.append((name, byte_range))
         if name not in self.files:
             request.send_error(404)
             return
         content = self.files[name]
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range and self.ranges else 0
         if start >= len(content):
             request.send_error(416)
             return
@@ -97,10 +97,10 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    running = Server()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
 
 
 def test_it_fetches_and_converts(server: Server, tmp_path: Path, trainer: Trainer) -> None:
@@ -118,13 +118,13 @@ def test_it_fetches_and_converts(server: Server, tmp_path: Path, trainer: Traine
 
 def test_each_colours_components_are_the_nuclei() -> None:
     _, labels = synth.make_image(np.random.default_rng(1), 128, 128)
-    made = bbbc039.labels_of(coloured(labels))
+    recovered = bbbc039.labels_of(coloured(labels))
     same = labels % 3  # neighbours of one colour are one component: no colouring tells them apart
-    pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), made.ravel(), strict=True)}
+    pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), recovered.ravel(), strict=True)}
     assert all((a == 0) == (b == 0) for a, b in pairs)
     for _, b in pairs:
         assert len({int(same[labels == a][0]) for a, other in pairs if other == b}) == 1
-    assert made.max() >= 0.8 * len(np.unique(labels[labels > 0]))
+    assert recovered.max() >= 0.8 * len(np.unique(labels[labels > 0]))
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -136,7 +136,7 @@ def test_a_download_that_broke_off_goes_on(server: Server, tmp_path: Path, range
     size = (tmp_path / "set/archives/images.part").stat().st_size
     assert 2000 < size <= 3000  # the last block of 1024 bytes may be lost
     assert "5 images" in bbbc039.fetch(tmp_path / "set", server.url, FIELDS)
-    assert server.asked[1] == ("images.zip", f"bytes={size}-")
+    assert server.requests[1] == ("images.zip", f"bytes={size}-")
     assert not (tmp_path / "set/archives").exists()
 
 
@@ -169,7 +169,7 @@ def without(content: bytes, part: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("archive", "spoil", "said"),
+    ("archive", "spoil", "message"),
     [
         ("images.zip", broken, "images.zip is damaged"),
         ("images.zip", lambda content: content[:-500], "images.zip is damaged"),
@@ -183,14 +183,14 @@ def without(content: bytes, part: str) -> bytes:
         ("metadata.zip", lambda content: without(content, "test.txt"), "has no test.txt"),
     ],
 )
-def test_what_is_not_as_it_should_be(
-    server: Server, tmp_path: Path, archive: str, spoil: object, said: str
+def test_damaged_and_incomplete_archives_are_refused(
+    server: Server, tmp_path: Path, archive: str, spoil: object, message: str
 ) -> None:
     good = server.files[archive]
     server.files[archive] = spoil(good)  # type: ignore[operator]
     with pytest.raises(TrainerError) as caught:
         bbbc039.fetch(tmp_path / "set", server.url, FIELDS)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "set/split.json").exists()  # no set that looks whole
 
 
@@ -210,9 +210,9 @@ def test_other_counts_and_places(server: Server, tmp_path: Path) -> None:
 
 def test_the_split_keeps_the_sets_own_test_images(server: Server, tmp_path: Path) -> None:
     bbbc039.fetch(tmp_path / "set", server.url, FIELDS)
-    made = json.loads((tmp_path / "set/split.json").read_text())
-    assert made["test"] == ["IXMtest_A04_s1_w1"]
-    assert len(made["train"]) == 4
+    split = json.loads((tmp_path / "set/split.json").read_text())
+    assert split["test"] == ["IXMtest_A04_s1_w1"]
+    assert len(split["train"]) == 4
 
 
 def hashes(server: Server) -> dict[str, str]:
@@ -223,10 +223,12 @@ def test_the_archives_are_those_of_the_hashes(server: Server, tmp_path: Path) ->
     expected = hashes(server)
     with pytest.raises(TrainerError, match=r"masks\.zip is not the expected file: its SHA-256 is not 00"):
         bbbc039.fetch(tmp_path / "set", server.url, FIELDS, {**expected, "masks.zip": "00"})
-    left = sorted(path.name for path in (tmp_path / "set/archives").iterdir())
-    assert left == ["images.zip"]  # nothing is kept that is not as expected
+    names = sorted(path.name for path in (tmp_path / "set/archives").iterdir())
+    assert names == ["images.zip"]  # nothing is kept that is not as expected
     assert "5 images" in bbbc039.fetch(tmp_path / "set", server.url, FIELDS, expected)
-    assert [name for name, _ in server.asked].count("images.zip") == 1  # what is here already is not fetched again
+    assert [name for name, _ in server.requests].count(
+        "images.zip"
+    ) == 1  # what is here already is not fetched again
 
 
 def test_an_archive_that_changed_on_disk_is_fetched_again(server: Server, tmp_path: Path) -> None:
@@ -238,7 +240,7 @@ def test_an_archive_that_changed_on_disk_is_fetched_again(server: Server, tmp_pa
 def test_the_broads_archives_are_pinned(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without other hashes: the pins count at the Broad's own place. Elsewhere a difference is a warning."""
+    """Without other hashes, the pinned ones are required at the Broad's own URL. Elsewhere a difference is a warning."""
     assert "5 images" in bbbc039.fetch(tmp_path / "a", server.url, FIELDS)
     assert "warning: images.zip is not the Broad's" in capsys.readouterr().err
     monkeypatch.setattr(bbbc039, "URL", server.url)

@@ -30,7 +30,7 @@ def read(folder: Path, form: str = "auto") -> dict[str, samples.Sample]:
 
 
 def encoded(labels: NDArray[Any], contour_px: int) -> NDArray[np.float32]:
-    """Encode labels as a network that is right would answer."""
+    """Encode labels as the answer of a perfect network."""
     return np.eye(3, dtype=np.float32)[encode(labels, contour_px)]
 
 
@@ -43,7 +43,7 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "said"),
+    ("numbers", "message"),
     [
         ((3, 64, 64, 0), "3 images"),
         ((4, 31, 64, 0), "31×64"),
@@ -51,15 +51,15 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
         ((4, 10**8, 10**8, 0), "megapixels"),
     ],
 )
-def test_what_is_no_set_to_make(tmp_path: Path, numbers: tuple[int, int, int, int], said: str) -> None:
+def test_sets_that_cannot_be_made(tmp_path: Path, numbers: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(InputError) as caught:
         synth.write_set(tmp_path / "s", *numbers)
-    assert said in f"{caught.value} {caught.value.hint}"
+    assert message in f"{caught.value} {caught.value.hint}"
     assert not (tmp_path / "s").exists()
 
 
 def test_another_set_is_never_written_over(nuclei: Path) -> None:
-    synth.write_set(nuclei, 6, 96, 120, 3)  # the same and more: its own
+    synth.write_set(nuclei, 6, 96, 120, 3)  # the same set with one more image is no other set
     (nuclei / "images" / "mine.png").touch()
     before = (nuclei / "split.json").read_text()
     with pytest.raises(InputError, match=r"there is another set in .*: mine\.png"):
@@ -85,9 +85,9 @@ def test_the_contour_is_inside_and_as_wide_as_asked() -> None:
     labels = np.zeros((9, 12), np.uint16)
     labels[1:8, 1:8] = 1
     labels[1:8, 8:11] = 2
-    one = encode(labels, 1)
-    assert "".join(map(str, one[4])) == "021111122120"  # they touch: a contour on either side
-    assert ((one > 0) == (labels > 0)).all()
+    classes = encode(labels, 1)
+    assert "".join(map(str, classes[4])) == "021111122120"  # they touch: a contour on either side
+    assert ((classes > 0) == (labels > 0)).all()
     assert "".join(map(str, encode(labels, 2)[4])) == "022111222220"
     whole = np.ones((5, 5), np.uint16)
     assert (encode(whole, 2) == 1).all()  # the image's own edge is no contour
@@ -97,8 +97,8 @@ def test_encoding_and_growing_back_loses_next_to_nothing(tmp_path: Path) -> None
     synth.write_set(tmp_path / "s", 4, 200, 200, 0)
     for contour_px in (1, 2):
         scores = [
-            object_scores(one.labels, find_nuclei(encoded(one.labels, contour_px), Decision()))
-            for one in read(tmp_path / "s").values()
+            object_scores(sample.labels, find_nuclei(encoded(sample.labels, contour_px), Decision()))
+            for sample in read(tmp_path / "s").values()
         ]
         assert np.concatenate(scores).mean() > 0.95
 
@@ -106,8 +106,8 @@ def test_encoding_and_growing_back_loses_next_to_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize(("name", "contour_px"), [("dsb512", 1), ("dsb512", 2), ("u2os520", 1), ("u2os520", 2)])
 def test_real_masks_survive_the_encoding(real_data: Path, name: str, contour_px: int) -> None:
     scores = [
-        object_scores(one.labels, find_nuclei(encoded(one.labels, contour_px), Decision(least_core_px=0)))
-        for one in read(real_data / name).values()
+        object_scores(sample.labels, find_nuclei(encoded(sample.labels, contour_px), Decision(least_core_px=0)))
+        for sample in read(real_data / name).values()
     ]
     assert np.concatenate(scores).mean() > 0.98  # "under 2 %"
 
@@ -115,10 +115,10 @@ def test_real_masks_survive_the_encoding(real_data: Path, name: str, contour_px:
 def test_normalising_is_per_image_whatever_the_bit_depth() -> None:
     random = np.random.default_rng(0)
     image = random.integers(10, 200, (50, 50)).astype(np.uint8)
-    made = samples.normalise(image)
-    assert made.dtype == np.float32
-    assert (made.min(), made.max()) == (0.0, 1.0)
-    np.testing.assert_allclose(made, samples.normalise(image.astype(np.uint16) * 100 + 7), atol=1e-6)
+    normalised = samples.normalise(image)
+    assert normalised.dtype == np.float32
+    assert (normalised.min(), normalised.max()) == (0.0, 1.0)
+    np.testing.assert_allclose(normalised, samples.normalise(image.astype(np.uint16) * 100 + 7), atol=1e-6)
     assert not samples.normalise(np.full((9, 9), 5)).any()
 
 
@@ -127,7 +127,7 @@ def as_classes(labels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(
-    ("form", "write", "least"),
+    ("form", "write", "lowest_score"),
     [
         ("instances", lambda labels: labels, 1.0),
         ("instances", lambda labels: np.where(labels > 0, labels * 7 + 300, 0).astype(np.uint16), 1.0),
@@ -137,7 +137,7 @@ def as_classes(labels: NDArray[Any]) -> NDArray[np.uint8]:
 )
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_masks_of_every_form(
-    nuclei: Path, form: str, write: Callable[[NDArray[Any]], NDArray[Any]], least: float, suffix: str
+    nuclei: Path, form: str, write: Callable[[NDArray[Any]], NDArray[Any]], lowest_score: float, suffix: str
 ) -> None:
     truth = read(nuclei)
     for stem, sample in truth.items():
@@ -150,7 +150,7 @@ def test_masks_of_every_form(
     assert mask_form([io.imread(path) for path in (nuclei / "masks").iterdir()]) == form
     for stem, sample in read(nuclei).items():
         np.testing.assert_allclose(sample.image, truth[stem].image, atol=1e-6)
-        assert object_scores(truth[stem].labels, sample.labels).mean() >= least
+        assert object_scores(truth[stem].labels, sample.labels).mean() >= lowest_score
 
 
 def test_two_objects_in_each_image_are_no_classes() -> None:
@@ -230,17 +230,17 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_bad_data_is_named(nuclei: Path, what: str) -> None:
-    spoil, said = BAD[what]
+    spoil, message = BAD[what]
     spoil(nuclei)
     with pytest.raises(InputError) as caught:
         read(nuclei)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.hint or "there is no" in str(caught.value)
     assert caught.value.exit_code == 2
 
 
 def test_three_classes_in_2_bit_are_three_classes(nuclei: Path) -> None:
-    """What PNG optimisers make of them; Pillow stretches their values to 0, 85, 170."""
+    """PNG optimisers write such files. Pillow stretches their values to 0, 85, 170."""
     truth = read(nuclei)
     for stem, sample in truth.items():
         write_2_bit(nuclei / "masks" / f"{stem}.png", as_classes(sample.labels))
@@ -282,7 +282,7 @@ def test_the_fingerprint_changes_with_names_and_bytes(nuclei: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_named(nuclei: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Played: whoever runs the tests as root may read everything."""
+    """The refusal is simulated, as root may read everything."""
     was = Path.open
 
     def refused(self: Path, *args: Any, **how: Any) -> Any:

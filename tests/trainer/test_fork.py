@@ -1,4 +1,4 @@
-"""A training in a fork of a process that has imported everything: what a warm worker starts trials by."""
+"""A training in a fork of a process that has imported everything. A warm worker starts trials so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the best trainings leave to be looked at: drawings that are right, and never more than so many."""
+"""The pictures of the best trainings: the drawings are right, and there are never more than asked for."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ def square(labels: np.ndarray, label: int, row: int, column: int, side: int = 10
 
 @pytest.fixture
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three objects: one found exactly, one missed, one of which a corner is found; and one that is not there."""
-    truth, found = np.zeros((100, 120), np.uint16), np.zeros((100, 120), np.int32)
+    """Three objects: one is found exactly, one is missed, and only a corner of one is found. A fourth is false."""
+    truth, predicted = np.zeros((100, 120), np.uint16), np.zeros((100, 120), np.int32)
     square(truth, 1, 10, 10)
     square(truth, 2, 40, 40)
     square(truth, 5, 70, 70)
-    square(found, 3, 10, 10)
-    square(found, 4, 70, 70, 3)
-    square(found, 9, 80, 10)
-    return np.full((100, 120), 0.5, np.float32), truth, found
+    square(predicted, 3, 10, 10)
+    square(predicted, 4, 70, 70, 3)
+    square(predicted, 9, 80, 10)
+    return np.full((100, 120), 0.5, np.float32), truth, predicted
 
 
 def test_outlines_say_what_was_found_missed_and_made_up(scene: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    made = draw_outlines("a.png", *scene)
-    drawn = made.indices
+    drawing = draw_outlines("a.png", *scene)
+    drawn = drawing.indices
     assert drawn[50, 90] == round(0.5 * (GREYS - 1) - 0.5)
     assert (drawn[10, 10], drawn[15, 15]) == (index("found"), drawn[50, 90])  # the outline, not the inside
     assert drawn[40, 40] == index("missed")
     assert drawn[80, 10] == index("false")
     assert drawn[79, 79] == index("missed")  # its found corner is too small to be a match
-    assert "3 objects, 2 missed, 2 false" in made.caption
+    assert "3 objects, 2 missed, 2 false" in drawing.caption
     assert len(palette()) == 3 * (GREYS + len(COLOURS))
 
 
 def test_the_worst_and_the_best_objects_are_enlarged(scene: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     drawing = draw_outlines("a.png", *scene)
-    made = draw_extremes("a.png", drawing, scene[1], scene[2])
-    assert made
-    assert made.indices.shape == (2 * SIDE_PX * ZOOM + 4, SHOWN * SIDE_PX * ZOOM + (SHOWN - 1) * 4)
-    assert "worst objects (Jaccard index 0.00, 0.00)" in made.caption
-    assert "second, the best (1.00)" in made.caption
+    extremes = draw_extremes("a.png", drawing, scene[1], scene[2])
+    assert extremes
+    assert extremes.indices.shape == (2 * SIDE_PX * ZOOM + 4, SHOWN * SIDE_PX * ZOOM + (SHOWN - 1) * 4)
+    assert "worst objects (Jaccard index 0.00, 0.00)" in extremes.caption
+    assert "second, the best (1.00)" in extremes.caption
     assert draw_extremes("a.png", drawing, np.zeros((100, 120), np.uint16), scene[2]) is None
 
 
@@ -69,17 +69,18 @@ def shown(seed: int) -> dict[str, PredictedImage]:
 
 def test_only_the_best_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    made = [
+    pictures = [
         keep_pictures(folder, 2, tmp_path / f"{n}.json", score, shown(n))
         for n, score in enumerate([0.5, 0.7, 0.6, 0.6, 0.1])
     ]
-    assert [bool(one) for one in made] == [True, True, True, False, False]  # of equal ones, the first stays
-    there = sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json"))
-    assert there == [0.6, 0.7]
-    assert [Path(one["path"]).exists() for one in made[0]] == [False, False]
-    names = [Path(one["path"]).name for one in made[1]]
+    # Of two equal scores, the first stays.
+    assert [bool(entry) for entry in pictures] == [True, True, True, False, False]
+    scores = sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json"))
+    assert scores == [0.6, 0.7]
+    assert [Path(picture["path"]).exists() for picture in pictures[0]] == [False, False]
+    names = [Path(picture["path"]).name for picture in pictures[1]]
     assert names == ["one.png", "one-objects.png"]
-    with Image.open(Path(made[1][0]["path"]).with_name("one-labels.png")) as labels:
+    with Image.open(Path(pictures[1][0]["path"]).with_name("one-labels.png")) as labels:
         assert np.array_equal(np.asarray(labels), shown(1)["one.png"].predicted)
     # The same training again, now worse: its own pictures go, as they are not its result's any more.
     assert keep_pictures(folder, 2, tmp_path / "1.json", 0.05, shown(1))
@@ -94,12 +95,12 @@ def test_many_at_once_leave_the_best_three(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.starmap(_keep_one, [(folder, number) for number in range(16)])
-    there = sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json"))
-    assert there == [0.13, 0.14, 0.15]
+    scores = sorted(json.loads(path.read_text())["score"] for path in folder.glob("*/score.json"))
+    assert scores == [0.13, 0.14, 0.15]
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 3
 
 
-def test_one_that_was_cut_off_counts_as_the_worst(tmp_path: Path) -> None:
+def test_pictures_that_were_cut_off_count_as_the_worst(tmp_path: Path) -> None:
     (tmp_path / "kept" / "0123456789ab").mkdir(parents=True)
     (tmp_path / "kept" / "notes").mkdir()  # not ours
     assert keep_pictures(tmp_path / "kept", 1, tmp_path / "r.json", 0.1, shown(0))
@@ -113,13 +114,13 @@ def test_one_that_was_cut_off_counts_as_the_worst(tmp_path: Path) -> None:
 def test_a_training_leaves_its_pictures(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> None:
     options = ["--data", nuclei, "--epochs", 1, "--width", 4, "--division", 2, "--batch-size", 4, "--threads", 1]
     trainer("train", *options, "--out", "r.json", "--keep-predictions", "kept")
-    made = json.loads((sandbox.path / "r.json").read_text())
-    [name] = made["data"]["test"]
-    paths = [Path(one["path"]) for one in made["images"]]
+    result = json.loads((sandbox.path / "r.json").read_text())
+    [name] = result["data"]["test"]
+    paths = [Path(picture["path"]) for picture in result["images"]]
     assert [path.name for path in paths] == [f"{Path(name).stem}.png", f"{Path(name).stem}-objects.png"]
     with Image.open(paths[0]) as drawn:
         assert drawn.size == (120, 96)
     assert all(path.is_absolute() for path in paths)
-    assert made["seconds"]["draw"] >= 0
+    assert result["seconds"]["draw"] >= 0
     trainer("train", *options, "--keep-predictions", "r.json", code=2)
     trainer("train", *options, "--keep-predictions", "kept", "--keep-best", 0, code=2)

@@ -22,8 +22,8 @@ ROWS = ["0000000000", "0222022200", "0212021200", "0222022200", "0000000000"]
 
 
 def test_cores_are_grown_back_into_their_contours() -> None:
-    made = find_nuclei(chances(ROWS), Decision(least_core_px=0))
-    assert ["".join(map(str, row)) for row in made] == [
+    nuclei = find_nuclei(chances(ROWS), Decision(least_core_px=0))
+    assert ["".join(map(str, row)) for row in nuclei] == [
         "0000000000", "0111022200", "0111022200", "0111022200", "0000000000",
     ]  # fmt: skip
 
@@ -67,8 +67,8 @@ def test_a_waist_splits_what_touches_and_a_disk_stays_whole() -> None:
     apart = find_nuclei(merged, Decision(split_px=1.0))
     assert (together.max(), apart.max()) == (1, 2)
     assert object_scores(labels, apart).min() > 0.9
-    one = np.eye(3, dtype=np.float32)[(labels == 1).astype(int)]
-    assert find_nuclei(one, Decision(split_px=0.5)).max() == 1
+    single = np.eye(3, dtype=np.float32)[(labels == 1).astype(int)]
+    assert find_nuclei(single, Decision(split_px=0.5)).max() == 1
 
 
 def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> None:
@@ -82,7 +82,7 @@ def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> N
     assert chosen.split_px > 0
     assert scored(chosen) > scored(Decision())
     assert choose_decision(lambda _: 0.5, (False, True), thresholds=True) == Decision()
-    nearest = choose_decision(lambda one: float(one.foreground < 0.5), (False,), thresholds=True)
+    nearest = choose_decision(lambda decision: float(decision.foreground < 0.5), (False,), thresholds=True)
     assert nearest == Decision(foreground=0.4)
     truth = find_nuclei(np.eye(3, dtype=np.float32)[encode(labels, 2)], Decision())
     assert object_scores(labels, truth).min() > 0.98

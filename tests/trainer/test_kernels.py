@@ -134,7 +134,7 @@ def trained(name: str, rate: float, steps: int, width: int = 8) -> tuple[Any, li
 
 
 def moves(name: str, rate: float, steps: int, width: int = 8) -> tuple[Any, Any, list[float], Any]:
-    """Train; give the network before and after, the losses, and how far each weight moved."""
+    """Train. Return the network before and after, the losses, and how far each weight moved."""
     start, _ = trained(name, rate, 0, width)
     network, losses = trained(name, rate, steps, width)
     pairs = zip(start.trainable_variables, network.trainable_variables, strict=True)
@@ -143,7 +143,7 @@ def moves(name: str, rate: float, steps: int, width: int = 8) -> tuple[Any, Any,
 
 
 def test_one_step_moves_the_weights_alike(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything together, by SGD, whose first move is the gradient itself."""
+    """Test all kernels together, with SGD, whose first move is the gradient itself."""
     results = []
     for kind in ("fused", "plain"):
         switch(monkeypatch, kind)

@@ -64,7 +64,7 @@ def test_flops_count_what_is_filled_up() -> None:
 
 def test_unet_is_ronnebergers(trainer: Trainer) -> None:
     layers = models.layers_of(models.MODELS["UNet"])
-    assert [one.channels for one in layers if one.kind == "conv"] == [
+    assert [layer.channels for layer in layers if layer.kind == "conv"] == [
         64, 64, 128, 128, 256, 256, 512, 512, 1024, 1024, 512, 512, 256, 256, 128, 128, 64, 64,
     ]  # fmt: skip
     out = trainer("models", "--rows", 32, "--columns", 40).out
@@ -88,9 +88,9 @@ def test_every_model_predicts_any_size(tf: Any, model: str) -> None:
 
     shape = models.shape_of(model, None, 4)
     network = models.build(shape, dropout=0.1, seed=0)
-    made = predict_probabilities(network, shape.depth, np.zeros((37, 53), np.float32))
-    assert made.shape == (37, 53, 3)
-    np.testing.assert_allclose(made.sum(axis=-1), 1.0, atol=1e-5)
+    probabilities = predict_probabilities(network, shape.depth, np.zeros((37, 53), np.float32))
+    assert probabilities.shape == (37, 53, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("depth", "size"), [(0, (150, 200)), (2, (131, 257)), (3, (150, 200)), (4, (331, 357))])
@@ -100,7 +100,7 @@ def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, 
     network = models.build(models.Shape(depth, 4, dense=False), 0.0, 1)
     random = np.random.default_rng(0)
     for variable in network.trainable_variables:
-        if len(variable.shape) == 4:  # kernels that carry far what they see, without drowning it
+        if len(variable.shape) == 4:  # kernels with a wide reach that keep the signal
             variable.assign(random.normal(0, 1.5 / np.sqrt(np.prod(variable.shape[:3])), variable.shape))
     image = random.random(size).astype(np.float32)
     whole = predict.predict_probabilities(network, depth, image)
@@ -152,8 +152,8 @@ def test_what_is_filled_up_is_cropped_before_the_loss(tf: Any) -> None:
     weights = (0.01, 1.0, 0.95)
     expected = np.mean(-np.array(weights)[classes] * np.log(true))
     optimizer = make_optimizer("adam", 0.001, network.trainable_variables)
-    made = make_step(network, optimizer, weights, 4)(images, classes)
-    assert float(made) == pytest.approx(expected, rel=1e-4)
+    loss = make_step(network, optimizer, weights, 4)(images, classes)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> None:
@@ -177,14 +177,14 @@ def test_a_model_file_gives_the_same_network_back(tf: Any, tmp_path: Path) -> No
         ("version", 99, "is of version 99"),
         ("normalisation", "none", "normalised by none"),
     ]
-    for field, value, said in wrong:
+    for field, value, message in wrong:
         modelfile.save(tmp_path / "other.npz", network, replace(about, **{field: value}))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             modelfile.load(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"hello"])
-def test_what_is_no_model_file(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_model(tmp_path: Path, content: bytes) -> None:
     from trainer.training import modelfile
 
     (tmp_path / "m.npz").write_bytes(content)

@@ -32,12 +32,12 @@ def all_of(patches: Patches) -> list[np.ndarray]:
 @settings(deadline=None)
 def test_patches_put_together_are_the_image(division: int, rows: int, columns: int) -> None:
     patches = cut_first([picture(rows, columns)], division, blank=False)
-    made = np.full((rows, columns), -1.0)
+    assembled = np.full((rows, columns), -1.0)
     for (_, y, x), patch in zip(patches.corners, all_of(patches), strict=True):
         assert patch.shape == (patches.rows, patches.columns)
-        seen = made[y : y + patches.rows, x : x + patches.columns]
+        seen = assembled[y : y + patches.rows, x : x + patches.columns]
         seen[:] = patch[: seen.shape[0], : seen.shape[1]]
-    np.testing.assert_array_equal(made, picture(rows, columns).image)
+    np.testing.assert_array_equal(assembled, picture(rows, columns).image)
 
 
 @pytest.mark.parametrize(("division", "size"), [(1, (512, 640)), (8, (64, 80)), (16, (32, 40)), (32, (16, 20))])
@@ -77,9 +77,9 @@ def epoch(
 
 def test_batches_have_one_size_and_cover_all() -> None:
     patches = cut_first([picture(40, 60), picture(40, 60)], 2, blank=True)
-    made = epoch(patches, 5, "none")
-    assert [len(images) for images, _ in made] == [5, 5]
-    seen = {image.tobytes() for images, _ in made for image in images}
+    epoch_batches = epoch(patches, 5, "none")
+    assert [len(images) for images, _ in epoch_batches] == [5, 5]
+    seen = {image.tobytes() for images, _ in epoch_batches for image in images}
     assert seen == {patch.tobytes() for patch in all_of(patches)}
 
 
@@ -89,18 +89,18 @@ def test_flips_turn_an_image_and_its_classes_together() -> None:
     patches.images[0].classes[:] = classes
     seen = set()
     for seed in range(40):
-        [(made, target)] = epoch(patches, 1, "flips", seed)
-        turn = next((v, h) for v in (1, -1) for h in (1, -1) if np.array_equal(made[0], image[::v, ::h]))
+        [(turned, target)] = epoch(patches, 1, "flips", seed)
+        turn = next((v, h) for v in (1, -1) for h in (1, -1) if np.array_equal(turned[0], image[::v, ::h]))
         np.testing.assert_array_equal(target[0], classes[:: turn[0], :: turn[1]])
         seen.add(turn)
     assert len(seen) == 4
 
 
 def test_patches_are_drawn_and_encoded_anew_each_time() -> None:
-    one = picture(64, 64)
-    one.labels[:] = 0
-    one.labels[20:44, 20:44] = 7
-    patches = cut_patches([one], (64, 64), 2, blank=True, contour_px=2)
+    original = picture(64, 64)
+    original.labels[:] = 0
+    original.labels[20:44, 20:44] = 7
+    patches = cut_patches([original], (64, 64), 2, blank=True, contour_px=2)
     first, second = (epoch(patches, 4, "full", seed) for seed in (0, 1))
     assert first[0][0].tobytes() != second[0][0].tobytes()
     assert first[0][0].tobytes() == epoch(patches, 4, "full", 0)[0][0].tobytes()

@@ -23,12 +23,12 @@ def model(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> Path:
 
 def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, model: Path) -> None:
     ran = trainer("predict", model, nuclei / "images", "--out", "made", "--pixel-um", 0.5)
-    made = sandbox.path / "made"
-    assert len(list((made / "overlays").iterdir())) == 5
-    with (made / "objects.csv").open(encoding="utf-8") as file:
+    predicted = sandbox.path / "made"
+    assert len(list((predicted / "overlays").iterdir())) == 5
+    with (predicted / "objects.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert f"{len(rows)} objects in 5 images" in ran.out
-    for path in sorted((made / "labels").iterdir()):
+    for path in sorted((predicted / "labels").iterdir()):
         labels = io.imread(path)
         assert (labels.dtype, labels.shape) == (np.uint16, (96, 120))
         mine = [row for row in rows if row["image"] == path.name]
@@ -41,25 +41,25 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
             assert float(row["centroid_row_px"]) == pytest.approx(np.nonzero(inside)[0].mean(), abs=0.01)
             assert float(row["centroid_column_px"]) == pytest.approx(np.nonzero(inside)[1].mean(), abs=0.01)
             assert float(row["mean_intensity_grey"]) == pytest.approx(grey[inside].mean(), abs=0.01)
-    # What was trained on is found again: far from perfect after 20 epochs, far above nothing.
-    scored = trainer("score", nuclei / "masks", made / "labels", "--json").json
+    # The training images are predicted: far from perfect after 20 epochs, far above 0.
+    scored = trainer("score", nuclei / "masks", predicted / "labels", "--json").json
     assert scored["segMeasure"] > 0.3
-    # In tiles it is the same, but for the last bit of a probability.
+    # The prediction in tiles is the same, except for the last bit of a probability.
     trainer("predict", model, nuclei / "images", "--out", "tiled", "--tile", 32)
-    tiled = trainer("score", made / "labels", sandbox.path / "tiled" / "labels", "--json").json
+    tiled = trainer("score", predicted / "labels", sandbox.path / "tiled" / "labels", "--json").json
     assert tiled["segMeasure"] > 0.99
-    one = trainer("predict", model, nuclei / "images" / "synth_000.png", "--out", "one")
-    assert "in 1 image →" in one.out
+    ran_once = trainer("predict", model, nuclei / "images" / "synth_000.png", "--out", "one")
+    assert "in 1 image →" in ran_once.out
 
 
 def test_an_overlay_draws_outlines_alone() -> None:
     labels = np.zeros((8, 8), int)
     labels[2:7, 2:7] = 4
-    made = folders.draw_overlay(np.full((8, 8), 0.5, np.float32), labels)
-    drawn = (made == folders.OUTLINE).all(axis=-1)
+    overlay = folders.draw_overlay(np.full((8, 8), 0.5, np.float32), labels)
+    drawn = (overlay == folders.OUTLINE).all(axis=-1)
     assert drawn.sum() == 16
     assert not drawn[4, 4]
-    assert (made[4, 4] == 127).all()
+    assert (overlay[4, 4] == 127).all()
 
 
 def test_what_cannot_be_predicted(sandbox: Sandbox, trainer: Trainer, nuclei: Path) -> None:

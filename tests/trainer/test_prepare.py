@@ -1,4 +1,4 @@
-"""PreparedSet sets: what is made, the same bytes by the same seed, and the cache under them."""
+"""Prepared sets: their content, the same bytes by the same seed, and the cache that keeps them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def prepared(
     return prepare(folder, list(extra), SplitRule(), recipe, seed, held)
 
 
-def contents(made: PreparedSet) -> list[bytes]:
-    pictures = [*made.train, *made.validation, *made.test]
-    return [array.tobytes() for one in pictures for array in (one.image, one.labels, one.classes)]
+def contents(prepared_set: PreparedSet) -> list[bytes]:
+    pictures = [*prepared_set.train, *prepared_set.validation, *prepared_set.test]
+    return [array.tobytes() for picture in pictures for array in (picture.image, picture.labels, picture.classes)]
 
 
 def test_augmentation_counts_all_images_and_adds_no_labels(nuclei: Path) -> None:
@@ -41,20 +41,20 @@ def test_augmentation_counts_all_images_and_adds_no_labels(nuclei: Path) -> None
     more = prepared(nuclei, Recipe(augmentation=11))
     assert (len(plain.train), len(more.train), len(more.originals)) == (3, 11, 3)
     assert contents(plain)[:9] == contents(more)[:9]  # the originals come first, untouched
-    known = {value for one in plain.train for value in np.unique(one.labels).tolist()}
-    for one in more.train[3:]:
-        assert set(np.unique(one.labels).tolist()) <= known
-        assert one.image.shape == (96, 120)
-        assert 0 <= one.image.min() <= one.image.max() <= 1
-        np.testing.assert_array_equal(one.classes, encode(one.labels, 2))
-    assert len({one.image.tobytes() for one in more.train}) == 11
+    known_labels = {value for picture in plain.train for value in np.unique(picture.labels).tolist()}
+    for picture in more.train[3:]:
+        assert set(np.unique(picture.labels).tolist()) <= known_labels
+        assert picture.image.shape == (96, 120)
+        assert 0 <= picture.image.min() <= picture.image.max() <= 1
+        np.testing.assert_array_equal(picture.classes, encode(picture.labels, 2))
+    assert len({picture.image.tobytes() for picture in more.train}) == 11
     with pytest.raises(InputError, match="--augmentation is 2, and there are 3"):
         prepared(nuclei, Recipe(augmentation=2))
 
 
 def test_the_same_seed_gives_the_same_bytes(nuclei: Path) -> None:
-    made = [contents(prepared(nuclei, Recipe(augmentation=6, seed=seed))) for seed in (1, 1, 2)]
-    assert made[0] == made[1] != made[2]
+    runs = [contents(prepared(nuclei, Recipe(augmentation=6, seed=seed))) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
 
 
 def test_blank_is_background_of_the_original_size(nuclei: Path) -> None:
@@ -69,7 +69,7 @@ def test_further_sets_are_trained_on_alone(nuclei: Path, tmp_path: Path) -> None
     both = prepared(nuclei, extra=(tmp_path / "more",))
     alone = prepared(nuclei)
     assert len(both.train) == len(alone.train) + 4  # all but the one that its split.json keeps for testing
-    assert [one.name for one in both.validation] == [one.name for one in alone.validation]
+    assert [picture.name for picture in both.validation] == [picture.name for picture in alone.validation]
     assert both.fingerprint != alone.fingerprint
 
 
@@ -78,11 +78,11 @@ def test_turning_by_a_right_angle_is_exact_and_mirroring_too() -> None:
     labels = image.astype(np.uint16)
 
     def turned(angle: float, mirrored: bool) -> np.ndarray:
-        made = augment.affine_window(
+        window = augment.affine_window(
             image, labels, centre=(2, 2), shape=(5, 5), angle=angle, zoom=1, mirrored=mirrored
         )
-        np.testing.assert_allclose(made[0], made[1], atol=1e-3)
-        return np.asarray(made[1])
+        np.testing.assert_allclose(window[0], window[1], atol=1e-3)
+        return np.asarray(window[1])
 
     np.testing.assert_array_equal(turned(0, False), labels)
     np.testing.assert_array_equal(turned(0, True), labels[:, ::-1])
@@ -126,7 +126,7 @@ def test_a_set_is_made_once_and_mapped_afterwards(
         again.train[0].image[0, 0] = 1.0
 
 
-def test_what_makes_other_bytes_makes_another_entry(nuclei: Path, held: Cache) -> None:
+def test_recipes_with_other_bytes_make_other_entries(nuclei: Path, held: Cache) -> None:
     for recipe in (
         Recipe(),
         Recipe(contour_px=1),
@@ -136,7 +136,9 @@ def test_what_makes_other_bytes_makes_another_entry(nuclei: Path, held: Cache) -
     ):
         prepared(nuclei, recipe, held=held)
     assert len(entries(held)) == 5
-    prepared(nuclei, Recipe(seed=9), held=held)  # nothing is drawn by it: the first entry does
+    prepared(
+        nuclei, Recipe(seed=9), held=held
+    )  # without augmentation the seed draws nothing, so the first entry is used
     assert len(entries(held)) == 5
 
 
@@ -181,9 +183,9 @@ def test_two_writers_make_it_once(held: Cache) -> None:
         subprocess.Popen([sys.executable, "-c", code, str(held.folder)], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    said = [process.communicate(timeout=60)[0].split() for process in running]
-    assert sum(words.count("made") for words in said) == 1
-    assert sum(words.count("memmap") for words in said) == 3
+    outputs = [process.communicate(timeout=60)[0].split() for process in running]
+    assert sum(words.count("made") for words in outputs) == 1
+    assert sum(words.count("memmap") for words in outputs) == 3
 
 
 def test_writers_at_once_keep_the_bound(held: Cache) -> None:
@@ -196,10 +198,10 @@ def test_writers_at_once_keep_the_bound(held: Cache) -> None:
     assert len(entries(held)) == 2  # of 4 MiB each
 
 
-def test_it_is_bounded_and_throws_out_what_was_used_longest_ago(held: Cache) -> None:
+def test_the_cache_is_bounded_and_evicts_the_least_recently_used(held: Cache) -> None:
     def put(key: str) -> bool:
-        made = held.get_or_make(key, lambda: ([], {"image": np.zeros(2**19)}))  # 4 MiB, two fit
-        return isinstance(made[1]["image"], np.memmap)
+        entry = held.get_or_make(key, lambda: ([], {"image": np.zeros(2**19)}))  # 4 MiB, two fit
+        return isinstance(entry[1]["image"], np.memmap)
 
     assert put("a")
     assert put("b")
@@ -217,8 +219,8 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    made = Cache(tmp_path / "file" / "cache", 2**20).get_or_make("k", lambda: ([3], {}))
-    assert made == ([3], {})
+    entry = Cache(tmp_path / "file" / "cache", 2**20).get_or_make("k", lambda: ([3], {}))
+    assert entry == ([3], {})
     assert "warning: cannot lock the cache in" in capsys.readouterr().err
 
 
@@ -250,7 +252,7 @@ def test_an_image_that_is_held_back_is_never_trained_on(nuclei: Path, tmp_path: 
 
 
 def test_the_same_files_in_other_sets_are_another_entry(nuclei: Path, tmp_path: Path, held: Cache) -> None:
-    """What is in the main set and in none of its parts is not trained on; in a further set it is."""
+    """An image that is in no part of the main set is not trained on. In a further set it is."""
     (nuclei / "split.json").write_text('{"train": ["synth_001", "synth_002"], "test": ["synth_000"]}')
     assert len(prepared(nuclei, held=held).train) == 1
     shutil.copytree(nuclei, tmp_path / "main")

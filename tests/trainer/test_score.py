@@ -155,8 +155,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_score_on_its_own(trainer: Trainer, folders: tuple[Path, Path]) -> None:
-    made = trainer("score", *folders, "--json").json
-    assert made == {
+    scores = trainer("score", *folders, "--json").json
+    assert scores == {
         "segMeasure": pytest.approx(2 / 3), "f1": pytest.approx(4 / 6), "ap50": pytest.approx(2 / 4), "objects": 3,
         "images": {"a.png": pytest.approx(0.5), "b.tif": 1.0},
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_score_on_its_own(trainer: Trainer, folders: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda truth, found: (found / "a.png").unlink(), "truth/a.png' has no partner"),
         (lambda truth, found: (truth / "a.png").unlink(), "found/a.png' has no partner"),
@@ -181,11 +181,11 @@ def test_score_on_its_own(trainer: Trainer, folders: tuple[Path, Path]) -> None:
             lambda truth, found: tifffile.imwrite(found / "b.tiff", np.zeros((3, 2), np.uint8)),
             "b.tif: the label images",
         ),
-        (lambda truth, found: [one.unlink() for one in truth.iterdir()], "there are no label images"),
+        (lambda truth, found: [path.unlink() for path in truth.iterdir()], "there are no label images"),
     ],
 )
 def test_what_cannot_be_scored(
-    trainer: Trainer, folders: tuple[Path, Path], spoil: Callable[[Path, Path], object], said: str
+    trainer: Trainer, folders: tuple[Path, Path], spoil: Callable[[Path, Path], object], message: str
 ) -> None:
     spoil(*folders)
-    assert said in trainer("score", *folders, "--json", code=2).err
+    assert message in trainer("score", *folders, "--json", code=2).err

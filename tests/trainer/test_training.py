@@ -1,4 +1,4 @@
-"""The whole of a training, as the job that is swept."""
+"""A whole training, run as a sweep runs it."""
 
 from __future__ import annotations
 
@@ -33,44 +33,44 @@ def large(sandbox: Sandbox, trainer: Trainer) -> Path:
     return sandbox.path / "set"
 
 
-def result(folder: Path, name: str = "r.json") -> Any:
-    made = json.loads(
+def read_result(folder: Path, name: str = "r.json") -> Any:
+    content = json.loads(
         (folder / name).read_text(), parse_constant=lambda name: pytest.fail(f"{name} in the result")
     )
-    jsonschema.validate(made, json.loads(SCHEMA.read_text()))
-    return made
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+    return content
 
 
 def test_it_learns_scores_and_says_what_it_did(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     options = ["--data", large, "--epochs", 25, "--batch-size", 8, "--width", 8, "--learning-rate", 0.01,
                "--threads", 1, "--seed", 4]  # fmt: skip
     ran = trainer("train", *options, "--out", "r.json", "--save-model", "m.npz")
-    made = result(sandbox.path)
-    assert made["complete"] is True
-    assert made["segMeasure"] == made["validation"]["segMeasure"]
-    assert made["objective_on"] == "validation"
+    result = read_result(sandbox.path)
+    assert result["complete"] is True
+    assert result["segMeasure"] == result["validation"]["segMeasure"]
+    assert result["objective_on"] == "validation"
     # Untrained it is 0; the bound is far below what it reaches (0.6 to 0.8), and far above chance.
-    assert made["test"]["segMeasure"] > 0.4
-    losses = [epoch["loss"] for epoch in made["history"]]
-    assert len(losses) == made["epochs_done"] == 25
+    assert result["test"]["segMeasure"] > 0.4
+    losses = [epoch["loss"] for epoch in result["history"]]
+    assert len(losses) == result["epochs_done"] == 25
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
-    used = [made["data"][part] for part in ("train", "validation", "test")]
+    used = [result["data"][part] for part in ("train", "validation", "test")]
     assert sorted(itertools.chain.from_iterable(used)) == sorted(
         path.name for path in (large / "images").iterdir()
     )
-    assert (made["threads"], made["parameters"]["width"], made["seed"]) == (1, 8, 4)
-    assert made["peak_memory_bytes"] > 2**28
-    assert made["versions"]["keras"]
-    assert {"prepare", "import", "first step", "steps", "predict", "score"} <= set(made["seconds"])
+    assert (result["threads"], result["parameters"]["width"], result["seed"]) == (1, 8, 4)
+    assert result["peak_memory_bytes"] > 2**28
+    assert result["versions"]["keras"]
+    assert {"prepare", "import", "first step", "steps", "predict", "score"} <= set(result["seconds"])
     assert ran.out.count("epoch ") == 25
     for word in ("loss", "segMeasure", "images/s", "s left"):
         assert word in ran.out.splitlines()[0]
     assert not (sandbox.path / "r.json.checkpoint.npz").exists()
     # The same seed and threads in another process: the same weights, bit for bit.
     trainer("train", *options, "--out", "again.json", "--save-model", "again.npz")
-    again = result(sandbox.path, "again.json")
+    again = read_result(sandbox.path, "again.json")
     assert [epoch["loss"] for epoch in again["history"]] == losses
-    assert (again["test"], again["decision"]) == (made["test"], made["decision"])
+    assert (again["test"], again["decision"]) == (result["test"], result["decision"])
     assert weights(sandbox.path / "m.npz") == weights(sandbox.path / "again.npz")
 
 
@@ -116,7 +116,7 @@ def interrupted(sandbox: Sandbox, options: list[object], number: int, epochs: in
         ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd", "--threads", 2],
     ],
 )
-def test_interrupted_it_ends_with_the_same_weights(
+def test_an_interrupted_training_ends_with_the_same_weights(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path, more: list[object]
 ) -> None:
     options: list[object] = ["train", "--data", large, "--epochs", 20, *SMALL, *more]
@@ -124,7 +124,7 @@ def test_interrupted_it_ends_with_the_same_weights(
     trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
     options += ["--out", "r.json", "--save-model", "r.npz"]
     assert interrupted(sandbox, options, signal.SIGTERM, 3) == 75
-    partial = result(sandbox.path)
+    partial = read_result(sandbox.path)
     assert (partial["complete"], partial["test"]) == (False, None)
     assert partial["segMeasure"] == partial["history"][-1]["segMeasure"]
     assert len(partial["history"]) == partial["epochs_done"] == 3
@@ -133,12 +133,12 @@ def test_interrupted_it_ends_with_the_same_weights(
     ran = trainer(*options)
     assert "going on after epoch 6, batch 0" in ran.out  # after a kill, from the last complete epoch
     assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
-    whole, made = result(sandbox.path, "whole.json"), result(sandbox.path)
-    assert made["resumed"] == 2
-    assert [one["loss"] for one in made["history"]] == [one["loss"] for one in whole["history"]]
-    assert (made["test"], made["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
-    left = sorted(path.name for path in sandbox.path.iterdir())
-    assert left == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
+    whole, result = read_result(sandbox.path, "whole.json"), read_result(sandbox.path)
+    assert result["resumed"] == 2
+    assert [epoch["loss"] for epoch in result["history"]] == [epoch["loss"] for epoch in whole["history"]]
+    assert (result["test"], result["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
+    files = sorted(path.name for path in sandbox.path.iterdir())
+    assert files == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
 
 
 def test_another_training_is_not_taken_up(
@@ -149,34 +149,34 @@ def test_another_training_is_not_taken_up(
     assert interrupted(sandbox, options, signal.SIGUSR1, 1) == 75
     ran = trainer(*options, "--epochs", 2, "--seed", 1)
     assert "going on" not in ran.out
-    assert result(sandbox.path)["resumed"] == 0
+    assert read_result(sandbox.path)["resumed"] == 0
 
 
 def test_validating_on_the_test_images_says_so(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     ran = trainer("train", "--data", large, "--epochs", 2, *SMALL, "--validate-on", "test", "--out", "r.json")
-    made = result(sandbox.path)
-    assert made["objective_on"] == "test"
-    assert made["data"]["validation"] == made["data"]["test"]
-    assert len(made["data"]["train"]) == 6
-    assert made["segMeasure"] == made["test"]["segMeasure"]
+    result = read_result(sandbox.path)
+    assert result["objective_on"] == "test"
+    assert result["data"]["validation"] == result["data"]["test"]
+    assert len(result["data"]["train"]) == 6
+    assert result["segMeasure"] == result["test"]["segMeasure"]
     assert "no unseen images are left" in ran.out
 
 
 def test_it_ends_early_where_the_score_stands_still(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     trainer("train", "--data", large, "--epochs", 200, *SMALL, "--learning-rate", 1e-9, "--early-stopping", 3,
             "--keep", "best", "--schedule", "plateau", "--out", "r.json")  # fmt: skip
-    made = result(sandbox.path)
-    assert made["epochs_done"] < 200
-    scores = [one["segMeasure"] for one in made["history"]]
-    assert made["kept_epoch"] == 1 + int(np.argmax(scores))
-    assert made["epochs_done"] == made["kept_epoch"] + 3
+    result = read_result(sandbox.path)
+    assert result["epochs_done"] < 200
+    scores = [epoch["segMeasure"] for epoch in result["history"]]
+    assert result["kept_epoch"] == 1 + int(np.argmax(scores))
+    assert result["epochs_done"] == result["kept_epoch"] + 3
 
 
 def test_a_plateau_halves_the_learning_rate(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     # A rate at which nothing moves: no epoch is better than an early one.
     trainer("train", "--data", large, "--epochs", 24, *SMALL, "--learning-rate", 1e-9, "--schedule", "plateau",
             "--out", "r.json")  # fmt: skip
-    rates = [one["learning_rate"] for one in result(sandbox.path)["history"]]
+    rates = [epoch["learning_rate"] for epoch in read_result(sandbox.path)["history"]]
     assert rates[0] == pytest.approx(1e-9)
     assert rates[-1] <= 0.26e-9
     assert all(
@@ -216,11 +216,11 @@ BAD: list[tuple[list[object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "said"), BAD)
-def test_what_cannot_be_trained(sandbox: Sandbox, trainer: Trainer, options: list[object], said: str) -> None:
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_what_cannot_be_trained(sandbox: Sandbox, trainer: Trainer, options: list[object], message: str) -> None:
     trainer("data", "synth", "set", "--count", 8, "--rows", 64, "--columns", 64)
     ran = trainer("train", "--data", "set", "--out", "r.json", *options, code=2)
-    assert said in ran.err
+    assert message in ran.err
     assert sorted(path.name for path in sandbox.path.iterdir()) == ["set"]
 
 
@@ -242,7 +242,7 @@ def test_every_option_has_its_bounds(name: str, value: object) -> None:
 
 
 def test_no_permission_is_found_out_before_the_training(nuclei: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Played: whoever runs the tests as root may write everywhere."""
+    """The refusal is simulated, as root may write everywhere."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match="no permission"):
         setting.make_setting(Options(data=nuclei, batch_size=4, out=nuclei / "r.json"), cache.Cache(Path(), 0))
@@ -259,8 +259,8 @@ def test_no_nucleus_to_validate_on(nuclei: Path) -> None:
 def test_weights_that_starve_a_class_are_warned_about() -> None:
     fractions = {"background": 0.9, "nucleus": 0.08, "contour": 0.02}
     assert setting.starved_classes(fractions, (0.01, 1.0, 0.95)) == []
-    [said] = setting.starved_classes(fractions, (0.001, 1.0, 0.95))
-    assert "background 0.9% of the loss (90.0% of the pixels)" in said
+    [warning] = setting.starved_classes(fractions, (0.001, 1.0, 0.95))
+    assert "background 0.9% of the loss (90.0% of the pixels)" in warning
     assert "contour" in setting.starved_classes(fractions, (1.0, 1.0, 0.5))[0]
     assert setting.starved_classes({**fractions, "contour": 0.0}, (0.0, 0.0, 1.0)) == [
         "the weights leave no loss at all: the classes that have a weight do not occur"
@@ -273,12 +273,12 @@ def test_the_last_steps_divergence_is_seen_too(
 ) -> None:
     trainer("train", "--data", large, "--optimizer", "sgd", "--epochs", 1, *SMALL, "--batch-size", 40,
             "--learning-rate", rate, "--weights", 1e9, 1e9, 1e9, "--out", "r.json", "--save-model", "m.npz", code=1)  # fmt: skip
-    assert "diverged" in result(sandbox.path)["failed"]
+    assert "diverged" in read_result(sandbox.path)["failed"]
     assert not (sandbox.path / "m.npz").exists()
 
 
 def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path) -> None:
-    """What is for testing now may have been trained on before."""
+    """The test images of the new split may have been training images before."""
     sandbox.env["TRAINER_CACHE"] = str(own_cache)
     options: list[object] = ["train", "--data", large, "--epochs", 300, *SMALL, "--out", "r.json"]
     assert interrupted(sandbox, options, signal.SIGTERM, 1) == 75
@@ -286,8 +286,8 @@ def test_another_split_is_not_taken_up(sandbox: Sandbox, trainer: Trainer, large
     split["test"].append(split["train"].pop())
     (large / "split.json").write_text(json.dumps(split))
     assert "going on" not in trainer(*options, "--epochs", 2).out
-    one, other = Options(data=large), Options(data=large, undo_weights="no")
-    assert one.identity("k", 1) != other.identity("k", 1) != other.identity("k", 2) != other.identity("l", 2)
+    plain, undone = Options(data=large), Options(data=large, undo_weights="no")
+    assert plain.identity("k", 1) != undone.identity("k", 1) != undone.identity("k", 2) != undone.identity("l", 2)
 
 
 def test_a_training_that_diverges_is_a_failure_with_its_reason(
@@ -296,14 +296,14 @@ def test_a_training_that_diverges_is_a_failure_with_its_reason(
     ran = trainer("train", "--data", large, "--optimizer", "sgd", "--epochs", 3, *SMALL, "--learning-rate", 1e25,
                   "--out", "r.json", code=1)  # fmt: skip
     assert "diverged" in ran.err
-    made = result(sandbox.path)
-    assert (made["complete"], made["segMeasure"]) == (False, None)
-    assert "diverged" in made["failed"]
+    result = read_result(sandbox.path)
+    assert (result["complete"], result["segMeasure"]) == (False, None)
+    assert "diverged" in result["failed"]
     assert not (sandbox.path / "r.json.checkpoint.npz").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here to play a full disk")
-def test_a_full_disk_is_told_and_leaves_nothing(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(sandbox: Sandbox, trainer: Trainer, large: Path) -> None:
     """The checkpoint's temporary file is a link to the device that is always full."""
     code = (
         "import os, sys; from pathlib import Path; from trainer import cli\n"
@@ -325,7 +325,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(sandbox: Sandbox, trainer: Train
 
 def test_nan_never_appears_in_a_result(tmp_path: Path, large: Path, trainer: Trainer, sandbox: Sandbox) -> None:
     trainer("train", "--data", large, "--epochs", 1, *SMALL, "--out", "r.json")
-    good = Result(**result(sandbox.path))
+    good = Result(**read_result(sandbox.path))
     with pytest.raises(TrainerError):
         write_result(tmp_path / "n" / "r.json", good.model_copy(update={"segMeasure": float("nan")}))
     assert not (tmp_path / "n").exists() or list((tmp_path / "n").iterdir()) == []
@@ -341,8 +341,8 @@ def test_a_path_of_any_bytes_can_be_spelt() -> None:
 
 
 def test_the_published_schema_is_the_results() -> None:
-    made = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    expected = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
     if os.environ.get("SWEEP_UPDATE_GOLDEN"):
-        SCHEMA.write_text(made, encoding="utf-8")
-    assert SCHEMA.read_text(encoding="utf-8") == made, "SWEEP_UPDATE_GOLDEN=1 writes it anew"
+        SCHEMA.write_text(expected, encoding="utf-8")
+    assert SCHEMA.read_text(encoding="utf-8") == expected, "SWEEP_UPDATE_GOLDEN=1 writes it anew"
