@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweep.errors import SchedulerRefused
+from sweep.errors import SchedulerRefused, SchedulerSilent
 from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState
 from sweep.report import terminal
 from sweep.schedulers import SCHEDULERS, PollAnswer, SubmitRequest, Talk
@@ -147,6 +147,72 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     return [without_words(value) for value in out]
 
 
+class PackedScheduler(Scheduler):
+    """A scheduler whose workers run, then end, and which then does not answer."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.phase = "running"
+
+    def submit(self, request: SubmitRequest) -> Talk[str]:
+        yield from ()
+        if self.phase == "silent":
+            raise SchedulerSilent(self.words)
+        self.submitted += 1
+        return str(6 + self.submitted)
+
+    def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
+        yield from ()
+        if self.phase == "silent":
+            raise SchedulerSilent(self.words)
+        running = SchedulerStatus(TaskState.RUNNING, reason=self.words)
+        return PollAnswer(
+            {
+                task: running if self.phase == "running" else ended(Outcome.COMPLETED, reason=self.words)
+                for task in tasks
+            }
+        )
+
+
+def packed_decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list[Any]:
+    """Take a packed sweep through left-over and lost trials, a silent scheduler and a doubt."""
+    folder.mkdir()
+    tokens = itertools.count()
+    scheduler = PackedScheduler(words)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: f"t{next(tokens)}")
+    monkeypatch.setitem(SCHEDULERS, "local", scheduler)
+    monkeypatch.chdir(folder)
+    grid, shell = Path("grid.yaml"), Shell()
+    grid.write_text(GRID.replace("METRIC", "acc") + "submit: {placement: packed}\n")
+    plan(grid, Path("results"), shell)
+    store = Store(Path("results/toy").absolute())
+    out: list[Any] = [asdict(submit(store, shell)), asdict(status(store, shell))]
+    for number, record in enumerate(
+        ({"ended": True, "exit_code": 0}, {"ended": False}, {"ended": True, "exit_code": 3})
+    ):
+        trial = store.trials().trials[number]
+        store.trial_folder(trial).mkdir(parents=True)
+        whole = {"format": 1, "trial": trial.id, "number": number, "attempt": 1, "job_id": "7", "host": "n1",
+                 "job_name": "toy.j0001.t0", "index": 0, "packed": True, "started_at": 1.0}  # fmt: skip
+        (store.trial_folder(trial) / "attempt-1.json").write_text(json.dumps({**whole, **record}))
+        (store.trial_folder(trial) / "r.json").write_text('{"acc": 0.5}')
+    out.append(asdict(status(store, shell)))
+    scheduler.phase = "ended"
+    for _ in range(2):  # gone only from the second look on: the first says since when
+        out.append(asdict(status(store, shell)))
+    out.append(asdict(retry(store, shell)))  # the lost one
+    scheduler.phase = "silent"
+    out.append(asdict(status(store, shell)))
+    with pytest.raises(SchedulerSilent):  # a doubt
+        submit(store, shell)
+    out.append(asdict(status(store, shell)))
+    scheduler.phase = "ended"
+    out.append(asdict(submit(store, shell, retry=True)))  # not there: sent again, and what the workers left, too
+    out.append(asdict(status(store, shell)))
+    out.append([json.loads(line) for line in (store.path / "journal.jsonl").read_text().splitlines()])
+    return [without_words(value) for value in out]
+
+
 def planned_counts_shown(report: StatusReport) -> list[str]:
     """Return the terminal's counts of planned trials, without the reasons."""
     console = Console(width=1000)
@@ -209,6 +275,21 @@ def test_rewording_every_message_changes_nothing(original: list[Any], tmp_path: 
         reworded = decisions(tmp_path / "b", monkeypatch, words)
     for before, after in zip(original, reworded, strict=True):
         assert after == before
+
+
+@pytest.mark.parametrize("words", ["", "waits for a worker", "ü"])
+def test_rewording_changes_nothing_of_a_packed_sweep(tmp_path: Path, words: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        original = packed_decisions(tmp_path / "a", monkeypatch, "a lost connection")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        reword(monkeypatch, words)
+        reworded = packed_decisions(tmp_path / "b", monkeypatch, words)
+    for before, after in zip(original, reworded, strict=True):
+        assert after == before
+    states = [step["counts"] for step in original if isinstance(step, dict) and "counts" in step]
+    assert {"queued", "running", "done", "failed", "lost", "planned", "submitting"} <= {
+        s for c in states for s in c
+    }
 
 
 def test_what_is_reworded_covers_most_states_and_causes(original: list[Any]) -> None:

@@ -99,7 +99,7 @@ class Ledger:
             raise NoSuch("the sweep has no plan in its journal", "run `sweep plan grid.yaml`")
         return self.planned.settings
 
-    def sent(self, job: str) -> list[Submission]:
+    def live_submissions(self, job: str) -> list[Submission]:
         """Return the submissions of a job that may still come to something, or have."""
         return [
             submission for submission in self.submissions.values() if submission.job == job and not submission.dead
@@ -145,9 +145,9 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
     submissions = ledger.submissions.values()
-    kept = {submission.job for submission in submissions if submission.workers and not submission.refused}
-    kept |= {submission.job for submission in ledger.doubts}
-    ledger.jobs = [job for job in ledger.jobs if job in kept] + list(event.jobs)
+    staying = {submission.job for submission in submissions if submission.workers and not submission.refused}
+    staying |= {submission.job for submission in ledger.doubts}
+    ledger.jobs = [job for job in ledger.jobs if job in staying] + list(event.jobs)
     ledger.workers.update(event.workers)
 
 

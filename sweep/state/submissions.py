@@ -137,7 +137,7 @@ class Unit(msgspec.Struct, frozen=True):
 def unsent_units(ledger: Ledger, tasks: JobTasks, submit: SubmitSettings) -> Iterator[Unit]:
     """Yield what is planned and was not sent, in the plan's order."""
     for job in ledger.jobs:
-        job_tasks, sent = tasks[job], ledger.sent(job)
+        job_tasks, sent = tasks[job], ledger.live_submissions(job)
         if job in ledger.workers:
             current = [number for number, attempt in job_tasks if attempt == ledger.attempt_of(number)]
             open_ = sum(number not in ledger.settled for number in current)

@@ -76,8 +76,8 @@ def _witness(attempt: Attempt | None, status: SchedulerStatus | None) -> str:
 
 
 def _best(name: str, attempt: Attempt | None, status: SchedulerStatus | None) -> float | None:
-    own: float | None = getattr(attempt, name, None)
-    return own if own is not None else getattr(status, name, None)
+    from_node: float | None = getattr(attempt, name, None)
+    return from_node if from_node is not None else getattr(status, name, None)
 
 
 _KILLED = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL, Outcome.PREEMPTED)
@@ -180,8 +180,8 @@ def _stopped_by_cancellation(evidence: Evidence) -> bool:
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
     stopped = killed or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
     # A cancellation that came to nothing is no reason, where the scheduler knows another.
-    asked = evidence.cancel_asked and not _outcome(*_KILLED)(evidence)
-    return stopped and (asked or _outcome(Outcome.CANCELLED)(evidence))
+    cancel_counts = evidence.cancel_asked and not _outcome(*_KILLED)(evidence)
+    return stopped and (cancel_counts or _outcome(Outcome.CANCELLED)(evidence))
 
 
 # --- the causes -------------------------------------------------------------------------------------------

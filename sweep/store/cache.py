@@ -86,7 +86,7 @@ class Cache:
         if kept is None:
             return 0.0, {}, {}
         refs = [(TaskRef(task.job_id, task.index), task) for task in kept.tasks]
-        statuses = {ref: kept.statuses[task.status] for ref, task in refs}
+        statuses = {ref: kept.statuses[task.status_place] for ref, task in refs}
         return kept.at, statuses, {ref: task.gone_since for ref, task in refs if task.gone_since}
 
     def keep_poll(

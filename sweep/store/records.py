@@ -41,7 +41,7 @@ class KeptTask(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes
     ----------
-    status : int
+    status_place : int
         The place of its status in `KeptPoll.statuses`: thousands that wait share one.
     gone_since : float or None
         Since when the scheduler says that it is gone (Unix time).
@@ -49,7 +49,7 @@ class KeptTask(msgspec.Struct, frozen=True, array_like=True):
 
     job_id: str
     index: int | None
-    status: int
+    status_place: int
     gone_since: float | None
 
 
@@ -165,7 +165,7 @@ def poll_of(data: str) -> KeptPoll | None:
             poll = msgspec.convert(record, KeptPoll)
         except msgspec.ValidationError:
             return None
-    return poll if all(0 <= task.status < len(poll.statuses) for task in poll.tasks) else None
+    return poll if all(0 <= task.status_place < len(poll.statuses) for task in poll.tasks) else None
 
 
 def attempt_of(data: bytes) -> Attempt | None:

@@ -131,11 +131,11 @@ def _additions(
     dry_run: bool,
 ) -> list[_Addition]:
     """Work out which trials each configuration still needs."""
-    ledger, planned, own = snapshot.ledger, store.trials(), maker.grid.replicates
+    ledger, planned, grid_replicates = snapshot.ledger, store.trials(), maker.grid.replicates
     sent = sent_trials(submissions_of(store, ledger))
     if not dry_run:
-        _retire_strays(store, planned, sent | ledger.confirming, own)
-    seeds = _seeds(planned, ledger, sent, own, replicates)
+        _retire_strays(store, planned, sent | ledger.confirming, grid_replicates)
+    seeds = _seeds(planned, ledger, sent, grid_replicates, replicates)
     next_number = max(planned.trials) + 1
     by_id = {trial.id: trial for trial in planned.trials.values()}
     additions = []
@@ -153,18 +153,18 @@ def _additions(
     return additions
 
 
-def _seeds(planned: PlannedTrials, ledger: Ledger, sent: set[int], own: int, count: int) -> list[int]:
+def _seeds(planned: PlannedTrials, ledger: Ledger, sent: set[int], grid_replicates: int, count: int) -> list[int]:
     """Choose the confirming replicates: those there are, and new ones until there are `count`.
 
     All confirmed configurations get these, so that they can be compared in pairs. None may have had a part in a
-    choice: not the grid's `own` replicates, nor those that it once had or that confirmed another metric's choice.
+    choice: not the grid's own replicates, nor those that it once had or that confirmed another metric's choice.
     """
     chose = {
         trial.replicate
         for number, trial in planned.trials.items()
         if number in sent and number not in ledger.counting
     }
-    first = max([own, *(replicate + 1 for replicate in chose)])
+    first = max([grid_replicates, *(replicate + 1 for replicate in chose)])
     confirming = {planned.trials[number].replicate for number in ledger.counting if number in planned.trials}
     usable = sorted(replicate for replicate in confirming if replicate >= first)
     new = (replicate for replicate in itertools.count(first) if replicate not in confirming)

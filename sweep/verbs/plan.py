@@ -320,7 +320,7 @@ def _write(
     store: Store, merged: Merged, jobs: list[Job], scripts: list[str], driver: str, grid: bytes, event: Planned
 ) -> None:
     """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
-    before = store.ledger()[0]
+    old_ledger = store.ledger()[0]
     store.keep_grid(grid)
     store.install_node()
     offsets = store.offsets_with(merged.lines)
@@ -329,8 +329,8 @@ def _write(
     if driver:
         store.write_script(DRIVER, driver)
     store.note(event)
-    submitted = {submission.job for submission in before.submissions.values()}
-    for name in before.jobs:
+    submitted = {submission.job for submission in old_ledger.submissions.values()}
+    for name in old_ledger.jobs:
         if name not in submitted:
             store.remove_job(name)
 

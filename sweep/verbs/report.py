@@ -235,8 +235,8 @@ def _no_metric(store: Store, leaderboard: Report) -> list[str]:
             names |= dict.fromkeys(numbers(value))
     if not names or leaderboard.objective.metric in names:
         return []
-    metric, there = leaderboard.objective.metric, ", ".join([*names][:NAMED])
-    return [f"results have no {metric!r}, but {there}; {nearest(metric, names)}"]
+    metric, existing = leaderboard.objective.metric, ", ".join([*names][:NAMED])
+    return [f"results have no {metric!r}, but {existing}; {nearest(metric, names)}"]
 
 
 @dataclass(frozen=True)
@@ -327,8 +327,8 @@ def command(trial: Trial, settings: Settings) -> str:
     """Write the command as a shell takes it, with the grid's environment and what the trial was told of itself."""
     variables = {**runner.trial_variables(asdict(trial)), "SWEEP_RESULT": settings.objective.file}
     assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-    before = [f"cd {shlex.quote(settings.workdir)}", *settings.environment]
-    return " && ".join([*before, f"{assignments} {shlex.join(trial.argv)}"])
+    setup = [f"cd {shlex.quote(settings.workdir)}", *settings.environment]
+    return " && ".join([*setup, f"{assignments} {shlex.join(trial.argv)}"])
 
 
 def write_best(store: Store, best: BestConfiguration) -> Path:

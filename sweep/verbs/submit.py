@@ -213,14 +213,14 @@ def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> list[str]
     With nobody watching, workers that began no trial at all are not: they would end the same way for ever.
     Returns what to say about those.
     """
-    left: dict[str, list[Submission]] = {}
+    left_over: dict[str, list[Submission]] = {}
     for status in snapshot.of(State.PLANNED):
         submission = status.sent.submission if status.sent else None
         if submission and status.verdict.cause is Cause.LEFT_OVER and not submission.dead:
-            left.setdefault(submission.token, []).append(submission)
+            left_over.setdefault(submission.token, []).append(submission)
     why_stuck = []
-    for token, (submission, *others) in left.items():
-        if unattended and 1 + len(others) >= submission.open:
+    for token, (submission, *other_trials) in left_over.items():
+        if unattended and 1 + len(other_trials) >= submission.open:
             log = store.job_log(submission.job)
             why_stuck.append(f"the workers of job {submission.job_id} began no trial; {log} says more")
         else:
