@@ -187,9 +187,12 @@ def packed_decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) 
     plan(grid, Path("results"), shell)
     store = Store(Path("results/toy").absolute())
     out: list[Any] = [asdict(submit(store, shell)), asdict(status(store, shell))]
-    for number, record in enumerate(
-        ({"ended": True, "exit_code": 0}, {"ended": False}, {"ended": True, "exit_code": 3})
-    ):
+    records: list[dict[str, Any]] = [
+        {"ended": True, "exit_code": 0},
+        {"ended": False},
+        {"ended": True, "exit_code": 3},
+    ]
+    for number, record in enumerate(records):
         trial = store.trials().trials[number]
         store.trial_folder(trial).mkdir(parents=True)
         whole = {"format": 1, "trial": trial.id, "number": number, "attempt": 1, "job_id": "7", "host": "n1",
@@ -198,8 +201,8 @@ def packed_decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) 
         (store.trial_folder(trial) / "r.json").write_text('{"acc": 0.5}')
     out.append(asdict(status(store, shell)))
     scheduler.phase = "ended"
-    for _ in range(2):  # gone only from the second look on: the first says since when
-        out.append(asdict(status(store, shell)))
+    # They are gone only from the second look on: the first says since when.
+    out += [asdict(status(store, shell)) for _ in range(2)]
     out.append(asdict(retry(store, shell)))  # the lost one
     scheduler.phase = "silent"
     out.append(asdict(status(store, shell)))
