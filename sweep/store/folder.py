@@ -193,6 +193,7 @@ class Store(Files):
 
     def lock(self, patience_s: float | None = None) -> AbstractContextManager[None]:
         """Be the only one to change the sweep; see `Lock.hold`."""
+        self.journal.read()  # a folder of another format is refused before anything in it is touched
         return self.mutex.hold(patience_s)
 
     def log(self, line: str) -> None:

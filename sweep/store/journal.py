@@ -48,6 +48,8 @@ class Journal:
         stamp = self._files.stamp_of(NAME)
         if not stamp or stamp[0] != self._inode or stamp[1] < self._end:
             self._forget(stamp[0] if stamp else 0)
+        elif stamp[1] == self._end:  # nothing was appended
+            return [*self._events], [*self._torn]
         unfinished: list[Event] = []
         torn: list[str] = []
         for offset, line in self._files.lines(NAME, self._end):

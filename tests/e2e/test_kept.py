@@ -80,7 +80,13 @@ def test_a_folder_of_another_format_is_refused_whatever_was_kept(done: Sandbox) 
     text = journal.read_text()
     journal.write_text(text.replace('"format":1', '"format":2'))
     os.utime(journal, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert "has format 2" in done.sweep("report", "a", code=2).err
+    before = {path: path.stat().st_mtime_ns for path in folder(done).rglob("*")}
+    for argv in (["report", "a"], ["status", "a"], ["submit", "a"], ["retry", "--sweep", "a"], ["cancel", "--sweep", "a"],
+                 ["confirm", "a"], ["best", "a"], ["page", "a"], ["why", "0", "--sweep", "a"]):  # fmt: skip
+        ran = done.sweep(*argv, code=2)
+        assert "has format 2" in ran.err
+        assert "hint: use the newer version of sweep that planned it" in ran.err
+    assert {path: path.stat().st_mtime_ns for path in folder(done).rglob("*")} == before
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b'{"stamp": 3}', b"\xff\x00", b"[1, 2]"])
