@@ -48,7 +48,7 @@ class Journal:
         stamp = self._files.stamp_of(NAME)
         if not stamp or stamp[0] != self._inode or stamp[1] < self._end:
             self._forget(stamp[0] if stamp else 0)
-        elif stamp[1] == self._end:  # nothing was appended
+        if not stamp or stamp[1] == self._end:  # there is none, or nothing was appended
             return [*self._events], [*self._torn]
         unfinished: list[Event] = []
         torn: list[str] = []
