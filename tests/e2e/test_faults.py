@@ -154,9 +154,9 @@ def test_a_job_whose_tasks_cannot_be_read_is_neither_sent_again_nor_passed_over(
         assert "cannot read" in sandbox.sweep(*argv, code=2).err
     away.rename(tasks)
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 3
+    sandbox.follow()  # while they run, the nodes need that file as well
+    assert sandbox.states() == {"done": 3}
     tasks.rename(away)
     assert "cannot read" in sandbox.sweep("submit", code=2).err
     away.rename(tasks)
     assert sandbox.sweep("submit", "--json").json["trials_sent"] == 0
-    sandbox.follow()
-    assert sandbox.states() == {"done": 3}
