@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -191,6 +192,22 @@ def test_results_that_cannot_be_read(store: Store, content: bytes | None, proble
     fault = store.result(planned_trial, "r.json").fault
     assert fault
     assert (fault.problem, "r.json" in fault.words) == (problem, True)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing"])
+def test_a_result_that_is_no_plain_file_is_never_waited_for(store: Store, kind: str) -> None:
+    planned_trial = trial(0)
+    store.trial_folder(planned_trial).mkdir(parents=True)
+    path = store.trial_folder(planned_trial) / "r.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    fault = store.result(planned_trial, "r.json").fault
+    assert fault
+    assert fault.problem is (ResultProblem.MISSING if kind == "link to nothing" else ResultProblem.UNREADABLE)
 
 
 def test_a_huge_result_is_not_read(store: Store) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import socket
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -149,10 +151,15 @@ class TooLongError(Exception):
 
 
 def bytes_of(path: str, most_bytes: int = sys.maxsize) -> bytes:
-    """Read a small file whole; TooLongError, with its size, if it is none."""
+    """Read a small file whole. TooLongError, with its size, if it is none; OSError if it is no plain file.
+
+    A pipe that a trial left where its result is to be is never waited for.
+    """
     # Thousands of them: a Path each, and a buffer, were half of the time.
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-        size = os.fstat(file.fileno()).st_size
-        if size > most_bytes:
-            raise TooLongError(f"{size:,}")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file")
+        if status.st_size > most_bytes:
+            raise TooLongError(f"{status.st_size:,}")
         return file.read()
