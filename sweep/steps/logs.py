@@ -15,7 +15,7 @@ SEARCHED_LINES = 200
 def last_lines(store: Store, trial: Trial, lines: int) -> list[str]:
     """Return the last lines, none of them blank, of what a trial wrote in its last attempt."""
     log = of_last_attempt(store.log_tail(trial, SEARCHED_LINES))
-    return [line for line in log if line.strip()][-lines:]
+    return [line for line in log if line.strip() and not line.startswith(runner.ATTEMPT_MARK)][-lines:]
 
 
 def of_last_attempt(lines: Sequence[str]) -> Sequence[str]:
