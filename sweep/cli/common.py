@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 import typer.core
 
@@ -131,7 +130,9 @@ def print_json(value: Any) -> None:
 
 def _finite(value: Any) -> Any:
     """Replace what JSON cannot say, NaN and infinities of a trial's result, by null."""
-    if isinstance(value, msgspec.Struct):
+    if hasattr(value, "__struct_fields__"):
+        import msgspec
+
         return msgspec.to_builtins(value)
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

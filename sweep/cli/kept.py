@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sweep import __version__
-from sweep.state.events import FORMAT
 
 if TYPE_CHECKING:
     from sweep.store import Store
@@ -34,6 +33,8 @@ class Kept:
     """
 
     def __init__(self, store: Store, question: Any) -> None:
+        from sweep.state.events import FORMAT  # not at the start: `sweep --help` needs no msgspec
+
         terminal = [
             sys.stdout.isatty(),
             sys.stdout.encoding,
