@@ -28,7 +28,7 @@ from sweep.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from sweep.report.views import ReportView
-    from sweep.verbs.report import Report
+    from sweep.verbs.report import LeaderboardReport
 
 #: What a file's name says of its form.
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".tex": "latex", ".parquet": "parquet"}
@@ -116,7 +116,7 @@ def _check_output(form: str, output: Path | None) -> None:
         raise UsageError("Parquet is nothing for a terminal", "add --output FILE, or redirect it")
 
 
-def _print(leaderboard: Report, view: ReportView, form: str, output: Path | None) -> None:
+def _print(leaderboard: LeaderboardReport, view: ReportView, form: str, output: Path | None) -> None:
     if form:
         _export(leaderboard, view, form, output)
         return
@@ -125,7 +125,7 @@ def _print(leaderboard: Report, view: ReportView, form: str, output: Path | None
     show(views.requested_sections(leaderboard, view))
 
 
-def _export(leaderboard: Report, view: ReportView, form: str, output: Path | None) -> None:
+def _export(leaderboard: LeaderboardReport, view: ReportView, form: str, output: Path | None) -> None:
     from sweep.report import exports, views
 
     if form == "json" and view.cost:

@@ -18,7 +18,7 @@ from sweep.report.timeline import timeline_figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.verbs.report import Report
+    from sweep.verbs.report import LeaderboardReport
 
 #: Nobody reads a figure with more parameters than this.
 MAX_PARAMETERS = 12
@@ -39,7 +39,7 @@ MAX_PAIRS = 5
 MAX_SVG_POINTS = 1500
 
 
-def page_figures(report: Report, importance: Importance) -> list[PageFigure]:
+def page_figures(report: LeaderboardReport, importance: Importance) -> list[PageFigure]:
     """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
     scored = report.frame.dropna(subset=[report.column])
     varying = varying_columns(report)
@@ -66,7 +66,7 @@ def page_figures(report: Report, importance: Importance) -> list[PageFigure]:
     return [figure for figure in figures if figure]
 
 
-def varying_columns(report: Report) -> list[str]:
+def varying_columns(report: LeaderboardReport) -> list[str]:
     """Return the columns of the parameters that have more than one value."""
     from sweep.leaderboard.frames import columns_of
 
@@ -98,7 +98,7 @@ def _importance(importance: Importance) -> PageFigure | None:
     return PageFigure("importance", alt, plotly_json(go.Figure(bars), layout))
 
 
-def _effects(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
     """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -174,7 +174,7 @@ def sorted_by_value(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order]
 
 
-def _heat_map(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _heat_map(report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
     """Draw the mean score for each pair of values of the two most important parameters."""
     import plotly.graph_objects as go
 
@@ -210,7 +210,7 @@ def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
 
 
-def _values_in_order(scored: pd.DataFrame, name: str, report: Report) -> list[Any]:
+def _values_in_order(scored: pd.DataFrame, name: str, report: LeaderboardReport) -> list[Any]:
     by_value = effects.by(scored, [name], report.objective)
     values: list[Any] = sorted_by_value(by_value).iloc[:, 0].tolist()
     return values
@@ -221,7 +221,7 @@ def _key(value: Any) -> str:
     return repr(value)
 
 
-def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _parallel(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
     """Draw parallel coordinates: one line for each configuration, across its parameters to its score."""
     import plotly.graph_objects as go
 
@@ -250,7 +250,9 @@ def _parallel(report: Report, scored: pd.DataFrame, names: Sequence[str]) -> Pag
     return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
 
 
-def _score_against_time(report: Report, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _score_against_time(
+    report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]
+) -> PageFigure | None:
     """Draw the score against the elapsed time, with the Pareto front as a line."""
     import plotly.graph_objects as go
 

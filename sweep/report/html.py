@@ -22,9 +22,9 @@ from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_
 from sweep.report.views import importance_of
 
 if TYPE_CHECKING:
-    from sweep.steps.pictures import Picture
+    from sweep.steps.pictures import TrialPicture
     from sweep.verbs.page import PageContents
-    from sweep.verbs.report import Report
+    from sweep.verbs.report import LeaderboardReport
 
 #: The largest number of rows of the leaderboard in the page. leaderboard.csv has all.
 MAX_ROWS = 10_000
@@ -97,13 +97,13 @@ def _gallery_heading(ranked: Sequence[Configuration], number: int) -> str:
     return f"Rank {configuration.rank}, trial {number}{colon}{spelling.shortened(params, 200)}"
 
 
-def _inline(picture: Picture) -> dict[str, str]:
+def _inline(picture: TrialPicture) -> dict[str, str]:
     """Return a picture as a URL that contains its data."""
     data = base64.b64encode(picture.data).decode()
     return {"source": f"data:{picture.kind};base64,{data}", "caption": picture.caption}
 
 
-def _effect_tables(report: Report) -> list[tuple[str, TextTable]]:
+def _effect_tables(report: LeaderboardReport) -> list[tuple[str, TextTable]]:
     """Return, for each parameter that varies, its name and the table by its values."""
     from sweep.leaderboard import effects
 
@@ -126,7 +126,7 @@ def _spelled_cost(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _script_data(report: Report, table: TextTable, figures: list[PageFigure]) -> dict[str, Any]:
+def _script_data(report: LeaderboardReport, table: TextTable, figures: list[PageFigure]) -> dict[str, Any]:
     """Gather what report.js reads.
 
     Returns

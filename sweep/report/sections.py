@@ -20,7 +20,7 @@ from sweep.report.terminal import EMPTY_LINE, console, empty_table
 
 if TYPE_CHECKING:
     from sweep.verbs.confirm import ConfirmReport
-    from sweep.verbs.report import BestConfiguration, Report
+    from sweep.verbs.report import BestConfiguration, LeaderboardReport
 
 #: Stands beneath a table by value whose rows differ in more than the value.
 UNBALANCED = Text(
@@ -34,7 +34,7 @@ MAX_NAMED = 8
 MIN_PAIR_PERCENT = 1
 
 
-def leaderboard_section(report: Report, top: int, columns: Sequence[str] = ()) -> RenderableType:
+def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[str] = ()) -> RenderableType:
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
     whole = leaderboard_table(report.frame, report.column, top, columns)
     table, left_out = whole.fit_to_width(console().width, columns)
@@ -54,13 +54,13 @@ def leaderboard_section(report: Report, top: int, columns: Sequence[str] = ()) -
     return Group(*lines)
 
 
-def heading(report: Report) -> str:
+def heading(report: LeaderboardReport) -> str:
     """Say what is ranked, by what, and which part of it."""
     where = f", where {report.where}" if report.where else ""
     return f"{report.name}: by {report.objective.metric}, {report.objective.goal}{where}"
 
 
-def footer(report: Report, top: int) -> str:
+def footer(report: LeaderboardReport, top: int) -> str:
     """Count all configurations and trials, so that none is left out in silence."""
     states = ", ".join(f"{count} {state}" for state, count in report.counts.items())
     retired = f"; {spelling.count(report.retired, 'trial')} retired" if report.retired else ""
@@ -71,7 +71,7 @@ def footer(report: Report, top: int) -> str:
     return f"{min(top, total)} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
 
 
-def winner_score(report: Report) -> str:
+def winner_score(report: LeaderboardReport) -> str:
     """Say which trial stands for the best configuration, and its score."""
     best = report.best
     assert best
@@ -83,7 +83,7 @@ def winner_score(report: Report) -> str:
     return f"trial {best.entry.trial.number}, {report.objective.metric} {score}{mean}"
 
 
-def winner_line(report: Report) -> str:
+def winner_line(report: LeaderboardReport) -> str:
     """Say which configuration is the best."""
     best = report.best
     assert best
@@ -95,7 +95,7 @@ def winner_line(report: Report) -> str:
     return f"best: {winner_score(report)}{': ' if params else ''}{params}{equal}"
 
 
-def certainty_lines(report: Report) -> Iterator[str]:
+def certainty_lines(report: LeaderboardReport) -> Iterator[str]:
     """Say how sure it is that the best is the best, and which configurations are tied with it."""
     best = report.best
     assert best
@@ -112,13 +112,13 @@ def certainty_lines(report: Report) -> Iterator[str]:
         yield f"on the test images, which no choice has seen: {spelling.score(test, decimals)}"
 
 
-def replicates_noun(report: Report) -> str:
+def replicates_noun(report: LeaderboardReport) -> str:
     """Return what the winner's replicates are called."""
     assert report.best
     return "confirming runs" if report.best.configuration.confirmed else "replicates"
 
 
-def expected_score_line(report: Report) -> str:
+def expected_score_line(report: LeaderboardReport) -> str:
     """Say what new runs of the winner score on average: less than it did, because it was chosen by its score."""
     best = report.best
     assert best
@@ -153,7 +153,7 @@ def frame_section(
     return _table_section(title, frame_table(rows, decimals, metric))
 
 
-def pareto_section(title: str, front: Any, report: Report, top: int | None) -> RenderableType:
+def pareto_section(title: str, front: Any, report: LeaderboardReport, top: int | None) -> RenderableType:
     """Show the rows of the leaderboard that are on the Pareto front."""
     return _table_section(title, leaderboard_table(front, report.column, top))
 
@@ -172,7 +172,7 @@ def _beneath(table: TextTable, left_out: Sequence[str]) -> Iterator[Text]:
         yield Text(f"left out, as the terminal is narrow: {', '.join(left_out)}")
 
 
-def best(best: BestConfiguration, report: Report) -> RenderableType:
+def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
     """Show the best configuration. The command that repeats it is printed after this."""
     table = empty_table(["parameter", "value"], [False, False])
     for name, value in best.parameters.items():

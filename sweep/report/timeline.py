@@ -10,7 +10,7 @@ from sweep.model import State
 from sweep.report.plotting import COLOURS, PageFigure, plotly_json
 
 if TYPE_CHECKING:
-    from sweep.verbs.report import Report
+    from sweep.verbs.report import LeaderboardReport
 
 #: The number of moments at which the figure has a value.
 MOMENTS = 400
@@ -31,7 +31,7 @@ class _Span(NamedTuple):
     memory_used_gib: float
 
 
-def timeline_figure(report: Report) -> PageFigure | None:
+def timeline_figure(report: LeaderboardReport) -> PageFigure | None:
     """Draw the timeline. None if nothing was sent."""
     import numpy as np
     import plotly.graph_objects as go
@@ -89,7 +89,7 @@ def _weight_by(times: Any, weights: Any, moments: Any) -> Any:
     return sums[np.searchsorted(times[order], moments, side="right")]
 
 
-def _spans(report: Report) -> Iterable[_Span]:
+def _spans(report: LeaderboardReport) -> Iterable[_Span]:
     """Yield a span for each trial that was sent and waits, runs or has run."""
     for status in report.snapshot.active:
         verdict, requested = status.verdict, status.trial.resources

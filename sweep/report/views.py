@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.leaderboard.importance import Importance
-    from sweep.verbs.report import Report
+    from sweep.verbs.report import LeaderboardReport
 
 #: Rows of the leaderboard on a terminal where no other number is requested.
 DEFAULT_ROWS = 10
@@ -49,7 +49,7 @@ class ReportView:
     trials: bool = False
 
 
-def importance_of(report: Report) -> Importance:
+def importance_of(report: LeaderboardReport) -> Importance:
     """Return the importance of the parameters, from all configurations with a score."""
     from sweep.leaderboard.importance import importance
 
@@ -60,7 +60,7 @@ def importance_of(report: Report) -> Importance:
     )
 
 
-def requested_table(report: Report, view: ReportView) -> pd.DataFrame:
+def requested_table(report: LeaderboardReport, view: ReportView) -> pd.DataFrame:
     """Return the one table that goes to a file or a pipe.
 
     Raises
@@ -96,7 +96,7 @@ def requested_table(report: Report, view: ReportView) -> pd.DataFrame:
     return table if view.top is None else table.head(view.top)
 
 
-def requested_sections(report: Report, view: ReportView) -> RenderableType:
+def requested_sections(report: LeaderboardReport, view: ReportView) -> RenderableType:
     """Show the requested parts on a terminal, one beneath the other."""
     from sweep.leaderboard import effects, frames
     from sweep.leaderboard.cost import cost

@@ -20,7 +20,7 @@ SEARCHED = 100
 
 
 @dataclass(frozen=True)
-class Picture:
+class TrialPicture:
     """An image that a trial left: its kind, its bytes, and its caption."""
 
     kind: str
@@ -30,7 +30,7 @@ class Picture:
 
 def pictures(
     store: Store, configurations: Sequence[Sequence[Entry]], max_configurations: int
-) -> dict[int, list[Picture]]:
+) -> dict[int, list[TrialPicture]]:
     """Read the pictures of the best configurations that have some, each of one of its trials.
 
     A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``. Relative
@@ -46,7 +46,7 @@ def pictures(
     dict
         Trial number → its pictures.
     """
-    by_trial: dict[int, list[Picture]] = {}
+    by_trial: dict[int, list[TrialPicture]] = {}
     bytes_left = MOST_BYTES_ALL
     for entries in configurations[:SEARCHED]:
         if len(by_trial) == max_configurations or not bytes_left:
@@ -81,7 +81,7 @@ def named(result: dict[str, Any]) -> list[tuple[str, str]]:
     return paths[:MOST_PICTURES]
 
 
-def _read(store: Store, entry: Entry, path: str, caption: str) -> Picture | None:
+def _read(store: Store, entry: Entry, path: str, caption: str) -> TrialPicture | None:
     data = store.picture(entry.trial, path, MOST_BYTES)
     kind = next((kind for magic, kind in KINDS.items() if data.startswith(magic)), None)
-    return Picture(kind, data, caption) if kind else None
+    return TrialPicture(kind, data, caption) if kind else None

@@ -11,9 +11,9 @@ from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.ranking import Configuration
 from sweep.shell import Shell
 from sweep.state.failures import FailureGroup
-from sweep.steps.pictures import Picture, pictures
+from sweep.steps.pictures import TrialPicture, pictures
 from sweep.store import Store
-from sweep.verbs.report import Report, best_configuration, report
+from sweep.verbs.report import LeaderboardReport, best_configuration, report
 from sweep.verbs.status import failures
 
 #: Trials whose pictures are shown.
@@ -34,10 +34,10 @@ class PageContents:
         How often the page is written again, while it is.
     """
 
-    report: Report
+    report: LeaderboardReport
     command: str
     failures: tuple[FailureGroup, ...]
-    pictures: dict[int, list[Picture]]
+    pictures: dict[int, list[TrialPicture]]
     again_s: float | None
 
 
@@ -88,7 +88,7 @@ def pages(
         time.sleep(interval_s)
 
 
-def contents(store: Store, leaderboard: Report, again_s: float | None = None) -> PageContents:
+def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None = None) -> PageContents:
     """Gather what a page shows."""
     ranked = [configuration for configuration in leaderboard.board.configurations if configuration.scores]
     return PageContents(

@@ -34,7 +34,7 @@ NAMED = 12
 
 
 @dataclass(frozen=True)
-class Report:
+class LeaderboardReport:
     """The leaderboard, and what stands behind it.
 
     Attributes
@@ -103,7 +103,7 @@ def report(
     whole: bool = False,
     fresh: bool = False,
     recent_s: float = POLL_EVERY_S,
-) -> Report:
+) -> LeaderboardReport:
     """Rank all configurations.
 
     Parameters
@@ -135,7 +135,7 @@ def report(
     trials = snapshot.trials if retired else snapshot.active
     board, entries = _ranked(collect.entries(store, snapshot, trials, whole=whole, fresh=fresh), objective, where)
     counted = [entry.verdict.state for entry in entries] if where else [t.verdict.state for t in snapshot.active]
-    leaderboard = Report(
+    leaderboard = LeaderboardReport(
         name=store.name,
         board=board,
         frame=frames.leaderboard(board, _numbers_among(entries, columns, objective.metric)),
@@ -152,7 +152,7 @@ def report(
     return _written(store, leaderboard) if write and not where else leaderboard
 
 
-def _written(store: Store, leaderboard: Report) -> Report:
+def _written(store: Store, leaderboard: LeaderboardReport) -> LeaderboardReport:
     try:
         return replace(leaderboard, csv=store.write("leaderboard.csv", leaderboard.frame.to_csv(index=False)))
     except StoreError as error:  # a reader without the right to write sees the leaderboard all the same
@@ -189,7 +189,7 @@ def _numbers_among(entries: Sequence[Entry], columns: Sequence[str], metric: str
     ]
 
 
-def _doubts(leaderboard: Report) -> list[str]:
+def _doubts(leaderboard: LeaderboardReport) -> list[str]:
     """Say what keeps the winner from being certain, and what to do."""
     doubts, best = [], leaderboard.best
     ended, confirming = leaderboard.snapshot.confirming
@@ -222,7 +222,7 @@ def _doubts(leaderboard: Report) -> list[str]:
     return doubts
 
 
-def _no_metric(store: Store, leaderboard: Report) -> list[str]:
+def _no_metric(store: Store, leaderboard: LeaderboardReport) -> list[str]:
     """Where no trial has the metric, but results are there: name what they have, and the nearest."""
     if leaderboard.best is not None:
         return []
@@ -283,7 +283,7 @@ class BestConfiguration:
     command: str
 
 
-def best_configuration(leaderboard: Report) -> BestConfiguration:
+def best_configuration(leaderboard: LeaderboardReport) -> BestConfiguration:
     """Describe the best configuration and the command that repeats it.
 
     Raises
