@@ -65,11 +65,14 @@ update: .venv/ready
 	$(UV) pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 		--custom-compile-command "make update" --extra trainer-cpu --extra dev pyproject.toml -o requirements.lock
 
+# The lock names everything, so nothing is to be resolved (--no-deps): pip before 23.3 asks the index for coverage[toml],
+# which the lock has as coverage, takes a newer one than the lock's, and then refuses it for want of a hash.
 .venv/ready: pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: no Python of 3.11 or newer on PATH; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --require-hashes -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	$(VENV_PYTHON) -m pip --disable-pip-version-check check
 	@touch $@
 
 clean:
