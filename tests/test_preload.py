@@ -94,8 +94,11 @@ def test_a_trial_that_crashes_ends_no_other(tmp_path: Path) -> None:
     assert all(job.record(n)["cpu_s"] > 0 and job.record(n)["peak_memory_mib"] > 1 for n in range(4))
 
 
-def test_without_the_process_that_forks_trials_are_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", ["", "import time\nos.register_at_fork(after_in_parent=lambda: time.sleep(1))\n"])
+def test_without_the_process_that_forks_trials_are_started(tmp_path: Path, busy: str) -> None:
+    """Also where the process is killed before it has told anyone of its fork: the trial may not begin twice."""
     job = make_job(tmp_path, "kills its parent", "fine", "fine too")
+    (job.work / "heavy.py").write_text(MODULE + busy)
     assert job.start(preload="heavy").wait(30) == 0
     assert job.record(0)["signal"] == signal.SIGKILL
     assert [job.record(n)["exit_code"] for n in (1, 2)] == [0, 0]

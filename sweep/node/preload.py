@@ -96,9 +96,9 @@ class ForkServer(object):
             request = {"argv": argv, "workdir": workdir, "environment": environment}
             trial_socket.sendall(json.dumps(request).encode() + b"\n")
             replies = trial_socket.makefile("rb")
-            pid = replies.readline()
-            if pid:
-                return ForkedCommand(int(pid), trial_socket, replies)
+            fields = replies.readline().split()
+            if len(fields) == 1:  # else the fork ended, or its parent did, before the command began
+                return ForkedCommand(int(fields[0]), trial_socket, replies)
         except OSError:
             pass
         self.request_socket = None  # the process is gone: no later trial tries it
@@ -207,18 +207,24 @@ class Forker(object):
             os.close(log)
             return None
         request: Dict[str, Any] = json.loads(line.decode("utf-8"))
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for inherited in (self.request_socket, trial_socket, *self.trial_sockets.values()):
+            for inherited in (self.request_socket, *self.trial_sockets.values()):
                 inherited.close()
             os.close(self.wakeup_read)
             os.close(self.wakeup_write)
             command.detach(log, self.library)
+            if os.getppid() != parent:  # it died before `detach` asked to be told
+                os._exit(1)
+            # The worker hears of the fork before the command begins, and from the fork itself: of a parent that is
+            # killed meanwhile it would hear nothing, and start the trial a second time.
+            trial_socket.sendall(b"%d\n" % os.getpid())
+            trial_socket.close()
             return request
         os.close(log)
         self.trial_sockets[pid] = trial_socket
-        self._reply(pid, "%d\n" % pid)
         return None
 
     def _reap(self) -> None:
