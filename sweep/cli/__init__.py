@@ -10,9 +10,12 @@ import gc
 import io
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
 from sweep.cli import begin, decide, look, run
-from sweep.cli.common import app
+from sweep.cli.common import PipeClosed, app
 from sweep.errors import SweepError
 
 __all__ = ["app", "begin", "decide", "look", "main", "run"]
@@ -21,21 +24,44 @@ __all__ = ["app", "begin", "decide", "look", "main", "run"]
 def main() -> None:
     """Run the command line; exit code 0, 1 (it failed) or 2 (what was asked cannot be)."""
     gc.set_threshold(50_000, 20, 20)  # a command lives for a second, and makes no cycles worth looking for
+    sys.stdout = sys.stdout or _nowhere()  # None where the caller closed it: `sweep plan >&-`
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # half a character in a trial's result must not end a report
             stream.reconfigure(errors="backslashreplace")
+    code, complaint = _run()
+    if complaint:
+        with suppress(OSError):
+            print(complaint, file=sys.stderr)
+    try:
+        sys.stdout.flush()  # here, where a failure can be handled, and not while Python ends
+    except OSError as error:
+        os.dup2(_nowhere().fileno(), sys.stdout.fileno())  # Python will flush once more, and complain of this
+        if not isinstance(error, BrokenPipeError):  # a full disk
+            code = code or 1
+            with suppress(OSError):
+                print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _run() -> tuple[str | int | None, str]:
+    """Run the command; return the exit code, and what is to be said of a failure."""
     try:
         app()
+    except SystemExit as end:
+        return end.code, ""
     except SweepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code, f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else "")
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # `sweep report | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:  # a full disk under stdout, a file that went away
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 130, ""
+    except PipeClosed:  # `sweep report | head`
+        return 0, ""
+    except BrokenPipeError as error:  # while click said what was mistyped: that has an exit code
+        return getattr(error.__context__, "exit_code", 0), ""
+    except OSError as error:  # a file that went away
+        return 1, f"error: {error}"
+    return 0, ""

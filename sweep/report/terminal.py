@@ -41,9 +41,15 @@ MAX_NAMED = 4
 EMPTY_LINE = Text("")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError that rich is handling: `sweep.cli.main` ends every command alike."""
+        raise
+
+
 def console(*, stderr: bool = False) -> Console:
     """Make the console. A pipe gets no colour and lines of any length."""
-    new_console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    new_console = _Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not new_console.is_terminal:
         new_console.width = 10_000  # other programs read lines, which must not be broken
     return new_console

@@ -494,15 +494,32 @@ def test_no_score_yet_is_exit_code_1_and_the_report_says_so(sandbox: Sandbox, to
     assert "no trial has a segMeasure yet" in sandbox.sweep("report").out
 
 
-def test_a_pipe_that_closes_is_no_error(sandbox: Sandbox, toy: Toy) -> None:
+@pytest.mark.parametrize("closed", ["reader", "descriptor"])
+def test_a_pipe_that_closes_is_no_error(sandbox: Sandbox, toy: Toy, closed: str) -> None:
+    """``sweep report | head -1``; ``sweep report >&-``. The reader is gone from the start: nothing is left to luck."""
     toy(parameters="{x: {range: [1, 3000]}, how: [ok]}")
     sandbox.sweep("plan")
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {shlex.quote(sys.executable)} -m sweep report --csv | head -1"],
-        cwd=sandbox.path, env=sandbox.env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    assert done.returncode == 0
+    expected = {
+        "report --csv": 0,  # breaks inside of the command
+        "status": 0,  # breaks when what was printed leaves the buffer, as the command ends
+        "schema": 0,
+        "--help": 0,
+        "status --help": 0,
+        "--version": 0,
+        "status nosuch": 2,  # an error stays an error, whoever reads it
+        "bogus": 2,
+    }
+    for arguments, code in expected.items():
+        command = f"exec {shlex.quote(sys.executable)} -m sweep {arguments}" + " >&-" * (closed == "descriptor")
+        reader, writer = os.pipe()
+        os.close(reader)
+        ran = subprocess.run(
+            ["bash", "-c", command], cwd=sandbox.path, env=sandbox.env, stdout=writer, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        os.close(writer)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False), f"{arguments}: {ran.stderr}"
+        assert ("error" in ran.stderr.lower()) == bool(code), f"{arguments}: {ran.stderr}"
 
 
 def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, toy: Toy) -> None:
