@@ -129,6 +129,11 @@ class Limits:
         The largest number of one person's tasks in the queue. Every task of an array counts.
     max_running : int or None
         The largest number of one person's tasks that run.
+    max_throttle : int or None
+        The largest number of an array's tasks that may be asked to run at once.
+    max_idle : int or None
+        The largest number of an array's tasks that wait in the queue. The scheduler makes the others when these
+        have begun, and does not name them until then.
     walltime_s, memory_mib, cpus, gpus : int or None
         The most that one job may ask for. Memory, CPUs and GPUs are those of one node.
     """
@@ -136,6 +141,8 @@ class Limits:
     max_array_size: int
     max_queued: int | None = None
     max_running: int | None = None
+    max_throttle: int | None = None
+    max_idle: int | None = None
     walltime_s: int | None = None
     memory_mib: int | None = None
     cpus: int | None = None
@@ -269,6 +276,13 @@ class Submission:
     exhausted: bool = False
 
     @property
+    def first_task(self) -> int | None:
+        """The first index of the array that it is, or may be: a job of one task is none. None: it is no array."""
+        if self.index is not None:
+            return None
+        return self.span[0] if self.span else 0
+
+    @property
     def dead(self) -> bool:
         """Whether nothing can come of it any more."""
         return self.exhausted or self.refused
@@ -300,6 +314,7 @@ class TaskState(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     ABSENT = "absent"  # it answered, and did not name this task
+    UNNAMED = "unnamed"  # it named others of the array, which lives: not made yet, or ended and forgotten
 
 
 class Outcome(StrEnum):

@@ -237,3 +237,11 @@ def pbs_capture(name: str) -> tuple[str, str, int]:
             out = (CAPTURES / "pbs" / name).read_text(errors="surrogateescape")
             return out, entry["stderr"], entry["rc"]
     raise AssertionError(f"no capture {name}")
+
+
+def torque_capture(name: str) -> tuple[str, str, int]:
+    """Read a capture of Torque 6.1.3's: (stdout, stderr, exit code)."""
+    _, _, text = (CAPTURES / "torque" / f"{name}.txt").read_text().partition("\n")
+    output, _, code = text.rpartition("--- exit code ")
+    stdout, _, stderr = output.partition("--- stderr\n")
+    return stdout, stderr, int(code)

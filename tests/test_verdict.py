@@ -33,6 +33,7 @@ RUNNING, PENDING, ABSENT = (
     status(TaskState.PENDING, reason="Priority"),
     status(TaskState.ABSENT, reason="unknown job"),
 )
+UNNAMED = status(TaskState.UNNAMED, reason="not made yet")
 COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, LAUNCH = (
     status(TaskState.ENDED, outcome)
     for outcome in (
@@ -56,6 +57,14 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": RUNNING, "attempt": CLAIMED}, State.RUNNING, "runs on n1"),
     ({"submission": SENT, "attempt": CLAIMED}, State.RUNNING, "has not said otherwise"),
     ({"submission": SENT, "status": PENDING, "attempt": CLAIMED}, State.QUEUED, "requeued"),
+    # its array lives and does not name it: it waits, or has ended and is forgotten
+    ({"submission": SENT, "status": UNNAMED}, State.QUEUED, "not made yet"),
+    ({"submission": SENT, "status": UNNAMED, "cancel_asked": True}, State.QUEUED, "not made yet"),
+    ({"submission": SENT, "status": UNNAMED, "attempt": CLAIMED}, State.RUNNING, "its exit record is awaited"),
+    ({"submission": SENT, "status": UNNAMED, "attempt": ended(3)}, State.FAILED, "exit code 3"),
+    ({"submission": SENT, "status": UNNAMED, "attempt": ended(None, 15, signals=TERM)}, State.FAILED, "killed by SIGTERM"),
+    ({"submission": SENT, "status": UNNAMED, "attempt": Attempt(ended=True, cancelled=True)}, State.CANCELLED, "before it ran"),
+    ({"submission": PACKED, "status": UNNAMED, "pooled": True}, State.QUEUED, "waits for a worker"),
     # two witnesses
     ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"submission": SENT, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),

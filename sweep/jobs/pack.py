@@ -103,6 +103,13 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
             "the driver is a job, too, and only one job may be queued at once",
             "raise max_queued, or take the driver out",
         )
+    throttle = grid.submit.throttle
+    if throttle and limits.max_throttle is not None and throttle > limits.max_throttle:
+        raise source.error(
+            ("submit", "throttle"),
+            f"{throttle} tasks of an array are to run at once, and the scheduler allows {limits.max_throttle}",
+            "lower the throttle",
+        )
     _check_ceilings(grid, source, jobs)
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
     if grid.scheduler.kind == "local":

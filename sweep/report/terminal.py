@@ -93,6 +93,7 @@ def _limit_lines(report: PlanReport) -> Iterator[Text]:
         f"arrays of up to {limits.max_array_size:,}"
         if report.placement == "array" and report.kind != "local"
         else "",
+        f"{limits.max_idle:,} idle tasks of an array" if limits.max_idle and report.placement != "each" else "",
         f"{limits.max_queued:,} queued tasks of one user" if limits.max_queued else "",
         f"{limits.max_running:,} running tasks" if limits.max_running else "",
         f"walltime {spelling.duration(limits.walltime_s)}" if limits.walltime_s else "",

@@ -111,6 +111,22 @@ class SubmitRequest:
 
 
 @dataclass(frozen=True)
+class SoughtJob:
+    """A job that may be in the queue, as it was to be submitted.
+
+    Attributes
+    ----------
+    job_name : str
+        The name, which contains the token.
+    first_task : int or None
+        The first index of the array that it may be. None: it is no array.
+    """
+
+    job_name: str
+    first_task: int | None = None
+
+
+@dataclass(frozen=True)
 class Place:
     """The user, queue and account of a job. Limits may depend on all three."""
 
@@ -169,7 +185,7 @@ class Scheduler(Protocol):
         """Submit a script and return the job's id. Else SchedulerRefused, SchedulerBusy or SchedulerSilent."""
         ...
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
         """Ask for jobs by name. Returns name → id of the jobs it knows. SchedulerSilent if it does not answer."""
         ...
 

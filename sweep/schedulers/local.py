@@ -10,7 +10,18 @@ from typing import Any
 
 from sweep.errors import SchedulerRefused
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers.base import Call, Place, PollAnswer, Reply, SubmitRequest, Talk, absent, no_answer, no_usage
+from sweep.schedulers.base import (
+    Call,
+    Place,
+    PollAnswer,
+    Reply,
+    SoughtJob,
+    SubmitRequest,
+    Talk,
+    absent,
+    no_answer,
+    no_usage,
+)
 
 #: -P: a module in the user's current folder must not replace one of Python's own.
 _COMMAND = (sys.executable, "-P", "-m", "sweep.localbatch")
@@ -75,11 +86,11 @@ class Local:
             raise no_answer(call, reply)
         return job_id
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
         """Look for jobs by name."""
         call = Call((*_COMMAND, "status"))
         reply = yield call
-        names = set(job_names)
+        names = {job.job_name for job in jobs}
         return {line["name"]: line["id"] for line in _lines(call, reply) if line["name"] in names}
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:

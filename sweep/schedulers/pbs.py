@@ -15,6 +15,7 @@ from sweep.schedulers.base import (
     Place,
     PollAnswer,
     Reply,
+    SoughtJob,
     SubmitRequest,
     Talk,
     absent,
@@ -120,10 +121,10 @@ class Pbs:
         after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request), after))
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
         """Ask qselect for each name, among ended jobs too where the server keeps them."""
         ids = {}
-        for name in job_names:
+        for name in (job.job_name for job in jobs):
             call = Call(("qselect", "-x", "-N", name))
             reply = yield call
             if reply.exit_code != 0 or "not configured" in reply.stderr:

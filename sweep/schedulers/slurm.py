@@ -17,6 +17,7 @@ from sweep.schedulers.base import (
     Place,
     PollAnswer,
     Reply,
+    SoughtJob,
     SubmitRequest,
     Talk,
     absent,
@@ -135,9 +136,10 @@ class Slurm:
             return job_id[1]
         raise _submit_error(reply)
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
         """Ask squeue for the names, and sacct where the cluster keeps accounting."""
-        names = ",".join(job_names)
+        job_names = {job.job_name for job in jobs}
+        names = ",".join(sorted(job_names))
         yield from _ping()
         squeue_call = Call(("squeue", "-h", "-a", "-t", "all", f"--name={names}", "-o", "%F|%j"))
         squeue = yield squeue_call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sweep.errors import SchedulerError, SchedulerRefused
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
@@ -13,6 +13,7 @@ from sweep.schedulers.base import (
     Call,
     Place,
     PollAnswer,
+    SoughtJob,
     SubmitRequest,
     Talk,
     absent,
@@ -55,8 +56,11 @@ _NO_SERVER = frozenset({111})
 _UNKNOWN_ID = 153
 _HARMLESS = frozenset({_UNKNOWN_ID, 170})  # 170: completed
 
-#: Only an administrator can read Torque's max_job_array_size. Most sites allow this size.
+#: The most tasks of an array, where the server sets no max_job_array_size. Torque itself would take far more.
 DEFAULT_MAX_ARRAY_SIZE = 1000
+
+#: The most idle tasks that Torque makes of an array, where the server sets no idle_slot_limit.
+DEFAULT_IDLE_SLOT_LIMIT = 300
 
 
 class Torque:
@@ -81,7 +85,7 @@ class Torque:
         return f"Torque {version[1]}"
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask for the limits of the server, the queue and the nodes. Torque tells users no array limit."""
+        """Ask for the limits of the server, the queue and the nodes."""
         call = Call(("qstat", "-B", "-f"))
         reply = yield call
         if reply.exit_code != 0:
@@ -101,9 +105,11 @@ class Torque:
         memory_mib = [int(kib) // 1024 for kib in re.findall(r"physmem=(\d+)kb", nodes.stdout)]
         gpus = [int(count) for count in re.findall(r"^\s*gpus = (\d+)", nodes.stdout, re.MULTILINE)]
         return Limits(
-            max_array_size=DEFAULT_MAX_ARRAY_SIZE,
+            max_array_size=pbslike.parse_int(server.get("max_job_array_size")) or DEFAULT_MAX_ARRAY_SIZE,
             max_queued=smallest(*queued),
             max_running=smallest(shared["max_running"], *running),
+            max_throttle=pbslike.parse_int(server.get("max_slot_limit")),
+            max_idle=pbslike.parse_int(server.get("idle_slot_limit")) or DEFAULT_IDLE_SLOT_LIMIT,
             walltime_s=shared["walltime_s"],
             memory_mib=smallest(shared["memory_mib"], max(memory_mib, default=None)),
             cpus=smallest(shared["cpus"], max(cpus, default=None)),
@@ -124,33 +130,63 @@ class Torque:
                 # The other job has ended, so there is nothing to wait for. Torque refuses such a dependency.
         return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
-        """Ask qselect for each name."""
+    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
+        """Ask qselect for each name and, as it lists no array, for the name of the array's first task."""
         ids = {}
-        for name in job_names:
-            call = Call(("qselect", "-N", name))
-            reply = yield call
-            if reply.exit_code != 0:
-                raise no_answer(call, reply)
-            if reply.stdout.strip():
-                ids[name] = pbslike.array_id(reply.stdout.split()[0])
+        for job in jobs:
+            names = (
+                [job.job_name] if job.first_task is None else [job.job_name, f"{job.job_name}-{job.first_task}"]
+            )
+            for name in names:
+                call = Call(("qselect", "-N", name))
+                reply = yield call
+                if reply.exit_code != 0:
+                    raise no_answer(call, reply)
+                if reply.stdout.strip():
+                    ids[job.job_name] = pbslike.array_id(reply.stdout.split()[0])
+                    break
         return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """Ask by our own ids, in one call. Without ``-t``, an array's id lists the whole server."""
+        """Ask by our own ids, in one call. Without ``-t``, an array's id lists the whole server.
+
+        Torque makes at most ``idle_slot_limit`` idle tasks of an array, and names the others when it makes them.
+        So a task that it does not name is unnamed, and not absent, while it names others of its array that live.
+        """
         ids = tuple(sorted({task.job_id for task in tasks}))
         call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
         reply = yield call
         if reply.exit_code not in (0, _UNKNOWN_ID):
             raise no_answer(call, reply)
-        records = pbslike.records_of_tasks(pbslike.read_text_reply(call, reply), tasks)
-        return PollAnswer({task: _status(records[task]) if task in records else absent() for task in tasks})
+        records = pbslike.read_text_reply(call, reply)
+        statuses = {task: _status(record) for task, record in pbslike.records_of_tasks(records, tasks).items()}
+        living = _living_arrays(records)
+        return PollAnswer(
+            {task: statuses.get(task) or living.get(_array_number(task)) or absent() for task in tasks}
+        )
 
     usage = staticmethod(no_usage)
 
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
+
+
+def _array_number(task: TaskRef) -> str | None:
+    return None if task.index is None else pbslike.split_id(task.job_id)[0]
+
+
+def _living_arrays(records: Mapping[str, pbslike.Record]) -> dict[str | None, SchedulerStatus]:
+    """Return, for each array of which a task has not ended, the status of its tasks that are not named."""
+    arrays: dict[str | None, SchedulerStatus] = {}
+    for full_id, record in records.items():
+        number, index = pbslike.split_id(full_id)
+        if index is not None and number not in arrays and _status(record).state is not TaskState.ENDED:
+            array_name = record.get("Job_Name", "").rpartition("-")[0]
+            arrays[number] = SchedulerStatus(
+                TaskState.UNNAMED, reason="Torque makes it when earlier ones have begun", job_name=array_name
+            )
+    return arrays
 
 
 def _status(record: pbslike.Record) -> SchedulerStatus:

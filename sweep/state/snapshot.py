@@ -22,7 +22,7 @@ from sweep.state.verdict import judge
 GONE = (TaskState.ENDED, TaskState.ABSENT)
 
 #: The states of a packed job's workers, from the one that promises most to its trials.
-_PROMISE = (TaskState.RUNNING, TaskState.PENDING, TaskState.ENDED, TaskState.ABSENT)
+_PROMISE = (TaskState.RUNNING, TaskState.PENDING, TaskState.UNNAMED, TaskState.ENDED, TaskState.ABSENT)
 
 
 @dataclass(frozen=True)

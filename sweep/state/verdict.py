@@ -133,7 +133,23 @@ def _says(state: TaskState) -> Callable[[Evidence], bool]:
     return lambda evidence: evidence.status is not None and evidence.status.state is state
 
 
-_pending, _running, _ended, _absent = (_says(state) for state in TaskState)
+_running, _ended = _says(TaskState.RUNNING), _says(TaskState.ENDED)
+
+
+def _pending(evidence: Evidence) -> bool:
+    """Whether it waits. Of an array that lives, so does a task that is not named and that no node has begun."""
+    status = evidence.status
+    if status is None:
+        return False
+    return status.state is TaskState.PENDING or (status.state is TaskState.UNNAMED and evidence.attempt is None)
+
+
+def _absent(evidence: Evidence) -> bool:
+    """Whether the scheduler does not know it. A task that a node has begun and that is not named has ended."""
+    status = evidence.status
+    if status is None:
+        return False
+    return status.state is TaskState.ABSENT or (status.state is TaskState.UNNAMED and evidence.attempt is not None)
 
 
 def _outcome(*outcomes: Outcome) -> Callable[[Evidence], bool]:
@@ -157,7 +173,8 @@ def _undecided(evidence: Evidence) -> bool:
     """Whether the scheduler may still say that it was requeued: it says it runs, or has not said that it ended."""
     if evidence.status is None:
         return evidence.submission is not None and bool(evidence.submission.job_id)
-    return _running(evidence) or (_absent(evidence) and not _gone_for_long(evidence))
+    absent = evidence.status.state is TaskState.ABSENT
+    return _running(evidence) or (absent and not _gone_for_long(evidence))
 
 
 def _all_of(*conditions: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:

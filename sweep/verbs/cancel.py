@@ -1,7 +1,8 @@
 """cancel: take trials out of the queue or stop them, those that wait first. Safe to repeat.
 
-A trial of a packed job has no task of its own. One that waits is claimed, so that no worker begins it; one that
-runs is asked to end by a file that its runner looks for. A job of which nothing is spared is cancelled whole.
+A trial may have no task that the scheduler knows: it is one of a packed job, or its array's task is not made yet.
+One that waits is claimed, so that nobody begins it. One that runs is asked to end by a file that its runner looks
+for. A job of which nothing is spared is cancelled whole.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.errors import SchedulerError, UsageError
-from sweep.model import State, TaskRef
+from sweep.model import State, TaskRef, TaskState
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.events import Cancelled, NotCancelled
@@ -38,11 +39,11 @@ class CancelReport:
 
 @dataclass(frozen=True)
 class _Targets:
-    """What has to go: whole jobs, single tasks, and trials that a packed job's workers run or are to run."""
+    """What has to go: whole jobs, single tasks, and trials of which the scheduler cannot be asked alone."""
 
     jobs: list[str]
     tasks: list[TaskRef]
-    pooled: list[TrialStatus]
+    taskless: list[TrialStatus]
 
 
 def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelReport:
@@ -84,8 +85,8 @@ def _cancel(
     with store.lock():
         by = f"{whoami()} on {socket.gethostname()}"
         store.note(Cancelled(trials=numbers, by=by, everything=everything))
-    withdrawn = {status.trial.number for status in targets.pooled}
-    for status in targets.pooled:
+    withdrawn = {status.trial.number for status in targets.taskless}
+    for status in targets.taskless:
         if not store.withdraw(status.trial, status.attempt):
             store.ask_to_end(status.trial, status.attempt)
     jobs = [*drivers, *targets.jobs]
@@ -122,16 +123,21 @@ def _targets(snapshot: Snapshot, chosen: list[TrialStatus]) -> _Targets:
     }
     jobs: dict[str, None] = {}
     tasks: list[TaskRef] = []
-    pooled: list[TrialStatus] = []
+    taskless: list[TrialStatus] = []
     for status in chosen:
         assert status.sent
         task, job_id = status.sent.task, status.sent.submission.job_id
         if status.sent.submission.workers:
-            pooled.append(status)
+            taskless.append(status)
             if job_id not in spared:
                 jobs[job_id] = None
         elif task and task.index is not None and job_id in spared:
             tasks.append(task)
+            said = snapshot.poll.statuses.get(task)
+            if (
+                said and said.state is TaskState.UNNAMED
+            ):  # by now it may have been made: the scheduler is asked, too
+                taskless.append(status)
         else:
             jobs[job_id] = None
-    return _Targets(list(jobs), tasks, pooled)
+    return _Targets(list(jobs), tasks, taskless)

@@ -81,7 +81,8 @@ def _answers(kind: str, shell: Shell) -> Finding:
         limits = shell.converse(SCHEDULERS[kind].limits(Place(whoami())))
     except SchedulerError as error:
         return Finding(Level.NOTE, kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
-    return Finding(Level.OK, kind, f"{version}; arrays of up to {limits.max_array_size:,}")
+    idle = f", of which {limits.max_idle:,} wait in the queue at once" if limits.max_idle else ""
+    return Finding(Level.OK, kind, f"{version}; arrays of up to {limits.max_array_size:,}{idle}")
 
 
 def _file_system(results: Path) -> Iterator[Finding]:

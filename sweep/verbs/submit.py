@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sweep.errors import SchedulerSilent
 from sweep.model import ALIVE, Cause, State, Submission
-from sweep.schedulers import SCHEDULERS
+from sweep.schedulers import SCHEDULERS, SoughtJob
 from sweep.shell import Shell
 from sweep.state.events import Exhausted, Refused, Submitted
 from sweep.state.ledger import DRIVER, Ledger
@@ -190,7 +190,7 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
     if not doubts:
         return 0
     scheduler = SCHEDULERS[settings.kind]
-    ids = shell.converse(scheduler.find([submission.job_name for submission in doubts]))
+    ids = shell.converse(scheduler.find([SoughtJob(doubt.job_name, doubt.first_task) for doubt in doubts]))
     for submission in doubts:
         left_s = submission.at + IN_FLIGHT_S - time.time()
         if submission.job_name not in ids and not submission.unanswered and left_s > 0:

@@ -13,6 +13,11 @@ badjson                    another user's job makes the JSON invalid
 held                       no task starts
 limit                      contains the largest number of a user's tasks in the queue
 advertised                 the server and its queue say the limit, too
+idle_slot_limit            contains how many idle tasks of an array Torque makes (300): the others are in no answer
+                           until earlier ones have begun
+max_job_array_size         contains the most tasks of an array that Torque takes
+max_slot_limit             contains the most tasks of an array that Torque lets run at once
+keep_completed             contains the seconds after which Torque forgets a job that has ended
 walltime                   contains the seconds after which a running task is ended
 nonsense                   contains what qstat prints instead of an answer
 slow                       contains the seconds that qsub takes
@@ -39,6 +44,8 @@ TORQUE = os.environ.get("FAKE_PBS_DIALECT") == "torque"
 SERVER = "vm:16001" if TORQUE else "vm"
 SLOTS = 4
 DONE = "C" if TORQUE else "F"
+#: The state of an array's task that Torque has not made yet.
+UNMADE = ""
 
 
 def fail(code: int, message: str) -> NoReturn:
@@ -48,6 +55,10 @@ def fail(code: int, message: str) -> NoReturn:
 
 def knob(name: str) -> bool:
     return (ROOT / name).exists()
+
+
+def number_in(name: str, default: float) -> float:
+    return float((ROOT / name).read_text()) if knob(name) else default
 
 
 class State:
@@ -117,10 +128,11 @@ def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> s
             **os.environ,
             **dict(pair.split("=", 1) for pair in options.get("-v", "").split(",") if pair),
         }
+        made = int(number_in("idle_slot_limit", 300)) if TORQUE and array else len(indices)
         jobs[number] = {
             "name": name, "array": array is not None, "script": text, "environment": environment,
             "at_once": int(array.partition("%")[2] or SLOTS) if array else SLOTS,
-            "tasks": {index: {"state": "Q"} for index in indices},
+            "tasks": {index: {"state": "Q" if at < made else UNMADE} for at, index in enumerate(indices)},
             "after": dict(pair.split("=", 1) for pair in [options["-W"]])["depend"].split(":")[1].split(".")[0].rstrip("[]")
             if "-W" in options else "",
         }  # fmt: skip
@@ -164,6 +176,10 @@ def array_indices(array: str) -> list[str]:
         or (TORQUE and match[3])
     ):
         fail(2, "qsub: illegal -J value\nusage: qsub [-a date_time] …")
+    if TORQUE and int(match[2]) - int(match[1]) >= number_in("max_job_array_size", 10_000):
+        fail(235, "qsub: submit error (Bad Job Array Request MSG=Requested array size too large, limit is …)")
+    if TORQUE and knob("max_slot_limit") and int(array.partition("%")[2] or 0) > number_in("max_slot_limit", 0):
+        fail(235, "qsub: submit error (Bad Job Array Request MSG=Requested slot limit invalid, limit is …)")
     if int(match[2]) >= 10_000:
         fail(3, "qsub: Array job exceeds server or queue size limit")
     return [str(index) for index in range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))]
@@ -190,7 +206,7 @@ def run() -> None:
                 reap(jobs, processes)
                 start(jobs, processes)
                 if not processes and not any(
-                    t["state"] == "Q" for job in jobs.values() for t in job["tasks"].values()
+                    t["state"] in ("Q", UNMADE) for job in jobs.values() for t in job["tasks"].values()
                 ):
                     return
             time.sleep(0.05)
@@ -232,7 +248,16 @@ def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen
                 status=status,
                 substate=91 if task.get("deleted") else 92 if not code else 93,
                 walltime=time.time() - task["began"],
+                ended=time.time(),
             )
+
+
+def make_more(job: dict[str, Any]) -> None:
+    """Make idle tasks of an array in place of those that have begun, as Torque's server does."""
+    idle = sum(task["state"] == "Q" for task in job["tasks"].values())
+    unmade = [task for task in job["tasks"].values() if task["state"] == UNMADE]
+    for task in unmade[: max(0, int(number_in("idle_slot_limit", 300)) - idle)]:
+        task["state"] = "Q"
 
 
 def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
@@ -240,6 +265,7 @@ def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Pope
         before = jobs.get(job["after"])
         if before and any(task["state"] != DONE for task in before["tasks"].values()):
             continue
+        make_more(job)
         for index, task in job["tasks"].items():
             job_running = sum(key[0] == number for key in processes)
             if task["state"] != "Q" or len(processes) >= SLOTS or job_running >= job["at_once"]:
@@ -322,7 +348,10 @@ def about(argv: list[str]) -> str:
         )
     if "-f" not in argv:
         return "vm  Active"
-    text = "Server: vm\n    default_queue = workq"
+    text = "Server: vm\n    default_queue = workq\n    pbs_version = 6.1.3.h5"
+    for name in ("idle_slot_limit", "max_job_array_size", "max_slot_limit", "keep_completed"):
+        if knob(name):
+            text += f"\n    {name} = {(ROOT / name).read_text().strip()}"
     if knob("limit") and knob("advertised"):
         text += f"\n    max_user_queuable = {(ROOT / 'limit').read_text().strip()}"
     return text
@@ -365,6 +394,8 @@ def listed(jobs: dict[str, Any], job_id: str, history: bool) -> Any:
             {"Job_Name": job["name"], "job_state": "F" if ended else "B", "Exit_status": "0", "array": "True"},
         )
     for index, task in job["tasks"].items():
+        if not named(job_id, index, task):
+            continue
         state = "X" if task["state"] == "F" and index and not ended else task["state"]
         record = {"Job_Name": shown(job, index), "job_state": state}
         if index and task["state"] == "Q" and not TORQUE:
@@ -380,6 +411,13 @@ def listed(jobs: dict[str, Any], job_id: str, history: bool) -> Any:
             "PBS_O_HOME=/home/pbsuser,PBS_O_PATH=/opt/pbs/bin:/usr/bin:/bin:/usr/local/bin,PBS_O_SHELL=/bin/bash"
         )
         yield full(number, index), record
+
+
+def named(job_id: str, index: str, task: dict[str, Any]) -> bool:
+    """Whether qstat names a task where it is asked for an id, which may be that of a single subjob."""
+    asked = re.match(r"\d+\[(\d+)\]", job_id)
+    forgotten = TORQUE and time.time() - task.get("ended", time.time()) > number_in("keep_completed", 300)
+    return task["state"] != UNMADE and not forgotten and (not asked or asked[1] == index)
 
 
 def nested(record: dict[str, str]) -> dict[str, Any]:
@@ -413,16 +451,18 @@ def qdel(ids: list[str]) -> None:
         for job_id in ids:
             match = re.match(r"(\d+)(?:\[(\d*)\])?", job_id)
             job = jobs.get(match[1]) if match else None
-            if not match or not job:
+            tasks = job["tasks"] if job else {}
+            if match and match[2]:
+                tasks = {index: t for index, t in tasks.items() if index == match[2] and t["state"] != UNMADE}
+            if not tasks:
                 code = 153
-                print(f"qdel: Unknown Job Id {job_id}", file=sys.stderr)
+                print(f"qdel: {'nonexistent job id:' if TORQUE else 'Unknown Job Id'} {job_id}", file=sys.stderr)
                 continue
-            tasks = {match[2]: job["tasks"][match[2]]} if match[2] else job["tasks"]
             if all(task["state"] == DONE for task in tasks.values()):
                 code = 170 if TORQUE else 35
             for task in tasks.values():
-                if task["state"] == "Q":
-                    task.update(state=DONE, substate=91)
+                if task["state"] in ("Q", UNMADE):
+                    task.update(state=DONE, substate=91, ended=time.time())
                 elif task["state"] == "R":
                     task["deleted"] = True
                     os.killpg(task["pid"], signal.SIGTERM)
@@ -445,7 +485,11 @@ def qselect(argv: list[str]) -> None:
     name = argv[argv.index("-N") + 1]
     with State() as jobs:
         for number, job in jobs.items():
-            if job["name"] == name:
+            if TORQUE and job["array"]:  # its tasks are called NAME-3, and the array itself is in no list
+                for index, task in job["tasks"].items():
+                    if shown(job, index) == name and named(number, index, task):
+                        print(full(number, index))
+            elif job["name"] == name:
                 print(f"{number}{'[]' if job['array'] else ''}.{SERVER}")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SubmitRequest, pbslike
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbslike
 from sweep.schedulers.pbs import Pbs
 from tests.conftest import CAPTURES, pbs_capture
 from tests.schedulers.replay import replay, reply
@@ -214,7 +214,7 @@ def test_version() -> None:
 
 
 def test_find_by_name() -> None:
-    ids, _ = replay(Pbs().find(["sweep"]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
+    ids, _ = replay(Pbs().find([SoughtJob("sweep")]), [reply(pbs_capture("openpbs-qselect-N.txt"))])
     assert ids == {"sweep": "19[].vm"}
 
 

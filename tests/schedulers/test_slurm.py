@@ -6,7 +6,7 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SubmitRequest
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest
 from sweep.schedulers.base import CallFailure
 from sweep.schedulers.slurm import STATES, Slurm, merge_statuses, read_sacct, read_squeue
 from tests.conftest import capture
@@ -267,7 +267,9 @@ def test_usage_asks_by_the_raw_ids_that_sstat_knows() -> None:
 
 def test_find_by_name() -> None:
     squeue, sacct = Reply(0, "9|toy.j1.aa\n9|toy.j1.aa\n"), Reply(0, "7_1|toy.j2.bb\n7_[2-9]|toy.j2.bb\n")
-    ids, _ = replay(Slurm().find(["toy.j1.aa", "toy.j2.bb", "toy.j3.cc"]), [UP, squeue, sacct])
+    ids, _ = replay(
+        Slurm().find([SoughtJob(name) for name in ("toy.j1.aa", "toy.j2.bb", "toy.j3.cc")]), [UP, squeue, sacct]
+    )
     assert ids == {"toy.j1.aa": "9", "toy.j2.bb": "7"}
     with pytest.raises(SchedulerSilent):
-        replay(Slurm().find(["x"]), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])
+        replay(Slurm().find([SoughtJob("x")]), [UP, squeue, reply(capture("errors/dbd_down_sacct"))])

@@ -1,14 +1,17 @@
-"""Torque, on the captured output of Torque 6 (git head)."""
+"""Torque, on the captured output of Torque 6: of its git head, and of a 6.1.3 with a mom and a scheduler."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import replace
 
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SubmitRequest
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest
 from sweep.schedulers.torque import Torque
-from tests.conftest import pbs_capture
+from tests.conftest import pbs_capture, torque_capture
 from tests.schedulers.replay import replay, reply
 
 REQUEST = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", None, "/f/j0001.log")
@@ -40,6 +43,44 @@ def test_an_unknown_id_is_an_answer_and_a_dead_server_is_not() -> None:
     assert answer.statuses[TaskRef("99999.vm")].state is TaskState.ABSENT
     with pytest.raises(SchedulerSilent):
         replay(Torque().poll([TaskRef("1.vm")]), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
+
+
+def test_a_task_that_a_living_array_does_not_name_is_not_absent() -> None:
+    tasks = [TaskRef("494[].vm", index) for index in (0, 2, 5, 6)] + [TaskRef("495[].vm", 6), TaskRef("494.vm")]
+    answer, _ = replay(Torque().poll(tasks), [reply(torque_capture("qstat-f-t-array-mixed"))])
+    assert [answer.statuses[task].state for task in tasks] == [
+        TaskState.RUNNING, TaskState.PENDING, TaskState.ENDED, TaskState.UNNAMED, TaskState.ABSENT, TaskState.ABSENT,
+    ]  # fmt: skip
+    assert answer.statuses[tasks[3]].job_name == "mix"  # the array's: is it ours?
+    living = reply(torque_capture("qstat-f-t-array-mixed"))
+    ended = replace(living, stdout=re.sub("job_state = .", "job_state = C", living.stdout))
+    answer, _ = replay(Torque().poll(tasks), [ended])
+    assert answer.statuses[tasks[3]].state is TaskState.ABSENT
+
+
+def test_an_array_is_found_by_the_name_of_its_first_task() -> None:
+    nothing, first = reply(torque_capture("qselect-N-array")), reply(torque_capture("qselect-N-array-sub"))
+    ids, calls = replay(Torque().find([SoughtJob("arr", 1)]), [nothing, first])
+    assert ids == {"arr": "1[].vm"}
+    assert [call.argv for call in calls] == [("qselect", "-N", "arr"), ("qselect", "-N", "arr-1")]
+    ids, calls = replay(Torque().find([SoughtJob("arr")]), [nothing])
+    assert (ids, len(calls)) == ({}, 1)
+    single, _ = replay(Torque().find([SoughtJob("one", 0)]), [reply(torque_capture("qselect-N-single"))])
+    assert list(single) == ["one"]
+
+
+def test_the_servers_limits_of_arrays() -> None:
+    queue, nodes = reply(torque_capture("qstat-Q-f")), reply(torque_capture("pbsnodes-a"))
+    plain, _ = replay(Torque().limits(Place("eve")), [reply(torque_capture("qstat-B-f")), queue, nodes])
+    assert (plain.max_array_size, plain.max_throttle, plain.max_idle) == (1000, None, 300)
+    limited = reply(torque_capture("qstat-B-f-max-job-array-size"))
+    limits, _ = replay(Torque().limits(Place("eve")), [limited, queue, nodes])
+    assert limits.max_array_size == 20
+    everything = replace(
+        limited, stdout=limited.stdout.replace("nppcu", "max_slot_limit = 3\n    idle_slot_limit = 50\n    nppcu")
+    )
+    limits, _ = replay(Torque().limits(Place("eve")), [everything, queue, nodes])
+    assert (limits.max_throttle, limits.max_idle) == (3, 50)
 
 
 def test_submit() -> None:
@@ -90,7 +131,9 @@ def test_limits_are_the_servers_the_queues_and_the_nodes() -> None:
     queue = Reply(0, "Queue: batch\n    resources_max.walltime = 48:00:00\n    resources_max.mem = 64gb\n")
     nodes = Reply(0, "vm\n     state = free\n     np = 16\n     status = physmem=24684096kb,ncpus=2\n")
     limits, _ = replay(Torque().limits(Place("eve")), [server, queue, nodes])
-    assert limits == Limits(1000, max_queued=100, walltime_s=172800, memory_mib=24105, cpus=16, gpus=0)
+    assert limits == Limits(
+        1000, max_queued=100, max_idle=300, walltime_s=172800, memory_mib=24105, cpus=16, gpus=0
+    )
     with pytest.raises(SchedulerSilent):
         replay(Torque().limits(Place("eve")), [reply(pbs_capture("torque-err-server-down-qstat.txt"))])
 

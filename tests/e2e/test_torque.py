@@ -1,0 +1,160 @@
+"""What is Torque's own, on the fake: it makes an array's tasks little by little, and forgets what has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Sandbox
+from tests.e2e.conftest import Cluster, until
+
+Toy = Callable[..., Path]
+
+EIGHT = "{x: {range: [1, 8]}, how: [ok]}"
+
+
+@pytest.fixture
+def torque(make_fake: Callable[[str], Cluster]) -> Cluster:
+    """A Torque that makes three idle tasks of an array at once; its queue is held."""
+    cluster = make_fake("torque")
+    cluster.knob("idle_slot_limit", text="3")
+    cluster.knob("held")
+    cluster.sandbox.env["SWEEP_GRACE_S"] = "0"  # whatever is absent is lost at once
+    return cluster
+
+
+def release(cluster: Cluster) -> None:
+    """Let the queue run."""
+    cluster.knob("held", on=False)
+    assert cluster.sandbox.run("qstat", "run").code == 0
+
+
+def begins(sandbox: Sandbox) -> Counter[str]:
+    """Count how often each trial began."""
+    runs = sandbox.path / "runs"
+    lines = runs.read_text().splitlines() if runs.exists() else []
+    return Counter(line.split()[1] for line in lines if line.startswith("begin"))
+
+
+def test_tasks_that_are_not_made_yet_wait(torque: Cluster, toy: Toy) -> None:
+    sandbox = torque.sandbox
+    toy(scheduler=torque.scheduler, parameters=EIGHT)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    assert sandbox.run("qstat", "-f", "-t", "1[].vm").out.count("Job Id:") == 3
+    assert sandbox.states() == {"queued": 8}
+    assert sandbox.sweep("retry", "--json").json["trials"] == []
+    assert "Torque makes it when earlier ones have begun" in sandbox.sweep("why", "7").out
+    assert "Torque" not in sandbox.sweep("why", "0").out
+    release(torque)
+    sandbox.follow()
+    assert sandbox.accounted_for() == "8 trials: 8 ran exactly once to a recorded end (8 done, 0 failed)"
+    assert set(begins(sandbox).values()) == {1}
+
+
+def test_tasks_that_were_made_and_forgotten_have_ended(torque: Cluster, toy: Toy) -> None:
+    """Their array lives on, and does not name them: the node's record says what became of them."""
+    sandbox = torque.sandbox
+    torque.knob("keep_completed", text="0")
+    toy(scheduler=torque.scheduler, parameters="{x: [1, 60], how: [fail, kill, sleep]}", submit="{throttle: 3}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    torque.knob("held", on=False)
+    assert sandbox.run("bash", "-c", "qstat run >/dev/null 2>&1 &").code == 0
+    until(sandbox.states, {"failed": 4, "done": 1, "running": 1})
+    sandbox.sweep("cancel")
+    sandbox.follow()
+    assert sandbox.states() == {"failed": 4, "done": 1, "cancelled": 1}
+
+
+def test_a_task_that_is_not_made_yet_is_cancelled(torque: Cluster, toy: Toy) -> None:
+    """qdel does not know it, and Torque makes it and starts it later all the same."""
+    sandbox = torque.sandbox
+    toy(scheduler=torque.scheduler, parameters=EIGHT)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    assert "nonexistent" in sandbox.run("qdel", "1[6].vm").err
+    sandbox.sweep("cancel", "0", "6", "7")
+    assert sandbox.states() == {"queued": 5, "cancelled": 3}
+    release(torque)
+    sandbox.follow()
+    assert sandbox.states() == {"done": 5, "cancelled": 3}
+    assert set(begins(sandbox).values()) == {1}
+    assert len(begins(sandbox)) == 5
+    assert sandbox.sweep("retry", "6", "--json").json["trials"] == [6]
+    sandbox.follow()
+    assert sandbox.states() == {"done": 6, "cancelled": 2}
+
+
+def test_a_whole_array_is_cancelled_with_what_is_not_made_yet(torque: Cluster, toy: Toy) -> None:
+    sandbox = torque.sandbox
+    toy(scheduler=torque.scheduler, parameters=EIGHT)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.sweep("cancel")
+    assert sandbox.states() == {"cancelled": 8}
+    release(torque)
+    assert sandbox.states() == {"cancelled": 8}
+    assert not begins(sandbox)
+
+
+@pytest.mark.parametrize(
+    "submit", ["{}", "{throttle: 2}", "{placement: packed, workers: 5}", "{placement: each}", "{max_queued: 5}"]
+)
+def test_an_array_whose_submission_was_killed_is_found(torque: Cluster, toy: Toy, submit: str) -> None:
+    """Torque lists no array by its name: its tasks are called NAME-INDEX, and those not made yet are in no list."""
+    sandbox = torque.sandbox
+    toy(scheduler=torque.scheduler, parameters=EIGHT, submit=submit)
+    sandbox.sweep("plan")
+    torque.knob("die", text="1")
+    assert "was killed by signal 9" in sandbox.sweep("submit", code=1).err
+    again = sandbox.sweep("submit", "--json").json
+    assert again["adopted"] == 1
+    assert again["trials_sent"] == (7 if "each" in submit else 0 if "packed" in submit else again["trials_sent"])
+    release(torque)
+    sandbox.follow()
+    while sandbox.sweep("submit", "--json").json["trials_sent"]:  # the next wave
+        sandbox.follow()
+    assert sandbox.accounted_for() == "8 trials: 8 ran exactly once to a recorded end (8 done, 0 failed)"
+    assert set(begins(sandbox).values()) == {1}
+
+
+def test_the_second_part_of_an_array_is_found(torque: Cluster, toy: Toy) -> None:
+    """Its first task is not task 0."""
+    sandbox = torque.sandbox
+    toy(scheduler=torque.scheduler, parameters=EIGHT, submit="{max_queued: 5}")
+    sandbox.sweep("plan")
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 5
+    release(torque)
+    sandbox.follow()
+    torque.knob("held")
+    torque.knob("die", text="1")
+    sandbox.sweep("submit", code=1)
+    again = sandbox.sweep("submit", "--json").json
+    assert (again["adopted"], again["trials_sent"]) == (1, 0)
+    sandbox.sweep("cancel")
+    assert sandbox.states() == {"done": 5, "cancelled": 3}
+
+
+def test_the_servers_limits_are_read(torque: Cluster, toy: Toy) -> None:
+    sandbox = torque.sandbox
+    torque.knob("max_job_array_size", text="5")
+    torque.knob("max_slot_limit", text="2")
+    toy(scheduler=torque.scheduler, parameters=EIGHT, submit="{throttle: 3}")
+    refused = sandbox.sweep("plan", code=2).err
+    assert "grid.yaml:6:" in refused
+    assert "3 tasks of an array are to run at once, and the scheduler allows 2" in refused
+    toy(scheduler=torque.scheduler, parameters=EIGHT, submit="{throttle: 2}")
+    assert [job["trials"] for job in sandbox.sweep("plan", "--json").json["jobs"]] == [5, 3]
+    sandbox.sweep("submit")
+    release(torque)
+    sandbox.follow()
+    assert sandbox.states() == {"done": 8}
+    assert (
+        "arrays of up to 5, of which 3 wait in the queue at once"
+        in sandbox.run(sys.executable, "-m", "sweep", "doctor").out
+    )
