@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sweep import __version__
 from sweep.errors import FormatError, LockHeld, NoSuch, StoreError, UsageError
 from sweep.model import (
     Cause,
@@ -333,30 +334,58 @@ def test_every_event_is_read_as_it_was_written(store: Store) -> None:
         store.note(event)
     events, torn = Store(store.path).journal.read()
     assert torn == []
-    assert [msgspec.structs.replace(event, at=0.0) for event in events] == EVENTS
-    assert all(event.at for event in events)
+    assert [msgspec.structs.replace(event, at=0.0, version="") for event in events] == EVENTS
+    assert all(event.at and event.version == __version__ for event in events)
 
 
 @pytest.mark.parametrize(
     ("line", "message", "hint"),
     [
-        ({"event": "planned", "jobs": ["j0001"]}, "has format none", "under another name"),
-        ({"event": "planned", "format": 0, "jobs": []}, "has format 0", "under another name"),
+        ({"event": "planned", "jobs": ["j0001"]}, "has format none; this is sweep", "under another name"),
+        ({"event": "planned", "format": 0, "jobs": []}, "has format 0; this is sweep", "under another name"),
         (
             {"event": "planned", "format": FORMAT + 1, "anything": "else"},
-            f"has format {FORMAT + 1}",
-            "newer version",
+            f"has format {FORMAT + 1}; this is sweep",
+            "the newer version",
         ),
+        (
+            {"event": "planned", "format": FORMAT + 1, "version": "7.8.9", "anything": "else"},
+            f"has format {FORMAT + 1}, which sweep 7.8.9 wrote; this is sweep {__version__}, which reads format",
+            "use sweep 7.8.9 or a newer one",
+        ),
+        # One that can be read, and that this version would not do right by.
+        (
+            {"event": "submitted", "token": "ab", "id": "7", "format": FORMAT + 1, "version": "7.8.9"},
+            f"has format {FORMAT + 1}, which sweep 7.8.9 wrote",
+            "use sweep 7.8.9 or a newer one",
+        ),
+        # A kind of event that is not known.
+        (
+            {"event": "raced", "version": "7.8.9"},
+            "has an event 'raced', which sweep 7.8.9 wrote",
+            "use sweep 7.8.9",
+        ),
+        ({"event": "raced"}, "has an event 'raced'; this is sweep", "the newer version"),
+        ({"event": "raced", "version": "7.8.9", "format": FORMAT + 2}, f"has format {FORMAT + 2}, which", "7.8.9"),
     ],
 )
-def test_a_folder_of_another_format_is_refused(store: Store, line: object, message: str, hint: str) -> None:
+def test_what_another_version_wrote_is_refused(store: Store, line: object, message: str, hint: str) -> None:
     store.append("journal.jsonl", [json.dumps(line).encode()])
     with pytest.raises(FormatError, match=message) as caught:
         store.ledger()
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("line", [{"event": "raced"}, {"event": "submitted", "token": 7}, {"no": "event"}])
+def test_what_is_not_known_of_a_known_event_is_passed_over(store: Store) -> None:
+    """So a later version may add what an older one need not know."""
+    line = {"event": "submitted", "token": "ab", "id": "7", "colour": "blue", "version": "7.8.9"}
+    store.append("journal.jsonl", [json.dumps(line).encode()])
+    [event] = store.journal.read()[0]
+    assert isinstance(event, Submitted)
+    assert event.id == "7"
+
+
+@pytest.mark.parametrize("line", [{"event": "submitted", "token": 7}, {"no": "event"}, {"event": ["planned"]}])
 def test_a_whole_line_that_is_no_event_is_an_error(store: Store, line: object) -> None:
     store.append("journal.jsonl", [json.dumps(line).encode()])
     with pytest.raises(FormatError, match="holds a line that is no event"):

@@ -1,6 +1,9 @@
 """The journal's events, each a line of ``journal.jsonl``: one definition for who writes and who reads (pure).
 
 ``docs/formats.md`` lists them. To add one, define it here, add it to `Event`, and let ``ledger.py`` add it up.
+
+Each line says which version of sweep wrote it, and which format a reader has to know, where that is not the
+oldest. So a version that meets what it does not know can say which one knows it.
 """
 
 from __future__ import annotations
@@ -10,12 +13,27 @@ import msgspec
 from sweep.model import Raised, Verdict
 from sweep.state.settings import Settings
 
-#: The version of the sweep's folder: of its journal, trials, jobs and records.
-FORMAT = 1
+#: The formats of the sweep's folder (its journal, trials, jobs and records) that this version reads. It writes the
+#: oldest one whose readers do right by what it writes.
+OLDEST_FORMAT, FORMAT = 1, 1
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
-    at: float = 0.0  # Unix time; set when it is appended
+    """One line of the journal.
+
+    Attributes
+    ----------
+    at : float
+        Unix time; set when it is appended.
+    version : str
+        The version of sweep that appended it; empty in the oldest folders.
+    format : int
+        The oldest format whose readers do right by it.
+    """
+
+    at: float = 0.0
+    version: str = ""
+    format: int = OLDEST_FORMAT
 
 
 class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
@@ -24,7 +42,7 @@ class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
     Attributes
     ----------
     format : int
-        The version of the folder, see `FORMAT`.
+        As of every event, and always written: folders without it are older than any that can be read.
     jobs : list of str
         The jobs with trials that were not sent yet, in order.
     workers : dict
@@ -166,3 +184,6 @@ Event = (
     | Confirmed
     | Observed
 )
+
+#: The kinds of events, as a line names them.
+KINDS = frozenset(kind.__struct_config__.tag for kind in Event.__args__)

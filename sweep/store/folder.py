@@ -21,7 +21,7 @@ import contextlib
 import getpass
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +242,22 @@ class Store(Files):
     def install_node(self) -> None:
         """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
         for name in NODE_FILES:
-            self.write(name, Path(runner.__file__).with_name(name).read_bytes())
+            own = Path(runner.__file__).with_name(name).read_bytes()
+            path = self.path / name
+            with storing(path):
+                if path.is_file() and path.read_bytes() == own:
+                    continue
+            self.write(name, own)
+
+    def write_jobs(self, jobs: Iterable[tuple[Job, str]], offsets: dict[int, int]) -> None:
+        """Write jobs with their scripts, and the runners that the scripts call.
+
+        A script of this version passes options that an older version's runners in the folder may not take. Its
+        runners take those of older scripts that still wait.
+        """
+        self.install_node()
+        for job, script in jobs:
+            self.write_job(job, script, offsets)
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""

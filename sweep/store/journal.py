@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from sweep import __version__
 from sweep.state.events import Event
 from sweep.store import records
 from sweep.store.files import Files
@@ -32,9 +33,8 @@ class Journal:
         self._torn: list[str] = []
 
     def append(self, event: Event) -> None:
-        """Append an event, synced, with the time of now unless it has one."""
-        if not event.at:
-            event = msgspec.structs.replace(event, at=time.time())
+        """Append an event, synced, with this version's name, and the time of now unless it has one."""
+        event = msgspec.structs.replace(event, at=event.at or time.time(), version=__version__)
         self._files.append(NAME, [records.spelled(event)])
 
     def read(self) -> tuple[list[Event], list[str]]:
@@ -43,7 +43,7 @@ class Journal:
         Raises
         ------
         FormatError
-            A line is of another format, or no event.
+            A line needs another version of sweep, or is no event.
         """
         stamp = self._files.stamp_of(NAME)
         if not stamp or stamp[0] != self._inode or stamp[1] < self._end:

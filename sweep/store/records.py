@@ -15,10 +15,11 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from sweep import __version__
 from sweep.errors import FormatError, StoreError
 from sweep.model import SchedulerStatus, Task, Trial
 from sweep.node import runner
-from sweep.state.events import FORMAT, Event
+from sweep.state.events import FORMAT, KINDS, OLDEST_FORMAT, Event
 from sweep.state.evidence import Attempt
 
 
@@ -121,7 +122,7 @@ def event_of(line: bytes) -> Event | None:
     Raises
     ------
     FormatError
-        It belongs to a folder of another format, or it is whole and no event.
+        It needs another version of sweep, or it is whole and no event.
     """
     try:
         event: Event = _decoder(Event).decode(line)
@@ -129,29 +130,39 @@ def event_of(line: bytes) -> Event | None:
         record = _object_of(line)
         if record is None:
             return None
-        if record.get("event") == "planned":
-            _check_format(record.get("format"))
+        _check_format(record)
         try:
             event = msgspec.convert(record, Event)
         except msgspec.ValidationError as error:
             raise FormatError(
-                f"journal.jsonl holds a line that is no event: {error}",
-                "was it changed by hand? If a newer version of sweep wrote it, use that one",
+                f"journal.jsonl holds a line that is no event: {error}", "was it changed by hand?"
             ) from None
-    _check_format(getattr(event, "format", FORMAT))
+    else:
+        if not OLDEST_FORMAT <= event.format <= FORMAT:
+            _check_format(
+                {"event": type(event).__struct_config__.tag, "format": event.format, "version": event.version}
+            )
     return event
 
 
-def _check_format(format_: object) -> None:
-    if format_ == FORMAT:
+def _check_format(record: Mapping[str, object]) -> None:
+    """Refuse an event that an older or newer version of sweep wrote, and that this one would not do right by."""
+    kind, by = record.get("event"), record.get("version")
+    format_ = record.get("format", None if kind == "planned" else OLDEST_FORMAT)
+    known = not isinstance(kind, str) or kind in KINDS
+    if known and isinstance(format_, int) and OLDEST_FORMAT <= format_ <= FORMAT:
         return
-    newer = isinstance(format_, int) and format_ > FORMAT
-    name = "none" if format_ is None else repr(format_)
+    reads = f"format {FORMAT}" if FORMAT == OLDEST_FORMAT else f"formats {OLDEST_FORMAT} to {FORMAT}"
+    this = f"this is sweep {__version__}, which reads {reads}"
+    if isinstance(format_, int) and format_ >= OLDEST_FORMAT:
+        what = f"format {format_}" if format_ > FORMAT else f"an event {kind!r}"
+        raise FormatError(
+            f"the sweep's folder has {what}{f', which sweep {by} wrote' if by else ''}; {this}",
+            f"use sweep {by} or a newer one" if by else "use the newer version of sweep that wrote it",
+        )
     raise FormatError(
-        f"the sweep's folder has format {name}, and this version of sweep reads format {FORMAT}",
-        "use the newer version of sweep that planned it"
-        if newer
-        else "plan the grid again under another name, or remove the folder if its results are not needed",
+        f"the sweep's folder has format {'none' if format_ is None else repr(format_)}; {this}",
+        "plan the grid again under another name, or remove the folder if its results are not needed",
     )
 
 

@@ -216,9 +216,7 @@ def _write(store: Store, ledger: Ledger, maker: JobMaker, additions: Sequence[_A
         for trial in trials
     ]
     jobs = maker.jobs(requests, next_job(store, ledger))
-    offsets = store.offsets_with(trials)
-    for job in jobs:
-        store.write_job(job, maker.render(job), offsets)
+    store.write_jobs([(job, maker.render(job)) for job in jobs], store.offsets_with(trials))
     names = [job.name for job in jobs]
     numbers = [trial.number for trial in trials]
     store.note(Confirmed(trials=numbers, jobs=names, workers=workers_of(jobs), raised=raised))

@@ -322,10 +322,7 @@ def _write(
     """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
     old_ledger = store.ledger()[0]
     store.keep_grid(grid)
-    store.install_node()
-    offsets = store.offsets_with(merged.lines)
-    for job, script in zip(jobs, scripts, strict=True):
-        store.write_job(job, script, offsets)
+    store.write_jobs(zip(jobs, scripts, strict=True), store.offsets_with(merged.lines))
     if driver:
         store.write_script(DRIVER, driver)
     store.note(event)

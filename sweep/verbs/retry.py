@@ -145,9 +145,7 @@ def _plan(store: Store, ledger: Ledger, attempts: Sequence[_Attempt]) -> RetryRe
         )
     maker = maker_of(store, ledger.settings)
     jobs = maker.jobs(requests, next_job(store, ledger))
-    offsets = store.trials().offsets
-    for job in jobs:
-        store.write_job(job, maker.render(job), offsets)
+    store.write_jobs([(job, maker.render(job)) for job in jobs], store.trials().offsets)
     names = [job.name for job in jobs]
     store.note(Retried(trials=retries, jobs=names, workers=workers_of(jobs)))
     return RetryReport(
