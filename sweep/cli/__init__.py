@@ -33,15 +33,27 @@ def main() -> None:
     if complaint:
         with suppress(OSError):
             print(complaint, file=sys.stderr)
-    try:
-        sys.stdout.flush()  # here, where a failure can be handled, and not while Python ends
-    except OSError as error:
-        os.dup2(_nowhere().fileno(), sys.stdout.fileno())  # Python will flush once more, and complain of this
-        if not isinstance(error, BrokenPipeError):  # a full disk
-            code = code or 1
-            with suppress(OSError):
-                print(f"error: {error}", file=sys.stderr)
+    error = _flush(sys.stdout)
+    if error and not isinstance(error, BrokenPipeError):  # a full disk
+        code = code or 1
+        with suppress(OSError):
+            print(f"error: {error}", file=sys.stderr)
+    _flush(sys.stderr)
     sys.exit(code)
+
+
+def _flush(stream: TextIO) -> OSError | None:
+    """Write what is in a buffer, here, where a failure can be handled, and not while Python ends.
+
+    Returns the failure. The rest then goes nowhere: Python flushes once more, and would complain of the same.
+    """
+    try:
+        stream.flush()
+    except OSError as error:
+        with _nowhere() as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        return error
+    return None
 
 
 def _nowhere() -> TextIO:
