@@ -31,7 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_what_it_needs_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"sweep", "trainer"}
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"sweep", "trainer"}
+    assert [name.split("/")[1:] for name in names if ".data/" in name] == [["scripts", "sweep"]]
     templates = {path.name for path in (ROOT / "templates").iterdir()}
     assert {name.split("/")[-1] for name in names if name.startswith("sweep/templates/")} == templates
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -74,7 +74,12 @@ def train(
     from trainer.training.setting import make_setting
 
     options = Options(**given | {"extra_data": tuple(given["extra_data"] or ()), "blank": bool(given["blank"])})
-    prepared_sets = Cache(cache or default_folder(), int(min(cache_gib, 2**20) * 2**30))
+    folder = cache or default_folder()
+    if folder is None:
+        print(
+            "note: you have no home folder, so prepared data is not kept; TRAINER_CACHE names one", file=sys.stderr
+        )
+    prepared_sets = Cache(folder or Path(), int(min(cache_gib, 2**20) * 2**30) if folder else 0)
     if dry_run:
         print(make_setting(options, prepared_sets).summary())
         return

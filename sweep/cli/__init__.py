@@ -20,10 +20,14 @@ from sweep.errors import SweepError
 
 __all__ = ["app", "begin", "decide", "look", "main", "run"]
 
+#: The beginning of the names under which ``bin/sweep`` puts variables aside.
+ASIDE = "SWEEP_ASIDE_"
+
 
 def main() -> None:
     """Run the command line; exit code 0, 1 (it failed) or 2 (what was asked cannot be)."""
     gc.set_threshold(50_000, 20, 20)  # a command lives for a second, and makes no cycles worth looking for
+    _take_back()
     sys.stdout = sys.stdout or _nowhere()  # None where the caller closed it: `sweep plan >&-`
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
@@ -54,6 +58,17 @@ def _flush(stream: TextIO) -> OSError | None:
             os.dup2(nowhere.fileno(), stream.fileno())
         return error
     return None
+
+
+def _take_back() -> None:
+    """Give what is started the variables that ``bin/sweep`` put aside, and ourselves a last look at PYTHONPATH.
+
+    Sites have modules that add libraries to PYTHONPATH. They come after all of our own, which they cannot replace.
+    """
+    for name in [name for name in os.environ if name.startswith(ASIDE)]:
+        os.environ[name[len(ASIDE) :]] = os.environ.pop(name)
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path += [folder for folder in folders if folder.startswith("/") and folder not in sys.path]
 
 
 def _nowhere() -> TextIO:

@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+if not __package__:  # run as a file, so that nothing else can be taken for sweep
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
 from sweep.localbatch.manager import ensure_manager, manage
-from sweep.localbatch.spool import Job, Task, job_ids, load, machine, path_of, queue_name, spool
+from sweep.localbatch.spool import Job, NoSpool, Task, job_ids, load, machine, path_of, queue_name, spool
 
 EX_USAGE = 2
 EX_OTHER_QUEUE = 3
+EX_NO_SPOOL = 4
 
 
 def _options() -> argparse.ArgumentParser:
@@ -190,7 +194,10 @@ def main() -> None:
     """``python -m sweep.localbatch COMMAND …``."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         _fail(f"usage: python -m sweep.localbatch {{{','.join(COMMANDS)}}} …")
-    COMMANDS[sys.argv[1]](sys.argv[2:])
+    try:
+        COMMANDS[sys.argv[1]](sys.argv[2:])
+    except NoSpool as error:
+        _fail(str(error), EX_NO_SPOOL)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def ensure_manager(root: Path) -> None:
             return
     with (root / "manager.log").open("a") as log:
         subprocess.Popen(
-            # -P: a file such as socket.py in the current folder must not replace one of Python's own modules.
-            [sys.executable, "-P", "-m", "sweep.localbatch", "manage", str(root)],
+            # A file such as socket.py, here or on PYTHONPATH, must not replace one of Python's own modules.
+            [sys.executable, "-E", "-P", str(Path(__file__).with_name("__main__.py")), "manage", str(root)],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

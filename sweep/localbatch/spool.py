@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,13 +16,37 @@ from typing import Any
 
 
 def spool() -> Path:
-    """Return the folder of this host's queue. It is created if it is missing."""
-    chosen = os.environ.get("SWEEP_LOCAL_SPOOL")
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    path = Path(chosen) if chosen else Path(state) / "sweep" / f"local-{socket.gethostname()}"
-    path = path.absolute()  # the manager runs in another folder
-    (path / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Return the folder of this host's queue. It is created if it is missing.
+
+    Raises
+    ------
+    NoSpool
+        There is no place for it.
+    """
+    path = _chosen_spool().absolute()  # the manager runs in another folder
+    try:
+        (path / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise NoSpool(f"the local queue cannot be kept in {str(path)!r}: {error.strerror}") from None
     return path
+
+
+class NoSpool(Exception):
+    """The queue has no folder."""
+
+
+def _chosen_spool() -> Path:
+    own = f"local-{socket.gethostname()}"
+    if chosen := os.environ.get("SWEEP_LOCAL_SPOOL"):
+        return Path(chosen)
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "sweep" / own
+    try:
+        return Path.home() / ".local" / "state" / "sweep" / own
+    except RuntimeError:  # no HOME, and a user whom the machine has no name for, as in some containers
+        raise NoSpool("you have no home folder for the local queue to be kept in") from None
 
 
 def queue_name(root: Path) -> str:

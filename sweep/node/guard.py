@@ -50,7 +50,7 @@ class Guard(object):
         self.process: Optional["subprocess.Popen[bytes]"] = None
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-S", os.path.abspath(__file__), self.mark],
+                [sys.executable, "-I", "-S", os.path.abspath(__file__), self.mark],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sweep.errors import SchedulerRefused
+import sweep
+from sweep.errors import SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers.base import (
     Call,
@@ -23,8 +24,8 @@ from sweep.schedulers.base import (
     no_usage,
 )
 
-#: -P: a module in the user's current folder must not replace one of Python's own.
-_COMMAND = (sys.executable, "-P", "-m", "sweep.localbatch")
+#: PYTHON… variables are for the jobs, and no module of the user's folder may replace one of Python's or ours.
+_COMMAND = (sys.executable, "-E", "-P", f"{sweep.__path__[0]}/localbatch/__main__.py")
 
 #: The states as localbatch names them; its docstring is the manual.
 STATES: dict[str, tuple[TaskState, Outcome | None]] = {
@@ -37,6 +38,11 @@ STATES: dict[str, tuple[TaskState, Outcome | None]] = {
     "LAUNCH_FAILED": (TaskState.ENDED, Outcome.LAUNCH),
     "UNKNOWN": (TaskState.ENDED, Outcome.UNKNOWN),  # its manager was killed, and nothing saw how it ended
 }
+
+
+#: localbatch's exit code where there is no place for the queue, and what to do about it.
+_NO_SPOOL = 4
+_NAME_A_SPOOL = "name a folder that you may write in the variable SWEEP_LOCAL_SPOOL"
 
 
 class Local:
@@ -77,6 +83,8 @@ class Local:
             )
         )
         reply = yield call
+        if reply.exit_code == _NO_SPOOL:
+            raise SchedulerRefused(reply.summary, _NAME_A_SPOOL)
         if reply.exit_code == 2:
             raise SchedulerRefused(
                 f"the local scheduler refused: {reply.summary}", "change `resources` in the grid"
@@ -105,9 +113,7 @@ class Local:
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Cancel jobs and tasks."""
         call = Call((*_COMMAND, "cancel", *jobs, *(f"{task.job_id}_{task.index}" for task in tasks)))
-        reply = yield call
-        if reply.exit_code != 0:
-            raise no_answer(call, reply)
+        _lines(call, (yield call))
 
 
 def _machine() -> Talk[dict[str, Any]]:
@@ -117,6 +123,8 @@ def _machine() -> Talk[dict[str, Any]]:
 
 
 def _lines(call: Call, reply: Reply) -> list[dict[str, Any]]:
+    if reply.exit_code == _NO_SPOOL:
+        raise SchedulerSilent(reply.summary, _NAME_A_SPOOL)
     if reply.exit_code != 0:
         raise no_answer(call, reply)
     try:

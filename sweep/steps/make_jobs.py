@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import sweep
 from sweep import grid as grids
 from sweep.errors import GridError, SchedulerSilent, UsageError
 from sweep.grid import Grid, Source, units
@@ -144,7 +145,15 @@ class JobMaker:
 
     def driver(self) -> str:
         """Render the driver's script: one that runs `sweep submit` on this sweep."""
-        command = [sys.executable, "-P", "-m", "sweep", "submit", "--retry", str(self.store.path)]
+        command = [
+            sys.executable,
+            "-E",
+            "-P",
+            f"{sweep.__path__[0]}/__main__.py",
+            "submit",
+            "--retry",
+            str(self.store.path),
+        ]
         limits, asks = self.limits, DRIVER_ASKS
         asks = replace(
             asks,

@@ -161,7 +161,7 @@ def _probe_lock(probe: Path) -> Finding:
     )
     try:
         with FileLock(probe / "lock", timeout=5):
-            other = run(Call((sys.executable, "-c", take, str(probe / "lock")), timeout_s=30))
+            other = run(Call((sys.executable, "-E", "-P", "-c", take, str(probe / "lock")), timeout_s=30))
     except (OSError, NotImplementedError) as error:
         return Finding(Level.BAD, "lock", str(error), "mount the file system with flock, or use another")
     if other.exit_code == 7:
@@ -173,7 +173,7 @@ def _probe_lock(probe: Path) -> Finding:
 
 def _node_python() -> Finding:
     """Look at python3 here; the nodes usually have the same."""
-    reply = run(Call(("python3", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")))
+    reply = run(Call(("python3", "-I", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")))
     version = reply.stdout.strip()
     if reply.exit_code == 0 and tuple(map(int, version.split(".")[:2])) >= (3, 6):
         return Finding(Level.OK, "Python for the nodes", f"python3 is {version} here")

@@ -225,7 +225,7 @@ def test_dry_runs_change_nothing(sandbox: Sandbox, toy: Toy) -> None:
     sandbox.sweep("plan")
     before = files(sandbox.path / "results")
     shown = sandbox.sweep("submit", "--dry-run")
-    assert "sweep.localbatch submit --name toy.j0001.TOKEN" in shown.out
+    assert "localbatch/__main__.py submit --name toy.j0001.TOKEN" in shown.out
     assert files(sandbox.path / "results") == before
     assert sandbox.states() == {"planned": 3}
 

@@ -14,7 +14,7 @@ job_name="${SWEEP_LOCAL_JOB_NAME:-}"
 
 exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
 cd -- '/home/eve/it'"'"'s here' || exit 1
-node=(python3 -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
+node=(python3 -I -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
       --result segMeasure.json --heartbeat-s 2.0)
 module load tensorflow

@@ -26,11 +26,16 @@ WAIT_S = 600
 IndexedArrays = tuple[list[Any], dict[str, NDArray[Any]]]
 
 
-def default_folder() -> Path:
-    """``$TRAINER_CACHE``, else ``sweep-trainer`` in the user's own cache folder."""
-    configured = os.environ.get("TRAINER_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(configured) if configured else Path(base) / "sweep-trainer"
+def default_folder() -> Path | None:
+    """``$TRAINER_CACHE``, else ``sweep-trainer`` in the user's own cache folder; None where they have no home."""
+    if configured := os.environ.get("TRAINER_CACHE"):
+        return Path(configured)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "sweep-trainer"
+    try:
+        return Path.home() / ".cache" / "sweep-trainer"
+    except RuntimeError:  # no HOME, and a user whom the machine has no name for, as in some containers
+        return None
 
 
 @dataclass(frozen=True)
