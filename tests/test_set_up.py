@@ -19,6 +19,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAKE = shutil.which("make") or "make"
 
+#: Python 3.11 first came with the first of these, 3.12 with the other; SHA-256 of the wheels. Newer Pythons never came
+#: with a pip that resolves `two[more]` although it is to install what a lock says.
+OLDEST_PIP = {
+    (3, 11): ("22.3", "1daab4b8d3b97d1d763caeb01a4640a2250a0ea899e257b1e44b9eded91e15ab"),
+    (3, 12): ("23.2.1", "7ccf472345f20d35bdc9d1841ff5f313260c2c33fe417f48c30ac46cccabf5be"),
+}
+
 BACKEND = """\
 import zipfile
 def build_editable(folder, config_settings=None, metadata_directory=None):
@@ -168,10 +175,61 @@ def checkout(tmp_path: Path) -> Checkout:
 # --- exactly what the lock says ---------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def old_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetch the oldest pip that this Python came with; without an index, skip."""
+    if sys.version_info[:2] not in OLDEST_PIP:
+        pytest.skip(
+            "every pip of this Python installs what a lock says. To try it: make clean test PYTHON=python3.11"
+        )
+    version, digest = OLDEST_PIP[sys.version_info[:2]]
+    folder = tmp_path_factory.mktemp("pip")
+    (folder / "lock").write_text(f"pip=={version} --hash=sha256:{digest}\n")
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", "lock"]
+    done = subprocess.run(download, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        pytest.skip(f"no pip {version} to try: no package index answers. To try it: connect to the network")
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def with_old_pip(checkout: Checkout, old_pip: Path) -> Checkout:
+    """Let `python3 -m venv` bring the old pip."""
+    checkout.program(
+        "python3",
+        f"""#!{sys.executable}
+import pathlib, subprocess, sys, zipfile
+argv = sys.argv[1:]
+venv = argv[:2] == ["-m", "venv"]
+done = subprocess.run([sys.executable, *argv, *(["--without-pip"] if venv else [])])
+if venv:
+    [site] = pathlib.Path(argv[-1]).glob("lib/python3*/site-packages")
+    zipfile.ZipFile({str(old_pip)!r}).extractall(site)
+sys.exit(done.returncode)
+""",
+    )
+    return checkout
+
+
 def test_installed_is_what_the_lock_says(checkout: Checkout) -> None:
     """By the pip that this Python's venv brings."""
     slow_python(checkout)
     checkout.makes_it()
+
+
+def test_the_oldest_pip_installs_what_the_lock_says(with_old_pip: Checkout) -> None:
+    with_old_pip.makes_it()
+
+
+def test_the_oldest_pip_needs_to_be_told_not_to_resolve(with_old_pip: Checkout) -> None:
+    """Or the test above would show nothing."""
+    makefile = with_old_pip.path / "Makefile"
+    text = makefile.read_text()
+    assert text.count("--no-deps --require-hashes") == 1
+    makefile.write_text(text.replace("--no-deps --require-hashes", "--require-hashes"))
+    done = with_old_pip.make()
+    assert done.returncode != 0
+    assert "In --require-hashes mode" in done.stderr
 
 
 # --- what may fail ----------------------------------------------------------------------------------------------
