@@ -18,7 +18,7 @@ demo: .venv/ready
 	@bash examples/demo.sh
 
 test: .venv/ready lint bench-check
-	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal --durations=10
+	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal --durations=20
 
 lint: .venv/ready
 	$(VENV_PYTHON) -m ruff check .

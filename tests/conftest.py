@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,13 +142,20 @@ def _kill_processes_of(folder: Path) -> None:
 # --- what may be absent -------------------------------------------------------------------------------------
 
 
+#: What skips says how it can be tried: the end of a run lists it.
+INSTALL_SLURM = "tests/cluster/slurm.sh install"
+START_SLURM = "export SLURM_CONF=$(tests/cluster/slurm.sh up)"
+
+
 def _no_slurm() -> str:
     if not shutil.which("sbatch"):
-        return "no Slurm here: sbatch is not on PATH"
+        return f"no Slurm here: sbatch is not on PATH. To try it: {INSTALL_SLURM}, then {START_SLURM}"
     if not Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")).is_file():
-        return "no Slurm here: SLURM_CONF names no file (tests/cluster/slurm.sh up starts one)"
+        return f"no Slurm here: SLURM_CONF names no file. To try it: {START_SLURM}"
     ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60, check=False)
-    return "" if " is UP" in ping.stdout else f"Slurm's controller does not answer: {ping.stdout}{ping.stderr}"
+    if " is UP" in ping.stdout:
+        return ""
+    return f"Slurm's controller does not answer: {ping.stdout}{ping.stderr}. To try it: {START_SLURM}"
 
 
 def _slurm_alone() -> FileLock:
@@ -178,7 +186,52 @@ def real_data() -> Path:
     for folder in (os.environ.get("SWEEP_REAL_DATA"), ROOT.parent / "shared" / "data"):
         if folder and (Path(folder) / "dsb512").is_dir():
             return Path(folder)
-    pytest.skip("no real images: neither SWEEP_REAL_DATA nor ../shared/data has a dsb512")
+    pytest.skip(
+        "no real images: neither SWEEP_REAL_DATA nor ../shared/data has a dsb512. "
+        "To try it: SWEEP_REAL_DATA=/folder/with/dsb512 (docs/trainer.md says what is in it)"
+    )
+
+
+# --- the end of a run ---------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the time went, where that is asked for, and what was not tried."""
+    outcomes = terminalreporter.stats
+    if config.option.durations:
+        terminalreporter.section("seconds by folder")
+        reports = [
+            report for name in outcomes for report in outcomes[name] if isinstance(report, pytest.TestReport)
+        ]
+        for total_s, folder in durations(reports):
+            terminalreporter.line(f"{total_s:8.1f}s {folder}")
+    if skipped := outcomes.get("skipped"):
+        terminalreporter.section("not tried here")
+        for line in not_tried(skipped):
+            terminalreporter.line(line)
+
+
+def durations(reports: Iterable[pytest.TestReport]) -> list[tuple[float, str]]:
+    """Sum the seconds of the tests in each folder, the most first. Tests side by side count each."""
+    sums: dict[str, float] = {}
+    for report in reports:
+        folder = report.nodeid.partition("::")[0].rpartition("/")[0]
+        sums[folder] = sums.get(folder, 0) + report.duration
+    return sorted(((total_s, folder or ".") for folder, total_s in sums.items()), reverse=True)
+
+
+def not_tried(skipped: Iterable[pytest.TestReport]) -> list[str]:
+    """Write a line for each reason, the most frequent first, and one for each file with its number of tests."""
+    tests: dict[str, Counter[str]] = {}
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        tests.setdefault(reason.removeprefix("Skipped: "), Counter())[report.nodeid.partition("::")[0]] += 1
+    lines = []
+    for reason, files in sorted(tests.items(), key=lambda item: -item[1].total()):
+        lines.append(f"{files.total()} skipped: {reason}")
+        lines += [f"    {number} of {file}" for file, number in files.items()]
+    return lines
 
 
 # --- grids ----------------------------------------------------------------------------------------------------

@@ -145,10 +145,11 @@ ADDED = {
 LEFT_OUT = {"compare": {"table"}}
 
 
-@pytest.mark.parametrize("row", rows("formats.md", "--json"), ids=lambda row: row[0])
+WITH_A_DATACLASS = [row for row in rows("formats.md", "--json") if len(quoted(row[-1])) == 2]
+
+
+@pytest.mark.parametrize("row", WITH_A_DATACLASS, ids=lambda row: row[0])
 def test_the_keys_of_json(row: list[str]) -> None:
-    if len(quoted(row[-1])) != 2:
-        pytest.skip("no dataclass has its keys")
     [command] = quoted(row[0])
     keys = fields_of(row) - LEFT_OUT.get(command, set()) | ADDED.get(command, set())
     values = {"ok", "note", "bad"}

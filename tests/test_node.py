@@ -298,7 +298,7 @@ def _old_python() -> str | None:
 def test_it_runs_on_an_old_python(folder: Folder) -> None:
     old = _old_python()
     if old is None:
-        pytest.skip("no python3.6 to python3.10 on PATH")
+        pytest.skip("no python3.6 to python3.10 on PATH. To try it: install one, with uv or pyenv")
     folder.plan("sh", "-c", 'printf %s "$SWEEP_PARAMS"; sleep 0.4; exit 3')
     done = subprocess.run([old, *folder.argv()[1:]], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")

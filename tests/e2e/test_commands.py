@@ -528,7 +528,9 @@ def test_a_reader_without_the_right_to_write_sees_the_sweep(sandbox: Sandbox, to
     mortal: list[str] = []
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
-            pytest.skip("root may write everywhere, and there is no setpriv to take that right away")
+            pytest.skip(
+                "root may write everywhere, and there is no setpriv to take that right away. To try it: be another user"
+            )
         mortal = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
     toy(parameters="{x: [1, 2], how: [ok, fail]}")
     sandbox.sweep("plan")

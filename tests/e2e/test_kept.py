@@ -108,7 +108,7 @@ def test_results_are_opened_once(done: Sandbox) -> None:
     assert "0.7" in done.sweep("report", "a", "--top", "1").out
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere. To try it: be another user")
 def test_a_reader_without_the_right_to_write(done: Sandbox) -> None:
     folder(done).chmod(0o555)
     first, again = done.sweep("report", "a"), done.sweep("report", "a")

@@ -165,7 +165,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if not mounted or mounted.returncode:
-        pytest.skip("a small tmpfs needs the right to mount one")
+        pytest.skip("a small tmpfs needs the right to mount one. To try it: be root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
 

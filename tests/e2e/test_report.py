@@ -205,7 +205,7 @@ def test_a_narrow_terminal_leaves_columns_out_and_says_so(done: Sandbox) -> None
         "script", "-qec", f"COLUMNS=78 {shlex.quote(sys.executable)} -m sweep report a --top 3", "/dev/null"
     )
     if ran.code == 127:
-        pytest.skip("no script(1) to make a terminal")
+        pytest.skip("no script(1) to make a terminal. To try it: apt-get install bsdutils")
     lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", ran.out).splitlines()
     assert max(len(line) for line in lines if "rank" in line or "UNet" in line) <= 78, lines
     assert any("left out, as the terminal is narrow" in line for line in lines)

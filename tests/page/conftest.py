@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
     if not path:
         if os.environ.get("SWEEP_REQUIRE_BROWSER"):
             pytest.fail("SWEEP_REQUIRE_BROWSER is set, and there is no Chromium on PATH")
-        pytest.skip("no Chromium on PATH")
+        pytest.skip("no Chromium on PATH. To try it: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
