@@ -8,6 +8,9 @@ VENV_PYTHON = .venv/bin/python
 PIP_INSTALL = $(VENV_PYTHON) -m pip install --quiet --no-compile --disable-pip-version-check
 UV = .venv/bin/uv
 
+# How the tests are run. .ci/run gives each that failed a second try: tests/again.py.
+PYTEST = -m pytest
+
 # Nothing is compiled at installation, and what is imported is, once: with this set, as on some machines, each of the
 # tests' thousands of commands would compile all of it again, which doubles their time.
 export PYTHONDONTWRITEBYTECODE =
@@ -18,7 +21,7 @@ demo: .venv/ready
 	@bash examples/demo.sh
 
 test: .venv/ready lint bench-check
-	$(VENV_PYTHON) -m pytest -n 3 --dist worksteal --durations=20
+	$(VENV_PYTHON) $(PYTEST) -n 3 --dist worksteal --durations=20
 
 lint: .venv/ready
 	$(VENV_PYTHON) -m ruff check .
@@ -58,7 +61,7 @@ test-newest: .venv/ready
 test-oldest: .venv/ready
 	$(UV) venv --quiet --clear --no-python-downloads --python 3.11 .venv-oldest
 	$(UV) pip install --quiet --python .venv-oldest --resolution lowest-direct -e '.[trainer-cpu,dev]'
-	.venv-oldest/bin/python -m pytest -n 3 --dist worksteal -W default::DeprecationWarning $(UNIT_TESTS)
+	.venv-oldest/bin/python $(PYTEST) -n 3 --dist worksteal -W default::DeprecationWarning $(UNIT_TESTS)
 
 # Renew the lock on purpose: the newest version of everything, for every Python that pyproject.toml allows.
 update: .venv/ready
