@@ -1,6 +1,7 @@
 # Two commands: `make demo` and `make test`. Each does its own set-up, in .venv, and installs nothing elsewhere.
-# Beside them: `make bench` measures (an hour, an idle machine), `make bench-check` counts (seconds). `make update`
-# renews requirements.lock, which pins what the two install; `make test-newest` and `make test-oldest` try others.
+# Beside them: `make bench` measures (an hour, an idle machine), `make bench-check` counts (seconds). `make test-oldest`
+# tries the oldest versions that pyproject.toml allows, `make test-newest` the newest of today. `make update` renews the
+# two locks: requirements.lock for the two commands, requirements-oldest.lock for `make test-oldest`.
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -44,29 +45,39 @@ bench: .venv/ready
 	$(VENV_PYTHON) -m bench.table
 	@echo "the trainer: python -m bench.trainer_steps, python -m bench.trainer_phases DATA (docs/trainer.md)"
 
-# The unit tests with other versions than those of requirements.lock; the oldest ones also with the oldest Python.
-# Left out is what takes minutes: whole sweeps, the browser, the wheel, and trainings.
-UNIT_TESTS = tests sweep trainer --ignore=tests/e2e --ignore=tests/page --ignore=tests/test_packaging.py \
+# The unit tests with other versions than those of requirements.lock. Left out is what takes minutes: whole sweeps, the
+# browser, the wheel, trainings; and what tries this file and .ci/.
+UNIT_TESTS = tests sweep trainer --ignore=tests/e2e --ignore=tests/page \
+	$(addprefix --ignore=tests/test_,packaging.py set_up.py again.py gate.py summary.py) \
 	$(addprefix --ignore=tests/trainer/test_,training.py fork.py gallery.py predict.py real.py)
 
 # What the unit tests run of the code, in their own process: the commands that they start would cost half as much
-# time again.
+# time again. With these versions it is 74.0 %, and hypothesis' random examples move the tenths. They are pinned: more
+# than that moves with the code alone.
 COVERAGE = --cov --cov-report=term:skip-covered --cov-fail-under=73
+
+# The oldest versions, with the oldest Python, from a lock of their own: what lies below them is pinned as well. Only
+# wheels are installed, for the tools that would build another file are pinned by nobody.
+test-oldest: .venv/ready
+	$(UV) venv --quiet --clear --no-python-downloads --python 3.11 .venv-oldest
+	$(UV) pip sync --quiet --python .venv-oldest --require-hashes --only-binary :all: requirements-oldest.lock
+	$(UV) pip install --quiet --python .venv-oldest --no-deps --no-build-isolation -e .
+	$(UV) pip check --quiet --python .venv-oldest
+	.venv-oldest/bin/python $(PYTEST) -n 3 --dist worksteal -W default::DeprecationWarning $(COVERAGE) $(UNIT_TESTS)
 
 test-newest: .venv/ready
 	$(UV) venv --quiet --clear --python $(VENV_PYTHON) .venv-newest
 	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[trainer-cpu,dev]'
-	.venv-newest/bin/python -m pytest -n 3 --dist worksteal $(COVERAGE) $(UNIT_TESTS)
+	.venv-newest/bin/python -m pytest -n 3 --dist worksteal $(UNIT_TESTS)
 
-test-oldest: .venv/ready
-	$(UV) venv --quiet --clear --no-python-downloads --python 3.11 .venv-oldest
-	$(UV) pip install --quiet --python .venv-oldest --resolution lowest-direct -e '.[trainer-cpu,dev]'
-	.venv-oldest/bin/python $(PYTEST) -n 3 --dist worksteal -W default::DeprecationWarning $(UNIT_TESTS)
+# Renew the locks on purpose: the newest version of everything, for every Python that pyproject.toml allows; and the
+# oldest version of what it names, with the newest of what lies below, for the oldest Python on this kind of machine.
+COMPILE = $(UV) pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make update" \
+	--python-version 3.11 --extra trainer-cpu --extra dev pyproject.toml
 
-# Renew the lock on purpose: the newest version of everything, for every Python that pyproject.toml allows.
 update: .venv/ready
-	$(UV) pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
-		--custom-compile-command "make update" --extra trainer-cpu --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --universal -o requirements.lock
+	$(COMPILE) --resolution lowest-direct --only-binary :all: -o requirements-oldest.lock
 
 # The lock names everything, so nothing is to be resolved (--no-deps): pip before 23.3 asks the index for coverage[toml],
 # which the lock has as coverage, takes a newer one than the lock's, and then refuses it for want of a hash.

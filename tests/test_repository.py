@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("bench", "examples", "sweep", "tests", "trainer")
@@ -52,7 +53,9 @@ def test_a_file_that_shadows_the_standard_library_is_seen(tmp_path: Path, name: 
     assert list(shadows(tmp_path)) == [f"bench/{name.partition('/')[0]}"]
 
 
-# --- requirements.lock ------------------------------------------------------------------------------------------
+# --- the locks --------------------------------------------------------------------------------------------------
+
+LOCKS = {"requirements.lock": ["3.11", "3.12", "3.13", "3.14"], "requirements-oldest.lock": ["3.11"]}
 
 
 def asked_for() -> list[Requirement]:
@@ -66,30 +69,42 @@ def asked_for() -> list[Requirement]:
     return asked
 
 
-def pinned() -> list[Requirement]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return [Requirement(line.rstrip("\\ ")) for line in lines if "==" in line and not line.startswith((" ", "#"))]
-
-
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
-def test_the_lock_has_all_that_the_project_asks_for(python: str) -> None:
+def pinned(lock: str, python: str) -> dict[str, str]:
+    """Read a lock: name and version of what it installs into a Python."""
     environment = {"python_version": python, "python_full_version": f"{python}.0"}
-    pins = {
+    lines = (ROOT / lock).read_text().splitlines()
+    pins = [Requirement(line.rstrip("\\ ")) for line in lines if "==" in line and not line.startswith((" ", "#"))]
+    return {
         pin.name: str(pin.specifier).removeprefix("==")
-        for pin in pinned()
+        for pin in pins
         if not pin.marker or pin.marker.evaluate(environment)
     }
+
+
+@pytest.mark.parametrize(("lock", "python"), [(lock, python) for lock in LOCKS for python in LOCKS[lock]])
+def test_a_lock_has_all_that_the_project_asks_for(lock: str, python: str) -> None:
+    pins = pinned(lock, python)
     for requirement in asked_for():
         name = requirement.name.lower().replace("_", "-").replace(".", "-")
-        assert name in pins, f"requirements.lock has no {name}: make update"
+        assert name in pins, f"{lock} has no {name}: make update"
         assert requirement.specifier.contains(pins[name]), (
-            f"{requirement}, and the lock has {pins[name]}: make update"
+            f"{requirement}, and {lock} has {pins[name]}: make update"
         )
 
 
-def test_every_pin_has_a_hash() -> None:
-    text = (ROOT / "requirements.lock").read_text()
-    for pin in re.findall(r"^(\S+==\S+.*\n.*)\n", text, re.MULTILINE):
+def test_the_oldest_lock_has_nothing_newer_of_what_is_asked_for() -> None:
+    """Or it is another lock's copy."""
+    oldest, newest = pinned("requirements-oldest.lock", "3.11"), pinned("requirements.lock", "3.11")
+    names = [requirement.name.lower().replace("_", "-").replace(".", "-") for requirement in asked_for()]
+    assert all(Version(oldest[name]) <= Version(newest[name]) for name in names)
+    assert sum(oldest[name] != newest[name] for name in names) > len(names) / 2
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_has_a_hash(lock: str) -> None:
+    pins = re.findall(r"^(\S+==\S+.*\n.*)\n", (ROOT / lock).read_text(), re.MULTILINE)
+    assert len(pins) > 50
+    for pin in pins:
         assert "--hash=sha256:" in pin, pin
 
 
