@@ -65,6 +65,8 @@ test-oldest: .venv/ready
 	$(UV) pip check --quiet --python .venv-oldest
 	.venv-oldest/bin/python $(PYTEST) -n 3 --dist worksteal -W default::DeprecationWarning $(COVERAGE) $(UNIT_TESTS)
 
+# A canary: the newest versions of this very day. It says what `make update` will meet, and decides nothing, for it
+# fails by what others publish. Once a week is enough, by cron: 0 6 * * 1 cd CHECKOUT && git pull -q && make test-newest
 test-newest: .venv/ready
 	$(UV) venv --quiet --clear --python $(VENV_PYTHON) .venv-newest
 	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[trainer-cpu,dev]'
