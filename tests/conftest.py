@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hypothesis
 import psutil
@@ -23,6 +27,7 @@ from tests.checker import check
 
 ROOT = Path(__file__).parent.parent
 DYING = Path(__file__).parent / "fakes" / "dying.py"
+WARM = Path(__file__).parent / "fakes" / "warm.py"
 
 # No time limit for a single example: a busy machine is no failure.
 hypothesis.settings.register_profile("sweep", deadline=None)
@@ -47,6 +52,62 @@ class Ran:
         return json.loads(self.out)
 
 
+class Warm:
+    """A process that forks for each command of `sweep`: see ``fakes/warm.py``."""
+
+    #: These are read when an interpreter starts, or when a library is imported.
+    AT_START = re.compile(r"PYTHON|LC_|LANG|LD_|TERM|COLUMNS|NO_COLOR|FORCE_COLOR|OMP_|OPENBLAS_")
+    _only: ClassVar[Warm | None] = None
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.at_start = self._at_start(environment)
+        self.socket = str(Path(tempfile.mkdtemp(prefix="sweep-tests-")) / "warm")
+        self.process = subprocess.Popen(
+            [sys.executable, str(WARM), self.socket],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
+        atexit.register(shutil.rmtree, str(Path(self.socket).parent), ignore_errors=True)
+
+    @classmethod
+    def _at_start(cls, environment: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in environment.items() if cls.AT_START.match(name)}
+
+    @classmethod
+    def of(cls, environment: dict[str, str]) -> Warm | None:
+        """Return the one of this process; None where it began with other settings than these."""
+        cls._only = cls._only or cls(environment)
+        return cls._only if cls._only.at_start == cls._at_start(environment) else None
+
+    def run(self, argv: Sequence[str], folder: Path, environment: dict[str, str], timeout_s: float) -> Ran:
+        """Run ``python ARGV``."""
+        with (
+            socket.socket(socket.AF_UNIX) as connection,
+            Path(os.devnull).open() as nothing,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            connection.connect(self.socket)
+            request = {"argv": argv, "cwd": str(folder), "env": environment}
+            message = json.dumps(request).encode() + b"\n"
+            sent = socket.send_fds(connection, [message], [each.fileno() for each in (nothing, out, err)])
+            connection.sendall(message[sent:])
+            answer = connection.makefile()
+            number = int(answer.readline())
+            connection.settimeout(timeout_s)
+            try:
+                code = int(answer.readline())
+            except TimeoutError:
+                os.kill(number, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(list(argv), timeout_s) from None
+            out.seek(0)
+            err.seek(0)
+            return Ran(code, out.read().decode(), err.read().decode())
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A folder with a space, a quote, a dollar and an umlaut in its name, and the command line in it."""
@@ -63,10 +124,14 @@ class Sandbox:
 
     def run(self, *argv: str, timeout_s: float = 120, env: dict[str, str] | None = None) -> Ran:
         """Run any command here."""
+        environment = {**self.env, **(env or {})}
+        is_sweep = argv[:3] == (sys.executable, "-m", "sweep") or argv[:2] == (sys.executable, str(DYING))
+        if is_sweep and (warm := Warm.of(environment)):
+            return warm.run(argv[1:], self.path, environment, timeout_s)
         done = subprocess.run(
             argv,
             cwd=self.path,
-            env={**self.env, **(env or {})},
+            env=environment,
             capture_output=True,
             timeout=timeout_s,
             check=False,

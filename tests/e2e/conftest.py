@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import Sandbox
 
-FAKE = Path(__file__).parents[1] / "fakes" / "pbs.py"
+FAKE = Path(__file__).parents[1] / "fakes" / "client.py"
 
 
 def until(look: Callable[[], Any], expected: Any, timeout_s: float = 60) -> None:

@@ -495,7 +495,9 @@ def qselect(argv: list[str]) -> None:
 
 VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect, "pbsnodes": pbsnodes}
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Do what the name says under which this was run."""
     verb = Path(sys.argv[0]).name
     if sys.argv[1:] == ["run"]:
         run()
@@ -503,3 +505,7 @@ if __name__ == "__main__":
         with (ROOT / "calls").open("a") as calls:
             calls.write(json.dumps([verb, *sys.argv[1:]]) + "\n")
         VERBS[verb](sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
