@@ -6,7 +6,7 @@ class in a twentieth of the time that a dataclass takes, and every command makes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import msgspec
 __all__ = [
     "ALIVE",
     "ENDED",
+    "IN_QUEUE",
     "Cause",
     "Job",
     "Limits",
@@ -44,12 +45,26 @@ def canonical(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one trial asks of a node. Trials that ask for the same form a group."""
+    """What one trial asks of a node. Trials that ask for the same form a group.
+
+    Attributes
+    ----------
+    walltime_s, memory_mib, cpus, gpus : int
+        0: not asked for; it is left to the site.
+    extra : tuple of (str, str)
+        The site's own units, by name: ``("mpiprocs", "4")``. An empty value: the name alone.
+    """
 
     walltime_s: int
     memory_mib: int
     cpus: int
     gpus: int = 0
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cores(self) -> int:
+        """How many CPUs to reckon with: one, where that is left to the site."""
+        return self.cpus or 1
 
     @property
     def walltime(self) -> str:
@@ -68,12 +83,12 @@ def efficiency(cpu_s: float | None, elapsed_s: float | None, cpus: int) -> float
 
 
 def memory_percent(peak_mib: float | None, requested_mib: float) -> float | None:
-    """Return the peak memory over that requested, in %. None where the peak is unknown.
+    """Return the peak memory over that requested, in %. None where the peak is unknown, or none was requested.
 
     >>> memory_percent(512.0, 2048), memory_percent(None, 2048)
     (25.0, None)
     """
-    return None if peak_mib is None else 100.0 * peak_mib / requested_mib
+    return None if peak_mib is None or not requested_mib else 100.0 * peak_mib / requested_mib
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -136,6 +151,8 @@ class Limits:
         have begun, and does not name them until then.
     walltime_s, memory_mib, cpus, gpus : int or None
         The most that one job may ask for. Memory, CPUs and GPUs are those of one node.
+    one_of : dict
+        The queues that a routing queue leads to, by name, with their own limits. A job has to fit one of them.
     """
 
     max_array_size: int
@@ -147,6 +164,13 @@ class Limits:
     memory_mib: int | None = None
     cpus: int | None = None
     gpus: int | None = None
+    one_of: dict[str, Limits] = field(default_factory=dict)
+
+    def exceeded_by(self, asks: Resources) -> list[str]:
+        """Name the requests that are more than may be asked for, by their attribute."""
+        names = ("walltime_s", "memory_mib", "cpus", "gpus")
+        limits = {name: getattr(self, name) for name in names}
+        return [name for name in names if limits[name] is not None and getattr(asks, name) > limits[name]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +248,10 @@ class Job:
 
 
 class TaskRef(NamedTuple):
-    """How the scheduler names one task: the job's id and, in an array, the index."""
+    """How the scheduler names one task: the job's id and, in an array, the index. `Scheduler.spell` spells it."""
 
     job_id: str
     index: int | None = None  # type: ignore[assignment] # a tuple, since it is hashed so often: it has an `index`
-
-    def __str__(self) -> str:
-        return self.job_id if self.index is None else f"{self.job_id}[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +280,8 @@ class Submission:
         What the scheduler said when it refused.
     unanswered : bool
         The call has ended without an answer: the job exists by now, or never will.
+    cluster : str
+        The cluster that was asked for. Empty: the one that the commands belong to. The id says which it became.
     """
 
     token: str
@@ -274,6 +297,7 @@ class Submission:
     workers: int = 0
     open: int = 0
     exhausted: bool = False
+    cluster: str = ""
 
     @property
     def first_task(self) -> int | None:
@@ -312,6 +336,7 @@ class TaskState(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    SUSPENDED = "suspended"
     ENDED = "ended"
     ABSENT = "absent"  # it answered, and did not name this task
     UNNAMED = "unnamed"  # it named others of the array, which lives: not made yet, or ended and forgotten
@@ -339,6 +364,8 @@ class SchedulerStatus:
     ----------
     cancelled_by : str
         Who cancelled the job, where the scheduler says so: ``user 1000``, ``eve@login1``.
+    other_job : str
+        The name of the job that has this id now. Ours is absent.
     """
 
     state: TaskState
@@ -351,6 +378,7 @@ class SchedulerStatus:
     peak_memory_mib: float | None = None
     job_name: str = ""
     cancelled_by: str = ""
+    other_job: str = ""
 
 
 class ResultProblem(StrEnum):
@@ -375,6 +403,7 @@ class State(StrEnum):
     SUBMITTING = "submitting"
     QUEUED = "queued"
     RUNNING = "running"
+    SUSPENDED = "suspended"  # the scheduler has stopped it for now
     DONE = "done"
     PAUSED = "paused"  # saved where it was and asked to go on: neither failed nor done
     FAILED = "failed"
@@ -394,11 +423,14 @@ class State(StrEnum):
     @property
     def in_queue(self) -> bool:
         """Whether the scheduler has the trial's job."""
-        return self in (State.QUEUED, State.RUNNING)
+        return self in IN_QUEUE
 
+
+#: The states of trials whose job the scheduler has.
+IN_QUEUE = (State.QUEUED, State.RUNNING, State.SUSPENDED)
 
 #: The states of trials that may still run by themselves.
-ALIVE = (State.SUBMITTING, State.QUEUED, State.RUNNING)
+ALIVE = (State.SUBMITTING, *IN_QUEUE)
 
 #: The states of trials that have ended; one that paused goes on.
 ENDED = (State.DONE, State.FAILED, State.CANCELLED, State.LOST)
@@ -436,6 +468,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
         How the command ended, or its job, where no record says it.
     problem : ResultProblem or None
         What is wrong with the result.
+    said : str
+        What the scheduler said of the end, in words.
     witness : str
         Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
     started_at : float or None
@@ -454,3 +488,4 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     exit_code: int | None = None
     signal: int | None = None
     problem: ResultProblem | None = None
+    said: str = ""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 from sweep.errors import SchedulerSilent
+from sweep.schedulers import environment
 from sweep.schedulers.base import Call, CallFailure, Reply, Talk
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def run(call: Call) -> Reply:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,  # so that a time-out reaches the children too
-        env=_environment(),
+        env=(environment.of_submission if call.submits else environment.of_question)(os.environ),
     )
     try:
         output, failure, detail = _read(process, began + call.timeout_s)
@@ -50,22 +51,6 @@ def run(call: Call) -> Reply:
     # Job names and paths of others may be in any encoding; ours are compared, never guessed.
     out, err = (text.decode("utf-8", "surrogateescape") for text in output)
     return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began, detail)
-
-
-#: What tells a task which one it is. A job that submits would hand it on to those it submits.
-_OF_A_TASK = (
-    "SWEEP_TASK",
-    "SWEEP_WORKER",
-    "SWEEP_LOCAL_TASK_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "PBS_ARRAY_INDEX",
-    "PBS_ARRAYID",
-)
-
-
-def _environment() -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in _OF_A_TASK}
-    return {**own, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], CallFailure, str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.drawing import drawing
 
@@ -202,7 +203,7 @@ def test_files_and_functions_stay_short() -> None:
                 assert (node.end_lineno or 0) - node.lineno < 70, f"{path}: {node.name} is long"
 
 
-ON_NODES = {"node", "runner", "command", "worker", "guard", "preload"}
+ON_NODES = {"node", "runner", "command", "bystander", "worker", "guard", "preload"}
 
 
 @pytest.mark.parametrize("name", sorted(f"{part}.py" for part in ON_NODES))
@@ -213,6 +214,14 @@ def test_what_runs_on_a_node_is_python_3_6_and_standard_library_alone(name: str)
     assert used <= set(sys.stdlib_module_names)
     for newer in (":=", "capture_output", "from __future__", "removeprefix", "f'", 'f"'):
         assert newer not in text, f"{newer} is not for Python 3.6"
+
+
+def test_the_help_names_every_command() -> None:
+    from sweep.cli import app
+    from sweep.cli.common import GROUPS
+
+    listed = [name for names in GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -14,7 +14,7 @@ import typer
 
 from sweep.cli import app
 from sweep.model import Resources, Trial
-from sweep.node import runner
+from sweep.node import command as node_command
 from sweep.state.events import Event
 from sweep.state.evidence import Attempt
 
@@ -180,7 +180,9 @@ def test_the_keys_of_a_trial_and_of_an_attempt() -> None:
 )
 def test_the_variables_of_a_command(page: str, heading: str) -> None:
     trial = dataclasses.asdict(Trial(0, "0" * 16, {}, 0, 0, Resources(60, 1, 1), ()))
-    variables = set(runner.trial_environment(trial, 1, "folder", "result.json"))
+    variables = set(node_command.variables_of_command(trial, 1, "folder", "result.json"))
+    long_params = {**trial, "params": {"x": "a" * node_command.MOST_STRING_BYTES}}
+    variables |= set(node_command.variables_of_command(long_params, 1, "folder", "result.json"))
     listed = {name for row in rows(page, heading) for name in quoted(row[0]) if name.startswith("SWEEP_")}
     assert listed == variables
 

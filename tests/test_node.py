@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from sweep.model import Job, Resources, Task, Trial
+from sweep.node import command as node_command
 from sweep.node import runner
 from sweep.store import Store, create
 from tests.conftest import AWKWARD
@@ -152,6 +153,178 @@ def test_signals_reach_the_command_and_are_noted(folder: Folder, number: signal.
     assert process.wait(20) == 75
     assert folder.record["signals"] == [number.name]
     assert folder.record["exit_code"] == 75
+
+
+@pytest.mark.parametrize("all_processes", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_the_command_gets_each_signal_once(folder: Folder, number: signal.Signals, *, all_processes: bool) -> None:
+    """PBS signals all processes of a job; Slurm, where it warns, the first one alone."""
+    process, members = saving(folder)
+    for pid in reversed(members) if all_processes else [process.pid]:
+        os.kill(pid, number)
+    assert process.wait(20) == 75
+    assert folder.log.split() == ["ready", number.name]
+    assert folder.record["signals"] == [number.name]
+
+
+def test_two_signals_at_once_each_come_once(folder: Folder) -> None:
+    """At its walltime Slurm's warning and its SIGTERM may come together."""
+    process, members = saving(folder)
+    for pid in reversed(members):
+        os.kill(pid, signal.SIGUSR1)
+        os.kill(pid, signal.SIGTERM)
+    assert process.wait(20) == 75
+    assert sorted(folder.log.split()) == ["SIGTERM", "SIGUSR1", "ready"]
+    assert sorted(folder.record["signals"]) == ["SIGTERM", "SIGUSR1"]
+
+
+#: A process with a bystander, which counts the signals that the bystander has not got. `other` is its process.
+WITH_BYSTANDER = """\
+import os, signal, time
+import psutil
+from sweep.node import bystander as module
+module.ALL_TOLD_S = {all_told_s}
+bystander, numbers, handled, passed_on = module.Bystander(), (signal.SIGUSR1, signal.SIGTERM), [], []
+def forward(number, frame):
+    handled.append(number)
+    bystander.unless_all_got(number, lambda: passed_on.append(number))
+for number in numbers:
+    signal.signal(number, forward)
+[other] = [each.pid for each in psutil.Process().children()]
+"""
+
+#: Twenty times, each process is sent both. The next turn begins when both are dealt with: else two would be one.
+INTERRUPTED = """\
+dealt_with, told = os.pipe()
+def forward_and_tell(number, frame):
+    forward(number, frame)
+    os.write(told, b".")
+for number in numbers:
+    signal.signal(number, forward_and_tell)
+if os.fork() == 0:
+    for turn in range(20):
+        for pid in (os.getppid(), other):
+            for number in numbers:
+                time.sleep(0.01)
+                os.kill(pid, number)
+        for number in numbers:
+            os.read(dealt_with, 1)
+    os._exit(0)
+while len(handled) < 40:
+    time.sleep(0.01)
+print(len(passed_on))
+"""
+
+BUSY = """\
+os.kill(other, signal.SIGSTOP)
+if os.fork() == 0:
+    time.sleep(1)
+    os.kill(other, signal.SIGCONT)
+    os._exit(0)
+os.kill(other, signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGUSR1)
+print(*passed_on)
+"""
+
+
+#: Both processes stand still for longer than one waits for the other, and the bystander goes on last.
+FROZEN = """\
+module.LATE_S = 3.0
+runner = os.getpid()
+if os.fork() == 0:
+    os.kill(other, signal.SIGSTOP)
+    for pid in (runner, other):
+        os.kill(pid, signal.SIGUSR1)
+    time.sleep(0.5)
+    os.kill(runner, signal.SIGSTOP)
+    time.sleep(3.5)
+    os.kill(runner, signal.SIGCONT)
+    time.sleep(0.3)
+    os.kill(other, signal.SIGCONT)
+    os._exit(0)
+while not handled:
+    time.sleep(0.01)
+print(len(passed_on))
+"""
+
+
+@pytest.mark.parametrize(
+    ("all_told_s", "code", "passed_on"),
+    [(10, INTERRUPTED, "0"), (0.1, BUSY, str(int(signal.SIGUSR1))), (0.1, FROZEN, "0")],
+    ids=["interrupted", "busy", "frozen"],
+)
+def test_a_signal_that_all_processes_got_is_not_passed_on(all_told_s: float, code: str, passed_on: str) -> None:
+    """Also where a second one comes meanwhile, where the node is too busy to run all of them at once, and where it freezes."""
+    code = WITH_BYSTANDER.replace("{all_told_s}", str(all_told_s)) + code
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == [passed_on]
+
+
+def test_a_bystander_that_begins_late_misses_no_signal() -> None:
+    code = """
+import os, signal, time
+from sweep.node.bystander import Bystander
+class Late(Bystander):
+    @staticmethod
+    def _stand_by(*arguments):
+        until_s = time.monotonic() + 1
+        while time.monotonic() < until_s:
+            pass
+        Bystander._stand_by(*arguments)
+bystander, passed_on = Late(), []
+for number in (signal.SIGUSR1, signal.SIGTERM):
+    os.kill(bystander._pid, number)
+    bystander.unless_all_got(number, lambda: passed_on.append(number))
+print(passed_on)
+"""
+    assert subprocess.check_output([PYTHON, "-c", code], text=True) == "[]\n"
+
+
+def saving(folder: Folder) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """Start a trial that prints the signals it gets, and saves; with it, all processes of its job."""
+    code = (
+        "import signal, sys, time\n"
+        "got = []\n"
+        "def note(number, _):\n"
+        "    got.append(number)\n"
+        "    print(signal.Signals(number).name, flush=True)\n"
+        "for number in (signal.SIGUSR1, signal.SIGTERM):\n"
+        "    signal.signal(number, note)\n"
+        "print('ready', flush=True)\n"
+        "while not got:\n"
+        "    time.sleep(0.05)\n"
+        "time.sleep(2)\n"
+        "sys.exit(75)\n"
+    )
+    folder.plan(PYTHON, "-c", code)
+    process = subprocess.Popen(folder.argv(), start_new_session=True)
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ready" in folder.log)
+    members = [pid for pid in psutil.pids() if session_of(pid) == process.pid]
+    assert len(members) >= 3  # the runner, its bystander, and the command
+    return process, members
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:  # it has just ended
+        return 0
+
+
+def test_a_command_that_ends_before_its_runner_is_told_was_told(folder: Folder) -> None:
+    folder.plan(PYTHON, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    bystander = folder.store.path / "bystander.py"
+    patient = bystander.read_text().replace("ALL_TOLD_S = 0.3", "ALL_TOLD_S = 3.0")  # this test, too, may be slow
+    assert patient != bystander.read_text()
+    bystander.write_text(patient)
+    process = subprocess.Popen(folder.argv())
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and folder.log.strip().isdigit())
+    os.kill(int(folder.log), signal.SIGTERM)
+    folder.wait_until(lambda: not psutil.pid_exists(int(folder.log)))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+    assert folder.record["signals"] == ["SIGTERM"]
 
 
 def test_the_record_of_a_running_trial_shows_its_use(folder: Folder) -> None:
@@ -334,9 +507,9 @@ def test_a_record_of_a_withdrawn_attempt_has_the_keys_of_a_record(folder: Folder
 def test_the_variables_of_a_trial_alone_are_among_those_of_its_command(folder: Folder) -> None:
     folder.plan("true")
     trial = dataclasses.asdict(folder.trial)
-    variables = runner.trial_variables(trial)
+    variables = node_command.variables_of_trial(trial, "/trial")
     assert variables.keys() == {"SWEEP_SEED", "SWEEP_REPLICATE", "SWEEP_CPUS", "SWEEP_PARAMS"}
-    assert variables.items() <= runner.trial_environment(trial, 1, "/trial", "r.json").items()
+    assert variables.items() <= node_command.variables_of_command(trial, 1, "/trial", "r.json").items()
 
 
 def test_a_later_attempt_is_marked_in_the_log(folder: Folder) -> None:

@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from sweep.errors import SchedulerRefused, SchedulerSilent
-from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState
+from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState, Verdict
 from sweep.report import terminal
-from sweep.schedulers import SCHEDULERS, PollAnswer, SubmitRequest, Talk
+from sweep.schedulers import SCHEDULERS, PollAnswer, SoughtJob, SubmitRequest, Talk
 from sweep.shell import Shell
 from sweep.state import recovery, results, verdict
 from sweep.state.evidence import ReadResult, ResultFault
@@ -83,6 +83,9 @@ class Scheduler:
         yield from ()
         return Limits(1000)
 
+    def spell(self, task: TaskRef) -> str:
+        return task.job_id
+
     def submit(self, request: SubmitRequest) -> Talk[str]:
         yield from ()
         self.submitted += 1
@@ -90,7 +93,7 @@ class Scheduler:
             raise SchedulerRefused(self.words)
         return "7"
 
-    def find(self, job_names: Sequence[str]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:
         yield from ()
         return {}
 
@@ -225,7 +228,7 @@ def planned_counts_shown(report: StatusReport) -> list[str]:
 
 
 #: Keys whose values are for people, or differ from run to run.
-WORDS = {"reason", "stale", "notes", "why_left", "driver", "log_tail", "same_reason", "refusal", "at", "by", "workdir",
+WORDS = {"reason", "said", "stale", "notes", "why_left", "driver", "log_tail", "same_reason", "refusal", "at", "by", "workdir",
          "time_left_s", "elapsed_s", "started_at", "ended"}  # fmt: skip
 
 
@@ -233,8 +236,8 @@ def without_words(value: Any) -> Any:
     if isinstance(value, dict) and value.get("event") == "observed":
         value = {
             **value,
-            "trials": [[*end[:2], [end[2][0], *end[2][2:]]] for end in value["trials"]],
-        }  # all but the reason
+            "trials": [[*end[:2], _without_text(end[2])] for end in value["trials"]],
+        }
     if isinstance(value, dict):
         return {key: without_words(item) for key, item in value.items() if key not in WORDS}
     if isinstance(value, list | tuple):
@@ -242,6 +245,12 @@ def without_words(value: Any) -> Any:
         waits = bool(items) and all(isinstance(item, dict) and set(item) == {"cause", "count"} for item in items)
         return _by_cause(items) if waits else items
     return value
+
+
+def _without_text(verdict: list[Any]) -> list[Any]:
+    """Return a verdict's fields as the journal has them, all but the reason and the scheduler's words."""
+    fields = zip(Verdict.__struct_fields__, verdict, strict=True)
+    return [value for name, value in fields if name not in {"reason", "said"}]
 
 
 def _by_cause(waits: list[dict[str, Any]]) -> dict[str, int]:

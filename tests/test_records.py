@@ -55,7 +55,6 @@ def strictly(record: dict[str, object]) -> Attempt:
         (["sleep", "1.5"], [], StartFailure.NONE),  # long enough for a heartbeat
         (["no-such-program"], [], StartFailure.START),
         (["true"], ["--environment-failed", "3", "module load x"], StartFailure.ENVIRONMENT),
-        (["sleep", "30"], ["--worker", "0", "--walltime-s", "1"], StartFailure.NONE),
     ],
 )
 def test_a_node_writes_what_the_store_reads(

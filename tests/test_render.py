@@ -12,6 +12,7 @@ from sweep.errors import TemplateError
 from sweep.grid import read
 from sweep.jobs.render import Renderer, array_range
 from sweep.model import Job, Resources, Task
+from sweep.state.settings import Planner
 
 GOLDEN = Path(__file__).parent / "golden"
 GRID = """\
@@ -27,6 +28,7 @@ PATHS = {
     "folder": "/home/eve/it's here/results/small-unet",
     "node": "/home/eve/it's here/results/small-unet/node.py",
 }
+PLANNER = Planner("0027", {"LANG": "de_DE.UTF-8", "LC_NUMERIC": "C"}, ("/opt/pbs/bin/qsub", "/opt/pbs/bin/qstat"))
 JOB = Job("j0007", Resources(43200, 8192, 4, 1), tuple(Task(number, 1) for number in range(128)))
 
 
@@ -40,7 +42,7 @@ def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | Non
         ),
         "g.yaml",
     )
-    return Renderer(grid, {**PATHS, "workdir": "/home/eve/it's here"}, "python3", site)(job)
+    return Renderer(grid, {**PATHS, "workdir": "/home/eve/it's here"}, "python3", PLANNER, site)(job)
 
 
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "torque", "local"])

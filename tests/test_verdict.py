@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,21 +29,24 @@ def status(state: TaskState, outcome: Outcome | None = None, **more: Any) -> Sch
     return SchedulerStatus(state, outcome, **more)
 
 
+SUSPENDED = status(TaskState.SUSPENDED, reason="by an operator")
 RUNNING, PENDING, ABSENT = (
     status(TaskState.RUNNING),
     status(TaskState.PENDING, reason="Priority"),
     status(TaskState.ABSENT, reason="unknown job"),
 )
 UNNAMED = status(TaskState.UNNAMED, reason="not made yet")
-COMPLETED, FAILED, CANCELLED, TIMEOUT, NODE_FAIL, LAUNCH = (
+COMPLETED, FAILED, CANCELLED, TIMEOUT, OOM, NODE_FAIL, LAUNCH, PREEMPTED = (
     status(TaskState.ENDED, outcome)
     for outcome in (
         Outcome.COMPLETED,
         Outcome.FAILED,
         Outcome.CANCELLED,
         Outcome.TIMEOUT,
+        Outcome.OUT_OF_MEMORY,
         Outcome.NODE_FAIL,
         Outcome.LAUNCH,
+        Outcome.PREEMPTED,
     )
 )
 LONG = 1000.0
@@ -86,8 +90,35 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.CANCELLED, cancelled_by="eve@login1"), "attempt": ended(None, 15, signals=TERM)}, State.CANCELLED, "while it ran, by eve@login1 (killed"),
     ({"submission": SENT, "attempt": ended(None, 15, signals=TERM), "cancel_asked": True}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, signals=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
-    # cancelled too late: it had ended well
-    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    # killed is not done, whatever the program says afterwards
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.CANCELLED, "cancelled (exit code 0); its result is kept, and does not count"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(signals=TERM), "result": GOOD}, State.CANCELLED, "its result is kept"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(3)}, State.CANCELLED, "cancelled (exit code 3)"),
+    ({"submission": SENT, "attempt": ended(signals=TERM), "result": GOOD, "cancel_asked": True}, State.CANCELLED, "cancelled while it ran (exit code 0); its result is kept"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": ended(signals=TERM), "result": GOOD}, State.FAILED, "walltime exceeded (exit code 0); its result is kept"),
+    ({"submission": SENT, "status": OOM, "attempt": ended(), "result": GOOD}, State.FAILED, "out of memory (exit code 0); its result is kept"),
+    ({"submission": SENT, "status": NODE_FAIL, "attempt": ended(), "result": GOOD}, State.FAILED, "node failure"),
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(signals=TERM), "result": GOOD}, State.RUNNING, "has not said how its job ended"),
+    ({"submission": SENT, "attempt": ended(signals=TERM), "result": GOOD}, State.RUNNING, "has not said how its job ended"),
+    ({"submission": SENT, "status": PENDING, "attempt": ended(signals=TERM), "result": GOOD}, State.QUEUED, "was requeued"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(signals=TERM, limit=OwnLimit.WALLTIME), "result": GOOD, "pooled": True}, State.FAILED, "its result is kept"),
+    # a soft stop of the person's own, or a warning: the scheduler says that it ended by itself
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(signals=TERM), "result": GOOD}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(signals=("SIGUSR1",)), "result": GOOD}, State.DONE, "valid result"),
+    # without the scheduler's word, the node's own record decides
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(None, 15, signals=TERM), "gone_s": LONG, "walltime_s": 6}, State.FAILED, "walltime exceeded, by the node's record: was told to end (SIGTERM), killed by SIGTERM after 5 of 6 s"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(signals=TERM, setup_s=50.0), "result": GOOD, "gone_s": LONG, "walltime_s": 56}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(1, signals=TERM, peak_memory_mib=99.0), "gone_s": LONG, "memory_mib": 100, "walltime_s": 60}, State.FAILED, "it had used 99 of the 100 MiB"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(signals=TERM), "result": GOOD, "gone_s": LONG, "walltime_s": 60}, State.CANCELLED, "nobody has said why; its result is kept"),
+    ({"submission": SENT, "status": ABSENT, "attempt": replace(CLAIMED, signals=TERM, elapsed_s=59.0), "gone_s": LONG, "walltime_s": 60}, State.FAILED, "no exit record after 59 of 60 s"),
+    ({"submission": PACKED, "status": ABSENT, "attempt": ended(1, signals=TERM, worker_is_over=True), "gone_s": LONG, "walltime_s": 600, "pooled": True}, State.FAILED, "its worker's walltime was over"),
+    ({"submission": PACKED, "status": ABSENT, "attempt": ended(1, signals=TERM), "gone_s": LONG, "walltime_s": 5, "pooled": True}, State.FAILED, "exit code 1"),
+    # a node that speaks is not lost
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "gone_s": LONG, "heard_s": 20.0}, State.RUNNING, "by its record of 20 s ago; unknown job"),
+    ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "gone_s": LONG, "heard_s": 200.0}, State.LOST, "began"),
+    ({"submission": SENT, "status": PENDING, "attempt": CLAIMED, "begun_since": True}, State.RUNNING, "began on n1 since"),
+    ({"submission": SENT, "status": SUSPENDED, "attempt": CLAIMED}, State.SUSPENDED, "is suspended on n1: by an operator"),
+    ({"submission": SENT, "status": SUSPENDED}, State.SUSPENDED, "its job is suspended"),
     # it asked to go on, unless someone cancelled it
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(75, signals=TERM)}, State.PAUSED, "saved where it was"),
     ({"submission": SENT, "status": PENDING, "attempt": ended(75, signals=TERM)}, State.QUEUED, "was requeued"),
@@ -112,7 +143,11 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": PACKED, "status": CANCELLED, "pooled": True, "gone_s": LONG, "cancel_asked": True}, State.CANCELLED, "before it ran"),
     # the scheduler alone says how it ended
     ({"submission": SENT, "status": CANCELLED}, State.CANCELLED, "cancelled"),
-    ({"submission": SENT, "status": TIMEOUT, "attempt": CLAIMED}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": CLAIMED}, State.RUNNING, "walltime exceeded; its exit record is awaited"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "walltime exceeded"),
+    ({"submission": SENT, "status": PREEMPTED, "attempt": CLAIMED}, State.RUNNING, "its exit record is awaited"),
+    ({"submission": SENT, "status": PREEMPTED, "attempt": CLAIMED, "gone_s": LONG}, State.FAILED, "pre-empted"),
+    ({"submission": SENT, "status": PREEMPTED, "attempt": ended(75, signals=TERM)}, State.PAUSED, "saved where it was"),
     ({"submission": SENT, "status": NODE_FAIL, "attempt": CLAIMED}, State.FAILED, "node failure"),
     ({"submission": SENT, "status": LAUNCH}, State.FAILED, "launch failure"),
     ({"submission": SENT, "status": FAILED, "gone_s": 1.0}, State.RUNNING, "awaited"),

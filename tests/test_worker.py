@@ -144,7 +144,7 @@ def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, guarde
     worker.kill()
     worker.wait()
     deadline = time.monotonic() + 20
-    while any("SWEEP_TRIAL" in process.environ() and process.cwd() == str(job.work) for process in processes()):
+    while any(is_command(process, job) for process in processes()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert job.record(0)["exit_code"] == 0
@@ -181,6 +181,13 @@ def processes() -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if process.environ() and process.cwd():
                 yield process
+
+
+def is_command(process: psutil.Process, job: Packed) -> bool:
+    try:
+        return "SWEEP_TRIAL" in process.environ() and process.cwd() == str(job.work)
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def is_guard(process: psutil.Process, job: Packed) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -236,8 +237,9 @@ class _TrialMaker:
         self.grid, self.source, self.env = grid, source, env
         self.command = _with_position(source, ("command",), Command, grid.command, names)
         self.amounts = {
-            name: _with_position(source, ("resources", name), Template, text, names)
-            for name, text in grid.resources.model_dump().items()
+            path: _with_position(source, path, Template, text, names)
+            for path, text in _amounts(grid).items()
+            if text is not None
         }
         amount_names = frozenset[str]().union(*(amount.names for amount in self.amounts.values()))
         self.resources = Memoized(amount_names, self._resources)
@@ -263,10 +265,7 @@ class _TrialMaker:
 
     def _resources(self, context: Context) -> Resources:
         texts = tuple(
-            [
-                _with_position(self.source, ("resources", name), amount, context)
-                for name, amount in self.amounts.items()
-            ]
+            [_with_position(self.source, path, amount, context) for path, amount in self.amounts.items()]
         )
         if texts not in self.parsed:
             text_of = dict(zip(self.amounts, texts, strict=True))
@@ -275,14 +274,37 @@ class _TrialMaker:
                 memory_mib=self._parsed("memory", text_of, units.memory_mib),
                 cpus=self._parsed("cpus", text_of, lambda text: units.count(text, "cpus", 1)),
                 gpus=self._parsed("gpus", text_of, lambda text: units.count(text, "gpus", 0)),
+                extra=tuple((name, self._unit(name, text_of)) for name in self.grid.resources.extra),
             )
         return self.parsed[texts]
 
-    def _parsed(self, name: str, text_of: dict[str, str], parse: Callable[[str], int]) -> int:
+    def _parsed(self, name: str, text_of: dict[KeyPath, str], parse: Callable[[str], int]) -> int:
+        """Parse an amount; 0 where it is left to the site."""
+        path = ("resources", name)
         try:
-            return parse(text_of[name])
+            return parse(text_of[path]) if path in text_of else 0
         except InvalidValue as error:
-            raise self.source.error(("resources", name), str(error), error.hint) from None
+            raise self.source.error(path, str(error), error.hint) from None
+
+    def _unit(self, name: str, text_of: dict[KeyPath, str]) -> str:
+        """Check a value of the site's own units; empty: the name alone."""
+        path: KeyPath = ("resources", "extra", name)
+        text = text_of.get(path, "")
+        if not re.fullmatch(r"[\w.+@:/,=*-]*", text):
+            raise self.source.error(
+                path, f"{name} is {text!r}, which no directive can carry", "use one plain word"
+            )
+        return text
+
+
+def _amounts(grid: Grid) -> dict[KeyPath, str | None]:
+    """Return all that is requested, by its place in the grid."""
+    amounts = grid.resources.model_dump()
+    extra = amounts.pop("extra")
+    return {
+        **{("resources", name): text for name, text in amounts.items()},
+        **{("resources", "extra", name): text for name, text in extra.items()},
+    }
 
 
 T = TypeVar("T")

@@ -61,6 +61,12 @@ def _word(text: str) -> str:
     return text
 
 
+def _unit(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        raise InvalidValue(f"{name!r} cannot name a unit of a site's", "write its name alone, such as mpiprocs")
+    return name
+
+
 def _parameter(name: str) -> str:
     if name in RESERVED:
         hint = "write `replicates: 3`, and {{ seed }} in the command" if name == "seed" else "choose another name"
@@ -140,12 +146,22 @@ class ObjectiveSpec(_Section):
 
 
 class ResourcesSpec(_Section):
-    """What one trial asks for: values, or expressions of the parameters."""
+    """What one trial asks for: values, or expressions of the parameters. null leaves a request to the site."""
 
-    walltime: Amount = Field("01:00:00", description="The trial's walltime: hours:minutes:seconds, or 90min, 4h.")
-    memory: Amount = Field("2GiB", description="The trial's memory, with its unit: 8GiB, 500MiB.")
-    cpus: Amount = Field("1", description="The number of CPUs.")
-    gpus: Amount = Field("0", description="The number of GPUs.")
+    walltime: Amount | None = Field(
+        "01:00:00",
+        description="The trial's walltime: hours:minutes:seconds, or 90min, 4h. null: the site's default.",
+    )
+    memory: Amount | None = Field(
+        "2GiB", description="The trial's memory, with its unit: 8GiB, 500MiB. null: the site's default."
+    )
+    cpus: Amount | None = Field("1", description="The number of CPUs. null: the site's default.")
+    gpus: Amount | None = Field("0", description="The number of GPUs. null: none are asked for.")
+    extra: dict[Annotated[str, AfterValidator(_unit)], Amount | None] = Field(
+        {},
+        description="The site's own units: a part of the chunk on PBS ({mpiprocs: 4}), a resource or a property "
+        "on Torque, an option on Slurm ({gpus-per-node: 'a100:1'}). null: the name alone.",
+    )
 
 
 class LimitsSpec(_Section):
@@ -163,11 +179,20 @@ class SchedulerSpec(_Section):
     kind: Literal["local", "slurm", "pbs", "torque"] = Field("local", description="Which scheduler it is.")
     queue: PlainWord | None = Field(None, description="The queue (PBS, Torque) or partition (Slurm).")
     account: PlainWord | None = Field(None, description="The account that the jobs are charged to.")
+    qos: PlainWord | None = Field(None, description="Slurm: the quality of service.")
+    cluster: PlainWord | None = Field(None, description="Slurm: the cluster, where a site has several.")
     extra: list[OneLine] = Field([], description="Further directives. They are copied into the script unchanged.")
     limits: LimitsSpec = LimitsSpec()
     python: OneLine = Field(
         "python3", description="The interpreter that runs node.py on the node. It must be Python 3.6 or newer."
     )
+
+    @model_validator(mode="after")
+    def _refuse_what_only_slurm_has(self) -> SchedulerSpec:
+        for name in ("qos", "cluster"):
+            if getattr(self, name) and self.kind != "slurm":
+                raise InvalidValue(f"{name} means nothing to {self.kind}", "take it out, or use `extra`")
+        return self
 
 
 #: A module's name, as ``import`` takes it.

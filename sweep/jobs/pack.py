@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.errors import GridError
 from sweep.grid import Grid, Source, units
+from sweep.jobs.where import option
 from sweep.model import Job, Limits, Resources, Task
 
 #: A worker needs more time than its trials: to start, to find the next trial, to write the last record. It gets
 #: the larger of a number of seconds and a share of the trials' time.
 SLACK_S = 60
 SLACK_SHARE = 0.02
+
+
+#: While a driver runs, it and its successor have a place in the queue each.
+DRIVER_PLACES = 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def _with_workers(grid: Grid, job: Job, limits: Limits) -> Job:
         walltime_s = units.walltime_s(submit.worker_walltime)
     elif limits.walltime_s is not None:
         walltime_s = max(trial.walltime_s, min(walltime_s, limits.walltime_s))
-    asks = Resources(walltime_s, trial.memory_mib * per_worker, trial.cpus * per_worker, trial.gpus * per_worker)
+    asks = Resources(
+        walltime_s, trial.memory_mib * per_worker, trial.cpus * per_worker, trial.gpus * per_worker, trial.extra
+    )
     return replace(job, workers=workers, worker_asks=asks)
 
 
@@ -97,10 +105,12 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
     GridError
         A job asks for more than the queue allows, or than any of its nodes has.
     """
-    if grid.submit.driver and limits.max_queued == 1:
+    tasks = sum(job.workers or len(job.tasks) for job in jobs)
+    if grid.submit.driver and limits.max_queued is not None and limits.max_queued <= min(DRIVER_PLACES, tasks - 1):
         raise source.error(
             ("submit", "driver"),
-            "the driver is a job, too, and only one job may be queued at once",
+            f"the driver is a job, too, and so is the one that comes after it: of {limits.max_queued} that may be "
+            "queued no place is left for a trial",
             "raise max_queued, or take the driver out",
         )
     throttle = grid.submit.throttle
@@ -110,6 +120,7 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
             f"{throttle} tasks of an array are to run at once, and the scheduler allows {limits.max_throttle}",
             "lower the throttle",
         )
+    _check_requests(grid, source, jobs)
     _check_ceilings(grid, source, jobs)
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
     if grid.scheduler.kind == "local":
@@ -127,12 +138,54 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
             if limit is not None and asked > limit:
                 one_fits = getattr(job.resources, name) <= limit
                 raise _exceeds_limit(source, key, formatted(asked), formatted(limit), where, one_fits=one_fits)
+        if limits.one_of and all(way.exceeded_by(job.asks) for way in limits.one_of.values()):
+            raise source.error(
+                ("scheduler", "queue"),
+                f"{where} leads to {', '.join(limits.one_of)}, and none of these takes a job of "
+                f"{job.asks.walltime or 'any walltime'}, {job.asks.memory_mib:,} MiB and {job.asks.cpus} CPUs",
+                "ask for less, or name another queue; the server drops such a job without a word",
+            )
+        if job.workers and not job.resources.walltime_s and not grid.submit.worker_walltime:
+            raise source.error(
+                ("resources", "walltime"),
+                "the walltime is left to the site, and a worker's is worked out from it",
+                "write submit: {worker_walltime: …}",
+            )
         if job.workers and job.asks.walltime_s < job.resources.walltime_s:
             raise source.error(
                 ("submit", "worker_walltime"),
                 f"a worker has {job.asks.walltime}, and one trial asks for {job.resources.walltime}",
                 "raise worker_walltime, or lower the trials' walltime",
             )
+
+
+def _check_requests(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
+    """Refuse a request in a place where the scheduler would not heed it, or would refuse it."""
+    kind, extra = grid.scheduler.kind, grid.scheduler.extra
+    if kind == "local" and grid.resources.extra:
+        raise source.error(("resources", "extra"), "this machine has no units of its own", "take extra out")
+    path = ("scheduler", "extra")
+    memory = next((name for name in ("--mem-per-cpu", "--mem-per-gpu", "--mem") if option(extra, (name,))), None)
+    in_units = next((name for name in ("mem-per-cpu", "mem-per-gpu", "mem") if name in grid.resources.extra), None)
+    if kind == "slurm" and (memory or in_units) and any(job.resources.memory_mib for job in jobs):
+        raise source.error(
+            path if memory else ("resources", "extra", str(in_units)),
+            f"this asks for memory, and so does resources: {{memory: {grid.resources.memory}}}",
+            "leave one of them out: resources: {memory: null}",
+        )
+    chunk = next((line for line in extra if re.match(r"-l\s*(select|nodes)\b", line)), None)
+    if kind in ("pbs", "torque") and chunk:
+        raise source.error(
+            path,
+            f"{chunk!r} would be ignored: PBS heeds a script's first request, which is the one of `resources`",
+            "write the site's own units as resources: {extra: {mpiprocs: 4}}",
+        )
+    if kind == "pbs":
+        for name in grid.resources.extra:
+            if any(":" in dict(job.resources.extra)[name] for job in jobs):
+                raise source.error(
+                    ("resources", "extra", name), "a colon ends a part of a PBS chunk", "take it out"
+                )
 
 
 def _check_ceilings(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
@@ -174,9 +227,12 @@ def _exceeds_limit(source: Source, key: str, asked: str, limit: str, where: str,
 def waves(jobs: Sequence[Job], limits: Limits, *, driver: bool = False) -> int:
     """Count the waves in which the jobs' tasks are submitted. A wave is as many tasks as may be queued at once.
 
-    The driver is one of the tasks of every wave but the last.
+    The driver is one of the tasks of every wave but the last, and it runs itself while it sends.
     """
     tasks = sum(job.workers or len(job.tasks) for job in jobs)
     if not limits.max_queued or tasks <= limits.max_queued:
         return min(1, tasks)
-    return math.ceil((tasks - 1) / (limits.max_queued - 1)) if driver else math.ceil(tasks / limits.max_queued)
+    if not driver:
+        return math.ceil(tasks / limits.max_queued)
+    left = tasks - (limits.max_queued - 1)  # a person sends the first wave; the last has no successor
+    return 1 + max(1, math.ceil((left - 1) / (limits.max_queued - DRIVER_PLACES)))

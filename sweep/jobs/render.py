@@ -11,7 +11,9 @@ import jinja2
 
 from sweep.errors import TemplateError
 from sweep.grid import Grid
+from sweep.jobs import where
 from sweep.model import Job
+from sweep.state.settings import Planner
 
 #: How often node.py refreshes a running trial's record. A file server is shared, so it is written to less often.
 HEARTBEAT_S = {"local": 2.0}
@@ -61,12 +63,16 @@ class Renderer:
         Absolute paths: ``folder``, ``node``, ``worker``, ``workdir``.
     python : str
         The interpreter that runs node.py on the node.
+    planner : Planner
+        The person who plans, as far as the jobs follow them.
     site : Path, optional
         A template to use instead of the scheduler's own.
     """
 
-    def __init__(self, grid: Grid, paths: Mapping[str, str], python: str, site: Path | None = None) -> None:
-        self.grid, self.paths, self.python = grid, paths, python
+    def __init__(
+        self, grid: Grid, paths: Mapping[str, str], python: str, planner: Planner, site: Path | None = None
+    ) -> None:
+        self.grid, self.paths, self.python, self.planner = grid, paths, python, planner
         name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
         self.template = _with_template_errors(name, template_environment(site).get_template, name)
 
@@ -105,7 +111,8 @@ class Renderer:
             "memory_mib": job.asks.memory_mib,
             "walltime": job.asks.walltime,
             "walltime_s": job.asks.walltime_s,
-            "warning_s": min(WARNING_S, job.asks.walltime_s // 4),
+            "warning_s": min(WARNING_S, job.asks.walltime_s // 4 or WARNING_S),
+            "units": job.asks.extra,
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
             "preload": grid.submit.preload,
@@ -114,6 +121,12 @@ class Renderer:
             "driver_command": driver_command,
             "queue": grid.scheduler.queue,
             "account": grid.scheduler.account,
+            "qos": grid.scheduler.qos,
+            "cluster": where.cluster(grid),
+            "cluster_in_extra": not grid.scheduler.cluster,
+            "umask": self.planner.umask,
+            "locale": self.planner.locale,
+            "clients": self.planner.clients,
             "extra": grid.scheduler.extra,
             "environment": grid.environment,
             "result_file": grid.objective.file,

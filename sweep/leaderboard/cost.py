@@ -101,7 +101,7 @@ def cost(attempts: Iterable[Attempted]) -> Cost:
     memory_gib_h = walltime_core_h = 0.0
     for attempt, hours in timed:
         verdict, requested = attempt.verdict, attempt.resources
-        cpus = requested.cpus
+        cpus = requested.cores
         if verdict.state is State.DONE:
             idle = hours * cpus - (verdict.cpu_s or 0.0) / 3600 if verdict.cpu_s is not None else 0.0
             wasted["idle CPUs"] = wasted.get("idle CPUs", 0.0) + max(0.0, idle)
@@ -112,7 +112,7 @@ def cost(attempts: Iterable[Attempted]) -> Cost:
             cause = verdict.cause.value or verdict.state.value
             wasted[cause] = wasted.get(cause, 0.0) + hours * cpus
     return Cost(
-        allotted_core_h=sum(hours * attempt.resources.cpus for attempt, hours in timed),
+        allotted_core_h=sum(hours * attempt.resources.cores for attempt, hours in timed),
         used_core_h=sum((attempt.verdict.cpu_s or 0.0) / 3600 for attempt, _ in timed),
         wasted_core_h=dict(sorted(wasted.items(), key=lambda pair: -pair[1])),
         unused_memory_gib_h=memory_gib_h,

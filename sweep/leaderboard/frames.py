@@ -229,4 +229,4 @@ def _memory_percent(entry: Entry) -> float | None:
 
 
 def _efficiency(entry: Entry) -> float | None:
-    return efficiency(entry.verdict.cpu_s, entry.verdict.elapsed_s, entry.trial.resources.cpus)
+    return efficiency(entry.verdict.cpu_s, entry.verdict.elapsed_s, entry.trial.resources.cores)

@@ -3,6 +3,7 @@
 It runs on the compute node, beside node.py and by the same rules: standard library alone, Python 3.6 or newer.
 """
 
+import json
 import os
 import signal
 import sys
@@ -14,8 +15,13 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
 
     Record = Dict[str, Any]
 
-#: The signals that a scheduler or a person may send to a job. All of them are passed on to the command.
-FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+if __package__:
+    from sweep.node.bystander import ALL_TOLD_S, FORWARDED, Bystander
+else:  # beside it in the sweep's folder
+    from bystander import ALL_TOLD_S, FORWARDED, Bystander  # type: ignore[import-not-found, no-redef]
+
+#: Those of `FORWARDED` that tell a command to end.
+ENDING = frozenset(("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU"))
 
 #: Some schedulers send this signal a while before the end. It kills a program that has no handler for it.
 WARNING = "SIGUSR1"
@@ -24,6 +30,17 @@ WARNING = "SIGUSR1"
 KILL_WAIT_S = 10.0
 
 MIB = 1024 * 1024
+
+
+#: What Linux takes as one argument or variable, its name and its end included (execve(2), MAX_ARG_STRLEN).
+MOST_STRING_BYTES = 128 * 1024
+
+#: Parameters that are longer as JSON go to this file in the trial's folder, and SWEEP_PARAMS_FILE names it.
+MOST_PARAMS_BYTES = MOST_STRING_BYTES - len("SWEEP_PARAMS=") - 1
+PARAMS_FILE = "params.json"
+
+#: In this variable the job script tells its own age, in seconds, after the lines of the grid's environment.
+ELAPSED = "SWEEP_ELAPSED_S"
 
 
 class RunningCommand(object):
@@ -35,7 +52,7 @@ class RunningCommand(object):
     Attributes
     ----------
     pid : int
-        The command's first process. It leads a session of its own, so its number names the session too.
+        The command's first process. It leads a process group of its own, so its number names the group too.
     """
 
     def __init__(self, pid: int) -> None:
@@ -67,6 +84,8 @@ class Command(object):
     starter : object or None
         A `guard.Guard` or a `preload.ForkServer`. Its ``start(argv, workdir, environment, log)`` returns a
         `RunningCommand`, or None where it cannot start this command. Without a starter, this process forks.
+    enforcer : worker.Enforcer or None
+        What enforces the limits of a packed trial. None: the scheduler does.
     running : RunningCommand or None
         None before the start.
     signals : list of str
@@ -75,6 +94,14 @@ class Command(object):
         The limit for which the command was stopped: ``walltime``, ``memory``, or empty.
     started_s, stopped_s : float
         When the command was made and when it was first told to stop (None: never), on the monotonic clock.
+    suspended_s : float
+        For how long this process, and with it the command, was stopped by SIGSTOP. It does not count as elapsed.
+    bystander : Bystander or None
+        It tells which signals the command has got without us. None: the packed worker has it.
+    worker_is_over : bool
+        It was told to end when its packed worker's own walltime was over.
+    continued : bool
+        SIGCONT came since the watcher last looked.
     cpu_s : float
         CPU time used so far, all processes together.
     memory_mib, peak_memory_mib : float
@@ -84,32 +111,81 @@ class Command(object):
     def __init__(self) -> None:
         self.pid = 0
         self.starter = None  # type: Any
+        self.enforcer = None  # type: Any
         self.running = None  # type: Optional[RunningCommand]
         self.signals = []  # type: List[str]
         self.limit = ""
         self.stopped_s = None  # type: Optional[float]
         self.started_s = time.monotonic()
+        self.suspended_s = 0.0
+        self.continued = False
+        self.worker_is_over = False
+        self.bystander = None  # type: Optional[Bystander]
         self.cpu_s = 0.0
         self.memory_mib = 0.0
         self.peak_memory_mib = 0.0
 
     def install(self) -> None:
         """Handle the signals of `FORWARDED` in this process by passing them on to the command."""
+        self.bystander = Bystander()
         for name in FORWARDED:
             signal.signal(getattr(signal, name), self.forward)
+        signal.signal(signal.SIGCONT, self.note_continued)
 
     def forward(self, number: int, _frame: "Any" = None) -> None:
-        """Pass a signal on, now or once the command has started."""
-        name = signal.Signals(number).name
-        self.signals.append(name)
-        if name == WARNING:
+        """Note a signal and, unless the command has got it too, pass it on."""
+        self.note(number)
+        if self.pid and self.bystander:
+            self.bystander.unless_all_got(number, lambda: self.pass_on(number))
+
+    def note(self, number: int) -> None:
+        """Note that a signal came for the command. One that has yet to start gets it then."""
+        self.signals.append(signal.Signals(number).name)
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal to the command."""
+        if signal.Signals(number).name == WARNING:
             self.warn()
         elif self.pid:
             self._signal(number)
 
+    def note_continued(self, _number: int = 0, _frame: "Any" = None) -> None:
+        """Note that this process may have been suspended. The scheduler sends SIGCONT to the command itself."""
+        self.continued = True
+
+    def pause(self, pause_s: float, ended: "Any") -> bool:
+        """Wait for the command's end, for so long at most; True if it came. A signal ends the pause.
+
+        Seconds in which this very process was stopped are the command's suspension.
+
+        Parameters
+        ----------
+        ended : threading.Event
+            It is set once the command has ended.
+        """
+        signals, until_s = len(self.signals), time.monotonic() + pause_s
+        while True:
+            began_s = time.monotonic()
+            slice_s = min(1.0, until_s - began_s)
+            if slice_s <= 0 or len(self.signals) > signals:
+                return bool(ended.is_set())
+            if ended.wait(slice_s):
+                return True
+            late_s = time.monotonic() - began_s - slice_s
+            if late_s > 1.0 and not self.continued:
+                ended.wait(1.5)  # the main thread may not have handled SIGCONT yet
+            if self.continued:
+                self.continued = False
+                self.suspended_s += max(0.0, late_s)
+
+    @property
+    def elapsed_s(self) -> float:
+        """For how long the command has run, in seconds, without the time for which it was suspended."""
+        return time.monotonic() - self.started_s - self.suspended_s
+
     def warn(self) -> None:
         """Send the warning to those of the command's processes that have a handler for it. It kills the others."""
-        for pid in _process_tree(self.pid) if self.pid else []:
+        for pid in process_tree(self.pid) if self.pid else []:
             if _has_handler(pid, getattr(signal, WARNING)):
                 try:
                     os.kill(pid, getattr(signal, WARNING))
@@ -127,10 +203,10 @@ class Command(object):
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        signal_session(self.pid, number)
+        signal_group(self.pid, number)
 
     def start(self, argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> None:
-        """Start the command in a session of its own, so that one call reaches all of its processes.
+        """Start the command in a process group of its own, so that one call reaches all of its processes.
 
         Parameters
         ----------
@@ -160,6 +236,8 @@ class Command(object):
         assert self.running
         status, self.cpu_s, peak = self.running.wait()
         self._signal(signal.SIGKILL)
+        if _looks_told(status) and not self.signals:
+            time.sleep(ALL_TOLD_S)  # the same signal may be about to come here, and is to be in the record
         unit = 1 if sys.platform == "darwin" else 1024
         self.peak_memory_mib = max(self.peak_memory_mib, peak * unit / MIB)
         return status
@@ -174,11 +252,18 @@ class Command(object):
     def usage(self) -> "Record":
         """Return what the command has used so far, as its record has it."""
         return {
-            "elapsed_s": round(time.monotonic() - self.started_s, 3),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "suspended_s": round(self.suspended_s, 3),
             "cpu_s": round(self.cpu_s, 3),
             "memory_mib": round(self.memory_mib, 1),
             "peak_memory_mib": round(self.peak_memory_mib, 1),
         }
+
+
+def _looks_told(status: int) -> bool:
+    """Whether a wait status is that of a command which a signal told to end; a shell says so by its exit code."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status) - 128
+    return number in [getattr(signal, name) for name in ENDING]
 
 
 def _fork_and_exec(argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> RunningCommand:
@@ -212,8 +297,18 @@ def _fork_and_exec(argv: "List[str]", workdir: str, environment: "Dict[str, str]
     return RunningCommand(pid)
 
 
-def signal_session(pid: int, number: int) -> None:
-    """Send a signal to all processes of a trial's session."""
+def end_as(exit_code: "Optional[int]", signal_number: "Optional[int]") -> None:
+    """End this process as the command ended: by its signal or, if that is None, with its exit code."""
+    if signal_number is None:
+        sys.exit(exit_code)
+    if signal_number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(signal_number, signal.SIG_DFL)
+    os.kill(os.getpid(), signal_number)
+    sys.exit(128 + signal_number)  # reached where the signal does not end a process
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to all processes of a trial's group."""
     try:
         os.killpg(pid, number)
     except OSError:  # all of them have ended
@@ -221,7 +316,9 @@ def signal_session(pid: int, number: int) -> None:
 
 
 def detach(log: int, library: "Any") -> None:
-    """Make this forked process a trial's: a session of its own, output to the log, killed if its parent is killed.
+    """Make this forked process a trial's: a group of its own, output to the log, killed if its parent is killed.
+
+    The group stays in the job's session. PBS counts, suspends and kills what is in the session, and nothing else.
 
     Parameters
     ----------
@@ -230,14 +327,14 @@ def detach(log: int, library: "Any") -> None:
     library : ctypes.CDLL or None
         As `c_library` returns it.
     """
-    os.setsid()
+    os.setpgid(0, 0)
     signal_at_parent_death(signal.SIGKILL, library)
     null = os.open(os.devnull, os.O_RDONLY)
     for target, descriptor in ((0, null), (1, log), (2, log)):
         os.dup2(descriptor, target)
     for descriptor in {null, log} - {0, 1, 2}:
         os.close(descriptor)
-    for name in (*FORWARDED, "SIGPIPE", "SIGXFSZ", "SIGCHLD"):
+    for name in (*FORWARDED, "SIGCONT", "SIGPIPE", "SIGXFSZ", "SIGCHLD"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
         descriptors = os.listdir("/proc/self/fd")
@@ -272,7 +369,7 @@ def signal_at_parent_death(number: int, library: "Any") -> None:
 def _tree_usage(pid: int) -> "Tuple[int, int]":
     """Sum (CPU ticks, resident pages) over a process and its descendants."""
     ticks = pages = 0
-    for member in _process_tree(pid):
+    for member in process_tree(pid):
         try:
             with open("/proc/%d/stat" % member, "rb") as stat:
                 fields = stat.read().rpartition(b")")[2].split()
@@ -284,7 +381,7 @@ def _tree_usage(pid: int) -> "Tuple[int, int]":
     return ticks, pages
 
 
-def _process_tree(pid: int) -> "List[int]":
+def process_tree(pid: int) -> "List[int]":
     """List a process and its descendants."""
     pids = [pid]
     for member in pids:  # the list grows while it is walked
@@ -294,16 +391,6 @@ def _process_tree(pid: int) -> "List[int]":
         except (OSError, ValueError):
             continue
     return pids
-
-
-def _proportional_mib(pid: int) -> "Optional[float]":
-    """Return the memory of a process in MiB, a shared page by its share; None where the kernel does not say."""
-    try:
-        with open("/proc/%d/smaps_rollup" % pid) as rollup:
-            sizes = [int(line.split()[1]) for line in rollup if line.startswith("Pss:")]
-    except (OSError, ValueError):
-        return None if os.path.exists("/proc/%d" % pid) else 0.0
-    return sizes[0] / 1024.0 if sizes else None
 
 
 def _has_handler(pid: int, number: int) -> bool:
@@ -316,41 +403,47 @@ def _has_handler(pid: int, number: int) -> bool:
     return bool(masks and masks[0] >> (number - 1) & 1)
 
 
-class Enforcer(object):
-    """Enforces a packed trial's limits and its cancellation. The scheduler sees only the whole worker.
+def variables_of_command(trial: "Record", attempt: int, folder: str, result: str) -> "Dict[str, str]":
+    """Return all ``SWEEP_`` variables of a trial's command. They are spelled nowhere else.
 
     Parameters
     ----------
-    walltime_s, memory_mib : int
-        The trial's limits; 0: no limit.
-    cancel_path : str
-        The trial is cancelled once this file exists.
+    trial : dict
+        The trial as its line of trials.jsonl has it.
+    folder : str
+        The trial's own folder.
+    result : str
+        The result's file name in that folder.
     """
+    return dict(
+        variables_of_trial(trial, folder),
+        SWEEP_TRIAL=trial["id"],
+        SWEEP_NUMBER=str(trial["number"]),
+        SWEEP_ATTEMPT=str(attempt),
+        SWEEP_FOLDER=folder,
+        SWEEP_RESULT=os.path.join(folder, result),
+    )
 
-    def __init__(self, walltime_s: int, memory_mib: int, cancel_path: str) -> None:
-        self.walltime_s, self.memory_mib, self.cancel_path = walltime_s, memory_mib, cancel_path
-        self.warned = not walltime_s
 
-    def enforce(self, command: Command) -> None:
-        """Warn or stop a command that is at a limit, and stop one that is cancelled."""
-        elapsed_s = time.monotonic() - command.started_s
-        if not self.warned and elapsed_s > self.walltime_s - min(120, self.walltime_s // 4):
-            self.warned = True
-            command.warn()
-        if self.walltime_s and elapsed_s > self.walltime_s:
-            command.stop("walltime")
-        elif self.memory_mib and command.memory_mib > self.memory_mib and self._exceeds_memory(command):
-            command.stop("memory")
-        elif command.stopped_s is not None or os.path.exists(self.cancel_path):
-            command.stop()
+def variables_of_trial(trial: "Record", folder: str) -> "Dict[str, str]":
+    """Return those variables that depend on the trial alone: with them its command can be repeated by hand.
 
-    def _exceeds_memory(self, command: Command) -> bool:
-        """Measure again with each shared page counted once. A sample counts it for each process that shares it."""
-        shares_mib = [_proportional_mib(pid) for pid in _process_tree(command.pid)]
-        if None in shares_mib:
-            return True
-        used_mib = sum(share_mib for share_mib in shares_mib if share_mib is not None)
-        if used_mib > self.memory_mib:
-            command.peak_memory_mib = used_mib
-            return True
-        return False
+    Parameters
+    ----------
+    trial : dict
+        The trial as its line of trials.jsonl has it.
+    folder : str
+        The trial's own folder. Parameters that are too long for a variable are in a file there.
+    """
+    params = json.dumps(trial["params"])
+    variables = {
+        "SWEEP_SEED": str(trial["seed"]),
+        "SWEEP_REPLICATE": str(trial["replicate"]),
+    }
+    if len(params) > MOST_PARAMS_BYTES:
+        variables["SWEEP_PARAMS_FILE"] = os.path.join(folder, PARAMS_FILE)
+    else:
+        variables["SWEEP_PARAMS"] = params
+    if trial["resources"]["cpus"]:  # else the site decides, and its own variables say how many
+        variables["SWEEP_CPUS"] = str(trial["resources"]["cpus"])
+    return variables

@@ -19,16 +19,21 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import command
+    from sweep.node import bystander, command
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
 
 #: A worker's commands have this variable. Its value, the mark, is the worker's own.
 MARK = "SWEEP_WORKER"
+
+#: Makes `subprocess` start a process in a group of its own, inside the job's session, to which the scheduler keeps
+#: hold. Python 3.11 can do so without a fork of the interpreter.
+OWN_GROUP: Dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
 
 
 # --- the worker's end -------------------------------------------------------------------------------------
@@ -54,7 +59,7 @@ class Guard(object):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a signal to the worker's session must not end this process first
+                **OWN_GROUP,  # a signal to the worker's group must not end this process first
             )
         except OSError as error:
             print("sweep: %s cannot be started: %s" % (__file__, error), file=sys.stderr)
@@ -73,7 +78,7 @@ class Guard(object):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                **OWN_GROUP,
             )
         )
 
@@ -119,7 +124,7 @@ def kill_marked(mark: str) -> None:
 
 def main(mark: str) -> None:
     """Wait for the worker's end, and kill the commands that a killed worker left."""
-    for name in command.FORWARDED:  # the worker acts on these signals
+    for name in bystander.FORWARDED:  # the worker acts on these signals
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.stdin.buffer.read(1):
         return

@@ -28,9 +28,10 @@ import threading
 from typing import Any, Dict, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import command
+    from sweep.node import bystander, command
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
 
 
@@ -182,7 +183,7 @@ class Forker(object):
                 self._reap()
             for pid, trial_socket in list(self.trial_sockets.items()):
                 if trial_socket in ready:  # the worker sends nothing more here: it has closed its end
-                    command.signal_session(pid, signal.SIGKILL)
+                    command.signal_group(pid, signal.SIGKILL)
                     self._close(pid)
             if self.request_socket in ready:
                 size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
@@ -277,7 +278,7 @@ def main() -> None:
 
     The arguments are the request socket's descriptor, the folder that is first on the path, and the modules.
     """
-    for name in command.FORWARDED:  # the trials act on these signals, and get them from the worker
+    for name in bystander.FORWARDED:  # the trials act on these signals, and get them from the worker
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     request_socket = socket.socket(fileno=int(sys.argv[1]))
     request_socket.set_inheritable(False)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.node.command import Command, Enforcer
+    from sweep.node.command import ELAPSED, ENDING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
-    from command import Command, Enforcer  # type: ignore[import-not-found, no-redef]
+    from command import ELAPSED, ENDING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
 
 HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
@@ -118,6 +118,8 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         The process that writes this record: runner or worker.
     ``started_at`` : float
         Seconds since the epoch.
+    ``setup_s`` : float
+        How long the job had run before: its script and the grid's ``environment``. 0 in a packed job.
     ``ended`` : bool
         False until the exit record.
     ``restarts`` : int
@@ -129,6 +131,10 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         Seconds since the epoch. Only a heartbeat has it.
     ``elapsed_s``, ``cpu_s`` : float
         Wall and CPU time of the command so far, in seconds.
+    ``suspended_s`` : float
+        How long it was suspended besides.
+    ``signals`` : list of str
+        The signals that came for the command, or that the runner sent to end it.
     ``memory_mib``, ``peak_memory_mib`` : float
         Resident memory of the command's processes at the last sample, and its largest value.
 
@@ -141,12 +147,12 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
     ``failure``, ``error`` : str
         Why the command never started: ``environment`` (a line of the job's environment failed) or ``start`` (it
         could not be executed), and the same for people to read. Both empty: it started.
-    ``signals`` : list of str
-        The signals that came for the command, or that the runner sent to end it.
     ``limit`` : str
         The limit for which a packed worker stopped it: ``walltime``, ``memory``, or empty.
     ``stopped`` : bool
         The runner stopped it, at a limit or on request.
+    ``worker_is_over`` : bool
+        It was told to end when its packed worker's own walltime was over.
 
     The record of a withdrawn attempt has ``cancelled``; see `withdrawn_record`.
     """
@@ -155,7 +161,7 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
         "index": options.index if options.worker < 0 else options.worker, "packed": options.worker >= 0,
         "host": HOST, "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
-        "started_at": time.time(), "ended": False,
+        "started_at": time.time(), "setup_s": float(os.environ.get(ELAPSED) or 0), "ended": False,
     }  # fmt: skip
 
 
@@ -223,7 +229,8 @@ def claim(path: str, record: "Record", wait_s: float = 0.0) -> bool:
 def _can_be_taken_up(earlier: "Record") -> bool:
     """Whether a claim of this same task was interrupted, and no process is at work on it."""
     if earlier.get("ended"):
-        if earlier.get("exit_code") == 0 or earlier.get("stopped"):
+        told_to_end = not ENDING.isdisjoint(earlier.get("signals") or ())
+        if earlier.get("stopped") or (earlier.get("exit_code") == 0 and not told_to_end):
             return False
         # A requeue begins with SIGTERM. If a worker noted no signal, its trial died by itself.
         return bool(earlier.get("signals") or (earlier.get("signal") and not earlier.get("packed")))
@@ -262,22 +269,27 @@ def _link(source: str, path: str) -> None:
                 out.write(content.read())
 
 
-def watch(
-    command: Command, record: "Record", path: str, heartbeat_s: float, enforcer: Enforcer, ended: threading.Event
-) -> None:
+def watch(command: Command, record: "Record", path: str, heartbeat_s: float, ended: threading.Event) -> None:
     """Sample the command's use, enforce its limits and refresh its record, until it has ended.
 
     A short trial is looked at often. The pauses grow: between samples to 5 s, between refreshes to `heartbeat_s`.
+    A signal is written at once: if the job is killed after it, the record still says that it was told to end.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCONT,))  # the main thread is to get it, and acts on it
     pause_s, refresh_s, refreshed_s = 0.2, min(5.0, heartbeat_s), time.monotonic()
-    while not ended.wait(pause_s):
+    written_signals = 0
+    while not command.pause(pause_s, ended):
         command.sample()
-        enforcer.enforce(command)
+        if command.enforcer is not None:
+            command.enforcer.enforce(command, cancel_path(path))
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
-        if time.monotonic() - refreshed_s >= refresh_s and not ended.is_set():
+        told = len(command.signals) > written_signals
+        if (told or time.monotonic() - refreshed_s >= refresh_s) and not ended.is_set():
             refresh_s, refreshed_s = min(refresh_s * 2, heartbeat_s), time.monotonic()
+            signals = list(command.signals)
+            written_signals = len(signals)
             try:
-                replace(path, dict(record, heartbeat_at=time.time(), **command.usage()))
+                replace(path, dict(record, heartbeat_at=time.time(), signals=signals, **command.usage()))
             except OSError as error:
                 print("sweep: cannot write %s: %s" % (path, error), file=sys.stderr)
 
@@ -318,9 +330,8 @@ def run(
     finally:
         os.close(log)
     ended = threading.Event()
-    enforcer = Enforcer(options.walltime_s, options.memory_mib, cancel_path(attempt_path))
     watcher = threading.Thread(
-        target=watch, args=(command, record, attempt_path, options.heartbeat_s, enforcer, ended), daemon=True
+        target=watch, args=(command, record, attempt_path, options.heartbeat_s, ended), daemon=True
     )
     watcher.start()
     status = command.wait()
@@ -339,44 +350,6 @@ def cancel_path(attempt_path: str) -> str:
     return attempt_path[: -len(".json")] + ".cancel"
 
 
-def trial_environment(trial: "Record", attempt: int, folder: str, result: str) -> "Dict[str, str]":
-    """Return all ``SWEEP_`` variables of a trial's command. They are spelled nowhere else.
-
-    Parameters
-    ----------
-    trial : dict
-        The trial as its line of trials.jsonl has it.
-    folder : str
-        The trial's own folder.
-    result : str
-        The result's file name in that folder.
-    """
-    return dict(
-        trial_variables(trial),
-        SWEEP_TRIAL=trial["id"],
-        SWEEP_NUMBER=str(trial["number"]),
-        SWEEP_ATTEMPT=str(attempt),
-        SWEEP_FOLDER=folder,
-        SWEEP_RESULT=os.path.join(folder, result),
-    )
-
-
-def trial_variables(trial: "Record") -> "Dict[str, str]":
-    """Return those variables that depend on the trial alone: with them its command can be repeated by hand.
-
-    Parameters
-    ----------
-    trial : dict
-        The trial as its line of trials.jsonl has it.
-    """
-    return {
-        "SWEEP_SEED": str(trial["seed"]),
-        "SWEEP_REPLICATE": str(trial["replicate"]),
-        "SWEEP_CPUS": str(trial["resources"]["cpus"]),
-        "SWEEP_PARAMS": json.dumps(trial["params"]),
-    }
-
-
 def write_exit_record(path: str, record: "Record") -> None:
     """Write the exit record, with four tries in ten seconds: a full disk or a lost file server may recover."""
     for pause_s in (0.5, 2.0, 8.0, None):
@@ -387,16 +360,6 @@ def write_exit_record(path: str, record: "Record") -> None:
             if pause_s is not None:
                 time.sleep(pause_s)
     return None
-
-
-def end_as(exit_code: "Optional[int]", signal_number: "Optional[int]") -> None:
-    """End this process as the command ended: by its signal or, if that is None, with its exit code."""
-    if signal_number is None:
-        sys.exit(exit_code)
-    if signal_number not in (signal.SIGKILL, signal.SIGSTOP):
-        signal.signal(signal_number, signal.SIG_DFL)
-    os.kill(os.getpid(), signal_number)
-    sys.exit(128 + signal_number)  # reached where the signal does not end a process
 
 
 class Options(object):
@@ -420,15 +383,13 @@ class Options(object):
         How long a requeued task waits for the end of its earlier run.
     worker : int
         The packed worker that runs the task; -1: none.
-    walltime_s, memory_mib : int
-        The limits that are enforced here; 0: the scheduler enforces them.
     environment_failed : list of str
         Exit code and text of the environment line that failed; empty: none did.
     """
 
     def __init__(self, arguments: "List[str]") -> None:
         self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = ""
-        self.index, self.worker, self.walltime_s, self.memory_mib = 0, -1, 0, 0
+        self.index, self.worker = 0, -1
         self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
         self.environment_failed = []  # type: List[str]
         words = list(arguments)
@@ -477,11 +438,15 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         problem = "the environment line %r ended with exit code %s" % (line, code)
         ending = exit_fields(int(code), failure="environment", error=problem)
     else:
-        environment.update(trial_environment(trial, attempt, folder, options.result))
+        environment.pop(ELAPSED, None)
+        environment.update(variables_of_command(trial, attempt, folder, options.result))
         log_path = os.path.join(folder, "log.txt")
+        if "SWEEP_PARAMS_FILE" in environment:
+            environment.pop("SWEEP_PARAMS", None)
+            _write(environment["SWEEP_PARAMS_FILE"], trial["params"])
         ending = run(command, trial["argv"], options, record, (attempt_path, log_path), environment)
     record.update(ending, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
-    record["stopped"] = command.stopped_s is not None
+    record["stopped"], record["worker_is_over"] = command.stopped_s is not None, command.worker_is_over
     record.update(command.usage())
     write_exit_record(attempt_path, record)
     _remove(cancel_path(attempt_path))

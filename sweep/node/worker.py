@@ -18,16 +18,21 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import command, guard, preload, runner
+    from sweep.node import bystander, command, guard, preload, runner
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
     import guard  # type: ignore[import-not-found, no-redef]
     import preload  # type: ignore[import-not-found, no-redef]
     import runner  # type: ignore[import-not-found, no-redef]
+
+
+#: Told to end with less time than this left, in seconds, a worker was told because its time is over.
+OVER_S = 15.0
 
 
 def task_order(size: int, worker: int, workers: int) -> Iterator[int]:
@@ -55,6 +60,54 @@ def task_order(size: int, worker: int, workers: int) -> Iterator[int]:
         yield from range(bounds[other + 1] - 1, bounds[other] - 1, -1)
 
 
+class Enforcer(object):
+    """Enforces a packed trial's limits and its cancellation. The scheduler sees only the whole worker.
+
+    Parameters
+    ----------
+    walltime_s, memory_mib : int
+        The trial's limits; 0: no limit.
+    """
+
+    def __init__(self, walltime_s: int, memory_mib: int) -> None:
+        self.walltime_s, self.memory_mib = walltime_s, memory_mib
+        self.warned = not walltime_s
+
+    def enforce(self, running: command.Command, cancel_path: str) -> None:
+        """Warn or stop a command that is at a limit, and stop one that is cancelled: the file is there."""
+        elapsed_s = running.elapsed_s
+        if not self.warned and elapsed_s > self.walltime_s - min(120, self.walltime_s // 4):
+            self.warned = True
+            running.warn()
+        if self.walltime_s and elapsed_s > self.walltime_s:
+            running.stop("walltime")
+        elif self.memory_mib and running.memory_mib > self.memory_mib and self._exceeds_memory(running):
+            running.stop("memory")
+        elif running.stopped_s is not None or os.path.exists(cancel_path):
+            running.stop()
+
+    def _exceeds_memory(self, running: command.Command) -> bool:
+        """Measure again with each shared page counted once. A sample counts it for each process that shares it."""
+        shares_mib = [_proportional_mib(pid) for pid in command.process_tree(running.pid)]
+        if None in shares_mib:
+            return True
+        used_mib = sum(share_mib for share_mib in shares_mib if share_mib is not None)
+        if used_mib > self.memory_mib:
+            running.peak_memory_mib = used_mib
+            return True
+        return False
+
+
+def _proportional_mib(pid: int) -> Optional[float]:
+    """Return the memory of a process in MiB, a shared page by its share; None where the kernel does not say."""
+    try:
+        with open("/proc/%d/smaps_rollup" % pid) as rollup:
+            sizes = [int(line.split()[1]) for line in rollup if line.startswith("Pss:")]
+    except (OSError, ValueError):
+        return None if os.path.exists("/proc/%d" % pid) else 0.0
+    return sizes[0] / 1024.0 if sizes else None
+
+
 class Worker(object):
     """Runs trials in slots: each slot is a thread that runs one trial at a time, with its share of the GPUs.
 
@@ -75,6 +128,8 @@ class Worker(object):
         The signals that came.
     starter : guard.Guard or preload.ForkServer
         What the commands are started with.
+    bystander : bystander.Bystander
+        It tells which signals the commands have got without us.
     job_started_s : float
         When the job script began, on the monotonic clock. The lines of its environment take time too.
     gpus : list of list of str
@@ -89,16 +144,33 @@ class Worker(object):
         self.commands: Dict[int, command.Command] = {}
         self.signals: List[int] = []
         self.starter: Any = preload.ForkServer(options.preload.split(",")) if options.preload else guard.Guard()
-        self.job_started_s = time.monotonic() - int(os.environ.pop("SWEEP_ELAPSED_S", "0"))
+        self.bystander = bystander.Bystander()
+        self.job_started_s = time.monotonic() - int(os.environ.pop(command.ELAPSED, "0"))
         visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
         count = options.gpus
         self.gpus = [visible[slot * count : (slot + 1) * count] for slot in range(options.per_worker)]
 
     def forward(self, number: int, _frame: Any = None) -> None:
-        """Pass a signal on to all commands. No further trial is begun."""
+        """Note a signal, and pass it on to commands that have not got it. No further trial is begun."""
         self.signals.append(number)
+        over = signal.Signals(number).name in command.ENDING and self._remaining_s() < OVER_S
+        told = []
         for running in list(self.commands.values()):
-            running.forward(number)
+            if running.pid:  # one that is just being started gets it at its start
+                told.append(running)
+            running.worker_is_over = running.worker_is_over or over
+            running.note(number)
+
+        def pass_on() -> None:
+            for running in told:
+                running.pass_on(number)
+
+        self.bystander.unless_all_got(number, pass_on)
+
+    def note_continued(self, _number: int, _frame: Any = None) -> None:
+        """Note that the worker, and with it every command, may have been suspended."""
+        for running in list(self.commands.values()):
+            running.note_continued()
 
     def run(self) -> None:
         """Run trials until none is left, or there is no time for another."""
@@ -109,7 +181,8 @@ class Worker(object):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(1.0)  # a signal may wake another thread, and only this one acts on it
 
     def _run_slot(self, slot: int, only_one: bool) -> None:
         first = True  # the first begins whatever time is left, as it would in a job of its own
@@ -133,6 +206,7 @@ class Worker(object):
         """Run one trial; False if the worker is to end."""
         trial_command = self.commands[slot] = command.Command()
         trial_command.starter = self.starter
+        trial_command.enforcer = Enforcer(self.options.walltime_s, self.options.memory_mib)
         try:
             if self.signals:  # checked after the line above: a signal that comes later reaches the command
                 return False
@@ -167,8 +241,7 @@ def task_options(options: argparse.Namespace, index: int, node_options: List[str
     """Return the options that node.py would get for one task."""
     return runner.Options(
         ["--folder", options.folder, "--job", options.job, "--index", str(index), "--worker", str(options.worker),
-         "--job-id", options.job_id, "--job-name", options.job_name, "--walltime-s", str(options.walltime_s),
-         "--memory-mib", str(options.memory_mib), *node_options]
+         "--job-id", options.job_id, "--job-name", options.job_name, *node_options]
     )  # fmt: skip
 
 
@@ -188,13 +261,14 @@ def parse_arguments(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]
 def main() -> None:
     """Run trials; see the top of this file."""
     worker = Worker(*parse_arguments(sys.argv[1:]))
-    for name in command.FORWARDED:
+    for name in bystander.FORWARDED:
         signal.signal(getattr(signal, name), worker.forward)
+    signal.signal(signal.SIGCONT, worker.note_continued)
     worker.run()
     worker.starter.dismiss()
     ending = [number for number in worker.signals if signal.Signals(number).name != command.WARNING]
     if ending:
-        runner.end_as(None, ending[0])
+        command.end_as(None, ending[0])
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def cost_section(cost: Cost) -> RenderableType:
 
 def request_lines(use: GroupUse) -> Iterator[str]:
     """Say what a group of trials requested, and what would have been enough."""
-    group = f"{spelling.count(use.trials, 'trial')} of {spelling.count(use.asked.cpus, 'CPU')}"
+    group = f"{spelling.count(use.trials, 'trial')} of {spelling.count(use.asked.cores, 'CPU')}"
     for resource, requested, used, enough, ran_out, spell in (
         (
             "memory",
@@ -254,7 +254,10 @@ def request_lines(use: GroupUse) -> Iterator[str]:
             spelling.duration,
         ),
     ):
-        if math.isinf(used):
+        if not requested:
+            if math.isfinite(used):
+                yield f"{group}: {resource}: left to the site; 99 % stayed under {spell(used)}"
+        elif math.isinf(used):
             yield f"{group}: {resource}: asked {spell(requested)}, and {ran_out} ran out of it"
         elif not math.isnan(used):
             advice = f"99 % stayed under {spell(used)}; {spell(enough)} would be enough"

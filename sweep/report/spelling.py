@@ -34,6 +34,15 @@ def memory(mib: float | None) -> str:
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
+def unit(pair: tuple[str, str]) -> str:
+    """Spell a request in the site's own units.
+
+    >>> unit(("mpiprocs", "4")), unit(("exclusive", ""))
+    ('mpiprocs=4', 'exclusive')
+    """
+    return "=".join(filter(None, pair))
+
+
 def hours(value: float) -> str:
     """Spell a number of hours with three digits.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -32,11 +32,18 @@ MAX_ROWS = 20
 #: The largest number of reasons to wait that are shown for a state.
 MAX_REASONS = 5
 
-#: The largest number of a parameter's values that are written out.
+#: The largest number of a parameter's values that are written out, and of the characters of one.
 MAX_VALUES = 8
+MAX_VALUE_CHARACTERS = 40
+
+#: What stands where a request is left to the site.
+BY_SITE = "site"
 
 #: The largest number of trials that are named for one reason.
 MAX_NAMED = 4
+
+#: How wide a table may be in a pipe: what people mail and print. Sentences stay in one line.
+PIPE_COLUMNS = 120
 
 EMPTY_LINE = Text("")
 
@@ -48,7 +55,7 @@ class _Console(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make the console. A pipe gets no colour and lines of any length."""
+    """Make the console. A pipe gets no colour, and sentences of any length."""
     new_console = _Console(stderr=stderr, highlight=False, soft_wrap=False)
     if not new_console.is_terminal:
         new_console.width = 10_000  # other programs read lines, which must not be broken
@@ -64,13 +71,19 @@ def plan(report: PlanReport) -> RenderableType:
     ]
     axes = empty_table(["parameter", "values"], [False, False])
     for name, values in report.axes.items():
-        spelled = ", ".join(spelling.parameter_value(value) for value in values[:MAX_VALUES])
+        shown = map(spelling.parameter_value, values[:MAX_VALUES])
+        spelled = ", ".join(spelling.shortened(value, MAX_VALUE_CHARACTERS) for value in shown)
         spelled += ", …" if len(values) > MAX_VALUES else ""
         axes.add_row(Text(name), Text(f"{len(values)}: {spelled}"))
-    groups = empty_table(["group", "trials", "walltime", "memory", "CPUs", "GPUs"], [False, *[True] * 5])
+    units = ["the site's units"] if any(group.extra for group in report.groups) else []
+    heads = ["group", "trials", "walltime", "memory", "CPUs", "GPUs", *units]
+    groups = empty_table(heads, [False, *[True] * 5, *[False] * len(units)])
     for index, group in enumerate(report.groups, 1):
-        memory, walltime = spelling.memory(group.memory_mib), spelling.duration(group.walltime_s)
-        groups.add_row(f"g{index}", *map(str, (group.trials, walltime, memory, group.cpus, group.gpus)))
+        memory = spelling.memory(group.memory_mib) if group.memory_mib else BY_SITE
+        walltime = spelling.duration(group.walltime_s) if group.walltime_s else BY_SITE
+        row = (group.trials, walltime, memory, group.cpus or BY_SITE, group.gpus)
+        extra = [Text(" ".join(map(spelling.unit, group.extra)))] if units else []
+        groups.add_row(f"g{index}", *map(str, row), *extra)
     sample = spelling.shortened(shlex.join(report.sample).replace("\n", "⏎"), 300)
     lines += [EMPTY_LINE, axes, EMPTY_LINE, groups, EMPTY_LINE, Text(f"the first runs: {sample}")]
     lines += [Text(f"{spelling.count(len(report.jobs), 'job script')} to submit"), *_limit_lines(report)]
@@ -217,12 +230,12 @@ def _running_table(trials: Sequence[RunningTrial]) -> RenderableType:
     )
     for trial in trials[:MAX_ROWS]:
         table.add_row(
-            str(trial.trial),
+            f"{trial.trial} (suspended)" if trial.suspended else str(trial.trial),
             spelling.duration(trial.elapsed_s),
-            spelling.duration(trial.walltime_s),
+            spelling.duration(trial.walltime_s or None),
             spelling.percent(trial.cpu_percent),
             spelling.memory(trial.memory_mib),
-            spelling.memory(trial.asked_memory_mib),
+            spelling.memory(trial.asked_memory_mib or None),
             trial.witness or "–",
             Text(trial.host or "–"),
             trial.job or "–",
@@ -268,7 +281,8 @@ def cancel(report: CancelReport) -> RenderableType:
     text = f"{spelling.count(len(report.trials), 'trial')} cancelled"
     if report.planned:
         text += f"; {report.planned} more are only planned; they are not sent before the next `sweep submit`"
-    return Text(text)
+    lines = [f"{left.reason}: nothing cancelled (trial {_trial_list(left.trials)})" for left in report.left_alone]
+    return Text("\n".join([*lines, text]))
 
 
 def why(report: WhyReport) -> RenderableType:
@@ -277,8 +291,8 @@ def why(report: WhyReport) -> RenderableType:
     params = ", ".join(f"{name}={spelling.parameter_value(value)}" for name, value in report.params.items())
     table.add_row("parameters", Text(params))
     table.add_row("command", Text(shlex.join(report.argv)))
-    table.add_row("submitted", Text(_submission_text(report.submission)))
-    table.add_row("scheduler", Text(_scheduler_text(report.scheduler)))
+    table.add_row("submitted", Text(_submission_text(report.submission, report.task)))
+    table.add_row("scheduler", Text(_scheduler_text(report.scheduler) if report.scheduler else report.said))
     table.add_row("on the node", Text(_attempt_text(report.attempt)))
     table.add_row("result", Text(spelling.shortened(_result_text(report), 400)))
     table.add_row("folder", Text(report.folder))
@@ -299,16 +313,15 @@ def _clock(unix_time: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_time))
 
 
-def _submission_text(submission: Submission | None) -> str:
+def _submission_text(submission: Submission | None, task: str) -> str:
     if submission is None:
         return "not yet"
-    reply = f"refused: {submission.refusal}" if submission.refused else f"job {submission.job_id or 'not known'}"
+    job = task or submission.job_id or "not known"
+    reply = f"refused: {submission.refusal}" if submission.refused else f"job {job}"
     return f"{_clock(submission.at)} as {submission.job_name}, {reply}"
 
 
-def _scheduler_text(status: SchedulerStatus | None) -> str:
-    if status is None:
-        return "not asked, or it did not say"
+def _scheduler_text(status: SchedulerStatus) -> str:
     return _name_value_list({name: getattr(status, name) for name in status.__dataclass_fields__})
 
 
@@ -356,9 +369,19 @@ def doctor(findings: Iterable[Finding]) -> RenderableType:
     return table
 
 
+class NarrowTable(Table):
+    """A table that is no wider than `PIPE_COLUMNS` where the output has no width of its own."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it."""
+        if not console.is_terminal:
+            options = options.update_width(min(options.max_width, PIPE_COLUMNS))
+        yield from super().__rich_console__(console, options)
+
+
 def empty_table(heads: Sequence[str], numeric: Sequence[bool]) -> Table:
     """Make a table without rows. Columns of numbers are aligned at the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = NarrowTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for head, right in zip(heads, numeric, strict=True):
         table.add_column(escape(head), justify="right" if right else "left", overflow="fold")
     return table

@@ -97,12 +97,14 @@ def _spans(report: LeaderboardReport) -> Iterable[_Span]:
         if status.sent is None or (verdict.started_at is None and not queued):
             continue
         began_at = math.inf if queued or verdict.started_at is None else verdict.started_at
-        took_s = math.inf if verdict.state is State.RUNNING or queued else verdict.elapsed_s or 0.0
+        took_s = (
+            math.inf if verdict.state in (State.RUNNING, State.SUSPENDED) or queued else verdict.elapsed_s or 0.0
+        )
         yield _Span(
             min(status.sent.submission.at, began_at),
             began_at,
             began_at + took_s,
-            cpus_held=requested.cpus,
+            cpus_held=requested.cores,
             cpus_used=verdict.cpu_s / verdict.elapsed_s if verdict.cpu_s and verdict.elapsed_s else 0.0,
             memory_held_gib=requested.memory_mib / 1024,
             memory_used_gib=(verdict.peak_memory_mib or 0.0) / 1024,

@@ -22,10 +22,19 @@ from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
 
 @dataclass(frozen=True)
 class Call:
-    """One command to run, and how long it may take."""
+    """One command to run.
+
+    Attributes
+    ----------
+    timeout_s : float
+        How long it may take.
+    submits : bool
+        It submits a job, which gets the command's environment; see ``environment.py``.
+    """
 
     argv: tuple[str, ...]
     timeout_s: float = 60.0
+    submits: bool = False
 
 
 class CallFailure(StrEnum):
@@ -92,6 +101,8 @@ class SubmitRequest:
         The largest number of tasks of `span` that run at once. None: no limit.
     after : str
         The id of a job that must end first, in whatever way. Empty: none.
+    cluster : str
+        The cluster that the script asks for. Empty: the one that the commands belong to.
     """
 
     script: str
@@ -101,6 +112,7 @@ class SubmitRequest:
     span: tuple[int, int] | None = None
     throttle: int | None = None
     after: str = ""
+    cluster: str = ""
 
     @property
     def array(self) -> str:
@@ -128,11 +140,14 @@ class SoughtJob:
 
 @dataclass(frozen=True)
 class Place:
-    """The user, queue and account of a job. Limits may depend on all three."""
+    """The user with their groups, and the queue, account, QOS and cluster of a job. Limits may depend on all."""
 
     user: str
     queue: str | None = None
     account: str | None = None
+    qos: str | None = None
+    cluster: str = ""
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,14 +193,22 @@ class Scheduler(Protocol):
         ...
 
     def limits(self, place: Place) -> Talk[Limits]:
-        """Ask for the limits. A limit that it does not tell is None. SchedulerSilent if it does not answer."""
+        """Ask for the limits. A limit that it does not tell is None.
+
+        Raises
+        ------
+        SchedulerRefused
+            There is no such queue, or it does not take this user's jobs.
+        SchedulerSilent
+            It does not answer.
+        """
         ...
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit a script and return the job's id. Else SchedulerRefused, SchedulerBusy or SchedulerSilent."""
         ...
 
-    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:
         """Ask for jobs by name. Returns name → id of the jobs it knows. SchedulerSilent if it does not answer."""
         ...
 
@@ -197,8 +220,19 @@ class Scheduler(Protocol):
         """Ask what running tasks use now, where `poll` does not say. It costs much, so only on request."""
         ...
 
+    def queued(self, place: Place) -> Talk[int]:
+        """Count the user's tasks in the queue, whoever submitted them. SchedulerSilent if it does not answer."""
+        ...
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
-        """Cancel whole jobs and single tasks. A job that has ended, or is unknown, is no error."""
+        """Cancel whole jobs and single tasks. A job that has ended, or is unknown, is no error.
+
+        The caller has asked whose they are: an id alone may be another job's by now.
+        """
+        ...
+
+    def spell(self, task: TaskRef) -> str:
+        """Spell a task as the scheduler's own commands take it."""
         ...
 
 
@@ -206,6 +240,35 @@ def no_usage(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
     """Return nothing and make no call: the `usage` of a scheduler whose poll says all there is."""
     yield from ()
     return {}
+
+
+def confirmed(scheduler: Scheduler, request: SubmitRequest, reply: Reply, candidates: Sequence[str]) -> Talk[str]:
+    """Return the id in the submit command's answer. Of several lines, the scheduler says which one it is.
+
+    A site's wrapper may print a line of its own before the id, and the line may be a number.
+
+    Parameters
+    ----------
+    candidates : sequence of str
+        What looks like an id in the answer; at least one.
+
+    Raises
+    ------
+    SchedulerSilent
+        The scheduler confirms none of them under the job's name.
+    """
+    if len([line for line in reply.stdout.splitlines() if line.strip()]) == 1:
+        return candidates[0]
+    sought = SoughtJob(request.job_name, request.span[0] if request.span else None)
+    ids = yield from scheduler.find([sought], request.cluster)
+    job_id = ids.get(request.job_name)
+    if job_id is None:
+        raise SchedulerSilent(
+            f"the answer was {' / '.join(reply.stdout.split())[:200]!r}, and the scheduler knows no job "
+            f"{request.job_name!r} yet",
+            "repeat `sweep submit`: it asks again",
+        )
+    return job_id
 
 
 def smallest(*values: int | None) -> int | None:

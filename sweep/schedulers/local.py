@@ -80,7 +80,8 @@ class Local:
                 *array,
                 *after,
                 request.script,
-            )
+            ),
+            submits=True,
         )
         reply = yield call
         if reply.exit_code == _NO_SPOOL:
@@ -94,7 +95,7 @@ class Local:
             raise no_answer(call, reply)
         return job_id
 
-    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:  # noqa: ARG002
         """Look for jobs by name."""
         call = Call((*_COMMAND, "status"))
         reply = yield call
@@ -110,10 +111,20 @@ class Local:
 
     usage = staticmethod(no_usage)
 
+    def queued(self, place: Place) -> Talk[int]:  # noqa: ARG002 - one queue, one person
+        """Count the tasks that have not ended."""
+        call = Call((*_COMMAND, "status"))
+        reply = yield call
+        return sum(STATES[line["state"]][0] is not TaskState.ENDED for line in _lines(call, reply))
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Cancel jobs and tasks."""
-        call = Call((*_COMMAND, "cancel", *jobs, *(f"{task.job_id}_{task.index}" for task in tasks)))
+        call = Call((*_COMMAND, "cancel", *jobs, *(self.spell(task) for task in tasks)))
         _lines(call, (yield call))
+
+    def spell(self, task: TaskRef) -> str:
+        """Spell a task as localbatch takes it: ``12.queue_3``."""
+        return task.job_id if task.index is None else f"{task.job_id}_{task.index}"
 
 
 def _machine() -> Talk[dict[str, Any]]:

@@ -33,8 +33,8 @@ STATES: dict[str, TaskState] = {
     "M": TaskState.PENDING,  # moved to another server
     "B": TaskState.RUNNING,  # an array that has begun
     "R": TaskState.RUNNING,
-    "S": TaskState.RUNNING,  # suspended
-    "U": TaskState.RUNNING,  # suspended while the workstation's user is at work
+    "S": TaskState.SUSPENDED,
+    "U": TaskState.SUSPENDED,  # while the workstation's user is at work
     "E": TaskState.RUNNING,  # exiting: its record may not be there yet
     "X": TaskState.ENDED,  # a subjob that has finished, while its array lives
     "F": TaskState.ENDED,
@@ -63,6 +63,8 @@ _BUSY = frozenset({38, 39, 173, 198})
 _NO_SERVER = frozenset({160, 162, 255})
 _UNKNOWN_ID = 153
 _FINISHED = 35
+#: qstat's exit codes that are an answer.
+_ANSWERED = frozenset({0, _FINISHED, _UNKNOWN_ID})
 _HARMLESS = frozenset({_FINISHED, _UNKNOWN_ID, 55})  # 55: a subjob that has finished
 
 #: OpenPBS's own default (server attribute max_array_size).
@@ -97,31 +99,17 @@ class Pbs:
         if reply.exit_code != 0:
             raise no_answer(call, reply)
         server = next(iter((pbslike.read_json(reply.stdout, "Server") or {}).values()), {})
-        queue = place.queue or server.get("default_queue", "")
-        queues = yield Call(("qstat", "-Q", "-f", "-F", "json", queue))
-        records = [server, *(pbslike.read_json(queues.stdout, "Queue") or {}).values()]
+        attributes = ("qstat", "-Q", "-f", "-F", "json")
+        ways = yield from pbslike.ways(place, server, "", attributes, _read_queues)
         nodes = yield Call(("pbsnodes", "-a", "-F", "json"))
-        shared = pbslike.shared_limits(records, place.user)
-        memory_mib, cpus, gpus = _largest_node(nodes.stdout)
-        array_sizes = (pbslike.parse_int(record.get("max_array_size")) for record in records)
-        of_user = (pbslike.limit_of_user(record.get("max_queued"), place.user) for record in records)
-        of_all_users = (pbslike.parse_int(record.get("max_queuable")) for record in records)
-        return Limits(
-            max_array_size=smallest(*array_sizes) or DEFAULT_MAX_ARRAY_SIZE,
-            max_queued=smallest(*of_user, *of_all_users),
-            max_running=shared["max_running"],
-            walltime_s=shared["walltime_s"],
-            memory_mib=smallest(shared["memory_mib"], memory_mib),
-            cpus=smallest(shared["cpus"], cpus),
-            gpus=gpus,
-        )
+        return pbslike.either({way: _limits(records, nodes.stdout, place) for way, records in ways.items()})
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with qsub."""
         after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
-        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, _array(request), after))
+        return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, _array(request), after))
 
-    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:  # noqa: ARG002
         """Ask qselect for each name, among ended jobs too where the server keeps them."""
         ids = {}
         for name in (job.job_name for job in jobs):
@@ -137,17 +125,19 @@ class Pbs:
         return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """Ask by our own ids: one call, or two where the JSON is broken or the history is off.
+        """Ask with at most three calls: by our own ids where they are few, else once for everything.
 
-        Never ask for the whole server. One odd job of another user breaks the JSON, and ``qstat -x -t`` may never
-        end.
+        ``qstat -x -t`` without ids is never asked: it may never end.
         """
         ids = tuple(sorted({task.job_id for task in tasks}))
+        if len(ids) > pbslike.MOST_IDS:
+            return (yield from _poll_many(tasks))
         history: tuple[str, ...] = ("-x",)
+        # One odd job of another user breaks the JSON of the whole server, and not that of our own ids.
         call = Call(("qstat", *history, "-t", "-f", "-F", "json", *ids))
         reply = yield call
         _check_answered(call, reply)
-        if "not configured to maintain job history" in reply.stderr:
+        if _keeps_no_history(reply):
             history = ()
         records = pbslike.records_of_tasks(pbslike.read_json(reply.stdout) or {}, tasks) if history else {}
         if len(records) < len(tasks):
@@ -160,9 +150,86 @@ class Pbs:
 
     usage = staticmethod(no_usage)
 
+    def queued(self, place: Place) -> Talk[int]:
+        """Ask qselect for the user's jobs and subjobs, without those subjobs that have finished."""
+        call = Call(("qselect", "-T", "-u", place.user, "-s", "EHQRSTUW"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise no_answer(call, reply)
+        return len(reply.stdout.split())
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
+
+    spell = staticmethod(pbslike.spell)
+
+
+def _poll_many(tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
+    """Ask for all living jobs of the server, for our arrays by their ids, and for what has ended.
+
+    The text form, which always parses: one odd job of another user breaks the JSON of a whole server.
+    """
+    arrays = sorted({task.job_id for task in tasks if "[]" in task.job_id})
+    few_arrays = len(arrays) <= pbslike.MOST_IDS
+    records: dict[TaskRef, pbslike.Record] = {}
+    if few_arrays and arrays:
+        call = Call(("qstat", "-x", "-t", "-f", *arrays))
+        reply = yield call
+        _check_answered(call, reply)
+        if not _keeps_no_history(reply):
+            records |= pbslike.records_of_tasks(pbslike.read_text_reply(call, reply), tasks)
+    subjobs = () if all(task in records for task in tasks if "[]" in task.job_id) else ("-t",)
+    call = Call(("qstat", *subjobs, "-f"))
+    reply = yield call
+    _check_answered(call, reply)
+    records |= pbslike.records_of_tasks(pbslike.read_text(reply.stdout), tasks)
+    missing = [task for task in tasks if task not in records]
+    notes: tuple[str, ...] = ()
+    if missing:
+        ids = sorted({task.job_id for task in missing})
+        few = len(ids) <= pbslike.MOST_IDS
+        call = Call(("qstat", "-x", "-t", "-f", *ids) if few else ("qstat", "-x", "-f"))
+        reply = yield call
+        if reply.exit_code in _ANSWERED:
+            if not _keeps_no_history(reply):
+                records |= pbslike.records_of_tasks(pbslike.read_text(reply.stdout), missing)
+            missing = []
+        else:  # the history of a whole server may be more than it can tell in a minute
+            notes = (
+                f"{call.argv[0]} -x did not answer ({reply.summary}); jobs that left the queue are not judged",
+            )
+    unknown = {task for task in missing if task not in records}
+    return PollAnswer(
+        {
+            task: _status(records[task], task) if task in records else absent()
+            for task in tasks
+            if task not in unknown
+        },
+        notes,
+    )
+
+
+def _read_queues(text: str) -> dict[str, pbslike.Record]:
+    return pbslike.read_json(text, "Queue") or {}
+
+
+def _limits(records: Sequence[pbslike.Record], nodes: str, place: Place) -> Limits:
+    """Read the limits from the attributes of a server and its queues, and of the nodes."""
+    shared = pbslike.shared_limits(records, place.user)
+    memory_mib, cpus, gpus = _largest_node(nodes)
+    array_sizes = (pbslike.parse_int(record.get("max_array_size")) for record in records)
+    of_user = (pbslike.limit_of_user(record.get("max_queued"), place.user) for record in records)
+    of_all_users = (pbslike.parse_int(record.get("max_queuable")) for record in records)
+    return Limits(
+        max_array_size=smallest(*array_sizes) or DEFAULT_MAX_ARRAY_SIZE,
+        max_queued=smallest(*of_user, *of_all_users),
+        max_running=shared["max_running"],
+        walltime_s=shared["walltime_s"],
+        memory_mib=smallest(shared["memory_mib"], memory_mib),
+        cpus=smallest(shared["cpus"], cpus),
+        gpus=gpus,
+    )
 
 
 def _array(request: SubmitRequest) -> tuple[str, ...]:
@@ -187,8 +254,12 @@ def _largest_node(text: str) -> tuple[int | None, int | None, int | None]:
 
 def _check_answered(call: Call, reply: Reply) -> None:
     """Raise if the server did not answer. A dead server prints an empty queue's JSON with another exit code."""
-    if reply.exit_code not in (0, _FINISHED, _UNKNOWN_ID):
+    if reply.exit_code not in _ANSWERED:
         raise no_answer(call, reply)
+
+
+def _keeps_no_history(reply: Reply) -> bool:
+    return "not configured to maintain job history" in reply.stderr
 
 
 def _status(record: pbslike.Record, task: TaskRef) -> SchedulerStatus:

@@ -9,12 +9,30 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
-from sweep.model import TaskRef
-from sweep.schedulers.base import Call, Reply, SubmitRequest, Talk, no_answer, smallest
+from sweep.model import Limits, TaskRef
+from sweep.schedulers.base import (
+    Call,
+    Place,
+    Reply,
+    Scheduler,
+    SubmitRequest,
+    Talk,
+    confirmed,
+    no_answer,
+    smallest,
+)
 
 #: One job as qstat shows it. Nested attributes have a dot in their name: ``resources_used.cput``.
 Record = dict[str, str]
 
+
+#: qstat makes two connections for every id, from ports of which a server has some hundred for all of its users:
+#: 200 ids take it half a minute, 400 end in a time-out, and other people's commands wait as long. So no look asks
+#: for more ids than this; from there on it asks once for everything.
+MOST_IDS = 20
+
+#: The exit codes of a qstat about a queue that is not there: OpenPBS's, Torque's.
+_UNKNOWN_QUEUE = (170, 172)
 
 #: A pattern in qsub's message → the directive it is about. Empty: the pattern's first group names it.
 _DIRECTIVES: tuple[tuple[str, str], ...] = (
@@ -45,6 +63,7 @@ def blamed_directive(message: str, directives: Sequence[tuple[str, str]]) -> str
 
 
 def submit(
+    scheduler: Scheduler,
     request: SubmitRequest,
     busy: Collection[int],
     no_server: Collection[int],
@@ -55,6 +74,8 @@ def submit(
 
     Parameters
     ----------
+    scheduler : Scheduler
+        Which of the two it is: it is asked for the id where the answer has several lines.
     request : SubmitRequest
         What to submit.
     busy : collection of int
@@ -66,11 +87,11 @@ def submit(
     """
     # -v takes only plain words. It refuses quotes, cuts at commas and doubles backslashes.
     task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-    call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script))
+    call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script), submits=True)
     reply = yield call
-    job_id = re.search(r"^\d+(\[\])?\.\S+$", reply.stdout, re.MULTILINE)
-    if reply.exit_code == 0 and job_id:
-        return job_id[0]
+    candidates = re.findall(r"^\d+(?:\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+    if reply.exit_code == 0 and candidates:
+        return (yield from confirmed(scheduler, request, reply, candidates))
     if (
         reply.exit_code is None
         or reply.exit_code == 0
@@ -95,13 +116,22 @@ def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[i
     """
     arrays = tuple(job for job in jobs if "[]" in job)
     singles = tuple(job for job in jobs if "[]" not in job)
-    subjobs = tuple(task.job_id.replace("[]", f"[{task.index}]", 1) for task in tasks)
+    subjobs = tuple(spell(task) for task in tasks)
     for ids in (singles, subjobs, arrays):
         if ids:
             call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
             reply = yield call
             if reply.exit_code != 0 and reply.exit_code not in harmless:
                 raise no_answer(call, reply)
+
+
+def spell(task: TaskRef) -> str:
+    """Spell a task as qstat and qdel take it.
+
+    >>> spell(TaskRef("17[].vm", 0)), spell(TaskRef("18.vm"))
+    ('17[0].vm', '18.vm')
+    """
+    return task.job_id if task.index is None else task.job_id.replace("[]", f"[{task.index}]", 1)
 
 
 def read_text(text: str) -> dict[str, Record]:
@@ -157,6 +187,115 @@ def limit_of_user(text: str | None, user: str) -> int | None:
 def read_attributes(text: str) -> dict[str, Record]:
     """Read ``qstat -Q -f`` or ``qstat -B -f``: name of the queue or server → its attributes."""
     return read_text(re.sub(r"^(?:Queue|Server):", "Job Id:", text, flags=re.MULTILINE))
+
+
+def ways(
+    place: Place,
+    server: Record,
+    default: str,
+    call: tuple[str, ...],
+    read: Callable[[str], Mapping[str, Record]],
+) -> Talk[dict[str, list[Record]]]:
+    """Ask for the queue of a place and, of a routing queue, for all that it leads to.
+
+    Parameters
+    ----------
+    server : dict
+        The server's attributes.
+    default : str
+        The queue where neither the place nor the server names one.
+    call : tuple of str
+        The command that shows the attributes of the queues that are appended, or of all.
+    read : callable
+        Reads its output: name of the queue → its attributes.
+
+    Returns
+    -------
+    dict
+        Name of each queue that may run the job → the attributes that hold there: the server's and the queues'.
+
+    Raises
+    ------
+    SchedulerRefused
+        There is no such queue, or it does not take this user's jobs.
+    """
+    name = place.queue or server.get("default_queue", default)
+    reply = yield Call((*call, name))
+    if place.queue and reply.exit_code in _UNKNOWN_QUEUE:
+        raise SchedulerRefused(f"there is no queue {name!r} on this server", "`qstat -Q` lists them")
+    own = read(reply.stdout).get(name, {})
+    if not _lets_in(own, place):
+        raise SchedulerRefused(
+            f"the queue {name!r} does not take the jobs of {place.user}",
+            "name another one; `qstat -Q -f` shows whom it takes (acl_users, acl_groups)",
+        )
+    if own.get("queue_type") != "Route":
+        return {name: [server, own]}
+    reply = yield Call(call)
+    found = _destinations(name, read(reply.stdout), place)
+    return {way: [server, own, queue] for way, queue in found.items()}
+
+
+def _lets_in(queue: Mapping[str, str], place: Place) -> bool:
+    """Whether the queue's lists of users and groups let this user in. Without a list, everyone is."""
+    lists = (("acl_user_enable", "acl_users", (place.user,)), ("acl_group_enable", "acl_groups", place.groups))
+    return all(
+        queue.get(switch, "").lower() != "true" or any(_is_listed(queue.get(entries, ""), name) for name in names)
+        for switch, entries, names in lists
+        if names
+    )
+
+
+def _is_listed(entries: str, name: str) -> bool:
+    """Whether an access list has this name. The first entry that fits decides; a minus excludes.
+
+    >>> _is_listed("pbsother@*", "eve"), _is_listed("-eve@*,+", "eve"), _is_listed("eve@n1,bob", "eve")
+    (False, False, True)
+    """
+    for entry in entries.split(","):
+        listed = entry.strip().lstrip("+-").partition("@")[0]
+        if listed in (name, "*", ""):
+            return bool(entry.strip()) and not entry.strip().startswith("-")
+    return False
+
+
+def _destinations(name: str, queues: Mapping[str, Record], place: Place) -> dict[str, Record]:
+    """Return the queues that a routing queue leads this user's jobs to. Another server's has no attributes here.
+
+    Raises
+    ------
+    SchedulerRefused
+        There is none.
+    """
+    found: dict[str, Record] = {}
+    waiting = [name]
+    seen = set()
+    while waiting:
+        current = waiting.pop(0)
+        queue = queues.get(current.partition("@")[0], {})
+        if current in seen or not _lets_in(queue, place) or queue.get("enabled", "True").lower() == "false":
+            continue
+        seen.add(current)
+        if queue.get("queue_type", "").lower().startswith("r"):
+            waiting += [word.strip("[]' \"") for word in queue.get("route_destinations", "").split(",")]
+        else:
+            found[current] = queue
+    if not found:
+        raise SchedulerRefused(
+            f"none of the queues that {name!r} leads to takes the jobs of {place.user}",
+            "name another queue; `qstat -Q -f` shows them",
+        )
+    return found
+
+
+def either(limits: Mapping[str, Limits]) -> Limits:
+    """Return the limits of a job that has to fit one of several queues: in each resource, the largest."""
+    largest: dict[str, Any] = {
+        name: None if None in values else max(values)
+        for name in ("walltime_s", "memory_mib", "cpus", "gpus")
+        for values in [[getattr(limit, name) for limit in limits.values()]]
+    }
+    return replace(next(iter(limits.values())), **largest, one_of=dict(limits) if len(limits) > 1 else {})
 
 
 def shared_limits(records: Sequence[Mapping[str, str]], user: str) -> dict[str, int | None]:

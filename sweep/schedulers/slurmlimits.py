@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from sweep.errors import SchedulerRefused
 from sweep.model import Limits
 from sweep.schedulers.base import Place, smallest
 
@@ -31,6 +32,7 @@ def read(place: Place, config: str, partitions: str, nodes: str, associations: s
         Name, MaxJobsPU, MaxSubmitPU and MaxWall of each QOS, by sacctmgr.
     """
     candidates = _candidate_partitions(partitions, place.queue)
+    _check_partitions(partitions, candidates, place)
     names = {partition["PartitionName"] for partition in candidates}
     node_rows = [fields[1:] for fields in _rows(nodes, 4) if fields[0].rstrip("*") in names]
     user_rows = _user_rows(associations, place, names)
@@ -88,6 +90,37 @@ def _candidate_partitions(text: str, queue: str | None) -> list[dict[str, str]]:
     if queue:
         return [partition for partition in partitions if partition["PartitionName"] in queue.split(",")]
     return [partition for partition in partitions if partition.get("Default") == "YES"]
+
+
+def _check_partitions(text: str, candidates: list[dict[str, str]], place: Place) -> None:
+    """Raise SchedulerRefused if a partition is not there, or takes none of this user's jobs."""
+    names = {partition["PartitionName"] for partition in candidates}
+    missing = [name for name in (place.queue or "").split(",") if name and name not in names]
+    if missing and "PartitionName=" in text:
+        known = ", ".join(re.findall(r"PartitionName=(\S+)", text))
+        raise SchedulerRefused(f"there is no partition {missing[0]!r} on this cluster", f"it has: {known}")
+    for partition in candidates if place.queue else []:
+        reason = _why_shut(partition, place)
+        if reason:
+            raise SchedulerRefused(
+                f"the partition {partition['PartitionName']!r} does not take the jobs of {place.user}: {reason}",
+                "name another one; `scontrol show partition` shows whom it takes",
+            )
+
+
+def _why_shut(partition: dict[str, str], place: Place) -> str:
+    """Say which of a partition's lists shuts this user out. Slurm opens all partitions to root."""
+    lists = (("Groups", place.groups), ("Accounts", (place.account,)), ("Qos", (place.qos,)))
+    for name, own in lists:
+        known = [value for value in own if value]
+        allowed, denied = partition.get(f"Allow{name}", "ALL"), partition.get(f"Deny{name}", "")
+        if not known or place.user == "root":
+            continue
+        if allowed != "ALL" and not set(known) & set(allowed.split(",")):
+            return f"Allow{name}={allowed}"
+        if name != "Groups" and set(known) & set(denied.split(",")):
+            return f"Deny{name}={denied}"
+    return ""
 
 
 def _rows(text: str, fields: int) -> Iterator[list[str]]:

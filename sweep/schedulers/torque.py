@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from sweep.errors import SchedulerError, SchedulerRefused
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
@@ -29,7 +29,7 @@ STATES: dict[str, TaskState] = {
     "W": TaskState.PENDING,  # waiting for its time
     "T": TaskState.PENDING,  # being moved
     "R": TaskState.RUNNING,
-    "S": TaskState.RUNNING,  # suspended
+    "S": TaskState.SUSPENDED,
     "E": TaskState.RUNNING,  # exiting: its record may not be there yet
     "C": TaskState.ENDED,
 }
@@ -91,30 +91,9 @@ class Torque:
         if reply.exit_code != 0:
             raise no_answer(call, reply)
         server = next(iter(pbslike.read_attributes(reply.stdout).values()), {})
-        queues = yield Call(("qstat", "-Q", "-f", place.queue or server.get("default_queue", "batch")))
-        records = [server, *pbslike.read_attributes(queues.stdout).values()]
+        ways = yield from pbslike.ways(place, server, "batch", ("qstat", "-Q", "-f"), pbslike.read_attributes)
         nodes = yield Call(("pbsnodes", "-a"))
-        shared = pbslike.shared_limits(records, place.user)
-        queued = (
-            pbslike.parse_int(record.get(name))
-            for record in records
-            for name in ("max_user_queuable", "max_queuable")
-        )
-        running = (pbslike.parse_int(record.get("max_user_run")) for record in records)
-        cpus = [int(count) for count in re.findall(r"^\s*np = (\d+)", nodes.stdout, re.MULTILINE)]
-        memory_mib = [int(kib) // 1024 for kib in re.findall(r"physmem=(\d+)kb", nodes.stdout)]
-        gpus = [int(count) for count in re.findall(r"^\s*gpus = (\d+)", nodes.stdout, re.MULTILINE)]
-        return Limits(
-            max_array_size=pbslike.parse_int(server.get("max_job_array_size")) or DEFAULT_MAX_ARRAY_SIZE,
-            max_queued=smallest(*queued),
-            max_running=smallest(shared["max_running"], *running),
-            max_throttle=pbslike.parse_int(server.get("max_slot_limit")),
-            max_idle=pbslike.parse_int(server.get("idle_slot_limit")) or DEFAULT_IDLE_SLOT_LIMIT,
-            walltime_s=shared["walltime_s"],
-            memory_mib=smallest(shared["memory_mib"], max(memory_mib, default=None)),
-            cpus=smallest(shared["cpus"], max(cpus, default=None)),
-            gpus=max(gpus, default=0 if cpus else None),
-        )
+        return pbslike.either({way: _limits(records, nodes.stdout, place) for way, records in ways.items()})
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with qsub."""
@@ -123,14 +102,14 @@ class Torque:
             kind = "afteranyarray" if "[]" in request.after else "afterany"
             after = ("-W", f"depend={kind}:{request.after}")
             try:
-                return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array, after))
+                return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, array, after))
             except SchedulerRefused as error:
                 if "Invalid Job Dependency" not in error.answer:
                     raise
                 # The other job has ended, so there is nothing to wait for. Torque refuses such a dependency.
-        return (yield from pbslike.submit(request, _BUSY, _NO_SERVER, array))
+        return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, array))
 
-    def find(self, jobs: Sequence[SoughtJob]) -> Talk[dict[str, str]]:
+    def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:  # noqa: ARG002
         """Ask qselect for each name and, as it lists no array, for the name of the array's first task."""
         ids = {}
         for job in jobs:
@@ -148,40 +127,81 @@ class Torque:
         return ids
 
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
-        """Ask by our own ids, in one call. Without ``-t``, an array's id lists the whole server.
+        """Ask in one call: by our own ids where they are few, else for everything.
+
+        Without ``-t``, an array's id lists the whole server.
 
         Torque makes at most ``idle_slot_limit`` idle tasks of an array, and names the others when it makes them.
         So a task that it does not name is unnamed, and not absent, while it names others of its array that live.
         """
         ids = tuple(sorted({task.job_id for task in tasks}))
+        if len(ids) > pbslike.MOST_IDS:
+            ids = ()
         call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
         reply = yield call
         if reply.exit_code not in (0, _UNKNOWN_ID):
             raise no_answer(call, reply)
-        records = pbslike.read_text_reply(call, reply)
-        statuses = {task: _status(record) for task, record in pbslike.records_of_tasks(records, tasks).items()}
-        living = _living_arrays(records)
+        shown = pbslike.read_text_reply(call, reply) if ids else pbslike.read_text(reply.stdout)
+        statuses = {task: _status(record) for task, record in pbslike.records_of_tasks(shown, tasks).items()}
+        living = _living_arrays(shown, {_array_number(task) for task in tasks})
         return PollAnswer(
             {task: statuses.get(task) or living.get(_array_number(task)) or absent() for task in tasks}
         )
 
     usage = staticmethod(no_usage)
 
+    def queued(self, place: Place) -> Talk[int]:
+        """Ask qselect for the user's jobs, every task of an array among them."""
+        call = Call(("qselect", "-u", place.user, "-s", "EHQRTW"))
+        reply = yield call
+        if reply.exit_code != 0:
+            raise no_answer(call, reply)
+        return len(reply.stdout.split())
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Delete with qdel."""
         yield from pbslike.cancel(jobs, tasks, _HARMLESS)
+
+    spell = staticmethod(pbslike.spell)
+
+
+def _limits(records: Sequence[pbslike.Record], nodes: str, place: Place) -> Limits:
+    """Read the limits from the attributes of a server and its queues, the server's first, and of the nodes."""
+    server = records[0]
+    shared = pbslike.shared_limits(records, place.user)
+    queued = (
+        pbslike.parse_int(record.get(name)) for record in records for name in ("max_user_queuable", "max_queuable")
+    )
+    running = (pbslike.parse_int(record.get("max_user_run")) for record in records)
+    cpus = [int(count) for count in re.findall(r"^\s*np = (\d+)", nodes, re.MULTILINE)]
+    memory_mib = [int(kib) // 1024 for kib in re.findall(r"physmem=(\d+)kb", nodes)]
+    gpus = [int(count) for count in re.findall(r"^\s*gpus = (\d+)", nodes, re.MULTILINE)]
+    return Limits(
+        max_array_size=pbslike.parse_int(server.get("max_job_array_size")) or DEFAULT_MAX_ARRAY_SIZE,
+        max_queued=smallest(*queued),
+        max_running=smallest(shared["max_running"], *running),
+        max_throttle=pbslike.parse_int(server.get("max_slot_limit")),
+        max_idle=pbslike.parse_int(server.get("idle_slot_limit")) or DEFAULT_IDLE_SLOT_LIMIT,
+        walltime_s=shared["walltime_s"],
+        memory_mib=smallest(shared["memory_mib"], max(memory_mib, default=None)),
+        cpus=smallest(shared["cpus"], max(cpus, default=None)),
+        gpus=max(gpus, default=0 if cpus else None),
+    )
 
 
 def _array_number(task: TaskRef) -> str | None:
     return None if task.index is None else pbslike.split_id(task.job_id)[0]
 
 
-def _living_arrays(records: Mapping[str, pbslike.Record]) -> dict[str | None, SchedulerStatus]:
-    """Return, for each array of which a task has not ended, the status of its tasks that are not named."""
+def _living_arrays(
+    records: Mapping[str, pbslike.Record], numbers: Container[str | None]
+) -> dict[str | None, SchedulerStatus]:
+    """Return, for each of these arrays that lives, the status of its tasks that are not named."""
     arrays: dict[str | None, SchedulerStatus] = {}
     for full_id, record in records.items():
         number, index = pbslike.split_id(full_id)
-        if index is not None and number not in arrays and _status(record).state is not TaskState.ENDED:
+        ours = index is not None and number in numbers
+        if ours and number not in arrays and _status(record).state is not TaskState.ENDED:
             array_name = record.get("Job_Name", "").rpartition("-")[0]
             arrays[number] = SchedulerStatus(
                 TaskState.UNNAMED, reason="Torque makes it when earlier ones have begun", job_name=array_name

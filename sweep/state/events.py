@@ -71,6 +71,7 @@ class Submitting(_Event, frozen=True, kw_only=True, tag="submitting"):
     span: tuple[int, int] | None = None
     workers: int = 0
     open: int = 0
+    cluster: str = ""
 
 
 class Submitted(_Event, frozen=True, kw_only=True, tag="submitted"):

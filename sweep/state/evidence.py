@@ -63,12 +63,18 @@ class Attempt:
         The limit that it exceeded in a packed worker.
     stopped : bool
         The runner itself ended the command.
+    worker_is_over : bool
+        The command was told to end when its packed worker's own walltime was over.
     elapsed_s, cpu_s : float
         Wall-clock and CPU time of the command and all its processes.
     memory_mib, peak_memory_mib : float
         Memory in use at the last look, and the most that was seen.
     cancelled : bool
         It was cancelled before anyone began it: the claim was taken so that nobody would.
+    suspended_s : float
+        For how long the scheduler had stopped it. `elapsed_s` does not count that.
+    setup_s : float
+        How long the job had run before the command began: its script and the grid's ``environment``.
     """
 
     format: int = 1
@@ -95,11 +101,14 @@ class Attempt:
     signals: tuple[str, ...] = ()
     limit: OwnLimit = OwnLimit.NONE
     stopped: bool = False
+    worker_is_over: bool = False
     elapsed_s: float | None = None
     cpu_s: float | None = None
     memory_mib: float | None = None
     peak_memory_mib: float | None = None
     cancelled: bool = False
+    suspended_s: float = 0.0
+    setup_s: float = 0.0
 
 
 class ResultFault(msgspec.Struct, frozen=True):
@@ -131,8 +140,12 @@ class Evidence(msgspec.Struct, frozen=True):
         How much later than that a record may still appear on this file system.
     pooled : bool
         Its job is packed. While no worker has begun it, `status` is about all of them.
-    memory_mib : float
-        What it asked for.
+    memory_mib, walltime_s : float
+        What it asked for; 0: that was left to the site.
+    heard_s : float or None
+        How long ago the node wrote the record. None: it has not begun.
+    begun_since : bool
+        The node wrote the record after the scheduler's answer.
     """
 
     submission: Submission | None = None
@@ -146,3 +159,6 @@ class Evidence(msgspec.Struct, frozen=True):
     now: float = 0.0
     pooled: bool = False
     memory_mib: float = 0.0
+    walltime_s: float = 0.0
+    heard_s: float | None = None
+    begun_since: bool = False

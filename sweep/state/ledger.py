@@ -187,6 +187,7 @@ def _submitting(ledger: Ledger, event: events.Submitting) -> None:
         span=event.span,
         workers=event.workers,
         open=event.open,
+        cluster=event.cluster,
     )
 
 

@@ -117,6 +117,8 @@ def _used_up(rule: RetryRule) -> str:
 def _with_more_memory(
     verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
 ) -> RetryDecision:
+    if not asked.memory_mib:
+        return _left_to_site("out_of_memory", "memory", verdict, asked, by_person=by_person)
     base_mib = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
     ceiling_mib = _smallest(rule.ceiling, limits.memory_mib)
     # In steps of what was asked for: each group of equal demands is a job of its own.
@@ -131,6 +133,8 @@ def _with_more_memory(
 def _with_more_time(
     verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
 ) -> RetryDecision:
+    if not asked.walltime_s:
+        return _left_to_site("walltime", "walltime", verdict, asked, by_person=by_person)
     ceiling_s = _smallest(rule.ceiling, limits.walltime_s)
     walltime_s = min(math.ceil(asked.walltime_s * rule.factor), ceiling_s)
     if walltime_s <= asked.walltime_s and not by_person:
@@ -141,6 +145,14 @@ def _with_more_time(
             f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}",
         )
     return RetryDecision(replace(asked, walltime_s=max(int(walltime_s), asked.walltime_s)), "walltime")
+
+
+def _left_to_site(rule: str, name: str, verdict: Verdict, asked: Resources, *, by_person: bool) -> RetryDecision:
+    """Decide where the grid does not ask for what ran out: nothing can be raised."""
+    if by_person:
+        return RetryDecision(asked, rule)
+    text = f"{verdict.cause}: the {name} is left to the site; give it in the grid, and plan again"
+    return _refused(rule, WhyNot.NEEDS_PERSON, text)
 
 
 def _refused(rule: str, why_not: WhyNot, reason: str) -> RetryDecision:

@@ -62,6 +62,24 @@ class RetryRules(msgspec.Struct, frozen=True):
     resume: RetryRule
 
 
+class Planner(msgspec.Struct, frozen=True):
+    """What the jobs take over from the person who planned, wherever and by whom they are submitted later.
+
+    Attributes
+    ----------
+    umask : str
+        Four octal digits. PBS starts jobs with 0077: nobody else could read the results.
+    locale : dict
+        The variables LANG and LC_…, those that are set.
+    clients : tuple of str
+        Absolute paths of the scheduler's commands: a node's PATH may lack them, and the driver job needs them.
+    """
+
+    umask: str = "0022"
+    locale: dict[str, str] = {}
+    clients: tuple[str, ...] = ()
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What later commands need of the grid and of the plan's command line.
 
@@ -81,6 +99,12 @@ class Settings(msgspec.Struct, frozen=True):
         Shell commands that run before a trial's own.
     auto_retry : bool
         The grid has ``retry``, so failed trials are tried again without anyone's asking.
+    cluster : str
+        The cluster that the jobs ask for. Empty: the one that the commands belong to.
+    from_environment : dict
+        What the environment said where the grid is silent: key of the grid's ``scheduler`` → value.
+    planner : Planner
+        The person who planned, as far as the jobs follow them.
     """
 
     kind: str
@@ -93,6 +117,9 @@ class Settings(msgspec.Struct, frozen=True):
     overrides: tuple[str, ...] = ()
     template: str | None = None
     auto_retry: bool = False
+    cluster: str = ""
+    from_environment: dict[str, str] = {}
+    planner: Planner = Planner()
 
     @property
     def limits_of_one_trial(self) -> Limits:

@@ -22,7 +22,14 @@ from sweep.state.verdict import judge
 GONE = (TaskState.ENDED, TaskState.ABSENT)
 
 #: The states of a packed job's workers, from the one that promises most to its trials.
-_PROMISE = (TaskState.RUNNING, TaskState.PENDING, TaskState.UNNAMED, TaskState.ENDED, TaskState.ABSENT)
+_PROMISE = (
+    TaskState.RUNNING,
+    TaskState.SUSPENDED,
+    TaskState.PENDING,
+    TaskState.UNNAMED,
+    TaskState.ENDED,
+    TaskState.ABSENT,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Facts:
         Trial number → the submissions of the attempt it is at, the newest first.
     attempts : dict
         Trial number → what the node wrote about that attempt. Settled trials are left out.
+    written_at : dict
+        Trial number → when the node last wrote the record of an attempt that has not ended (Unix time).
     results : dict
         Trial number → the result, of those attempts that ended with exit code 0.
     asked : dict
@@ -90,6 +99,7 @@ class Facts:
     settings: Settings
     submissions: Mapping[int, Sequence[TrialSubmission]]
     attempts: Mapping[int, Attempt]
+    written_at: Mapping[int, float]
     results: Mapping[int, ReadResult]
     poll: PollResult
     asked: Mapping[TaskRef, Submission]
@@ -194,6 +204,13 @@ def judge_all(facts: Facts) -> Snapshot:
     trial_judge = _TrialJudge(facts)
     trials = [trial_judge.judge(_as_raised(trial, facts.ledger)) for trial in facts.trials.values()]
     in_queue = [task for task in facts.asked if not facts.poll.ended(task)]
+    if facts.poll.silent:  # what has left its record has left the queue, too, or leaves it now
+        recorded = {
+            status.sent.task
+            for status in trials
+            if status.sent and not status.sent.submission.workers and status.verdict.state.final
+        }
+        in_queue = [task for task in in_queue if task not in recorded]
     return Snapshot(
         trials,
         facts.ledger,
@@ -252,6 +269,7 @@ class _TrialJudge:
         if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
             status = None  # a job that the journal does not know holds the claim: the status is not about it
         result, fault = self._result(trial.number)
+        written_at = self.facts.written_at.get(trial.number)
         return Evidence(
             submission=sent.submission if sent else None,
             attempt=attempt,
@@ -264,6 +282,9 @@ class _TrialJudge:
             now=self.facts.now,
             pooled=bool(sent and sent.submission.workers),
             memory_mib=trial.resources.memory_mib,
+            walltime_s=trial.resources.walltime_s,
+            heard_s=None if written_at is None else self.facts.now - written_at,
+            begun_since=written_at is not None and written_at > self.facts.poll.at,
         )
 
     def _result(self, number: int) -> tuple[dict[str, object] | None, ResultFault | None]:

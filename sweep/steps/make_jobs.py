@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +15,23 @@ from pathlib import Path
 
 import sweep
 from sweep import grid as grids
-from sweep.errors import GridError, SchedulerSilent, UsageError
+from sweep.errors import GridError, SchedulerRefused, SchedulerSilent, UsageError
 from sweep.grid import Grid, Source, units
 from sweep.grid.schema import RetryRuleSpec, RetrySpec
-from sweep.jobs import pack, render
+from sweep.jobs import pack, render, where
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Objective, Raised, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
 from sweep.shell import Shell
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings, limits_of_one_trial
+from sweep.state.settings import (
+    Planner,
+    RetryRule,
+    RetryRules,
+    Settings,
+    SubmitSettings,
+    limits_of_one_trial,
+)
 from sweep.store import Store, whoami
 
 #: The driver sends the next wave and ends: seconds of one core.
@@ -55,17 +66,45 @@ def read_grid(path: Path, overrides: Sequence[str]) -> tuple[Grid, Source, bytes
     return grid, source, data
 
 
-def ask_limits(grid: Grid, shell: Shell) -> tuple[Limits, list[str]]:
-    """Ask the grid's scheduler what it accepts; with it, what to say about the answer."""
-    place = Place(whoami(), grid.scheduler.queue, grid.scheduler.account)
+def ask_limits(grid: Grid, source: Source, shell: Shell) -> tuple[Limits, list[str]]:
+    """Ask the grid's scheduler what it accepts; with it, what to say about the answer.
+
+    Raises
+    ------
+    GridError
+        There is no such queue, or it does not take this user's jobs.
+    """
+    scheduler = grid.scheduler
+    cluster, groups = where.cluster(grid), _groups()
+    place = Place(whoami(), scheduler.queue, scheduler.account, scheduler.qos, cluster, groups)
     try:
         return pack.effective_limits(grid, shell.converse(SCHEDULERS[grid.scheduler.kind].limits(place))), []
+    except SchedulerRefused as error:
+        raise source.error(("scheduler", "queue"), str(error), error.hint) from None
     except SchedulerSilent as error:
         limits = pack.effective_limits(grid, UNKNOWN)
         return limits, [
             f"{error}; arrays of at most {limits.max_array_size} and no other limits are assumed "
             "(docs/grid.md says how to give them)"
         ]
+
+
+def _groups() -> tuple[str, ...]:
+    """Name this user's groups, as far as the machine knows their names."""
+    names = []
+    for number in os.getgroups():
+        with contextlib.suppress(KeyError):
+            names.append(grp.getgrgid(number).gr_name)
+    return tuple(names)
+
+
+def planner_of(kind: str) -> Planner:
+    """Look at what the jobs take over from this process."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    locale = {name: value for name, value in sorted(os.environ.items()) if re.fullmatch(r"LANG|LC_[A-Z]+", name)}
+    clients = [shutil.which(client) for client in SCHEDULERS[kind].clients]
+    return Planner(f"{umask:04o}", locale, tuple(str(Path(client).absolute()) for client in clients if client))
 
 
 def submit_settings(grid: Grid) -> SubmitSettings:
@@ -100,8 +139,18 @@ def _unraised(rule: RetryRuleSpec) -> RetryRule:
 class JobMaker:
     """Cuts attempts into jobs and renders their scripts."""
 
-    def __init__(self, grid: Grid, source: Source, store: Store, template: Path | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        source: Source,
+        store: Store,
+        template: Path | None,
+        limits: Limits,
+        planner: Planner,
+        from_environment: dict[str, str],
+    ) -> None:
         self.grid, self.source, self.store, self.limits = grid, source, store, limits
+        self.planner, self.from_environment = planner, from_environment
         self.template = template
         self.limits_of_one_trial = limits_of_one_trial(limits, submit_settings(grid))
         workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
@@ -111,7 +160,9 @@ class JobMaker:
         self.python = grid.scheduler.python
         if grid.scheduler.kind == "local" and self.python == "python3":
             self.python = sys.executable
-        self.renderer = render.Renderer(grid, {**store.paths, "workdir": str(self.workdir)}, self.python, template)
+        self.renderer = render.Renderer(
+            grid, {**store.paths, "workdir": str(self.workdir)}, self.python, planner, template
+        )
 
     def settings(self, overrides: Sequence[str]) -> Settings:
         """Return what later commands need of this grid."""
@@ -127,6 +178,9 @@ class JobMaker:
             tuple(overrides),
             str(self.template.absolute()) if self.template else None,
             auto_retry=grid.retry is not None,
+            cluster=where.cluster(grid),
+            from_environment=self.from_environment,
+            planner=self.planner,
         )
 
     def jobs(self, requests: Iterable[AttemptRequest], first: int) -> list[Job]:
@@ -154,11 +208,13 @@ class JobMaker:
             "--retry",
             str(self.store.path),
         ]
-        limits, asks = self.limits, DRIVER_ASKS
+        limits, asks, resources = self.limits, DRIVER_ASKS, self.grid.resources
+        # What is left to the site for the trials is left to it here, too: the site may refuse to be asked.
         asks = replace(
             asks,
-            walltime_s=min(asks.walltime_s, limits.walltime_s or asks.walltime_s),
-            memory_mib=min(asks.memory_mib, limits.memory_mib or asks.memory_mib),
+            walltime_s=min(asks.walltime_s, limits.walltime_s or asks.walltime_s) if resources.walltime else 0,
+            memory_mib=min(asks.memory_mib, limits.memory_mib or asks.memory_mib) if resources.memory else 0,
+            cpus=asks.cpus if resources.cpus else 0,
         )
         return self.renderer(Job(DRIVER, asks, ()), command)
 
@@ -174,8 +230,9 @@ def maker_of(store: Store, settings: Settings) -> JobMaker:
     """Make the maker that the newest plan had."""
     overrides = [*settings.overrides, f"workdir={json.dumps(settings.workdir, ensure_ascii=False)}"]
     grid, source, _ = read_grid(store.path / "grid.yaml", overrides)
+    grid = where.with_environment(grid, settings.from_environment)
     template = Path(settings.template) if settings.template else None
-    return JobMaker(grid, source, store, template, settings.limits)
+    return JobMaker(grid, source, store, template, settings.limits, settings.planner, settings.from_environment)
 
 
 def next_job(store: Store, ledger: Ledger) -> int:

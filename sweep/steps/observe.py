@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from sweep.errors import LockHeld, NoSuch, StoreError
-from sweep.model import State, Task, TaskRef, Trial
+from sweep.model import Task, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
+from sweep.state.conditions import gone
 from sweep.state.events import Observed, TrialEnd
-from sweep.state.evidence import Attempt, ReadResult
+from sweep.state.evidence import Attempt, Evidence, ReadResult
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.snapshot import Facts, Snapshot, judge_all
 from sweep.state.submissions import TrialSubmission, submissions_by_trial
@@ -60,6 +61,7 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
         settings,
         submissions,
         attempts,
+        _written_at(store, planned, attempts),
         _results(store, planned, attempts, settings.objective.file),
         answer,
         asked,
@@ -98,6 +100,16 @@ def _attempts(
     return attempts
 
 
+def _written_at(store: Store, planned: PlannedTrials, attempts: dict[int, Attempt]) -> dict[int, float]:
+    """Look when the nodes last wrote the records of what has not ended."""
+    times = {
+        number: store.written_at(planned.trials[number], attempt.attempt)
+        for number, attempt in attempts.items()
+        if not attempt.ended
+    }
+    return {number: time_ for number, time_ in times.items() if time_ is not None}
+
+
 def _results(
     store: Store, planned: PlannedTrials, attempts: dict[int, Attempt], file: str
 ) -> dict[int, ReadResult]:
@@ -115,7 +127,7 @@ def record(store: Store, snapshot: Snapshot) -> None:
         for status in snapshot.trials
         if status.evidence
         and status.verdict.state.final
-        and (status.verdict.state is State.DONE or snapshot.poll.fresh)
+        and _is_settled(status.evidence, fresh=snapshot.poll.fresh)
     ]
     if not ends:
         return
@@ -126,6 +138,19 @@ def record(store: Store, snapshot: Snapshot) -> None:
         return  # whoever holds the lock, or may write, records it
     for end in ends:
         snapshot.ledger.settled[end.number] = (end.attempt, end.verdict)
+
+
+def _is_settled(evidence: Evidence, *, fresh: bool) -> bool:
+    """Whether nothing that may still be heard changes how a trial ended.
+
+    The scheduler says last that a job was killed, after the command's own exit record. A worker of a packed job
+    goes on after its trial: what becomes of it later says nothing about that trial.
+    """
+    attempt = evidence.attempt
+    if attempt and attempt.ended and not attempt.cancelled and not evidence.pooled:
+        sent = evidence.submission is not None and bool(evidence.submission.job_id)
+        return not sent or gone(evidence)
+    return fresh or (attempt is not None and attempt.ended and attempt.exit_code == 0)
 
 
 def pick(planned: PlannedTrials, name: str) -> Trial:

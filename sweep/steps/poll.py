@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sweep.errors import SchedulerError, UsageError
-from sweep.model import SchedulerStatus, Submission, TaskRef
+from sweep.model import SchedulerStatus, Submission, TaskRef, TaskState
 from sweep.schedulers import Scheduler
 from sweep.schedulers.base import absent
 from sweep.shell import Shell
 from sweep.state.snapshot import GONE, PollResult
-from sweep.store import Store
+from sweep.store import Store, whoami
 
 #: `status` and `report` ask no scheduler again that was asked so short a time ago.
 POLL_EVERY_S = 10.0
@@ -33,9 +33,11 @@ def poll(
     """
     if not asked:
         return PollResult()
+    if scheduler.kind == "local" and not store.is_ours:
+        return PollResult(notes=("the local queue is its owner's alone: the trials' records decide",), fresh=False)
     at, statuses, gone = store.cache.poll()
     age_s, every_s = time.time() - at, _poll_every_s(scheduler)
-    if 0 <= age_s < min(recent_s, every_s) and asked.keys() <= statuses.keys():
+    if 0 <= age_s < min(recent_s, every_s) and asked.keys() <= statuses.keys() and not store.cache.poll_is_old:
         note = f"the scheduler was asked {age_s:.0f} s ago; it is asked every {every_s:.0f} s at most"
         return PollResult(statuses, gone, notes=(note,), at=at, fresh=False)
     try:
@@ -44,16 +46,25 @@ def poll(
         since = f"; shown as of {time.ctime(at)}" if at else ""
         return PollResult(statuses, gone, silent=True, stale=f"{error}{since}", at=at, fresh=False)
     statuses = {task: _if_ours(status, asked[task]) for task, status in answer.statuses.items()}
+    notes = answer.notes
+    if not store.is_ours:
+        # What the scheduler hides from others, or keeps for each person apart, is not therefore gone.
+        hidden = [task for task, status in statuses.items() if status.state is TaskState.ABSENT]
+        statuses = {task: status for task, status in statuses.items() if status.state is not TaskState.ABSENT}
+        if hidden:
+            words = f"{len(hidden)} tasks of this sweep are over, or hidden from {whoami()}"
+            notes += (f"{words}: the nodes' records decide",)
     now = time.time()
     gone = {task: gone.get(task, now) for task, status in statuses.items() if status.state in GONE}
     store.cache.keep_poll(now, statuses, gone)
-    return PollResult(statuses, gone, notes=answer.notes, at=now)
+    return PollResult(statuses, gone, notes=notes, at=now)
 
 
 def _if_ours(status: SchedulerStatus, submission: Submission) -> SchedulerStatus:
     """Believe a status only if it is about our job: ids start again when a controller is rebuilt."""
     if status.job_name and submission.job_name not in status.job_name:
-        return replace(absent(), reason=f"job {submission.job_id} is now another one, {status.job_name!r}")
+        reason = f"job {submission.job_id} is now another one, {status.job_name!r}"
+        return replace(absent(), reason=reason, other_job=status.job_name)
     return status
 
 

@@ -30,11 +30,12 @@ class SentUnit:
     id: str
 
 
-def request_for(store: Store, unit: Unit, token: str, throttle: int | None, after: str = "") -> SubmitRequest:
+def request_for(store: Store, unit: Unit, token: str, settings: Settings, after: str = "") -> SubmitRequest:
     """Make the scheduler's request for a unit."""
+    throttle = settings.submit.throttle
     name = f"{store.name}.{unit.job}.{token}"
     script, log = str(store.script(unit.job)), str(store.job_log(unit.job))
-    return SubmitRequest(script, name, unit.index, log, unit.span, throttle, after)
+    return SubmitRequest(script, name, unit.index, log, unit.span, throttle, after, settings.cluster)
 
 
 class Sender:
@@ -53,6 +54,8 @@ class Sender:
         What went out.
     full : bool
         There is no room for more; `why_full` says why.
+    driver_sent : bool
+        The driver job is queued.
     refusal : SchedulerRefused or None
         The first refusal for good. The script of that job was refused; others have their own.
     """
@@ -67,6 +70,7 @@ class Sender:
         self.why_full = ""
         self.refusal: SchedulerRefused | None = None
         self.refused_job = ""
+        self.driver_sent = False
 
     def send(self, unit: Unit) -> None:
         """Send a unit, or as much of it as there is room for."""
@@ -117,7 +121,7 @@ class Sender:
 
     def _submit(self, unit: Unit, after: str) -> None:
         token = secrets.token_hex(4)
-        request = request_for(self.store, unit, token, self.settings.submit.throttle, after)
+        request = request_for(self.store, unit, token, self.settings, after)
         self.store.note(
             Submitting(
                 token=token,
@@ -127,6 +131,7 @@ class Sender:
                 span=unit.span,
                 workers=unit.workers,
                 open=unit.trials if unit.workers else 0,
+                cluster=self.settings.cluster,
             )
         )
         try:
@@ -147,6 +152,7 @@ class Sender:
             self._send_patiently(Unit(DRIVER, trials=0), after)
         except (SchedulerBusy, SchedulerRefused) as error:
             return f"the driver job could not be queued ({error}): run `sweep submit` again later"
+        self.driver_sent = True
         return f"the driver job sends the next wave{f' when job {after} has ended' if after else ''}"
 
     def _with_line(self, error: SchedulerRefused, job: str) -> SchedulerRefused:

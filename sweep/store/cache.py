@@ -77,6 +77,17 @@ class Cache:
 
     # --- the poll -----------------------------------------------------------------------------------------
 
+    @property
+    def poll_is_old(self) -> bool:
+        """Whether a command has changed what is in the queue since the scheduler was asked."""
+        polled = self._files.stamp_of("poll.json")
+        return polled is not None and polled[2] == 0
+
+    def mark_poll_old(self) -> None:
+        """Have the next look ask the scheduler: something was just submitted, cancelled or planned again."""
+        with contextlib.suppress(StoreError):
+            self._files.date_back("poll.json")
+
     def poll(self) -> tuple[float, dict[TaskRef, SchedulerStatus], dict[TaskRef, float]]:
         """Return when the scheduler was last asked, its statuses, and since when each task is gone."""
         try:

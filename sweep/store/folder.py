@@ -42,7 +42,7 @@ from sweep.store.lock import Lock
 MOST_RESULT_BYTES = 16 * 2**20
 
 #: What is copied into the folder for the nodes to run.
-NODE_FILES = ("node.py", "runner.py", "command.py", "worker.py", "guard.py", "preload.py")
+NODE_FILES = ("node.py", "runner.py", "command.py", "bystander.py", "worker.py", "guard.py", "preload.py")
 
 
 def whoami() -> str:
@@ -293,6 +293,14 @@ class Store(Files):
     def _folder(self, trial: Trial) -> str:
         return runner.trial_folder(self._path, trial.id)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this user submitted, or will: a scheduler may hide people's jobs from each other."""
+        try:
+            return (self.path / "journal.jsonl").stat().st_uid == os.geteuid()
+        except OSError:
+            return True
+
     def begun(self) -> set[str]:
         """Return the ids of the trials that have a folder: a few hundred listings, however many trials."""
         if not self.path.is_dir():
@@ -307,6 +315,13 @@ class Store(Files):
         """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
         try:
             return records.attempt_of(bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
+        except OSError:
+            return None
+
+    def written_at(self, trial: Trial, number: int) -> float | None:
+        """Return when an attempt's record was last written (Unix time, by the file server's clock)."""
+        try:
+            return os.stat(f"{self._folder(trial)}/attempt-{number}.json").st_mtime  # noqa: PTH116 - thousands
         except OSError:
             return None
 

@@ -11,12 +11,12 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.errors import SchedulerError, UsageError
+from sweep.errors import SchedulerError, SchedulerSilent, UsageError
 from sweep.model import State, TaskRef, TaskState
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.events import Cancelled, NotCancelled
-from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.state.snapshot import GONE, Snapshot, TrialStatus
 from sweep.steps.observe import observe, pick
 from sweep.store import Store, whoami
 
@@ -27,14 +27,28 @@ class CancelReport:
 
     Attributes
     ----------
+    jobs, tasks : tuple of str
+        Whole jobs and single tasks, as the scheduler spells them.
     planned : int
         Trials that are only planned, and stay so.
+    left_alone : tuple of LeftAlone
+        Jobs that are not ours, or not there: nothing was done about them.
     """
 
     trials: tuple[int, ...]
     jobs: tuple[str, ...]
     tasks: tuple[str, ...]
     planned: int
+    left_alone: tuple[LeftAlone, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """Jobs that the scheduler does not confirm to be ours, the trials that were sent in them, and why."""
+
+    jobs: tuple[str, ...]
+    trials: tuple[int, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -49,26 +63,66 @@ class _Targets:
 def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelReport:
     """Cancel these trials, or all that are queued or running. What is only planned stays planned.
 
+    Only jobs are touched that the scheduler has just shown under our name: an id may be another job's by now.
+
     Raises
     ------
     UsageError
         A trial that was named is not in the queue.
+    SchedulerSilent
+        The scheduler cannot say whose jobs these are.
     """
     snapshot = observe(store, shell)
+    if snapshot.poll.silent:
+        raise SchedulerSilent(f"{snapshot.stale}: nothing was cancelled", "try again when the scheduler is back")
+    spell = SCHEDULERS[snapshot.settings.kind].spell
     alive = {
         status.trial.number: status
         for status in snapshot.trials
         if status.sent and status.sent.submission.job_id and status.verdict.state.in_queue
     }
     chosen = _chosen(store, snapshot, alive, names) if names else list(alive.values())
-    chosen.sort(key=lambda status: status.verdict.state is State.RUNNING)
+    chosen, left_alone = _ours(snapshot, chosen)
+    chosen.sort(key=lambda status: status.verdict.state is not State.QUEUED)
     targets = _targets(snapshot, chosen)
     numbers = [status.trial.number for status in chosen]
     if numbers or not names:
-        drivers = [] if names else list(snapshot.drivers)  # first: they would send what is only planned
+        # First: they would send what is only planned.
+        statuses = snapshot.poll.statuses
+        known = {task.job_id for task, status in statuses.items() if status.job_name}
+        drivers = [] if names else [driver for driver in snapshot.drivers if driver in known]
         _cancel(store, shell, snapshot, numbers, targets, drivers, everything=not names)
     return CancelReport(
-        tuple(numbers), tuple(targets.jobs), tuple(map(str, targets.tasks)), len(snapshot.of(State.PLANNED))
+        tuple(numbers),
+        tuple(spell(TaskRef(job)) for job in targets.jobs),
+        tuple(spell(task) for task in targets.tasks),
+        len(snapshot.of(State.PLANNED)),
+        left_alone,
+    )
+
+
+def _ours(snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> tuple[list[TrialStatus], tuple[LeftAlone, ...]]:
+    """Keep those trials whose job the scheduler has just shown under our name; say why of the others."""
+    statuses = snapshot.poll.statuses
+    named = {task.job_id for task, status in statuses.items() if status.state not in GONE and status.job_name}
+    ours: list[TrialStatus] = []
+    others: dict[str, list[TrialStatus]] = {}
+    for status in chosen:
+        assert status.sent
+        job_id = status.sent.submission.job_id
+        if job_id in named:
+            ours.append(status)
+            continue
+        said = next((statuses[task] for task in status.sent.refs if task in statuses), None)
+        reason = said.reason if said and said.other_job else "the job is not in the queue"
+        others.setdefault(reason, []).append(status)
+    return ours, tuple(
+        LeftAlone(
+            tuple(dict.fromkeys(status.sent.submission.job_id for status in left if status.sent)),
+            tuple(status.trial.number for status in left),
+            reason,
+        )
+        for reason, left in others.items()
     )
 
 
@@ -96,6 +150,8 @@ def _cancel(
     except SchedulerError:  # what ends by itself later was not cancelled
         store.note(NotCancelled(trials=[number for number in numbers if number not in withdrawn]))
         raise
+    finally:
+        store.cache.mark_poll_old()
 
 
 def _chosen(

@@ -53,7 +53,7 @@ def detect(shell: Shell) -> str:
     # The local one always answers, so it comes last; slurm first, as it ships a qsub of its own.
     for kind in ("slurm", "pbs", "torque"):
         scheduler = SCHEDULERS[kind]
-        if all(shutil.which(client) for client in scheduler.clients):
+        if kind not in _other_dialect() and all(shutil.which(client) for client in scheduler.clients):
             try:
                 shell.converse(scheduler.version())
                 return kind
@@ -62,10 +62,23 @@ def detect(shell: Shell) -> str:
     return "local"
 
 
+def _other_dialect() -> tuple[str, ...]:
+    """Return which of the two that have a qstat, OpenPBS and Torque, it is not. No server is asked."""
+    if not shutil.which("qstat"):
+        return ()
+    reply = run(Call(("qstat", "--version"), timeout_s=20))
+    text = reply.stdout + reply.stderr
+    return ("torque",) if "pbs_version" in text else ("pbs",) if "Version:" in text else ()
+
+
 def _schedulers(shell: Shell) -> Iterator[Finding]:
+    other_dialect = _other_dialect()
     for kind, scheduler in SCHEDULERS.items():
         missing = [client for client in scheduler.clients if not shutil.which(client)]
-        if len(missing) == len(scheduler.clients) and missing:
+        if kind in other_dialect:
+            there = "Torque" if kind == "pbs" else "OpenPBS"
+            yield Finding(Level.NOTE, kind, f"not here: qstat is {there}'s")
+        elif len(missing) == len(scheduler.clients) and missing:
             yield Finding(Level.NOTE, kind, "not here", "nothing, unless this should be a login node of one")
         elif missing:
             yield Finding(

@@ -26,11 +26,14 @@ def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitRepor
     deadline = time.monotonic() + DRIVER_PATIENCE_S
     while True:
         try:
-            return submit(store, shell, patience_s=patience_s, retry=True)
+            report = submit(store, shell, patience_s=patience_s, retry=True)
+            # Without a successor in the queue, this is the last that comes: it waits for a place.
+            if not report.abandoned or report.stuck or time.monotonic() > deadline:
+                return report
         except (SchedulerSilent, LockHeld):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(FIRST_PAUSE_S)
+        time.sleep(FIRST_PAUSE_S)
 
 
 def follow(

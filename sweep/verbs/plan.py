@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,26 @@ from sweep import store as stores
 from sweep.errors import UsageError
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
-from sweep.jobs import pack
+from sweep.jobs import pack, where
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, State, Trial
+from sweep.node.command import MOST_STRING_BYTES
 from sweep.node.preload import program_of
+from sweep.schedulers import environment
 from sweep.shell import Shell
 from sweep.state.events import FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.submissions import sent_trials
-from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, next_job, read_grid, summaries, workers_of
+from sweep.steps.make_jobs import (
+    JobMaker,
+    JobSummary,
+    ask_limits,
+    next_job,
+    planner_of,
+    read_grid,
+    summaries,
+    workers_of,
+)
 from sweep.steps.observe import observe, submissions_of
 from sweep.store import PlannedTrials, Store
 
@@ -34,13 +45,14 @@ SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"
 
 @dataclass(frozen=True)
 class ResourceGroup:
-    """Trials that ask for the same resources."""
+    """Trials that ask for the same resources; 0: that is left to the site."""
 
     walltime_s: int
     memory_mib: int
     cpus: int
     gpus: int
     trials: int
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,16 +150,24 @@ def plan(
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
     _check_preload(grid, source, drafts)
-    limits, notes = ask_limits(grid, shell)
+    from_environment = where.from_environment(grid, os.environ)
+    grid = where.with_environment(grid, from_environment)
+    limits, notes = ask_limits(grid, source, shell)
     store = Store(results.absolute() / grid.name)
-    maker = JobMaker(grid, source, store, template, limits)
+    maker = JobMaker(grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment)
     if not dry_run:
         _look(store, shell, grid, source)
-    notes += [*_forgotten(store, overrides, template), *_shell_words(grid)]
+    notes += [
+        *_spoken(from_environment),
+        *_unheard(grid, from_environment),
+        *_forgotten(store, overrides, template),
+        *_shell_words(grid),
+    ]
     was_blank = store.blank
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
     merged, jobs, scripts = _work_out(store, drafts, maker)
     pack.check(grid, source, jobs, limits)
+    _check_startable(source, merged, jobs)
     if not dry_run:
         stores.create(results, grid.name)
         with store.lock():
@@ -167,6 +187,35 @@ def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
             ("submit", "preload"),
             f"nothing can be preloaded for {shlex.join(drafts[0].argv)[:60]!r}",
             "it has to be `python -m module …` or `python script.py …`",
+        )
+
+
+def _check_startable(source: Source, merged: Merged, jobs: Sequence[Job]) -> None:
+    """Refuse a command that no node can start, because an argument or all of them are too long."""
+    room = os.sysconf("SC_ARG_MAX") - sum(len(name) + len(value) + 10 for name, value in os.environ.items())
+    for number in (task.number for job in jobs for task in job.tasks):
+        trial = merged.trials[number]
+        if sum(map(len, trial.argv)) * 4 < MOST_STRING_BYTES:
+            continue  # all but one of millions
+        sizes = [len(os.fsencode(word)) + 1 for word in trial.argv]
+        if max(sizes) > MOST_STRING_BYTES:
+            word = trial.argv[sizes.index(max(sizes))]
+            what = f"an argument of {max(sizes) - 1:,} bytes; Linux takes {MOST_STRING_BYTES - 1:,}"
+        elif sum(sizes) + 8 * len(sizes) + MOST_STRING_BYTES > room:
+            word = max(trial.argv, key=len)
+            what = f"arguments of {sum(sizes):,} bytes; with its environment this machine takes {room:,}"
+        else:
+            continue
+        culprit = max(
+            (name for name, value in trial.params.items() if str(value) in word),
+            key=lambda name: len(str(trial.params[name])),
+            default="",
+        )
+        of = f" (the parameter {culprit})" if culprit else ""
+        raise source.error(
+            ("parameters", culprit) if culprit else ("command",),
+            f"trial {number} cannot be started: its command has {what}{of}",
+            "write the value to a file and give the command its path, or let the command read SWEEP_PARAMS_FILE",
         )
 
 
@@ -209,7 +258,7 @@ def _report(
 def _groups(trials: Iterable[Trial]) -> Iterator[ResourceGroup]:
     counts = Counter([trial.resources for trial in trials if not trial.retired])
     for asks, count in counts.items():
-        yield ResourceGroup(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count)
+        yield ResourceGroup(asks.walltime_s, asks.memory_mib, asks.cpus, asks.gpus, count, asks.extra)
 
 
 def _look(store: Store, shell: Shell, grid: Grid, source: Source) -> None:
@@ -243,6 +292,27 @@ def _forgotten(store: Store, overrides: Sequence[str], template: Path | None) ->
     if ledger.settings.template and template is None:
         options.append(f"--template {ledger.settings.template}")
     return [f"the last plan had {option}; this one has not" for option in options]
+
+
+def _spoken(from_environment: Mapping[str, str]) -> list[str]:
+    """Say what the environment decided, because the grid is silent about it."""
+    return [
+        f"{' or '.join(where.SPEAKERS[key][0])} in the environment gives scheduler: {{{key}: {value}}}: "
+        "the grid is silent about it"
+        for key, value in from_environment.items()
+    ]
+
+
+def _unheard(grid: Grid, from_environment: Mapping[str, str]) -> list[str]:
+    """Say which variables a person's own submit command would heed, and the jobs of this grid do not get."""
+    heard = {variable for key in from_environment for variable in where.SPEAKERS[key][0]}
+    prefix = {"slurm": ("SBATCH_", "SLURM_CLUSTERS"), "pbs": ("PBS_DPREFIX",), "torque": ("PBS_DPREFIX",)}
+    options = environment.of_submit_options(os.environ)
+    return [
+        f"{variable}={value} in the environment has no effect: the grid decides (scheduler: {{extra: …}})"
+        for variable, value in options.items()
+        if variable not in heard and variable.startswith(prefix.get(grid.scheduler.kind, ("-",)))
+    ]
 
 
 def _shell_words(grid: Grid) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StoreError, SweepError, UsageError, nearest
 from sweep.model import ALIVE, Objective, State, Trial
+from sweep.node import command as node_command
 from sweep.node import runner
 from sweep.shell import Shell
 from sweep.state.settings import Settings
@@ -53,6 +54,8 @@ class LeaderboardReport:
         Trials that the grid no longer asks for.
     doubts : tuple of str
         What a reader has to know before trusting the winner.
+    folder : str
+        The sweep's folder.
     csv : Path or None
         The leaderboard that was written.
     """
@@ -70,6 +73,7 @@ class LeaderboardReport:
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     csv: Path | None = None
+    folder: str = ""
 
     @property
     def best(self) -> Best | None:
@@ -137,6 +141,7 @@ def report(
     counted = [entry.verdict.state for entry in entries] if where else [t.verdict.state for t in snapshot.active]
     leaderboard = LeaderboardReport(
         name=store.name,
+        folder=str(store.path),
         board=board,
         frame=frames.leaderboard(board, _numbers_among(entries, columns, objective.metric)),
         entries=entries,
@@ -319,14 +324,14 @@ def best_configuration(leaderboard: LeaderboardReport) -> BestConfiguration:
         elapsed_s=verdict.elapsed_s,
         peak_memory_mib=verdict.peak_memory_mib,
         argv=trial.argv,
-        command=command(trial, leaderboard.snapshot.settings),
+        command=command(trial, leaderboard.snapshot.settings, runner.trial_folder(leaderboard.folder, trial.id)),
     )
 
 
-def command(trial: Trial, settings: Settings) -> str:
+def command(trial: Trial, settings: Settings, folder: str) -> str:
     """Write the command as a shell takes it, with the grid's environment and what the trial was told of itself."""
-    variables = {**runner.trial_variables(asdict(trial)), "SWEEP_RESULT": settings.objective.file}
-    assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    told = {**node_command.variables_of_trial(asdict(trial), folder), "SWEEP_RESULT": settings.objective.file}
+    assignments = " ".join(f"{name}={shlex.quote(value)}" for name, value in told.items())
     setup = [f"cd {shlex.quote(settings.workdir)}", *settings.environment]
     return " && ".join([*setup, f"{assignments} {shlex.join(trial.argv)}"])
 

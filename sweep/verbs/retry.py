@@ -9,7 +9,7 @@ from sweep.errors import UsageError
 from sweep.model import Cause, Raised, State
 from sweep.shell import Shell
 from sweep.state import recovery
-from sweep.state.events import Retried, Retry
+from sweep.state.events import Observed, Retried, Retry, TrialEnd
 from sweep.state.ledger import Ledger
 from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
@@ -147,7 +147,16 @@ def _plan(store: Store, ledger: Ledger, attempts: Sequence[_Attempt]) -> RetryRe
     jobs = maker.jobs(requests, next_job(store, ledger))
     store.write_jobs([(job, maker.render(job)) for job in jobs], store.trials().offsets)
     names = [job.name for job in jobs]
+    # What the scheduler has not confirmed to be over is settled by this decision: the attempt counts as it ended.
+    ends = [
+        TrialEnd(status.trial.number, status.attempt, status.verdict)
+        for status in (attempt.status for attempt in attempts)
+        if status.verdict.state.final and status.trial.number not in ledger.settled
+    ]
+    if ends:
+        store.note(Observed(trials=ends))
     store.note(Retried(trials=retries, jobs=names, workers=workers_of(jobs)))
+    store.cache.mark_poll_old()
     return RetryReport(
         tuple(retry.number for retry in retries),
         tuple(names),

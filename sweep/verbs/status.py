@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,10 @@ class RunningTrial:
         Memory in use at the last look, and the most that was seen.
     witness : str
         Whose figures these are: ``node`` or ``scheduler``.
+    job : str
+        Its job, or its task of an array, as the scheduler's own commands spell it.
+    suspended : bool
+        The scheduler has stopped it for now.
     walltime_s, asked_memory_mib : int
         What it asked for.
     """
@@ -57,6 +61,7 @@ class RunningTrial:
     host: str
     job: str
     reason: str
+    suspended: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,14 +136,15 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
         Ask, too, what the running trials use just now, where the scheduler's poll does not say: `sstat`.
     """
     snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
-    running = snapshot.of(State.RUNNING)
+    running = snapshot.of(State.RUNNING, State.SUSPENDED)
+    scheduler = SCHEDULERS[snapshot.settings.kind]
     usages = _ask_usage(shell, snapshot, running) if usage else {}
     retired = [trial_status for trial_status in snapshot.trials if trial_status.trial.retired]
     return StatusReport(
         name=store.name,
         trials=len(snapshot.active),
         counts=snapshot.counts,
-        running=tuple(_running(trial_status, usages) for trial_status in running),
+        running=tuple(_running(trial_status, usages, scheduler.spell) for trial_status in running),
         failures=tuple(failures(store, snapshot)),
         planned=_waiting(snapshot.of(State.PLANNED)),
         queued=_waiting(snapshot.of(State.QUEUED)),
@@ -156,7 +162,12 @@ def _driver_gone(snapshot: Snapshot) -> Iterator[str]:
     """Say if what waits for a driver waits in vain."""
     waiting = snapshot.of(State.PLANNED)
     sent = any(submission.job == DRIVER for submission in snapshot.ledger.submissions.values())
-    if snapshot.settings.submit.driver and sent and waiting and not snapshot.in_queue:
+    if not (snapshot.settings.submit.driver and sent and waiting):
+        return
+    last = [submission for submission in snapshot.ledger.submissions.values() if submission.job == DRIVER][-1]
+    if last.refused:
+        yield f"no driver job is queued ({last.refusal}), and {len(waiting)} trials wait: run `sweep submit`"
+    elif not snapshot.in_queue:
         yield f"the driver job has ended, and {len(waiting)} trials are planned: run `sweep submit`"
 
 
@@ -171,7 +182,9 @@ def _ask_usage(
     return shell.converse(SCHEDULERS[snapshot.settings.kind].usage(tasks))
 
 
-def _running(trial_status: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus]) -> RunningTrial:
+def _running(
+    trial_status: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus], spell: Callable[[TaskRef], str]
+) -> RunningTrial:
     verdict, attempt = trial_status.verdict, trial_status.evidence.attempt if trial_status.evidence else None
     task = trial_status.sent.task if trial_status.sent else None
     usage = usages.get(task) if task else None
@@ -188,7 +201,7 @@ def _running(trial_status: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus
         params=trial_status.trial.params,
         elapsed_s=verdict.elapsed_s,
         cpu_s=cpu_s,
-        cpu_percent=efficiency(cpu_s, elapsed_s, asks.cpus),
+        cpu_percent=efficiency(cpu_s, elapsed_s, asks.cores),
         memory_mib=(attempt.memory_mib if attempt and not usage else None) or peak_mib,
         peak_memory_mib=peak_mib,
         memory_percent=memory_percent(peak_mib or None, asks.memory_mib),
@@ -196,8 +209,9 @@ def _running(trial_status: TrialStatus, usages: Mapping[TaskRef, SchedulerStatus
         walltime_s=asks.walltime_s,
         asked_memory_mib=asks.memory_mib,
         host=verdict.host,
-        job=str(task) if task else "",
+        job=spell(task) if task else "",
         reason=verdict.reason,
+        suspended=verdict.state is State.SUSPENDED,
     )
 
 
@@ -207,7 +221,7 @@ def _ended(snapshot: Snapshot) -> MedianUse:
     return MedianUse(
         _median([verdict.elapsed_s for verdict, _ in done]),
         _median([verdict.cpu_s for verdict, _ in done]),
-        _median([efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus) for verdict, asks in done]),
+        _median([efficiency(verdict.cpu_s, verdict.elapsed_s, asks.cpus or 1) for verdict, asks in done]),
         _median([verdict.peak_memory_mib for verdict, _ in done]),
         _median([memory_percent(verdict.peak_memory_mib, asks.memory_mib) for verdict, asks in done]),
     )
@@ -246,7 +260,7 @@ def time_left_s(snapshot: Snapshot) -> float | None:
         for trial_status in snapshot.of(State.DONE)
         if trial_status.verdict.elapsed_s
     ]
-    running, queued = snapshot.of(State.RUNNING), snapshot.of(State.QUEUED)
+    running, queued = snapshot.of(State.RUNNING, State.SUSPENDED), snapshot.of(State.QUEUED)
     if not took or not running + queued:
         return None
     each_s = statistics.median(took)

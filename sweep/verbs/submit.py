@@ -10,13 +10,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from sweep.errors import SchedulerSilent
-from sweep.model import ALIVE, Cause, State, Submission
-from sweep.schedulers import SCHEDULERS, SoughtJob
+from sweep.errors import SchedulerError, SchedulerSilent
+from sweep.model import ALIVE, IN_QUEUE, Cause, State, Submission
+from sweep.schedulers import SCHEDULERS, Place, SoughtJob
 from sweep.shell import Shell
 from sweep.state.events import Exhausted, Refused, Submitted
 from sweep.state.ledger import DRIVER, Ledger
@@ -26,7 +29,7 @@ from sweep.state.submissions import Unit, unsent_units
 from sweep.steps.observe import observe
 from sweep.steps.poll import grace_s
 from sweep.steps.send import Sender, SentUnit, request_for
-from sweep.store import Store
+from sweep.store import Store, whoami
 from sweep.verbs.retry import RetryReport, Spared
 
 #: No trial was given another attempt.
@@ -61,6 +64,8 @@ class SubmitReport:
         workers left it.
     stuck : bool
         Sending the rest again would end as it did before.
+    abandoned : bool
+        Trials are left, or may come back, for a driver job that could not be queued.
     """
 
     sent: tuple[SentUnit, ...] = ()
@@ -75,6 +80,7 @@ class SubmitReport:
     alive: int = 0
     may_come_back: bool = False
     stuck: bool = False
+    abandoned: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class _Outcome:
     trials_left: int
     why_left: str
     driver: str
+    abandoned: bool = False
 
     @property
     def trials_sent(self) -> int:
@@ -118,6 +125,7 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
     SchedulerSilent
         The scheduler did not answer; the next `submit` finds out what became of the call.
     """
+    _check_clients(store)
     _await_records(store, shell)
     with store.lock():
         ledger = store.ledger()[0]
@@ -145,6 +153,18 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
             alive=_alive(snapshot),
             may_come_back=may_come_back,
             stuck=bool(why_stuck),
+            abandoned=outcome.abandoned,
+        )
+
+
+def _check_clients(store: Store) -> None:
+    """Say what is missing on PATH before anything is journalled: nothing could come of it."""
+    kind = store.ledger()[0].settings.kind
+    missing = [client for client in SCHEDULERS[kind].clients if shutil.which(client) is None]
+    if missing:
+        raise SchedulerError(
+            f"{', '.join(f'{client}: not found' for client in missing)} on PATH; nothing was submitted",
+            f"load the module of {kind}, or go to a machine that submits to it (`sweep doctor` tells)",
         )
 
 
@@ -169,7 +189,7 @@ def _await_records(store: Store, shell: Shell) -> None:
     wait_s = grace_s(SCHEDULERS[snapshot.settings.kind])
     deadline = time.monotonic() + 2 * wait_s
     while time.monotonic() < deadline:
-        awaited = snapshot.of(State.QUEUED, State.RUNNING)
+        awaited = snapshot.of(*IN_QUEUE)
         if not awaited or snapshot.in_queue > len(snapshot.drivers):
             return
         time.sleep(max(1.0, wait_s / 4))
@@ -190,7 +210,13 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
     if not doubts:
         return 0
     scheduler = SCHEDULERS[settings.kind]
-    ids = shell.converse(scheduler.find([SoughtJob(doubt.job_name, doubt.first_task) for doubt in doubts]))
+    sought: dict[str, list[SoughtJob]] = {}
+    for doubt in doubts:
+        sought.setdefault(doubt.cluster, []).append(SoughtJob(doubt.job_name, doubt.first_task))
+    ids: dict[str, str] = {}
+    for cluster, on_cluster in sought.items():
+        ids |= shell.converse(scheduler.find(on_cluster, cluster))
+    ids = _claimed_under(store, doubts) | ids
     for submission in doubts:
         left_s = submission.at + IN_FLIGHT_S - time.time()
         if submission.job_name not in ids and not submission.unanswered and left_s > 0:
@@ -205,6 +231,21 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
         else:
             store.note(Refused(token=token, reason="the scheduler does not know its name"))
     return len(ids)
+
+
+def _claimed_under(store: Store, doubts: Sequence[Submission]) -> dict[str, str]:
+    """Return name → id of those jobs that a node has begun trials of. The scheduler may have forgotten them."""
+    ids = {}
+    begun = store.begun()
+    trials = store.trials().trials
+    for submission in doubts:
+        for task in store.tasks(submission.job) if submission.job != DRIVER else ():
+            trial = trials[task.number]
+            attempt = store.attempt(trial, task.attempt) if trial.id in begun else None
+            if attempt and attempt.job_id and submission.job_name in attempt.job_name:
+                ids[submission.job_name] = attempt.job_id
+                break
+    return ids
 
 
 def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> list[str]:
@@ -233,11 +274,15 @@ def _send_all(
 ) -> _Outcome:
     ledger, settings = store.ledger()[0], snapshot.settings
     waiting = _waiting(store, ledger)
-    sender = Sender(store, shell, settings, _room(snapshot, waiting), patience_s)
-    for unit in waiting:
-        sender.send(unit)
-        if sender.full:
-            break
+    sender = Sender(store, shell, settings, _room(shell, snapshot, waiting), patience_s)
+    try:
+        for unit in waiting:
+            sender.send(unit)
+            if sender.full:
+                break
+    finally:
+        if sender.sent:
+            store.cache.mark_poll_old()
     if sender.refusal:
         raise sender.refusal
     outcome = _Outcome(
@@ -250,10 +295,10 @@ def _send_all(
     # Behind nothing, the driver would run at once, find what this call has found, and send the next one.
     behind = outcome.trials_sent or _alive(snapshot)
     if settings.submit.driver and coming_back and behind and not snapshot.drivers:
-        return _Outcome(
-            outcome.sent, outcome.trials_left, outcome.why_left, sender.send_driver(_last_job(sender, snapshot))
-        )
-    return outcome
+        words = sender.send_driver(_last_job(sender, snapshot))
+        return replace(outcome, driver=words, abandoned=not sender.driver_sent)
+    abandoned = settings.submit.driver and bool(coming_back) and not snapshot.drivers
+    return replace(outcome, abandoned=abandoned)
 
 
 def _waiting(store: Store, ledger: Ledger) -> list[Unit]:
@@ -262,12 +307,19 @@ def _waiting(store: Store, ledger: Ledger) -> list[Unit]:
     return list(unsent_units(ledger, tasks, ledger.settings.submit))
 
 
-def _room(snapshot: Snapshot, waiting: list[Unit]) -> int | None:
-    """Return how many places in the queue are free; None where no cap is known."""
+def _room(shell: Shell, snapshot: Snapshot, waiting: list[Unit]) -> int | None:
+    """Return how many places in the queue are free; None where no cap is known.
+
+    The cap is on all of the person's tasks, those of other sweeps and of none among them.
+    """
     settings = snapshot.settings
-    if settings.limits.max_queued is None:
-        return None
-    room = max(0, settings.limits.max_queued - snapshot.in_queue)
+    if settings.limits.max_queued is None or not waiting:
+        return settings.limits.max_queued
+    place = Place(whoami(), cluster=settings.cluster)
+    in_queue = snapshot.in_queue
+    with contextlib.suppress(SchedulerError):  # else what is sent is refused, and stays planned
+        in_queue = max(in_queue, shell.converse(SCHEDULERS[settings.kind].queued(place)))
+    room = max(0, settings.limits.max_queued - in_queue)
     needed = sum(unit.tasks for unit in waiting)
     if settings.submit.driver and (room < needed or settings.auto_retry):
         return max(0, room - 1)  # the driver's own place
@@ -278,7 +330,7 @@ def _last_job(sender: Sender, snapshot: Snapshot) -> str:
     """Return the job after which the driver is to run: the last one sent, or the last that still lives."""
     if sender.sent:
         return sender.sent[-1].id
-    living = snapshot.of(State.QUEUED, State.RUNNING)
+    living = snapshot.of(*IN_QUEUE)
     ids = [status.sent.submission.job_id for status in living if status.sent]
     return ids[-1] if ids else ""
 
@@ -288,7 +340,7 @@ def preview(store: Store) -> tuple[SubmitCall, ...]:
     ledger = store.ledger()[0]
     settings, calls = ledger.settings, []
     for unit in _waiting(store, ledger):
-        request = request_for(store, unit, "TOKEN", settings.submit.throttle)
+        request = request_for(store, unit, "TOKEN", settings)
         talk = SCHEDULERS[settings.kind].submit(request)
         calls.append(SubmitCall(unit.job, unit.index, unit.trials, next(talk).argv))
         talk.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from sweep.errors import NoSuch
 from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.evidence import Attempt
 from sweep.steps.logs import of_last_attempt
@@ -31,6 +32,10 @@ class WhyReport:
         The end of what it wrote, and of what its job's tasks wrote outside of any trial.
     stale : str
         Why the scheduler's status is an old one, in words; empty if it is not.
+    task : str
+        Its job, or its task of an array, as the scheduler's own commands spell it.
+    said : str
+        What the scheduler said of its end, in words, once that is settled and `scheduler` is not asked any more.
     """
 
     trial: int
@@ -54,6 +59,8 @@ class WhyReport:
     log_tail: tuple[str, ...]
     job_log_tail: tuple[str, ...]
     stale: str
+    task: str
+    said: str
 
 
 def why(store: Store, shell: Shell, name: str) -> WhyReport:
@@ -84,6 +91,10 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         log_tail=tuple(of_last_attempt(store.log_tail(trial, TAIL_LINES))),
         job_log_tail=tuple(store.job_log_tail(status.sent.submission.job, TAIL_LINES) if status.sent else ()),
         stale=snapshot.stale,
+        task=SCHEDULERS[snapshot.settings.kind].spell(status.sent.task)
+        if status.sent and status.sent.task
+        else "",
+        said=status.verdict.said or "not asked, or it did not say",
     )
 
 

@@ -3,10 +3,13 @@
 #
 #   slurm.sh install    the packages (needs root); does nothing where they are there
 #   slurm.sh up         start it, wait until all nodes are idle; print the SLURM_CONF to export
-#   slurm.sh down       stop it and remove its folder
+#   slurm.sh up two     and a second cluster, `two`, in the same accounting: sbatch --clusters=two
+#   slurm.sh down       stop both and remove their folder
+#   slurm.sh banner DIR write DIR/sbatch, which says something before sbatch answers, as some sites' does
 #
 # All of it lives below $SWEEP_SLURM_LAB (else /tmp/sweep-slurm-UID); ports follow $SWEEP_SLURM_PORT0.
-# With DBD=0 there is no accounting: sacct then fails as it does on clusters without it.
+# With DBD=0 there is no accounting: sacct then fails as it does on clusters without it. Such a cluster may run
+# beside the usual one, with another folder and other ports.
 set -euo pipefail
 
 LAB=${SWEEP_SLURM_LAB:-/tmp/sweep-slurm-$(id -u)}
@@ -113,6 +116,8 @@ wait_for() { # seconds, what, command …
     done
 }
 
+at_work() { [ "$(sinfo -h -N -p batch -o '%t' | grep -cE '^(idle|mix|alloc|comp)')" = "$NODES" ]; }
+
 all_idle() { [ "$(sinfo -h -N -p batch -o '%t' | grep -c '^idle$')" = "$NODES" ]; }
 
 database() {
@@ -135,7 +140,8 @@ database() {
 
 up() {
     # Without its configuration, a client would try for a minute.
-    if [ -s "$SLURM_CONF" ] && scontrol ping 2>/dev/null | grep -q 'is UP' && all_idle; then
+    if [ -s "$SLURM_CONF" ] && scontrol ping 2>/dev/null | grep -q 'is UP' && at_work; then
+        [ "${1:-}" != two ] || second
         echo "$SLURM_CONF"
         return
     fi
@@ -146,7 +152,43 @@ up() {
     slurmctld
     for n in $(seq "$NODES"); do slurmd -N "n$n"; done
     wait_for 60 'idle nodes' all_idle
+    [ "${1:-}" != two ] || second
     echo "$SLURM_CONF"
+}
+
+second() { # the first one's configuration, with another name, other nodes, folders and ports
+    [ "$DBD" = 1 ] || { echo "slurm.sh: two clusters know each other by their accounting; leave DBD=0 out" >&2; exit 2; }
+    mkdir -p "$LAB"/two/{etc,state,spool}
+    sed -e 's/^ClusterName=.*/ClusterName=two/' -e "s/^SlurmctldPort=.*/SlurmctldPort=$((PORT0 + 40))/" \
+        -e "s|$LAB/run/|$LAB/run/two-|" -e "s|$LAB/log/|$LAB/log/two-|" \
+        -e "s|$LAB/state|$LAB/two/state|" -e "s|$LAB/spool|$LAB/two/spool|" \
+        -e "s/^NodeName=.*/NodeName=m[1-2] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((PORT0 + 141))-$((PORT0 + 142))] CPUs=4 RealMemory=16000/" \
+        "$LAB/etc/slurm.conf" >"$LAB/two/etc/slurm.conf"
+    two_idle && return
+    sacctmgr -i add cluster two >/dev/null 2>&1 || true
+    (
+        export SLURM_CONF=$LAB/two/etc/slurm.conf
+        slurmctld
+        for n in 1 2; do slurmd -N "m$n"; done
+    )
+    wait_for 60 'idle nodes of the second cluster' two_idle
+}
+
+two_idle() { # as the first cluster's clients see it
+    [ "$(timeout 10 sinfo -h -N --clusters=two -p batch -o '%t' 2>/dev/null | grep -c '^idle$')" = 2 ]
+}
+
+banner() { # folder
+    local real
+    real=$(command -v sbatch)
+    mkdir -p "$1"
+    cat >"$1/sbatch" <<EOF
+#!/bin/sh
+case "\$*" in *--version*) ;; *) printf '%s\n' "\${SBATCH_BANNER-Welcome to the cluster.
+4711}" ;; esac
+exec $real "\$@"
+EOF
+    chmod 755 "$1/sbatch"
 }
 
 alive() { # a stopped daemon may stay a zombie for a while
@@ -156,12 +198,13 @@ alive() { # a stopped daemon may stay a zombie for a while
 down() {
     [ -d "$LAB" ] || return 0
     local pids pid end=$((SECONDS + 20))
+    [ ! -d "$LAB/two" ] || timeout 10 scancel --clusters=two --user="$ME" 2>/dev/null || true
     if [ -s "$SLURM_CONF" ] && timeout 10 scancel --user="$ME" 2>/dev/null; then
         # The steps end by themselves while their daemons live, and would stay behind otherwise.
         while [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.3; done
     fi
     end=$((SECONDS + 20))
-    pids=$(cat "$LAB"/run/slurmd.*.pid "$LAB"/run/{slurmctld,slurmdbd,mariadb,munged}.pid 2>/dev/null || true)
+    pids=$(cat "$LAB"/run/{,two-}slurmd.*.pid "$LAB"/run/{slurmctld,two-slurmctld,slurmdbd,mariadb,munged}.pid 2>/dev/null || true)
     for pid in $pids; do kill "$pid" 2>/dev/null || true; done
     for pid in $pids; do
         while alive "$pid" && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
@@ -171,9 +214,10 @@ down() {
 }
 
 case ${1:-} in
-    install | up | down) "$1" ;;
+    install | up | down) "$1" "${2:-}" ;;
+    banner) banner "${2:?a folder}" ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

@@ -55,7 +55,7 @@ class Cluster:
 def fake(sandbox: Sandbox, folder: Path, kind: str) -> Cluster:
     """Put a fake cluster on the sandbox's PATH."""
     (folder / "bin").mkdir(parents=True)
-    for client in ("qsub", "qstat", "qdel", "qselect", "pbsnodes"):
+    for client in ("qsub", "qstat", "qdel", "qselect", "qsig", "pbsnodes"):
         wrapper = folder / "bin" / client
         wrapper.symlink_to(FAKE)
     FAKE.chmod(0o755)

@@ -78,7 +78,7 @@ def test_a_poll_answer_that_makes_no_sense_ends_no_trial(
 def test_a_refusal_says_which_line_of_the_script(make_fake: MakeFake, toy: Toy) -> None:
     cluster = make_fake("pbs")
     sandbox = cluster.sandbox
-    toy(scheduler="{kind: pbs, queue: nosuch}")
+    toy(scheduler='{kind: pbs, extra: ["-q nosuch"]}')
     sandbox.sweep("plan")
     ran = sandbox.sweep("submit", code=1)
     script = sandbox.path / "results/toy/jobs/j0001.sh"

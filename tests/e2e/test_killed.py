@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Sandbox
-from tests.e2e.conftest import Cluster
+from tests.e2e.conftest import Cluster, until
 
 Toy = Callable[..., Path]
 MakeFake = Callable[[str], Cluster]
@@ -23,6 +24,14 @@ def steps_of(sandbox: Sandbox, *argv: str, how: str = "count") -> int:
     ran = sandbox.dying(how, 0, *argv)
     assert ran.code == 0, ran.err
     return int(ran.err.splitlines()[-1])
+
+
+def ends_in_journal(sandbox: Sandbox) -> set[int]:
+    """Look at the sweep, which settles what the scheduler says is gone; returns the trials that are settled."""
+    sandbox.sweep("status")
+    lines = (sandbox.path / "results" / "toy" / "journal.jsonl").read_text().splitlines()
+    observed = [event for event in map(json.loads, lines) if event["event"] == "observed"]
+    return {end[0] for event in observed for end in event["trials"]}
 
 
 def until_sent(sandbox: Sandbox) -> None:
@@ -82,24 +91,32 @@ def test_the_other_commands_killed_at_every_step(make_fake: MakeFake, toy: Toy, 
     )
     argv = {"retry": ("retry", "--errors"), "plan": ("plan", "--set", "x=[1,2,3]")}.get(command, (command,))
 
-    def ready(room: Sandbox) -> None:
+    def send(room: Sandbox) -> None:
         room.sweep("plan")
         room.sweep("submit")
-        if command in ("plan", "retry"):
-            room.follow()
+
+    def end(room: Sandbox) -> None:
+        room.follow()
+        until(lambda: ends_in_journal(room), {0, 1})  # else this command is the one that writes them there
 
     first = sandbox.room("undisturbed")
-    ready(first)
+    send(first)
+    if not lasting:
+        end(first)
     steps = steps_of(first, *argv)
     assert steps
-    for step in range(1, steps + 1):
-        room = sandbox.room(f"step {step}")
-        ready(room)
+    rooms = [sandbox.room(f"step {step}") for step in range(1, steps + 1)]
+    if not lasting:  # they run beside each other
+        for room in rooms:
+            send(room)
+    for step, room in enumerate(rooms, 1):
+        send(room) if lasting else end(room)
         killed = room.dying("half", step, *argv)
         assert killed.code == -9 or command == "status", killed.err  # status asks for no settled trials
         # A submission of `retry`'s that is in flight is waited for.
         room.dying("count", 0, *argv, **SOON)
         until_sent(room)
+    for room in rooms:
         room.follow()
         assert room.accounted_for().startswith("3 trials" if command == "plan" else "2 trials")
 
@@ -130,22 +147,28 @@ def test_the_disk_full_at_each_write(make_fake: MakeFake, toy: Toy, command: str
     toy(scheduler="{kind: pbs}", parameters="{x: [1, 2], how: [ok, fail]}", submit="{placement: each}")
     argv = ("retry", "--errors") if command == "retry" else (command,)
 
-    def ready(room: Sandbox) -> None:
+    def send(room: Sandbox) -> None:
         for verb in {"plan": [], "submit": ["plan"]}.get(command, ["plan", "submit"]):
             room.sweep(verb)
+
+    def end(room: Sandbox) -> None:
         if command == "retry":
             room.follow()
 
     first = sandbox.room("undisturbed")
-    ready(first)
-    for step in range(1, steps_of(first, *argv, how="full") + 1):
-        room = sandbox.room(f"write {step}")
-        ready(room)
+    send(first)
+    end(first)
+    rooms = [sandbox.room(f"write {step}") for step in range(1, steps_of(first, *argv, how="full") + 1)]
+    for room in rooms:
+        send(room)
+    for step, room in enumerate(rooms, 1):
+        end(room)
         ran = room.dying("full", step, *argv)
         assert "Traceback" not in ran.err
         assert (ran.code == 1) == ("cannot write" in ran.err and "No space left" in ran.err), ran.err
-        for verb in ("plan", "submit"):
-            room.sweep(verb) if verb == "plan" else until_sent(room)
+        room.sweep("plan")
+        until_sent(room)
+    for room in rooms:
         room.follow()
         room.sweep("retry", "--errors", "--plan-only")
         assert room.accounted_for().startswith("4 trials: 2 ran" if command != "plan" else "4 trials")

@@ -45,7 +45,8 @@ def test_a_requeued_trial_runs_again_to_its_end(on_slurm: Sandbox, toy: Toy) -> 
     slurm_command("scontrol", "requeue", job)
     until(sandbox.states, {"queued": 1})
     assert "requeued" in sandbox.sweep("why", "0").out
-    slurm_command("scontrol", "update", f"jobid={job}", "starttime=now")  # else it waits for two minutes
+    # Else it waits for two minutes. Within the second in which it was ended, its node would refuse it.
+    slurm_command("scontrol", "update", f"jobid={job}", "starttime=now+2")
     until(sandbox.states, {"done": 1})
     assert sandbox.sweep("logs", "0").out == "ran\nran\n"
 
@@ -80,7 +81,7 @@ def test_a_held_trial_shows_why_it_waits(on_slurm: Sandbox, toy: Toy) -> None:
 
 def test_a_refusal_is_shown_in_the_words_of_sbatch(on_slurm: Sandbox, toy: Toy) -> None:
     sandbox = on_slurm
-    toy(scheduler="{kind: slurm, queue: nosuch}")
+    toy(scheduler='{kind: slurm, extra: ["--partition=nosuch"]}')
     sandbox.sweep("plan")
     assert "invalid partition specified: nosuch" in sandbox.sweep("submit", code=1).err
     assert sandbox.states() == {"planned": 3}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -154,7 +153,5 @@ def test_the_servers_limits_are_read(torque: Cluster, toy: Toy) -> None:
     release(torque)
     sandbox.follow()
     assert sandbox.states() == {"done": 8}
-    assert (
-        "arrays of up to 5, of which 3 wait in the queue at once"
-        in sandbox.run(sys.executable, "-m", "sweep", "doctor").out
-    )
+    findings = {row["what"]: row["finding"] for row in sandbox.sweep("doctor", "--json").json}
+    assert "arrays of up to 5, of which 3 wait in the queue at once" in findings["torque"]

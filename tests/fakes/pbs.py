@@ -1,8 +1,15 @@
 #!/usr/bin/env python3
 """A fake cluster with two dialects: the commands of OpenPBS and of Torque, which answer as the captures do.
 
-It is run as qsub, qstat, qdel, qselect or pbsnodes, by links on PATH. ``$FAKE_PBS`` is its folder;
+It is run as qsub, qstat, qdel, qselect, qsig or pbsnodes, by links on PATH. ``$FAKE_PBS`` is its folder;
 ``$FAKE_PBS_DIALECT`` is ``pbs`` or ``torque``. It really runs the jobs, on four slots.
+
+As the mom of a real one does, it counts CPU and memory, suspends and kills by session: a process that calls setsid has
+left its job. Jobs start with umask 0077 and a PATH without its own commands. Each id of a qstat is two connections,
+noted in the file ``connections``, and a server has not enough of them for 250 ids.
+
+Its queues: ``workq``, the default; ``small`` (10 minutes) and ``tiny`` (1 minute); ``route``, which leads to these two
+and drops what fits neither without a word; ``closed``, which takes the jobs of ``pbsother`` alone.
 
 A file in its folder is a knob that changes what it does:
 
@@ -19,6 +26,7 @@ max_job_array_size         contains the most tasks of an array that Torque takes
 max_slot_limit             contains the most tasks of an array that Torque lets run at once
 keep_completed             contains the seconds after which Torque forgets a job that has ended
 walltime                   contains the seconds after which a running task is ended
+memory                     contains the MiB at which a task is killed, as ``$enforce mem`` does
 nonsense                   contains what qstat prints instead of an answer
 slow                       contains the seconds that qsub takes
 hang, garbage, empty, die  what qsub does instead of answering, once it has queued the job; may contain how often
@@ -27,6 +35,7 @@ hang, garbage, empty, die  what qsub does instead of answering, once it has queu
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -43,6 +52,20 @@ ROOT = Path(os.environ["FAKE_PBS"])
 TORQUE = os.environ.get("FAKE_PBS_DIALECT") == "torque"
 SERVER = "vm:16001" if TORQUE else "vm"
 SLOTS = 4
+#: Nobody can open more connections at once.
+MOST_IDS = 250
+#: A task that outlives SIGTERM for so long is killed.
+KILL_WAIT_S = 5.0
+#: Queue → its attributes, as OpenPBS's JSON has them.
+QUEUES: dict[str, dict[str, Any]] = {
+    "workq": {"queue_type": "Execution", "resources_max": {"walltime": "48:00:00"}},
+    "small": {"queue_type": "Execution", "resources_max": {"walltime": "00:10:00"}},
+    "tiny": {"queue_type": "Execution", "resources_max": {"walltime": "00:01:00"}},
+    "route": {"queue_type": "Route", "route_destinations": "small,tiny"},
+    "closed": {"queue_type": "Execution", "acl_user_enable": "True", "acl_users": "pbsother@*"},
+}
+for _queue in QUEUES.values():
+    _queue.update(enabled="True", started="True")
 DONE = "C" if TORQUE else "F"
 #: The state of an array's task that Torque has not made yet.
 UNMADE = ""
@@ -95,6 +118,7 @@ def qsub(argv: list[str]) -> None:
     text = script.read_text()
     words = [word for line in text.splitlines() if line.startswith("#PBS ") for word in shlex.split(line[5:])]
     options = dict(pairs(words) + pairs(argv[:-1]))
+    asked_s = max((seconds(value) for value in re.findall(r"walltime=([\d:]+)", text)), default=0)
     name, array = options.get("-N", script.name), options.get("-t" if TORQUE else "-J")
     if not re.fullmatch(r"[\w.+-]{1,236}", name):
         fail(2, "qsub: illegal -N value")
@@ -105,10 +129,31 @@ def qsub(argv: list[str]) -> None:
             if TORQUE
             else "qsub: Unknown queue",
         )
+    check_queue(options.get("-q", "workq"), asked_s)
     number = queue(text, name, array, options)
+    if options.get("-q") == "route" and asked_s > 600:  # rejected by all destinations, says the server's own log
+        with State() as jobs:
+            jobs[number]["tasks"] = {}
     if not knob("held"):
         detach("run")
     answer(f"{number}{'[]' if array else ''}.{SERVER}")
+
+
+def check_queue(name: str, asked_s: int) -> None:
+    """Refuse a job that its queue does not take."""
+    queue = QUEUES[name]
+    if name == "closed":
+        fail(159, "qsub: Unauthorized Request")
+    limit = queue.get("resources_max", {}).get("walltime")
+    if limit and asked_s > seconds(limit):
+        fail(188, "qsub: Job violates queue and/or server resource limits")
+
+
+def seconds(text: str) -> int:
+    total = 0
+    for part in text.split(":"):
+        total = total * 60 + int(part)
+    return total
 
 
 def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> str:
@@ -129,12 +174,17 @@ def queue(text: str, name: str, array: str | None, options: dict[str, str]) -> s
             **dict(pair.split("=", 1) for pair in options.get("-v", "").split(",") if pair),
         }
         made = int(number_in("idle_slot_limit", 300)) if TORQUE and array else len(indices)
+        own_folder = str(Path(sys.argv[0]).absolute().parent)
+        path = environment.get("PATH", "").split(os.pathsep)
+        environment["PATH"] = os.pathsep.join(folder for folder in path if folder != own_folder)
+        umask = re.search(r"umask=(\d+)", options.get("-W", ""))
         jobs[number] = {
+            "umask": int(umask[1], 8) if umask else 0o077,
             "name": name, "array": array is not None, "script": text, "environment": environment,
             "at_once": int(array.partition("%")[2] or SLOTS) if array else SLOTS,
             "tasks": {index: {"state": "Q" if at < made else UNMADE} for at, index in enumerate(indices)},
             "after": dict(pair.split("=", 1) for pair in [options["-W"]])["depend"].split(":")[1].split(".")[0].rstrip("[]")
-            if "-W" in options else "",
+            if "depend" in options.get("-W", "") else "",
         }  # fmt: skip
     return number
 
@@ -202,6 +252,7 @@ def run() -> None:
         processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
         while True:
             with State() as jobs:
+                sample(jobs, processes)
                 end_overdue(jobs, processes)
                 reap(jobs, processes)
                 start(jobs, processes)
@@ -212,19 +263,60 @@ def run() -> None:
             time.sleep(0.05)
 
 
-def end_overdue(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
-    """End tasks that run for longer than the knob says: SIGTERM, and SIGKILL 5 s later."""
-    if not knob("walltime"):
-        return
-    limit_s = float((ROOT / "walltime").read_text())
+def members(session: int) -> list[int]:
+    """List the processes of a session."""
+    pids = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        fields = stat_fields(int(entry))
+        if fields and int(fields[3]) == session and fields[0] != "Z":
+            pids.append(int(entry))
+    return pids
+
+
+def stat_fields(pid: int) -> list[str]:
+    """Return a process's fields of proc(5), counted from its state; none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def signal_session(session: int, number: int) -> None:
+    for pid in members(session):
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def sample(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
+    """Count what the sessions use, twice a second."""
     for (number, index), process in processes.items():
         task = jobs[number]["tasks"][index]
-        late_s = time.time() - task["began"] - limit_s
-        if late_s > 0 and not task.get("over"):
-            task["over"] = True
-            os.killpg(process.pid, signal.SIGTERM)
-        elif late_s > 5:
-            os.killpg(process.pid, signal.SIGKILL)
+        if time.time() - task.get("sampled", 0.0) < 0.5:
+            continue
+        task["sampled"] = time.time()
+        fields = [fields for pid in members(process.pid) if (fields := stat_fields(pid))]
+        ticks = sum(int(field) for own in fields for field in own[11:15])
+        pages = sum(int(own[21]) for own in fields)
+        task["cpu_s"] = max(task.get("cpu_s", 0.0), ticks / os.sysconf("SC_CLK_TCK"))
+        task["memory_kib"] = max(task.get("memory_kib", 0), pages * os.sysconf("SC_PAGE_SIZE") // 1024)
+
+
+def end_overdue(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
+    """End tasks that are over a limit or deleted: SIGTERM to the session, and SIGKILL a while later."""
+    for (number, index), process in processes.items():
+        task = jobs[number]["tasks"][index]
+        if knob("walltime") and time.time() - task["began"] > float((ROOT / "walltime").read_text()):
+            task.setdefault("over", -11 if TORQUE else -29)
+        if knob("memory") and task.get("memory_kib", 0) > 1024 * float((ROOT / "memory").read_text()):
+            task.setdefault("over", -10 if TORQUE else -27)
+        if not (task.get("over") or task.get("deleted")):
+            continue
+        if "told" not in task:
+            task["told"] = time.time()
+            signal_session(process.pid, signal.SIGCONT)
+            signal_session(process.pid, signal.SIGTERM)
+        elif time.time() - task["told"] > KILL_WAIT_S:
+            signal_session(process.pid, signal.SIGKILL)
 
 
 def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen[bytes]]) -> None:
@@ -233,10 +325,10 @@ def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen
         if code is not None:
             del processes[number, index]
             task = jobs[number]["tasks"][index]
-            over = task.get("over")
+            signal_session(process.pid, signal.SIGKILL)  # what the job left behind
             status = (
-                (-11 if TORQUE else -29)
-                if over
+                task["over"]
+                if task.get("over")
                 else 271
                 if task.get("deleted")
                 else code
@@ -282,8 +374,9 @@ def start(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Pope
                 script.write_text(job["script"])
             # A job starts in the home folder, not where it was submitted.
             process = subprocess.Popen(
-                ["bash", str(script)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+                ["bash", str(script)], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+                umask=job["umask"],
+            )  # fmt: skip
             processes[number, index] = process
             task.update(state="R", pid=process.pid, began=time.time())
 
@@ -306,24 +399,49 @@ def qstat(argv: list[str]) -> None:
             file=sys.stderr if TORQUE else sys.stdout,
         )
         return
-    as_json = "-F" in argv
-    history = "-x" in argv
-    document: dict[str, Any] = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "vm"}
-    if knob("down"):
-        if as_json:
-            print(json.dumps(document, indent="\t"))
-        fail(111 if TORQUE else 255, "Connection refused\nqstat: cannot connect to server vm (errno=15010)")
-    if {"-B", "-q", "-Q"} & set(argv):
-        print(about(argv) if TORQUE else json.dumps({**document, **about_json()}, indent="\t"))
-        return
-    if knob("nonsense") or (history and not TORQUE and knob("nohistory")):
-        print((ROOT / "nonsense").read_text() if knob("nonsense") else json.dumps(document, indent="\t"))
-        if not knob("nonsense"):
-            print("qstat: PBS is not configured to maintain job history ", file=sys.stderr)
-        return
     ids = [word for word in argv if re.match(r"\d", word)]
-    records, code = looked_up(ids, history or TORQUE)
-    if as_json:
+    connect(argv, len(ids))
+    if {"-B", "-q", "-Q"} & set(argv):
+        show_attributes(argv)
+    elif knob("nonsense"):
+        print((ROOT / "nonsense").read_text())
+    elif "-x" in argv and not TORQUE and knob("nohistory"):
+        print(json.dumps(DOCUMENT, indent="\t"))
+        print("qstat: PBS is not configured to maintain job history ", file=sys.stderr)
+    else:
+        show_jobs(argv, ids)
+
+
+DOCUMENT: dict[str, Any] = {"timestamp": int(time.time()), "pbs_version": "23.06.06", "pbs_server": "vm"}
+
+
+def connect(argv: list[str], ids: int) -> None:
+    """Note the connections of a call, and fail where the server does not answer."""
+    with (ROOT / "connections").open("a") as connections:
+        connections.write(f"{2 * max(1, ids)}\n")
+    if knob("down"):
+        if "-F" in argv:
+            print(json.dumps(DOCUMENT, indent="\t"))
+        fail(111 if TORQUE else 255, "Connection refused\nqstat: cannot connect to server vm (errno=15010)")
+    if ids > MOST_IDS:
+        fail(255, "qstat: cannot connect to server vm (errno=15010)")
+
+
+def show_attributes(argv: list[str]) -> None:
+    unknown = [name for name in argv if "-Q" in argv and name[:1] != "-" and name not in (*QUEUES, "json", "")]
+    if unknown:
+        if TORQUE:
+            fail(172, "qstat: Unknown queue MSG=cannot locate queue")
+        fail(170, f"qstat: Unknown queue {unknown[0]}")
+    print(about(argv) if TORQUE else json.dumps({**DOCUMENT, **about_json(argv)}, indent="\t"))
+
+
+def show_jobs(argv: list[str], ids: list[str]) -> NoReturn:
+    if not ids and "-x" in argv and "-t" in argv:
+        fail(1, "qstat: server-wide -x -t never ends")
+    records, code = looked_up(ids, "-x" in argv or TORQUE, subjobs="-t" in argv)
+    if "-F" in argv:
+        document = dict(DOCUMENT)
         if records:
             # Several ids: the current development version writes the first only.
             first = dict(list(records.items())[:1]) if len(ids) > 1 else records
@@ -343,8 +461,10 @@ def qstat(argv: list[str]) -> None:
 def about(argv: list[str]) -> str:
     """Return the attributes of the server and its queue, as Torque prints them."""
     if "-Q" in argv:
-        return (
-            "Queue: workq\n    queue_type = Execution\n    resources_max.walltime = 48:00:00\n    enabled = True"
+        named = [name for name in argv if name in QUEUES] or list(QUEUES)
+        return "\n\n".join(
+            f"Queue: {name}\n" + "\n".join(f"    {key} = {value}" for key, value in flat(QUEUES[name]).items())
+            for name in named
         )
     if "-f" not in argv:
         return "vm  Active"
@@ -357,19 +477,32 @@ def about(argv: list[str]) -> str:
     return text
 
 
-def about_json() -> dict[str, Any]:
+def flat(queue: dict[str, Any]) -> dict[str, str]:
+    nested = {
+        f"{name}.{inner}": value for name in ("resources_max",) for inner, value in queue.get(name, {}).items()
+    }
+    return {name: value for name, value in queue.items() if not isinstance(value, dict)} | nested
+
+
+def about_json(argv: list[str]) -> dict[str, Any]:
     """Return the attributes of the server and its queue, as OpenPBS's JSON."""
     server: dict[str, Any] = {"server_state": "Active", "default_queue": "workq", "max_array_size": 10000}
     if knob("limit") and knob("advertised"):
         server["max_queued"] = f"[u:PBS_GENERIC={(ROOT / 'limit').read_text().strip()}]"
-    return {"Server": {"vm": server}, "Queue": {"workq": {"resources_max": {"walltime": "48:00:00"}}}}
+    named = [name for name in argv if name in QUEUES] or list(QUEUES)
+    return {"Server": {"vm": server}, "Queue": {name: QUEUES[name] for name in named}}
 
 
-def looked_up(ids: list[str], history: bool) -> tuple[dict[str, dict[str, str]], int]:
-    """Return (the records of these jobs, qstat's exit code)."""
+def looked_up(ids: list[str], history: bool, *, subjobs: bool) -> tuple[dict[str, dict[str, str]], int]:
+    """Return (the records of these jobs, or of all, qstat's exit code)."""
     records: dict[str, dict[str, str]] = {}
     code = 0
     with State() as jobs:
+        if not ids:
+            for number in jobs:
+                shown_records = dict(listed(jobs, number, history))
+                keep = subjobs or TORQUE
+                records.update({k: v for k, v in shown_records.items() if keep or not re.search(r"\[\d", k)})
         for job_id in ids:
             matches = list(listed(jobs, job_id, history))
             records.update(matches)
@@ -382,7 +515,7 @@ def looked_up(ids: list[str], history: bool) -> tuple[dict[str, dict[str, str]],
 def listed(jobs: dict[str, Any], job_id: str, history: bool) -> Any:
     match = re.match(r"(\d+)", job_id)
     job = jobs.get(match[1]) if match else None
-    if not match or not job:
+    if not match or not job or not job["tasks"]:  # unknown, or dropped by the server
         return
     number = match[1]
     ended = all(task["state"] == DONE for task in job["tasks"].values())
@@ -394,23 +527,29 @@ def listed(jobs: dict[str, Any], job_id: str, history: bool) -> Any:
             {"Job_Name": job["name"], "job_state": "F" if ended else "B", "Exit_status": "0", "array": "True"},
         )
     for index, task in job["tasks"].items():
-        if not named(job_id, index, task):
-            continue
-        state = "X" if task["state"] == "F" and index and not ended else task["state"]
-        record = {"Job_Name": shown(job, index), "job_state": state}
-        if index and task["state"] == "Q" and not TORQUE:
-            record["Exit_status"] = "0"  # the parent's, which OpenPBS prints for a queued subjob
-        elif index and not TORQUE and "began" in task:
-            record["array_index"] = index
-        if "status" in task:
-            record["exit_status" if TORQUE else "Exit_status"] = str(task["status"])
-            record["resources_used.walltime"] = time.strftime("%H:%M:%S", time.gmtime(task["walltime"]))
-        if "substate" in task:
-            record["substate"] = str(task["substate"])
-        record["Variable_List"] = (
-            "PBS_O_HOME=/home/pbsuser,PBS_O_PATH=/opt/pbs/bin:/usr/bin:/bin:/usr/local/bin,PBS_O_SHELL=/bin/bash"
-        )
-        yield full(number, index), record
+        if named(job_id, index, task):
+            yield full(number, index), record_of(job, index, task, array_ended=ended)
+
+
+def record_of(job: dict[str, Any], index: str, task: dict[str, Any], *, array_ended: bool) -> dict[str, str]:
+    state = "X" if task["state"] == "F" and index and not array_ended else task["state"]
+    record = {"Job_Name": shown(job, index), "job_state": state}
+    if index and task["state"] == "Q" and not TORQUE:
+        record["Exit_status"] = "0"  # the parent's, which OpenPBS prints for a queued subjob
+    elif index and not TORQUE and "began" in task:
+        record["array_index"] = index
+    if "status" in task:
+        record["exit_status" if TORQUE else "Exit_status"] = str(task["status"])
+        record["resources_used.walltime"] = time.strftime("%H:%M:%S", time.gmtime(task["walltime"]))
+    if "cpu_s" in task:
+        record["resources_used.cput"] = time.strftime("%H:%M:%S", time.gmtime(task["cpu_s"]))
+        record["resources_used.mem"] = f"{task['memory_kib']}kb"
+    if "substate" in task:
+        record["substate"] = str(task["substate"])
+    record["Variable_List"] = (
+        "PBS_O_HOME=/home/pbsuser,PBS_O_PATH=/opt/pbs/bin:/usr/bin:/bin:/usr/local/bin,PBS_O_SHELL=/bin/bash"
+    )
+    return record
 
 
 def named(job_id: str, index: str, task: dict[str, Any]) -> bool:
@@ -463,9 +602,8 @@ def qdel(ids: list[str]) -> None:
             for task in tasks.values():
                 if task["state"] in ("Q", UNMADE):
                     task.update(state=DONE, substate=91, ended=time.time())
-                elif task["state"] == "R":
+                elif task["state"] in ("R", "S"):
                     task["deleted"] = True
-                    os.killpg(task["pid"], signal.SIGTERM)
     sys.exit(code)
 
 
@@ -482,18 +620,44 @@ def pbsnodes(_argv: list[str]) -> None:
 def qselect(argv: list[str]) -> None:
     if knob("down"):
         fail(111 if TORQUE else 162, "Connection refused")
-    name = argv[argv.index("-N") + 1]
+    name = argv[argv.index("-N") + 1] if "-N" in argv else None
+    states = argv[argv.index("-s") + 1] if "-s" in argv else None
     with State() as jobs:
         for number, job in jobs.items():
             if TORQUE and job["array"]:  # its tasks are called NAME-3, and the array itself is in no list
                 for index, task in job["tasks"].items():
-                    if shown(job, index) == name and named(number, index, task):
+                    asked = task["state"] != DONE if name is None else shown(job, index) == name
+                    if asked and named(number, index, task):
                         print(full(number, index))
-            elif job["name"] == name:
+                continue
+            if name is not None and job["name"] != name:
+                continue
+            living = [index for index, task in job["tasks"].items() if task["state"] != DONE]
+            if job["array"] and "-T" in argv:
+                print(*[full(number, index) for index in living], sep="\n", end="\n" if living else "")
+            elif name is not None or living or states is None:
                 print(f"{number}{'[]' if job['array'] else ''}.{SERVER}")
 
 
-VERBS: dict[str, Any] = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect, "pbsnodes": pbsnodes}
+def qsig(argv: list[str]) -> None:
+    """Suspend or resume a task: ``qsig -s suspend 3[0].vm``."""
+    suspend = argv[argv.index("-s") + 1] == "suspend"
+    match = re.match(r"(\d+)(?:\[(\d*)\])?", argv[-1])
+    assert match
+    with State() as jobs:
+        task = jobs[match[1]]["tasks"][match[2] or ""]
+        task["state"] = "S" if suspend else "R"
+        signal_session(task["pid"], signal.SIGSTOP if suspend else signal.SIGCONT)
+
+
+VERBS: dict[str, Any] = {
+    "qsub": qsub,
+    "qstat": qstat,
+    "qdel": qdel,
+    "qselect": qselect,
+    "qsig": qsig,
+    "pbsnodes": pbsnodes,
+}
 
 
 def main() -> None:

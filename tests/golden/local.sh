@@ -12,7 +12,9 @@ index="${SWEEP_LOCAL_TASK_ID:-${SWEEP_TASK:-0}}"
 job_id="${SWEEP_LOCAL_JOB_ID:-}"
 job_name="${SWEEP_LOCAL_JOB_NAME:-}"
 
+umask 0027
 exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+unset LC_ALL; export LANG=de_DE.UTF-8 LC_NUMERIC=C
 cd -- '/home/eve/it'"'"'s here' || exit 1
 node=(python3 -I -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
@@ -21,4 +23,5 @@ module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'
 source ~/envs/u-net/bin/activate
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'source ~/envs/u-net/bin/activate'
+export SWEEP_ELAPSED_S=$SECONDS
 exec "${node[@]}"

@@ -12,10 +12,12 @@
 # sweep small-unet, job j0007: 128 trials
 # By hand: qsub '/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.sh'
 index="${PBS_ARRAYID:-${SWEEP_TASK:-0}}"
-job_id="${PBS_JOBID:-}"
+job_id="${PBS_JOBID/\[*\]/[]}"  # of an array, not of its task
 job_name="${PBS_JOBNAME:-}"
 
+umask 0027
 exec >>'/home/eve/it'"'"'s here/results/small-unet/jobs/j0007.log' 2>&1
+unset LC_ALL; export LANG=de_DE.UTF-8 LC_NUMERIC=C
 cd -- '/home/eve/it'"'"'s here' || exit 1
 node=(python3 -I -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
@@ -24,4 +26,5 @@ module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'
 source ~/envs/u-net/bin/activate
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'source ~/envs/u-net/bin/activate'
+export SWEEP_ELAPSED_S=$SECONDS
 exec "${node[@]}"

@@ -265,3 +265,75 @@ def test_a_part_of_an_array_even_of_one_task_that_waits_for_another_job() -> Non
         Pbs().submit(SubmitRequest("/f/j.sh", "n", None, "/l", span=(5, 5))), [Reply(0, "38[].vm\n")]
     )
     assert call.argv == ("qsub", "-N", "n", "-J", "5-6:2", "/f/j.sh")
+
+
+# --- seen on a real one, 2026-11 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "said"),
+    [
+        ("array-depend-unknown", "1117[].vm", {0: (TaskState.ENDED, Outcome.CANCELLED), 1: (TaskState.ENDED, Outcome.CANCELLED)}),
+        ("array-exit127", "1112[].vm", {0: (TaskState.ENDED, Outcome.FAILED), 1: (TaskState.ENDED, Outcome.FAILED)}),
+        ("array-mem-exceeded-by-runner", "1111[].vm", {0: (TaskState.ENDED, Outcome.OUT_OF_MEMORY)}),
+        ("queued-array-with-deleted-subjobs", "28[].vm", {0: (TaskState.PENDING, None), 1: (TaskState.ENDED, Outcome.CANCELLED), 4: (TaskState.PENDING, None)}),
+        ("odd-path-lang", "1055[].vm", {0: (TaskState.PENDING, None), 2: (TaskState.PENDING, None)}),
+        ("requeued-after-mom-killed", "1007[].vm", {0: (TaskState.PENDING, None), 2: (TaskState.PENDING, None)}),
+    ],
+)  # fmt: skip
+def test_what_a_real_server_said(name: str, job: str, said: dict[int, tuple[TaskState, Outcome | None]]) -> None:
+    tasks = [TaskRef(job, index) for index in said]
+    statuses, calls = poll(tasks, f"openpbs-real2-qstat-xtfjson-{name}.json")
+    assert {task.index: (status.state, status.outcome) for task, status in statuses.items()} == said
+    assert len(calls) == 1
+
+
+def test_a_routing_queue_has_the_limits_of_where_it_leads() -> None:
+    server, nodes = pbs_capture("openpbs-qstat-B-f-json.json"), pbs_capture("openpbs-pbsnodes-json.json")
+    route = pbs_capture("openpbs-real2-qstat-Qf-json-routing-queue.json")
+    destination = (
+        '"short": {"queue_type": "Execution", "resources_max": {"walltime": "00:10:00"}, "enabled": "True"'
+    )
+    everything = route[0].replace('"route":', destination + '}, "route":')
+    place = Place("eve", "route")
+    limits, calls = replay(Pbs().limits(place), [reply(server), reply(route), Reply(0, everything), reply(nodes)])
+    assert (limits.walltime_s, limits.memory_mib) == (600, 24105)
+    assert [call.argv[-1] for call in calls[1:3]] == ["route", "json"]
+    shut = everything.replace(destination, destination + ', "acl_user_enable": "True", "acl_users": "-eve@*,+bob"')
+    with pytest.raises(SchedulerRefused, match="none of the queues that 'route' leads to takes the jobs of eve"):
+        replay(Pbs().limits(place), [reply(server), reply(route), Reply(0, shut)])
+    two = everything.replace('"route_destinations":\t"short"', '"route_destinations": "short,long@other"')
+    limits, _ = replay(Pbs().limits(place), [reply(server), reply(route), Reply(0, two), reply(nodes)])
+    assert limits.walltime_s is None  # another server does not tell
+    assert {name: way.walltime_s for name, way in limits.one_of.items()} == {"short": 600, "long@other": None}
+
+
+@pytest.mark.parametrize("lists", ["acl_users", "acl_groups"])
+def test_a_queue_that_shuts_the_user_out_is_refused(lists: str) -> None:
+    server = pbs_capture("openpbs-qstat-B-f-json.json")
+    switch = lists.replace("users", "user_enable").replace("groups", "group_enable")
+    queue = (
+        f'{{"Queue": {{"closed": {{"queue_type": "Execution", "{switch}": "True", "{lists}": "bob,staff@*"}}}}}}'
+    )
+    nodes = Reply(0, "{}")
+    bob = Place("bob", "closed", groups=("staff",))
+    assert replay(Pbs().limits(bob), [reply(server), Reply(0, queue), nodes])[0]
+    eve = Place("eve", "closed", groups=("users",))
+    with pytest.raises(SchedulerRefused, match="does not take the jobs of eve"):
+        replay(Pbs().limits(eve), [reply(server), Reply(0, queue)])
+
+
+def test_of_many_jobs_all_are_asked_for_at_once() -> None:
+    tasks = [TaskRef(f"{number}.vm") for number in range(1, 31)]
+    living = "".join(f"Job Id: {number}.vm\n    Job_Name = a\n    job_state = Q\n" for number in range(1, 26))
+    ended = "Job Id: 26.vm\n    Job_Name = a\n    job_state = F\n    Exit_status = 0\n"
+    answer, calls = replay(Pbs().poll(tasks), [Reply(0, living), Reply(153, ended)])
+    assert [call.argv[:5] for call in calls] == [("qstat", "-f"), ("qstat", "-x", "-t", "-f", "26.vm")]
+    states = [answer.statuses[task].state for task in tasks]
+    assert states == [TaskState.PENDING] * 25 + [TaskState.ENDED] + [TaskState.ABSENT] * 4
+    # A history that is too long to be told in a minute is no answer, and nobody is absent for it.
+    answer, _ = replay(Pbs().poll(tasks), [Reply(0, ""), Reply(None)])
+    assert not answer.statuses
+    assert "are not judged" in answer.notes[0]
+    with pytest.raises(SchedulerSilent):
+        replay(Pbs().poll(tasks), [Reply(255, "", "Connection refused")])

@@ -8,7 +8,8 @@ from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, Schedu
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
 from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest
 from sweep.schedulers.base import CallFailure
-from sweep.schedulers.slurm import STATES, Slurm, merge_statuses, read_sacct, read_squeue
+from sweep.schedulers.slurm import Slurm
+from sweep.schedulers.slurmoutput import STATES, merge_statuses, read_sacct, read_squeue
 from tests.conftest import capture
 from tests.schedulers.replay import replay, reply
 
@@ -131,7 +132,7 @@ def test_submit_names_and_places_on_the_command_line() -> None:
     )  # fmt: skip
     one_task = SubmitRequest("/f/j0001.sh", "toy.j0001.ab12", 7, "/f/j0001.log")
     job_id, [call] = replay(Slurm().submit(one_task), [Reply(0, "37;cluster\n")])
-    assert job_id == "37"
+    assert job_id == "37;cluster"
     assert "--export=ALL,SWEEP_TASK=7" in call.argv
 
 
@@ -186,7 +187,7 @@ def test_an_unknown_state_names_the_file_to_edit() -> None:
     with pytest.raises(SchedulerError) as caught:
         read_squeue("5|HIBERNATING|None|0:04|x")
     assert "HIBERNATING" in str(caught.value)
-    assert "slurm.py" in caught.value.hint
+    assert "slurmoutput.py" in caught.value.hint
 
 
 def test_every_captured_state_is_known() -> None:
