@@ -3,6 +3,8 @@
 # tries the oldest versions that pyproject.toml allows, `make test-newest` the newest of today. `make update` renews the
 # two locks: requirements.lock for the two commands, requirements-oldest.lock for `make test-oldest`.
 
+SHELL := bash
+
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV_PYTHON = .venv/bin/python
@@ -16,13 +18,23 @@ PYTEST = -m pytest
 # tests' thousands of commands would compile all of it again, which doubles their time.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint test-newest test-oldest update bench bench-check clean
+.PHONY: demo test test-cluster lint test-newest test-oldest update bench bench-check clean
 
 demo: .venv/ready
 	@bash examples/demo.sh
 
 test: .venv/ready lint bench-check
 	$(VENV_PYTHON) $(PYTEST) -n 3 --dist worksteal --durations=20
+
+# The contract, on the real cluster that this machine submits to: for you, with an account on a site. No root, no daemon.
+# In a folder that the nodes see; what failed is in test-cluster.log, to be sent back.
+CLUSTER_FOLDER ?= $(HOME)/sweep-test-cluster
+test-cluster: .venv/ready
+	@if command -v sbatch >/dev/null; then which="slurm"; export SWEEP_REQUIRE_SLURM=1; \
+	else which="site-pbs"; export SWEEP_REQUIRE_PBS=1; fi; set -o pipefail; \
+	{ $(VENV_PYTHON) -m sweep doctor; \
+	$(VENV_PYTHON) -m pytest tests/e2e/test_every_scheduler.py tests/e2e/test_done.py -k "$$which" \
+		--basetemp="$(CLUSTER_FOLDER)"; } 2>&1 | tee test-cluster.log
 
 lint: .venv/ready
 	$(VENV_PYTHON) -m ruff check .

@@ -215,7 +215,12 @@ START_SLURM = "export SLURM_CONF=$(tests/cluster/slurm.sh up)"
 def _no_slurm() -> str:
     if not shutil.which("sbatch"):
         return f"no Slurm here: sbatch is not on PATH. To try it: {INSTALL_SLURM}, then {START_SLURM}"
-    if not Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")).is_file():
+    places = (
+        [os.environ["SLURM_CONF"]]
+        if os.environ.get("SLURM_CONF")
+        else ["/etc/slurm/slurm.conf", "/run/slurm/conf"]
+    )
+    if not any(Path(place).exists() for place in places):
         return f"no Slurm here: SLURM_CONF names no file. To try it: {START_SLURM}"
     ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=60, check=False)
     if " is UP" in ping.stdout:
@@ -243,6 +248,38 @@ def slurm(slurm_is_here: None) -> Iterator[None]:
     """A real Slurm, for one test at a time: some stop its controller or set a node down."""
     with _slurm_alone():
         yield
+
+
+def _pbs_dialect() -> tuple[str, str]:
+    """Return (the real PBS that is here: ``pbs``, ``torque`` or none, why there is none)."""
+    missing = [client for client in ("qsub", "qstat", "qdel", "qselect") if not shutil.which(client)]
+    if missing:
+        return (
+            "",
+            f"no PBS here: {missing[0]} is not on PATH. To try it: make test-cluster, on a site that has one",
+        )
+    if os.geteuid() == 0:
+        return "", "no PBS for this user: it takes no jobs of root. To try it: be somebody whom it accepts"
+    asked = subprocess.run(["qstat", "--version"], capture_output=True, text=True, timeout=60, check=False)
+    text = asked.stdout + asked.stderr
+    kind = "pbs" if "pbs_version" in text else "torque" if "Version:" in text else ""
+    if not kind:
+        return "", f"no PBS here: this is another qstat: {text.strip()[:100]}"
+    server = subprocess.run(["qstat", "-q"], capture_output=True, text=True, timeout=60, check=False)
+    return (
+        (kind, "") if server.returncode == 0 else ("", f"the PBS server does not answer: {server.stderr.strip()}")
+    )
+
+
+@pytest.fixture(scope="session")
+def site_pbs() -> str:
+    """The dialect of the real PBS that this machine submits to; skip without, or fail with SWEEP_REQUIRE_PBS."""
+    kind, reason = _pbs_dialect()
+    if reason and os.environ.get("SWEEP_REQUIRE_PBS"):
+        pytest.fail(f"SWEEP_REQUIRE_PBS is set, and there is {reason}")
+    if reason:
+        pytest.skip(reason)
+    return kind
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The same sweep on every scheduler: the local one, a real Slurm, and fakes of OpenPBS and Torque."""
+"""The same sweep on every scheduler: the local one, a real Slurm, a site's real PBS, fakes of OpenPBS and Torque."""
 
 from __future__ import annotations
 
@@ -64,24 +64,30 @@ def fake(sandbox: Sandbox, folder: Path, kind: str) -> Cluster:
     return Cluster(kind, sandbox, folder)
 
 
-@pytest.fixture(params=["local", "pbs", "torque", "slurm"])
+@pytest.fixture(params=["local", "pbs", "torque", "slurm", "site-pbs"])
 def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Cluster]:
-    """Each scheduler in turn."""
+    """Each scheduler in turn; ``site-pbs`` is the real one that this machine submits to."""
     kind = request.param
     if kind == "slurm":
         request.getfixturevalue("slurm")
         yield Cluster(kind, sandbox)
-        _clean_slurm(sandbox)
+        _cancel_all(sandbox, "scancel")
+    elif kind == "site-pbs":
+        sandbox.env["SWEEP_GRACE_S"] = (
+            "20"  # a real mom is slower than the fake one, and so may be the file server
+        )
+        yield Cluster(request.getfixturevalue("site_pbs"), sandbox)
+        _cancel_all(sandbox, "qdel")
     else:
         yield Cluster(kind, sandbox) if kind == "local" else fake(sandbox, tmp_path / "fake", kind)
 
 
-def _clean_slurm(sandbox: Sandbox) -> None:
+def _cancel_all(sandbox: Sandbox, command: str) -> None:
+    """Cancel what a test that failed has left, one job a call: OpenPBS's qdel takes no arrays beside single jobs."""
     for journal in sandbox.path.glob("results/*/journal.jsonl"):
         events = [json.loads(line) for line in journal.read_text().splitlines()]
-        ids = [event["id"] for event in events if event["event"] == "submitted"]
-        if ids:
-            subprocess.run(["scancel", *ids], check=False, timeout=60)
+        for job_id in [event["id"] for event in events if event["event"] == "submitted"]:
+            subprocess.run([command, job_id], check=False, timeout=120, capture_output=True)
 
 
 @pytest.fixture
