@@ -142,6 +142,8 @@ class Limits:
         Tasks in one array.
     max_queued : int or None
         The largest number of one person's tasks in the queue. Every task of an array counts.
+    group_queued : int or None
+        The largest number of tasks that all users of the account, or of the QOS, have in the queue together.
     max_running : int or None
         The largest number of one person's tasks that run.
     max_throttle : int or None
@@ -157,6 +159,7 @@ class Limits:
 
     max_array_size: int
     max_queued: int | None = None
+    group_queued: int | None = None
     max_running: int | None = None
     max_throttle: int | None = None
     max_idle: int | None = None

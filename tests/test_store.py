@@ -30,6 +30,7 @@ from sweep.model import (
 )
 from sweep.state.events import (
     FORMAT,
+    OLDEST_FORMAT,
     Cancelled,
     Confirmed,
     Event,
@@ -374,6 +375,15 @@ def test_what_another_version_wrote_is_refused(store: Store, line: object, messa
     with pytest.raises(FormatError, match=message) as caught:
         store.ledger()
     assert hint in caught.value.hint
+
+
+def test_a_line_is_of_the_oldest_format_whose_readers_do_right_by_it(store: Store) -> None:
+    for cluster, job_id in (("", "7"), ("two", "7;two")):
+        store.note(Submitting(token="ab", job="j0001", job_name="toy.j0001.ab", cluster=cluster))
+        store.note(Submitted(token="ab", id=job_id))
+    lines = [json.loads(line) for line in (store.path / "journal.jsonl").read_text().splitlines()]
+    assert [line.get("format", OLDEST_FORMAT) for line in lines] == [1, 1, 2, 2]
+    assert [event.format for event in Store(store.path).journal.read()[0]] == [1, 1, 2, 2]
 
 
 def test_what_is_not_known_of_a_known_event_is_passed_over(store: Store) -> None:

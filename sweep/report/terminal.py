@@ -108,6 +108,7 @@ def _limit_lines(report: PlanReport) -> Iterator[Text]:
         else "",
         f"{limits.max_idle:,} idle tasks of an array" if limits.max_idle and report.placement != "each" else "",
         f"{limits.max_queued:,} queued tasks of one user" if limits.max_queued else "",
+        f"{limits.group_queued:,} queued tasks of all users of the account or QOS" if limits.group_queued else "",
         f"{limits.max_running:,} running tasks" if limits.max_running else "",
         f"walltime {spelling.duration(limits.walltime_s)}" if limits.walltime_s else "",
         f"{limits.cpus} CPUs a node" if limits.cpus else "",

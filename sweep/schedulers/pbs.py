@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sweep.errors import SchedulerError
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import pbslike
+from sweep.schedulers import pbslike, refusals
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
@@ -58,9 +58,6 @@ ENDS: dict[int, tuple[Outcome, str]] = {
 }
 
 _SUBSTATE_TERMINATED = "91"
-#: qsub's exit code is the error of pbs_error.h modulo 256. Busy: the limit may be free again later.
-_BUSY = frozenset({38, 39, 173, 198})
-_NO_SERVER = frozenset({160, 162, 255})
 _UNKNOWN_ID = 153
 _FINISHED = 35
 #: qstat's exit codes that are an answer.
@@ -107,7 +104,7 @@ class Pbs:
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit with qsub."""
         after = ("-W", f"depend=afterany:{request.after}") if request.after else ()
-        return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, _array(request), after))
+        return (yield from pbslike.submit(self, request, refusals.PBS, _array(request), after))
 
     def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:  # noqa: ARG002
         """Ask qselect for each name, among ended jobs too where the server keeps them."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
+from sweep.errors import SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, TaskRef
+from sweep.schedulers import refusals
 from sweep.schedulers.base import (
     Call,
     Place,
@@ -47,26 +48,10 @@ _DIRECTIVES: tuple[tuple[str, str], ...] = (
 )
 
 
-def blamed_directive(message: str, directives: Sequence[tuple[str, str]]) -> str:
-    """Return the directive that a refusal is about. Empty: the message does not say.
-
-    >>> blamed_directive("qsub: Unknown resource Resource_List.foo", _DIRECTIVES)
-    'foo'
-    >>> blamed_directive("no", _DIRECTIVES)
-    ''
-    """
-    for pattern, directive in directives:
-        match = re.search(pattern, message, re.IGNORECASE)
-        if match:
-            return directive or match[1]
-    return ""
-
-
 def submit(
     scheduler: Scheduler,
     request: SubmitRequest,
-    busy: Collection[int],
-    no_server: Collection[int],
+    errors: Mapping[int, tuple[refusals.Kind, str]],
     array: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
 ) -> Talk[str]:
@@ -78,10 +63,8 @@ def submit(
         Which of the two it is: it is asked for the id where the answer has several lines.
     request : SubmitRequest
         What to submit.
-    busy : collection of int
-        The exit codes that mean "not now".
-    no_server : collection of int
-        The exit codes that mean "the server was not reached".
+    errors : mapping of int to (Kind, str)
+        What qsub's exit codes mean.
     array, after : tuple of str
         qsub's options for the request's array and for the job to wait for.
     """
@@ -89,24 +72,14 @@ def submit(
     task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
     call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script), submits=True)
     reply = yield call
-    candidates = re.findall(r"^\d+(?:\[\])?\.\S+$", reply.stdout, re.MULTILINE)
+    candidates = re.findall(r"^\d+(?:\[\])?(?:\.\S+)?$", reply.stdout, re.MULTILINE)
     if reply.exit_code == 0 and candidates:
         return (yield from confirmed(scheduler, request, reply, candidates))
-    if (
-        reply.exit_code is None
-        or reply.exit_code == 0
-        or reply.exit_code in no_server
-        or "qsub" not in reply.stderr
-    ):
+    if reply.exit_code is None or reply.exit_code == 0 or "qsub" not in reply.stderr:
         raise SchedulerSilent(f"qsub: {reply.summary or 'no job id in its answer'}")
-    if reply.exit_code in busy:
-        raise SchedulerBusy(f"qsub will not take more now: {reply.summary}")
-    raise SchedulerRefused(
-        f"qsub refused: {reply.summary}",
-        "change the grid and plan again",
-        blamed_directive(reply.stderr, _DIRECTIVES),
-        reply.stderr,
-    )
+    kind = errors.get(reply.exit_code, (refusals.Kind.UNKNOWN, ""))[0]
+    directive = refusals.blamed(reply.stderr, _DIRECTIVES)
+    raise refusals.error_of("qsub", kind, reply.stderr, reply.summary, directive)
 
 
 def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:

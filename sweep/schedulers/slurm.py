@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
+from sweep.errors import SchedulerError, SchedulerSilent
 from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import pbslike, slurmlimits
+from sweep.schedulers import refusals, slurmlimits
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
@@ -24,31 +24,6 @@ from sweep.schedulers.base import (
     no_answer,
 )
 from sweep.schedulers.slurmoutput import merge_statuses, read_sacct, read_squeue, read_sstat, task_ref
-
-#: sbatch's messages that mean "not now", and those that leave open whether the job was submitted. Any other
-#: message is a refusal.
-_BUSY = re.compile(r"temporarily|MaxSubmit|Maximum number of jobs|too many|rate limit", re.IGNORECASE)
-_NO_ANSWER = re.compile(
-    r"Unable to contact|Socket timed out|Connection refused|Zero Bytes|cannot stat file|controller|fetch_config",
-    re.IGNORECASE,
-)
-
-#: A pattern in sbatch's message (slurm_errno.c, and its own) → the option it is about. Empty: the pattern's first
-#: group names it.
-_DIRECTIVES: tuple[tuple[str, str], ...] = (
-    (r"unrecognized option '(--[\w-]+)", ""),
-    (r"account", "--account"),
-    (r"partition", "--partition"),
-    (r"qos", "--qos"),
-    (r"time limit|--time|WallDuration", "--time"),
-    (r"memory", "--mem"),
-    (r"gres|generic resource", "--gres"),
-    (r"feature", "--constraint"),
-    (r"array", "--array"),
-    (r"node name", "--exclude"),
-    (r"processors|CPU count|node configuration", "--cpus-per-task"),
-    (r"reservation", "--reservation"),
-)
 
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
@@ -90,10 +65,12 @@ class Slurm:
         associations = yield Call(
             ("sacctmgr", "-n", "-P", "show", "assoc", f"user={place.user}", *cluster, columns)
         )
-        columns = "format=Name,MaxJobsPU,MaxSubmitPU,MaxWall"
+        columns = "format=Account,ParentName,GrpSubmit"
+        groups = yield Call(("sacctmgr", "-n", "-P", "show", "assoc", "user=", *cluster, columns))
+        columns = "format=Name,MaxJobsPU,MaxSubmitPU,MaxWall,GrpSubmit,MaxSubmitPA"
         qos = yield Call(("sacctmgr", "-n", "-P", "show", "qos", columns))
         return slurmlimits.read(
-            place, config.stdout, partitions.stdout, nodes.stdout, associations.stdout, qos.stdout
+            place, config.stdout, partitions.stdout, nodes.stdout, associations.stdout, groups.stdout, qos.stdout
         )
 
     def submit(self, request: SubmitRequest) -> Talk[str]:
@@ -321,13 +298,7 @@ def _no_accounting(reply: Reply) -> bool:
 
 
 def _submit_error(reply: Reply) -> SchedulerError:
-    no_message = reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr
-    if no_message or _NO_ANSWER.search(reply.stderr):
+    if reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr:
         return SchedulerSilent(f"sbatch: {reply.summary or 'no job id in its answer'}")
-    if _BUSY.search(reply.stderr):
-        return SchedulerBusy(f"sbatch will not take more now: {reply.summary}")
-    return SchedulerRefused(
-        f"sbatch refused: {reply.summary}",
-        "change the grid and plan again",
-        pbslike.blamed_directive(reply.stderr, _DIRECTIVES),
-    )
+    kind, directive = refusals.of_slurm(reply.stderr)
+    return refusals.error_of("sbatch", kind, reply.stderr, reply.summary, directive)

@@ -13,8 +13,10 @@ from sweep.schedulers.base import Place, smallest
 DEFAULT_MAX_ARRAY_SIZE = 1001
 
 
-def read(place: Place, config: str, partitions: str, nodes: str, associations: str, qos: str) -> Limits:
-    """Read Slurm's limits from the output of five commands. A command that failed has none, and limits nothing.
+def read(
+    place: Place, config: str, partitions: str, nodes: str, associations: str, groups: str, qos: str
+) -> Limits:
+    """Read Slurm's limits from the output of six commands. A command that failed has none, and limits nothing.
 
     Parameters
     ----------
@@ -28,23 +30,33 @@ def read(place: Place, config: str, partitions: str, nodes: str, associations: s
         Partition, CPUs, MiB and generic resources of each node, by sinfo.
     associations : str
         Account, partition, MaxJobs, MaxSubmit, MaxWall, QOS and default QOS of the user, by sacctmgr.
+    groups : str
+        Account, parent account and GrpSubmit of each account, by sacctmgr.
     qos : str
-        Name, MaxJobsPU, MaxSubmitPU and MaxWall of each QOS, by sacctmgr.
+        Name, MaxJobsPU, MaxSubmitPU, MaxWall, GrpSubmit and MaxSubmitPA of each QOS, by sacctmgr.
     """
     candidates = _candidate_partitions(partitions, place.queue)
     _check_partitions(partitions, candidates, place)
     names = {partition["PartitionName"] for partition in candidates}
     node_rows = [fields[1:] for fields in _rows(nodes, 4) if fields[0].rstrip("*") in names]
     user_rows = _user_rows(associations, place, names)
-    qos_by_name = {row[0]: row[1:] for row in _rows(qos, 4)}
+    qos_by_name = {row[0]: row[1:] for row in _rows(qos, 6)}
     qos_rows = [qos_by_name[name] for row in user_rows for name in row[5:7] if name in qos_by_name]
+    array_size = _number(_value(config, "MaxArraySize"))
+    group_queued = smallest(
+        _largest(_of_accounts(groups, [row[0]]) for row in user_rows),
+        _largest(smallest(_number(row[3]), _number(row[4])) for row in qos_rows),
+    )
     return Limits(
-        max_array_size=max(1, _number(_value(config, "MaxArraySize")) or DEFAULT_MAX_ARRAY_SIZE),
+        # 0 switches arrays off: a job of one task is none.
+        max_array_size=DEFAULT_MAX_ARRAY_SIZE if array_size is None else max(1, array_size),
         max_queued=smallest(
             _number(_value(config, "MaxJobCount")),
             _largest(row[3] for row in user_rows),
             _largest(row[1] for row in qos_rows),
+            group_queued,
         ),
+        group_queued=group_queued,
         max_running=smallest(_largest(row[2] for row in user_rows), _largest(row[0] for row in qos_rows)),
         walltime_s=smallest(
             _largest(_seconds(partition.get("MaxTime", "")) for partition in candidates),
@@ -132,6 +144,24 @@ def _user_rows(text: str, place: Place, partitions: set[str]) -> list[list[str]]
     """Return the associations whose limits hold for the job. One without a partition holds for all partitions."""
     rows = [row for row in _rows(text, 7) if row[1] in ("", *partitions)]
     return [row for row in rows if row[0] == place.account] if place.account else rows
+
+
+def _of_accounts(groups: str, accounts: Iterable[str]) -> int | None:
+    r"""Return the smallest limit on the jobs of all users of an account in the queue, of it and its parents.
+
+    >>> _of_accounts("root||\nlab|root|50\nteam|lab|", ["team"]), _of_accounts("root||", ["root"])
+    (50, None)
+    """
+    rows = {row[0]: row[1:] for row in _rows(groups, 3)}
+    limits = []
+    for name in accounts:
+        account, seen = name, set[str]()
+        while account in rows and account not in seen:
+            seen.add(account)
+            parent, limit = rows[account]
+            limits.append(_number(limit))
+            account = parent
+    return smallest(*limits)
 
 
 def _seconds(text: str) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from sweep.errors import SchedulerError, SchedulerRefused
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import pbslike
+from sweep.schedulers import pbslike, refusals
 from sweep.schedulers.base import (
     SHARED_GRACE_S,
     Call,
@@ -50,9 +50,6 @@ ENDS: dict[int, tuple[Outcome, str]] = {
     -12: (Outcome.TIMEOUT, "exceeded its CPU time"),
 }
 
-#: qsub's exit code is the PBS error modulo 256. Busy: the limit may be free again later.
-_BUSY = frozenset({200})
-_NO_SERVER = frozenset({111})
 _UNKNOWN_ID = 153
 _HARMLESS = frozenset({_UNKNOWN_ID, 170})  # 170: completed
 
@@ -102,12 +99,12 @@ class Torque:
             kind = "afteranyarray" if "[]" in request.after else "afterany"
             after = ("-W", f"depend={kind}:{request.after}")
             try:
-                return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, array, after))
+                return (yield from pbslike.submit(self, request, refusals.TORQUE, array, after))
             except SchedulerRefused as error:
                 if "Invalid Job Dependency" not in error.answer:
                     raise
                 # The other job has ended, so there is nothing to wait for. Torque refuses such a dependency.
-        return (yield from pbslike.submit(self, request, _BUSY, _NO_SERVER, array))
+        return (yield from pbslike.submit(self, request, refusals.TORQUE, array))
 
     def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:  # noqa: ARG002
         """Ask qselect for each name and, as it lists no array, for the name of the array's first task."""

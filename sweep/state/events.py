@@ -15,7 +15,8 @@ from sweep.state.settings import Settings
 
 #: The formats of the sweep's folder (its journal, trials, jobs and records) that this version reads. It writes the
 #: oldest one whose readers do right by what it writes.
-OLDEST_FORMAT, FORMAT = 1, 1
+#: Format 2 has clusters in submissions and in jobs' ids, and requests that are left to the site.
+OLDEST_FORMAT, FORMAT = 1, 2
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -188,3 +189,17 @@ Event = (
 
 #: The kinds of events, as a line names them.
 KINDS = frozenset(kind.__struct_config__.tag for kind in Event.__args__)
+
+
+def format_of(event: Event) -> int:
+    """Return the oldest format whose readers do right by an event.
+
+    Who passed over a cluster would ask another one about the job, and cancel somebody else's.
+    """
+    if isinstance(event, Submitting) and event.cluster:
+        return 2
+    if isinstance(event, Submitted) and ";" in event.id:
+        return 2
+    if isinstance(event, Planned) and event.settings.cluster:
+        return 2
+    return event.format

@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from sweep import __version__
-from sweep.state.events import Event
+from sweep.state.events import Event, format_of
 from sweep.store import records
 from sweep.store.files import Files
 
@@ -34,7 +34,9 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Append an event, synced, with this version's name, and the time of now unless it has one."""
-        event = msgspec.structs.replace(event, at=event.at or time.time(), version=__version__)
+        event = msgspec.structs.replace(
+            event, at=event.at or time.time(), version=__version__, format=format_of(event)
+        )
         self._files.append(NAME, [records.spelled(event)])
 
     def read(self) -> tuple[list[Event], list[str]]:

@@ -23,7 +23,7 @@ from sweep.node.command import MOST_STRING_BYTES
 from sweep.node.preload import program_of
 from sweep.schedulers import environment
 from sweep.shell import Shell
-from sweep.state.events import FORMAT, Planned
+from sweep.state.events import FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.submissions import sent_trials
 from sweep.steps.make_jobs import (
@@ -402,10 +402,17 @@ def _write(
             store.remove_job(name)
 
 
+def _format(merged: Merged) -> int:
+    """Return the format that the trials need: an older version takes a request that is left to the site for 0."""
+    asked = (trial.resources for trial in merged.trials.values())
+    left = any(not (one.walltime_s and one.memory_mib and one.cpus) or one.extra for one in asked)
+    return FORMAT if left else OLDEST_FORMAT
+
+
 def _event(maker: JobMaker, overrides: Sequence[str], merged: Merged, jobs: list[Job]) -> Planned:
     """Say in the journal what was planned, and what the later commands need of the grid."""
     return Planned(
-        format=FORMAT,
+        format=_format(merged),
         jobs=[job.name for job in jobs],
         settings=maker.settings(overrides),
         workers=workers_of(jobs),

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""Trials that begin with their modules imported: one process imports them, and each trial is a fork of it.
+
+The file has both ends: `ForkServer` is the worker's, and the trials' own interpreter runs the file as a program.
+Standard library alone, Python 3.6 or newer.
+
+::
+
+    worker ─ request socket: a trial's own socket, its log ─▶ this program: imports, then forks ─▶ -m trainer …
+      ▲                                                          │
+      └──── the trial's own socket: its pid; how it ended ───────┘
+
+Nothing is computed before a fork, so a trial finds what a fresh interpreter has after the same imports. If this
+program cannot import or dies, the later trials are started without it. The trials that it forked are then killed,
+as a trial is whose runner is killed.
+"""
+
+import array
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Dict, List, Optional, Tuple
+
+if __package__:
+    from sweep.node import bystander, command
+else:  # beside it in the sweep's folder
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import bystander  # type: ignore[import-not-found, no-redef]
+    import command  # type: ignore[import-not-found, no-redef]
+
+
+def program_of(argv: List[str]) -> Optional[Tuple[str, str]]:
+    """Return what Python runs: ('-m', module) or ('', script); None if it is not Python, or Python has options.
+
+    >>> program_of(["python3", "-m", "trainer", "train"]), program_of(["/opt/py/bin/python", "t.py", "-x"])
+    (('-m', 'trainer'), ('', 't.py'))
+    >>> program_of(["python", "-u", "t.py"]), program_of(["bash", "t.sh"])
+    (None, None)
+    """
+    if len(argv) < 2 or not os.path.basename(argv[0]).startswith("python"):
+        return None
+    if argv[1] == "-m" and len(argv) > 2:
+        return ("-m", argv[2])
+    return None if argv[1].startswith("-") else ("", argv[1])
+
+
+# --- the worker's end -------------------------------------------------------------------------------------
+
+
+class ForkServer(object):
+    """The process that trials are forked from, as its worker sees it. The first trial starts it.
+
+    Parameters
+    ----------
+    modules : list of str
+        The modules that it imports.
+
+    Attributes
+    ----------
+    request_socket : socket.socket or None
+        Where each trial to be forked is announced; None while the process is not there.
+    python : str
+        The interpreter that it runs; empty before the first trial.
+    """
+
+    def __init__(self, modules: List[str]) -> None:
+        self.modules = modules
+        self.lock = threading.Lock()
+        self.request_socket: Optional[socket.socket] = None
+        self.python = ""
+
+    def start(
+        self, argv: List[str], workdir: str, environment: Dict[str, str], log: int
+    ) -> Optional["ForkedCommand"]:
+        """Fork a trial's command; None if it has to be started the ordinary way."""
+        program = program_of(argv)
+        if program is None:
+            return None
+        with self.lock:
+            if not self.python:
+                self._start_process(argv[0], program, workdir)
+        request_socket = self.request_socket
+        if request_socket is None or argv[0] != self.python:
+            return None
+        trial_socket, far_end = socket.socketpair()
+        try:
+            request_socket.sendmsg(
+                [b"+"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [far_end.fileno(), log]))]
+            )
+            far_end.close()
+            request = {"argv": argv, "workdir": workdir, "environment": environment}
+            trial_socket.sendall(json.dumps(request).encode() + b"\n")
+            replies = trial_socket.makefile("rb")
+            fields = replies.readline().split()
+            if len(fields) == 1:  # else the fork ended, or its parent did, before the command began
+                return ForkedCommand(int(fields[0]), trial_socket, replies)
+        except OSError:
+            pass
+        self.request_socket = None  # the process is gone: no later trial tries it
+        print(
+            "sweep: the process with the preloaded modules has ended; later trials start without it",
+            file=sys.stderr,
+        )
+        return None
+
+    def dismiss(self) -> None:
+        """Do nothing: the process sees the worker's end as the end of the request socket."""
+
+    def _start_process(self, python: str, program: Tuple[str, str], workdir: str) -> None:
+        import subprocess
+
+        self.python = python
+        request_socket, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A fresh interpreter has this folder first on its path.
+        first = workdir if program[0] else os.path.dirname(os.path.abspath(os.path.join(workdir, program[1])))
+        argv = [python, os.path.abspath(__file__), str(far_end.fileno()), first, *self.modules]
+        try:
+            subprocess.Popen(argv, cwd=workdir, stdin=subprocess.DEVNULL, pass_fds=[far_end.fileno()])
+            self.request_socket = request_socket
+        except OSError as error:
+            print("sweep: cannot preload with %r: %s" % (python, error), file=sys.stderr)
+        finally:
+            far_end.close()
+
+
+class ForkedCommand(command.RunningCommand):
+    """A command that was forked from the process with the modules, which is its parent and reports its end."""
+
+    def __init__(self, pid: int, trial_socket: socket.socket, replies: Any) -> None:
+        super().__init__(pid)
+        self._trial_socket, self._replies = trial_socket, replies
+
+    def wait(self) -> Tuple[int, float, int]:
+        """Wait for the report of the command's end; see `RunningCommand.wait`."""
+        fields = self._replies.readline().split()
+        self._replies.close()
+        self._trial_socket.close()
+        if len(fields) < 3:  # the parent is dead, and the kernel has killed the command with it
+            return int(signal.SIGKILL), 0.0, 0
+        return int(fields[0]), float(fields[1]), int(fields[2])
+
+
+# --- the process that forks -------------------------------------------------------------------------------
+
+
+class Forker(object):
+    """Forks trials at the worker's request and reports the pid and the end of each.
+
+    Parameters
+    ----------
+    request_socket : socket.socket
+        Each message carries a trial's own socket and its log. When it closes, the worker is gone.
+
+    Attributes
+    ----------
+    trial_sockets : dict of int to socket.socket
+        By pid, the socket on which the worker waits for the trial's end.
+    """
+
+    def __init__(self, request_socket: socket.socket) -> None:
+        self.request_socket = request_socket
+        self.trial_sockets: Dict[int, socket.socket] = {}
+        # Python writes a byte into this pipe when a child ends, which wakes `select`.
+        self.wakeup_read, self.wakeup_write = os.pipe()
+        os.set_blocking(self.wakeup_write, False)
+        os.set_blocking(self.wakeup_read, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(self.wakeup_write)
+        self.library = command.c_library()
+
+    def serve(self) -> Optional[Dict[str, Any]]:
+        """Fork until the worker is gone, then return None. Each fork returns from here too, with its request."""
+        while True:
+            sources: List[Any] = [self.request_socket, self.wakeup_read, *self.trial_sockets.values()]
+            ready, _, _ = select.select(sources, [], [])
+            if self.wakeup_read in ready:
+                self._reap()
+            for pid, trial_socket in list(self.trial_sockets.items()):
+                if trial_socket in ready:  # the worker sends nothing more here: it has closed its end
+                    command.signal_group(pid, signal.SIGKILL)
+                    self._close(pid)
+            if self.request_socket in ready:
+                size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+                message, ancillary, _, _ = self.request_socket.recvmsg(1, size)
+                if not message:
+                    return None
+                request = self._fork(ancillary)
+                if request is not None:
+                    return request
+
+    def _fork(self, ancillary: Any) -> Optional[Dict[str, Any]]:
+        """Fork one trial. Returns its request in the fork and None in this process."""
+        descriptors = array.array("i")
+        for _, _, data in ancillary:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+        descriptor, log = descriptors
+        trial_socket = socket.socket(fileno=descriptor)
+        with trial_socket.makefile("rb") as stream:
+            line = stream.readline()
+        if not line:
+            trial_socket.close()
+            os.close(log)
+            return None
+        request: Dict[str, Any] = json.loads(line.decode("utf-8"))
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for inherited in (self.request_socket, *self.trial_sockets.values()):
+                inherited.close()
+            os.close(self.wakeup_read)
+            os.close(self.wakeup_write)
+            command.detach(log, self.library)
+            if os.getppid() != parent:  # it died before `detach` asked to be told
+                os._exit(1)
+            # The worker hears of the fork before the command begins, and from the fork itself: of a parent that is
+            # killed meanwhile it would hear nothing, and start the trial a second time.
+            trial_socket.sendall(b"%d\n" % os.getpid())
+            trial_socket.close()
+            return request
+        os.close(log)
+        self.trial_sockets[pid] = trial_socket
+        return None
+
+    def _reap(self) -> None:
+        """Report the end of every trial that has ended."""
+        try:
+            os.read(self.wakeup_read, 4096)
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self._reply(pid, "%d %.6f %d\n" % (status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
+                self._close(pid)
+        except (BlockingIOError, ChildProcessError):
+            return
+
+    def _reply(self, pid: int, line: str) -> None:
+        try:
+            if pid in self.trial_sockets:
+                self.trial_sockets[pid].sendall(line.encode())
+        except OSError:  # the worker is gone; `serve` finds that out next
+            return
+
+    def _close(self, pid: int) -> None:
+        trial_socket = self.trial_sockets.pop(pid, None)
+        if trial_socket is not None:
+            trial_socket.close()
+
+
+def run_program(request: Dict[str, Any]) -> None:
+    """Run the program of a request in this fork as a fresh interpreter would run it."""
+    import runpy
+
+    os.chdir(request["workdir"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    if "numpy" in sys.modules:  # else all forks would draw the same numbers; Python seeds its own `random` again
+        sys.modules["numpy"].random.seed()
+    argv = request["argv"]
+    program = program_of(argv)
+    assert program
+    sys.argv = argv[2:] if program[0] else argv[1:]
+    if program[0]:
+        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(program[1], run_name="__main__")
+
+
+def main() -> None:
+    """Import, then fork until the worker is gone.
+
+    The arguments are the request socket's descriptor, the folder that is first on the path, and the modules.
+    """
+    for name in bystander.FORWARDED:  # the trials act on these signals, and get them from the worker
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    request_socket = socket.socket(fileno=int(sys.argv[1]))
+    request_socket.set_inheritable(False)
+    own_folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [sys.argv[2]] + [folder for folder in sys.path if folder != own_folder]
+    for name in sys.argv[3:]:
+        importlib.import_module(name)
+    if hasattr(gc, "freeze"):
+        gc.freeze()  # else the first collection in each fork would copy the memory of all imports
+    sys.stdout.flush()
+    sys.stderr.flush()
+    request = Forker(request_socket).serve()
+    if request is not None:
+        run_program(request)
+
+
+if __name__ == "__main__":
+    main()
