@@ -77,6 +77,14 @@ def interrupted(evidence: Evidence) -> bool:
     return bool(attempt.signals or (attempt.signal and not evidence.pooled))
 
 
+def ended_by_itself(evidence: Evidence) -> bool:
+    """It ended with 0 and a valid result, before anybody told it to end: what befell its job came too late."""
+    attempt = evidence.attempt
+    if not exit_0(evidence) or attempt is None or evidence.result is None:
+        return False
+    return not (told_to_end(evidence) or attempt.stopped or attempt.limit)
+
+
 def told_to_end(evidence: Evidence) -> bool:
     """A signal told the command to end."""
     return evidence.attempt is not None and not ENDING.isdisjoint(evidence.attempt.signals)
@@ -142,6 +150,10 @@ def absent(evidence: Evidence) -> bool:
 def outcome(*outcomes: Outcome) -> Callable[[Evidence], bool]:
     """Make the condition that the scheduler says one of these outcomes."""
     return lambda evidence: evidence.status is not None and evidence.status.outcome in outcomes
+
+
+#: A part of the job was killed, although its command may have ended well.
+part_was_killed = outcome(Outcome.OUT_OF_MEMORY, Outcome.NODE_FAIL)
 
 
 def gone(evidence: Evidence) -> bool:

@@ -18,6 +18,7 @@ from sweep.state.conditions import (
     cancelled_by_scheduler,
     claimed,
     ended,
+    ended_by_itself,
     ended_with_its_job,
     exit_0,
     gone,
@@ -29,6 +30,7 @@ from sweep.state.conditions import (
     node_speaks,
     outcome,
     over_limit,
+    part_was_killed,
     paused,
     peak_mib,
     pending,
@@ -209,13 +211,15 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.PAUSED),
     ),
     Row(
-        cancelled_by_scheduler,
+        all_of(cancelled_by_scheduler, unless(ended_by_itself)),
         State.CANCELLED,
         lambda e: f"{by_scheduler(e)} ({ended_how(e)}){kept(e)}",
         _always(Cause.CANCELLED),
     ),
     Row(
-        all_of(recorded, outcome(*KILLED), ended_with_its_job),
+        all_of(
+            recorded, outcome(*KILLED), ended_with_its_job, lambda e: part_was_killed(e) or not ended_by_itself(e)
+        ),
         State.FAILED,
         lambda e: f"{by_scheduler(e)} ({ended_how(e)}){kept(e)}",
         _outcome_cause,
@@ -301,13 +305,13 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.LEFT_OVER),
     ),
     # -- the scheduler says how it ended
-    Row(all_of(ended, outcome(Outcome.CANCELLED)), State.CANCELLED, by_scheduler, _always(Cause.CANCELLED)),
-    # Slurm says so as it tells the job to end: what the command made of its last seconds is still to come.
+    # It says so as it tells the job to end: what the command made of its last seconds is still to come.
     Row(
-        all_of(ended, outcome(Outcome.TIMEOUT, Outcome.PREEMPTED), claimed, unless(gone_for_long)),
+        all_of(ended, claimed, unless(gone_for_long)),
         State.RUNNING,
         lambda e: f"{by_scheduler(e)}; its exit record is awaited",
     ),
+    Row(all_of(ended, outcome(Outcome.CANCELLED)), State.CANCELLED, by_scheduler, _always(Cause.CANCELLED)),
     Row(all_of(ended, outcome(*KILLED, Outcome.LAUNCH)), State.FAILED, by_scheduler, _outcome_cause),
     Row(
         all_of(ended, unless(gone_for_long)),
