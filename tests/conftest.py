@@ -64,7 +64,8 @@ class Warm:
         self.socket = str(Path(tempfile.mkdtemp(prefix="sweep-tests-")) / "warm")
         self.process = subprocess.Popen(
             [sys.executable, str(WARM), self.socket],
-            env=environment,
+            # One thread: a fork has only the one that forked, and a lock that another held stays locked in it.
+            env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
