@@ -198,7 +198,14 @@ def test_every_captured_state_is_known() -> None:
 
 
 def limits(place: Place, **instead: Reply) -> Limits:
-    names = ("scontrol_config", "scontrol_partition", "sinfo_nodes", "sacctmgr_assoc", "sacctmgr_qos")
+    names = (
+        "scontrol_config",
+        "scontrol_partition",
+        "sinfo_nodes",
+        "sacctmgr_assoc",
+        "sacctmgr_groups",
+        "sacctmgr_qos",
+    )
     replies = [instead.get(name, reply(capture(f"limits/{name}"))) for name in names]
     return replay(Slurm().limits(place), [UP, *replies])[0]
 
@@ -207,21 +214,48 @@ def test_limits_are_the_smallest_of_partition_association_and_qos() -> None:
     """MaxArraySize is 1001. batch allows a day, short five minutes. eve may queue 500 tasks, and 400 by QOS."""
     reported = limits(Place("eve", account="unet"))
     assert reported == Limits(
-        1001, max_queued=400, max_running=20, walltime_s=12 * 3600, memory_mib=16000, cpus=4, gpus=0
+        1001,
+        max_queued=400,
+        group_queued=1000,
+        max_running=20,
+        walltime_s=12 * 3600,
+        memory_mib=16000,
+        cpus=4,
+        gpus=0,
     )
     assert limits(Place("eve", queue="short")).walltime_s == 300
     assert limits(Place("eve", queue="short,batch")).walltime_s == 12 * 3600
     assert limits(Place("eve", account="another")).max_running is None
 
 
+def test_a_groups_limit_holds_for_each_of_its_users() -> None:
+    """Of the account, of those above it, and of the QOS: all users together."""
+    associations = reply(("team|||500||normal|\n", "", 0))
+    groups = reply(("root||\nlab|root|50\nteam|lab|\nother|root|1\n", "", 0))
+    reported = limits(Place("eve"), sacctmgr_assoc=associations, sacctmgr_groups=groups)
+    assert (reported.group_queued, reported.max_queued) == (50, 50)
+    of_qos = reply(("normal||||40|30\n", "", 0))
+    reported = limits(Place("eve"), sacctmgr_assoc=associations, sacctmgr_groups=groups, sacctmgr_qos=of_qos)
+    assert (reported.group_queued, reported.max_queued) == (30, 30)
+
+
+@pytest.mark.parametrize(("value", "most"), [("0", 1), ("1", 1), ("5", 5), ("(null)", 1001)])
+def test_arrays_that_are_switched_off(value: str, most: int) -> None:
+    config = reply((f"MaxArraySize            = {value}\n", "", 0))
+    assert limits(Place("eve"), scontrol_config=config).max_array_size == most
+
+
 def test_limits_without_accounting_are_those_of_the_controller() -> None:
     disabled = Reply(1, "", "You are not running a supported accounting_storage plugin\n")
     reported = limits(
-        Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=Reply(None, failure=CallFailure.NOT_FOUND)
-    )
+        Place("eve"), sacctmgr_assoc=disabled, sacctmgr_groups=disabled,
+        sacctmgr_qos=Reply(None, failure=CallFailure.NOT_FOUND),
+    )  # fmt: skip
     assert (reported.max_queued, reported.walltime_s) == (30000, 86400)
     nothing = dict.fromkeys(("scontrol_config", "scontrol_partition", "sinfo_nodes"), Reply(0, ""))
-    assert limits(Place("eve"), sacctmgr_assoc=disabled, sacctmgr_qos=disabled, **nothing) == Limits(1001)
+    assert limits(
+        Place("eve"), sacctmgr_assoc=disabled, sacctmgr_groups=disabled, sacctmgr_qos=disabled, **nothing
+    ) == Limits(1001)
 
 
 def test_a_controller_that_is_down_tells_no_limits() -> None:

@@ -1,1 +1,1 @@
-sacctmgr -n -P show qos format=Name,MaxJobsPU,MaxSubmitPU,MaxWall
+sacctmgr -n -P show qos format=Name,MaxJobsPU,MaxSubmitPU,MaxWall,GrpSubmit,MaxSubmitPA

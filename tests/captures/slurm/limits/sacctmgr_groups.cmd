@@ -1,0 +1,1 @@
+sacctmgr -n -P show assoc user= format=Account,ParentName,GrpSubmit
