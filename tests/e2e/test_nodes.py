@@ -58,7 +58,7 @@ def test_a_node_whose_clock_is_an_hour_off(make_fake: MakeFake, toy: Toy, apart_
     """Durations are measured on one clock. So no elapsed time is negative, and no trial is lost."""
     sandbox = make_fake("pbs").sandbox
     python = sandbox.write(
-        "skewed", f'#!/bin/sh\nshift\nexec {shlex.quote(sys.executable)} -c "import runpy, sys, time; real = time.time; '
+        "skewed", f'#!/bin/sh\nshift 2\nexec {shlex.quote(sys.executable)} -c "import runpy, sys, time; real = time.time; '
         f"time.time = lambda: real() + {apart_s}; sys.argv = sys.argv[1:]; "
         "runpy.run_path(sys.argv[0], run_name='__main__')\" \"$@\"\n",
     )  # fmt: skip
