@@ -33,8 +33,8 @@ WARM = Path(__file__).parent / "fakes" / "warm.py"
 hypothesis.settings.register_profile("sweep", deadline=None)
 hypothesis.settings.load_profile("sweep")
 
-#: A program, not a module to be imported for its examples.
-collect_ignore = ["fakes"]
+#: Programs, and sweeps as they were left: no modules to be imported for their examples.
+collect_ignore = ["fakes", "folders"]
 CAPTURES = Path(__file__).parent / "captures"
 
 

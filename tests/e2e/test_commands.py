@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -225,7 +226,7 @@ def test_dry_runs_change_nothing(sandbox: Sandbox, toy: Toy) -> None:
     sandbox.sweep("plan")
     before = files(sandbox.path / "results")
     shown = sandbox.sweep("submit", "--dry-run")
-    assert "localbatch/__main__.py submit --name toy.j0001.TOKEN" in shown.out
+    assert re.search(r"localbatch/__main__\.py'? submit --name toy\.j0001\.TOKEN", shown.out)
     assert files(sandbox.path / "results") == before
     assert sandbox.states() == {"planned": 3}
 
