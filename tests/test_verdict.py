@@ -180,6 +180,12 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": ABSENT, "gone_s": LONG}, State.LOST, "no exit record"),
     ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "gone_s": LONG}, State.LOST, "began"),
     ({"submission": SENT, "status": ABSENT, "attempt": ended(), "result": GOOD, "gone_s": LONG}, State.DONE, "valid result"),
+    # Torque kills the runner before it can write down that it was told to end.
+    ({"submission": SENT, "status": ABSENT, "attempt": Attempt(started_at=1.0, elapsed_s=250.0, setup_s=5.0), "gone_s": LONG, "walltime_s": 300}, State.FAILED, "its last record is of 255 of its 300 s"),
+    ({"submission": SENT, "status": ABSENT, "attempt": Attempt(started_at=1.0, elapsed_s=100.0), "gone_s": LONG, "walltime_s": 300}, State.LOST, "no exit record"),
+    ({"submission": SENT, "status": ABSENT, "attempt": Attempt(started_at=1.0, elapsed_s=250.0), "gone_s": LONG, "walltime_s": 300, "cancel_asked": True}, State.CANCELLED, "while it ran"),
+    # A limit that refuses memory and kills nobody.
+    ({"submission": SENT, "status": FAILED, "attempt": ended(1, peak_memory_mib=95.0), "memory_mib": 100, "memory_error": True}, State.FAILED, "exit code 1; it got no more memory: it had used 95 of the 100 MiB"),
     ({"submission": SENT, "status": ABSENT, "cancel_asked": True}, State.CANCELLED, "before it ran"),
     ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": 1.0}, State.RUNNING, "awaited"),
     ({"submission": SENT, "status": ABSENT, "attempt": CLAIMED, "cancel_asked": True, "gone_s": LONG}, State.CANCELLED, "while it ran"),

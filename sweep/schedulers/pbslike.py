@@ -125,8 +125,13 @@ def read_text_reply(call: Call, reply: Reply) -> dict[str, Record]:
     """Read ``qstat -f`` about our jobs. SchedulerSilent if it succeeds and shows no job: then it is broken."""
     records = read_text(reply.stdout)
     if reply.exit_code == 0 and not records:
-        raise no_answer(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
+        raise no_sense(call, reply)
     return records
+
+
+def no_sense(call: Call, reply: Reply) -> SchedulerSilent:
+    """Make the error for a call that succeeded, and whose answer is none."""
+    return no_answer(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
 
 
 def read_json(text: str, section: str = "Jobs") -> dict[str, Record] | None:

@@ -51,6 +51,9 @@ ENDS: dict[int, tuple[Outcome, str]] = {
 }
 
 _UNKNOWN_ID = 153
+#: What qstat says of a single id: the others are answered all the same.
+_DENIED = re.compile(r"(?:Unknown Job Id(?: Error)?|Unauthorized Request)\s+(\d\S*)")
+_ROUTED = SchedulerStatus(TaskState.PENDING, reason="Torque has not routed it to a queue yet")
 _HARMLESS = frozenset({_UNKNOWN_ID, 170})  # 170: completed
 
 #: The most tasks of an array, where the server sets no max_job_array_size. Torque itself would take far more.
@@ -136,14 +139,25 @@ class Torque:
             ids = ()
         call = Call(("qstat", "-f", "-t", *ids), timeout_s=90)  # the first unknown id took 35 s
         reply = yield call
-        if reply.exit_code not in (0, _UNKNOWN_ID):
+        shown = pbslike.read_text(reply.stdout)
+        denied = {pbslike.split_id(job_id)[0] for job_id in _DENIED.findall(reply.stderr)}
+        if not (reply.exit_code in (0, _UNKNOWN_ID) or (reply.exit_code is not None and (shown or denied))):
             raise no_answer(call, reply)
-        shown = pbslike.read_text_reply(call, reply) if ids else pbslike.read_text(reply.stdout)
+        numbers = {pbslike.split_id(full_id)[0] for full_id in shown}
+        if ids and not shown and not denied and not all("[]" in job_id for job_id in ids):
+            raise pbslike.no_sense(call, reply)
         statuses = {task: _status(record) for task, record in pbslike.records_of_tasks(shown, tasks).items()}
         living = _living_arrays(shown, {_array_number(task) for task in tasks})
-        return PollAnswer(
-            {task: statuses.get(task) or living.get(_array_number(task)) or absent() for task in tasks}
-        )
+        for task in [task for task in tasks if task not in statuses]:
+            number = pbslike.split_id(task.job_id)[0]
+            known = number in numbers or number in denied or not ids
+            if not known and reply.exit_code == 0 and "[]" in task.job_id:
+                # The server knows the array, and shows none of its tasks: it is in a routing queue.
+                statuses[task] = _ROUTED
+            elif known or reply.exit_code in (0, _UNKNOWN_ID):
+                statuses[task] = living.get(_array_number(task)) or absent()
+        notes = (f"qstat ended with {reply.exit_code} ({reply.summary})",) if len(statuses) < len(tasks) else ()
+        return PollAnswer(statuses, notes)
 
     usage = staticmethod(no_usage)
 
@@ -216,6 +230,8 @@ def _status(record: pbslike.Record) -> SchedulerStatus:
     outcome, reason, exit_code, signal = (
         _end(pbslike.parse_int(record.get("exit_status"))) if state is TaskState.ENDED else (None, "", None, None)
     )
+    if state is not TaskState.ENDED:
+        reason = _why_it_waits(record) if state is TaskState.PENDING else ""
     return SchedulerStatus(
         state,
         outcome,
@@ -229,6 +245,14 @@ def _status(record: pbslike.Record) -> SchedulerStatus:
     )
 
 
+def _why_it_waits(record: pbslike.Record) -> str:
+    """Return what keeps a task in the queue, in the scheduler's words or those of its holds."""
+    holds = {"u": "by its user", "o": "by an operator", "s": "by the system"}
+    held = [holds[letter] for letter in record.get("Hold_Types", "") if letter in holds]
+    comment = record.get("comment", "").removeprefix("Not Running: ")
+    return comment or (f"held {' and '.join(held)}" if held else "")
+
+
 def _end(exit_status: int | None) -> tuple[Outcome, str, int | None, int | None]:
     """How the job ended: (outcome, reason, exit code, signal)."""
     if exit_status is None:
@@ -240,4 +264,6 @@ def _end(exit_status: int | None) -> tuple[Outcome, str, int | None, int | None]
         # Torque marks a job that qdel ended by the signal alone. The signal may have another source.
         number = exit_status - 256
         return (Outcome.CANCELLED if number == 15 else Outcome.FAILED), "", None, number
+    if 128 < exit_status <= 128 + 64:  # as a shell says it; the runner ends by its command's signal
+        return Outcome.FAILED, "", None, exit_status - 128
     return (Outcome.FAILED if exit_status else Outcome.COMPLETED), "", exit_status, None

@@ -24,6 +24,9 @@ ENDING = frozenset(("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGXCPU"))
 _WALLTIME_MARGIN = 0.05
 _MARGIN_S = (2.0, 60.0)
 
+#: A node refreshes its record at least so often (``jobs/render.py``).
+_HEARTBEAT_S = 60.0
+
 #: A record that is no older than so many graces was written by a node that is at work: it writes one every minute.
 _FRESH_GRACES = 3
 
@@ -100,8 +103,23 @@ def time_used_up(evidence: Evidence) -> bool:
         return False
     if evidence.pooled:
         return attempt.worker_is_over
-    margin_s = min(max(_WALLTIME_MARGIN * evidence.walltime_s, _MARGIN_S[0]), _MARGIN_S[1])
-    return attempt.setup_s + attempt.elapsed_s >= evidence.walltime_s - margin_s
+    return attempt.setup_s + attempt.elapsed_s >= evidence.walltime_s - _margin_s(evidence.walltime_s)
+
+
+def _margin_s(walltime_s: float) -> float:
+    return min(max(_WALLTIME_MARGIN * walltime_s, _MARGIN_S[0]), _MARGIN_S[1])
+
+
+def silent_at_its_walltime(evidence: Evidence) -> bool:
+    """Whether the node fell silent when the walltime was all but over.
+
+    Torque kills a runner milliseconds after it has told it to end, before it can write that down.
+    """
+    attempt = evidence.attempt
+    if not (evidence.walltime_s and attempt and attempt.elapsed_s is not None) or evidence.pooled:
+        return False
+    a_beat_s = min(_HEARTBEAT_S, evidence.walltime_s / 2)
+    return attempt.setup_s + attempt.elapsed_s >= evidence.walltime_s - a_beat_s - _margin_s(evidence.walltime_s)
 
 
 def memory_used_up(evidence: Evidence) -> bool:

@@ -146,6 +146,8 @@ class Evidence(msgspec.Struct, frozen=True):
         How long ago the node wrote the record. None: it has not begun.
     begun_since : bool
         The node wrote the record after the scheduler's answer.
+    memory_error : bool
+        It ended with an error near its memory, and its log says that it got no more.
     """
 
     submission: Submission | None = None
@@ -162,3 +164,4 @@ class Evidence(msgspec.Struct, frozen=True):
     walltime_s: float = 0.0
     heard_s: float | None = None
     begun_since: bool = False
+    memory_error: bool = False

@@ -35,6 +35,17 @@ def time_words(evidence: Evidence) -> str:
     )
 
 
+def silent_words(evidence: Evidence) -> str:
+    """Say that nobody has a word of its end, and when its last sign of life was."""
+    attempt = evidence.attempt
+    assert attempt is not None
+    used_s = attempt.setup_s + (attempt.elapsed_s or 0.0)
+    return (
+        f"walltime exceeded, as far as is known: its last record is of {used_s:.0f} of its "
+        f"{evidence.walltime_s:.0f} s, and nothing says how it ended"
+    )
+
+
 def ended_how(evidence: Evidence) -> str:
     """Say how the command ended. Empty: it has not."""
     attempt = evidence.attempt
@@ -44,7 +55,7 @@ def ended_how(evidence: Evidence) -> str:
         return attempt.error
     if attempt.signal is not None:
         return f"killed by {signal_name(attempt.signal)}{memory_note(evidence)}"
-    return f"exit code {attempt.exit_code}"
+    return f"exit code {attempt.exit_code}{memory_note(evidence)}"
 
 
 def canceller(evidence: Evidence) -> str:
@@ -57,6 +68,11 @@ def canceller(evidence: Evidence) -> str:
 
 def memory_note(evidence: Evidence) -> str:
     """Add that it had used all its memory, if so."""
+    if evidence.memory_error:
+        return (
+            f"; it got no more memory: it had used {peak_mib(evidence):.0f} of the {evidence.memory_mib:.0f} MiB "
+            "that it asked for"
+        )
     if not near_its_memory(evidence):
         return ""
     return f"; it had used {peak_mib(evidence):.0f} of the {evidence.memory_mib:.0f} MiB that it asked for"

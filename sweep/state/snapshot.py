@@ -84,6 +84,8 @@ class Facts:
         Trial number → when the node last wrote the record of an attempt that has not ended (Unix time).
     results : dict
         Trial number → the result, of those attempts that ended with exit code 0.
+    memory_errors : frozenset of int
+        The trials that ended with an error near their memory, and whose log says that they got no more.
     asked : dict
         The tasks that the scheduler was asked about, with their submissions.
     drivers : frozenset of TaskRef
@@ -101,6 +103,7 @@ class Facts:
     attempts: Mapping[int, Attempt]
     written_at: Mapping[int, float]
     results: Mapping[int, ReadResult]
+    memory_errors: frozenset[int]
     poll: PollResult
     asked: Mapping[TaskRef, Submission]
     drivers: frozenset[TaskRef]
@@ -285,6 +288,7 @@ class _TrialJudge:
             walltime_s=trial.resources.walltime_s,
             heard_s=None if written_at is None else self.facts.now - written_at,
             begun_since=written_at is not None and written_at > self.facts.poll.at,
+            memory_error=trial.number in self.facts.memory_errors,
         )
 
     def _result(self, number: int) -> tuple[dict[str, object] | None, ResultFault | None]:

@@ -36,6 +36,7 @@ from sweep.state.conditions import (
     pending,
     recorded,
     running,
+    silent_at_its_walltime,
     stopped_by_cancellation,
     suspended,
     time_used_up,
@@ -56,6 +57,7 @@ from sweep.state.reasons import (
     limit_reason,
     memory_note,
     reason,
+    silent_words,
     time_words,
     told_words,
     waiting,
@@ -111,7 +113,9 @@ def _elapsed(evidence: Evidence) -> float | None:
     attempt = evidence.attempt
     runs = bool(attempt and not attempt.ended and not ended(evidence) and not suspended(evidence))
     if runs and attempt and attempt.started_at and evidence.now:
-        return max(0.0, evidence.now - attempt.started_at - attempt.suspended_s)
+        elapsed_s = max(0.0, evidence.now - attempt.started_at - attempt.suspended_s)
+        # Where nobody says that it still runs, it runs no longer than it may.
+        return elapsed_s if running(evidence) or not evidence.walltime_s else min(elapsed_s, evidence.walltime_s)
     return _best("elapsed_s", attempt, evidence.status)
 
 
@@ -163,7 +167,7 @@ def _own_cause(evidence: Evidence) -> Cause:
     assert attempt is not None
     if attempt.failure is not StartFailure.NONE:
         return Cause.ENVIRONMENT if attempt.failure is StartFailure.ENVIRONMENT else Cause.LAUNCH
-    return Cause.OUT_OF_MEMORY if near_its_memory(evidence) else Cause.ERROR
+    return Cause.OUT_OF_MEMORY if near_its_memory(evidence) or evidence.memory_error else Cause.ERROR
 
 
 def _result_cause(evidence: Evidence) -> Cause:
@@ -279,6 +283,12 @@ TABLE: tuple[Row, ...] = (
         all_of(claimed, absent, gone_for_long, time_used_up),
         State.FAILED,
         time_words,
+        _always(Cause.WALLTIME),
+    ),
+    Row(
+        all_of(claimed, absent, gone_for_long, silent_at_its_walltime, lambda e: not e.cancel_asked),
+        State.FAILED,
+        silent_words,
         _always(Cause.WALLTIME),
     ),
     # -- it waits for a worker of a packed job, and no worker has begun it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from sweep.errors import LockHeld, NoSuch, StoreError
@@ -63,6 +64,7 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
         attempts,
         _written_at(store, planned, attempts),
         _results(store, planned, attempts, settings.objective.file),
+        _memory_errors(store, planned, ledger, attempts),
         answer,
         asked,
         frozenset(drivers),
@@ -118,6 +120,32 @@ def _results(
         for number, attempt in attempts.items()
         if attempt.ended and attempt.exit_code == 0
     }
+
+
+#: A program that ends with an error has used so much of its memory, if that was why.
+_NEAR_MEMORY = 0.9
+
+#: What the last lines of a log say where a program got no more memory: Python, NumPy, C++, the C library.
+_NO_MEMORY = re.compile(
+    r"\bMemoryError\b|can't start new thread|Cannot allocate memory|std::bad_alloc|Unable to allocate \d"
+)
+
+
+def _memory_errors(
+    store: Store, planned: PlannedTrials, ledger: Ledger, attempts: dict[int, Attempt]
+) -> frozenset[int]:
+    """Return the trials whose log says that they got no more memory, where a limit refuses it and kills nobody."""
+    numbers = set()
+    for number, attempt in attempts.items():
+        if not (attempt.ended and attempt.exit_code and attempt.peak_memory_mib):
+            continue
+        trial = planned.trials[number]
+        limit_mib = ledger.asks(trial).memory_mib
+        if limit_mib and attempt.peak_memory_mib >= _NEAR_MEMORY * limit_mib:
+            lines = store.log_tail(trial, 5)
+            if any(_NO_MEMORY.search(line) for line in lines):
+                numbers.add(number)
+    return frozenset(numbers)
 
 
 def record(store: Store, snapshot: Snapshot) -> None:

@@ -55,7 +55,7 @@ SLOTS = 4
 #: Nobody can open more connections at once.
 MOST_IDS = 250
 #: A task that outlives SIGTERM for so long is killed.
-KILL_WAIT_S = 5.0
+KILL_WAIT_S = 0.02 if TORQUE else 5.0  # Torque's SIGKILL follows at once
 #: Queue → its attributes, as OpenPBS's JSON has them.
 QUEUES: dict[str, dict[str, Any]] = {
     "workq": {"queue_type": "Execution", "resources_max": {"walltime": "48:00:00"}},
@@ -333,7 +333,7 @@ def reap(jobs: dict[str, Any], processes: dict[tuple[str, str], subprocess.Popen
                 if task.get("deleted")
                 else code
                 if code >= 0
-                else (256 - code if TORQUE else 128 - code)
+                else 128 - code
             )
             task.update(
                 state=DONE,

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbslike
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture, torque_capture
 from tests.schedulers.replay import replay, reply
@@ -47,7 +47,9 @@ def test_an_unknown_id_is_an_answer_and_a_dead_server_is_not() -> None:
 
 def test_a_task_that_a_living_array_does_not_name_is_not_absent() -> None:
     tasks = [TaskRef("494[].vm", index) for index in (0, 2, 5, 6)] + [TaskRef("495[].vm", 6), TaskRef("494.vm")]
-    answer, _ = replay(Torque().poll(tasks), [reply(torque_capture("qstat-f-t-array-mixed"))])
+    unknown = "qstat: Unknown Job Id Error 495[].vm\n"
+    shown = replace(reply(torque_capture("qstat-f-t-array-mixed")), exit_code=153, stderr=unknown)
+    answer, _ = replay(Torque().poll(tasks), [shown])
     assert [answer.statuses[task].state for task in tasks] == [
         TaskState.RUNNING, TaskState.PENDING, TaskState.ENDED, TaskState.UNNAMED, TaskState.ABSENT, TaskState.ABSENT,
     ]  # fmt: skip
@@ -56,6 +58,69 @@ def test_a_task_that_a_living_array_does_not_name_is_not_absent() -> None:
     ended = replace(living, stdout=re.sub("job_state = .", "job_state = C", living.stdout))
     answer, _ = replay(Torque().poll(tasks), [ended])
     assert answer.statuses[tasks[3]].state is TaskState.ABSENT
+
+
+def test_an_array_in_a_routing_queue_waits() -> None:
+    """The server knows it, and shows none of its tasks until it has routed it."""
+    task, other = TaskRef("9[].vm", 3), TaskRef("494[].vm", 0)
+    answer, _ = replay(Torque().poll([task]), [Reply(0, "")])
+    assert answer.statuses[task].state is TaskState.PENDING
+    assert "routed" in answer.statuses[task].reason
+    answer, _ = replay(Torque().poll([task, other]), [reply(torque_capture("qstat-f-t-array-mixed"))])
+    assert [answer.statuses[ref].state for ref in (task, other)] == [TaskState.PENDING, TaskState.RUNNING]
+    with pytest.raises(SchedulerSilent):  # of a single job, that is no answer
+        replay(Torque().poll([TaskRef("9.vm")]), [Reply(0, "")])
+
+
+def test_one_odd_id_silences_no_server() -> None:
+    """Another user's id, an exit code that is new: what is shown is an answer all the same."""
+    ours, theirs, gone = TaskRef("494[].vm", 0), TaskRef("72.vm"), TaskRef("99999.vm")
+    odd = reply(torque_capture("qstat-unknown-and-known"))
+    shown = replace(reply(torque_capture("qstat-f-t-array-mixed")), exit_code=159, stderr=odd.stderr)
+    answer, _ = replay(Torque().poll([ours, theirs, gone]), [shown])
+    states = [answer.statuses[ref].state for ref in (ours, theirs, gone)]
+    assert states == [TaskState.RUNNING, TaskState.ABSENT, TaskState.ABSENT]
+    new = replace(shown, exit_code=77, stderr="qstat: something new\n")
+    answer, _ = replay(Torque().poll([ours, gone]), [new])
+    assert answer.statuses[ours].state is TaskState.RUNNING
+    assert gone not in answer.statuses  # nobody said anything of it
+    assert "something new" in answer.notes[0]
+    with pytest.raises(SchedulerSilent):
+        replay(Torque().poll([ours]), [Reply(77, "", "qstat: something new\n")])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("qstat-f-held", "held by its user"),
+        ("qstat-f-queue-stopped", "Queue not started."),
+        ("qstat-f-t-array-mixed", ""),
+    ],
+)
+def test_why_a_job_waits(name: str, reason: str) -> None:
+    shown = reply(torque_capture(name))
+    full_id = re.findall(r"Job Id: (\S+)", shown.stdout)[0]
+    number, index = pbslike.split_id(full_id)
+    task = TaskRef(full_id if index is None else f"{number}[].vm", index)
+    answer, _ = replay(Torque().poll([task]), [shown])
+    assert answer.statuses[task].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "exit_code", "signal"),
+    [
+        ("qstat-f-walltime-exceeded", Outcome.TIMEOUT, None, None),
+        ("qstat-f-deleted-running", Outcome.CANCELLED, None, 15),
+        ("qstat-f-segv", Outcome.FAILED, None, 11),
+        ("qstat-f-exit-300", Outcome.FAILED, 44, None),
+    ],
+)
+def test_how_a_job_ended(name: str, outcome: Outcome, exit_code: int | None, signal: int | None) -> None:
+    shown = reply(torque_capture(name))
+    task = TaskRef(re.findall(r"Job Id: (\S+)", shown.stdout)[0])
+    answer, _ = replay(Torque().poll([task]), [shown])
+    status = answer.statuses[task]
+    assert (status.outcome, status.exit_code, status.signal) == (outcome, exit_code, signal)
 
 
 def test_an_array_is_found_by_the_name_of_its_first_task() -> None:
