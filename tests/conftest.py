@@ -274,8 +274,13 @@ def _pbs_dialect() -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def site_pbs() -> str:
-    """The dialect of the real PBS that this machine submits to; skip without, or fail with SWEEP_REQUIRE_PBS."""
+    """The dialect of the real PBS that this machine submits to.
+
+    Without one the test skips; or it fails with SWEEP_REQUIRE_PBS, or SWEEP_REQUIRE_TORQUE, which takes no other.
+    """
     kind, reason = _pbs_dialect()
+    if os.environ.get("SWEEP_REQUIRE_TORQUE") and kind != "torque":
+        pytest.fail(f"SWEEP_REQUIRE_TORQUE is set, and there is {reason or 'an OpenPBS'}")
     if reason and os.environ.get("SWEEP_REQUIRE_PBS"):
         pytest.fail(f"SWEEP_REQUIRE_PBS is set, and there is {reason}")
     if reason:

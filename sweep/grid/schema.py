@@ -183,6 +183,11 @@ class SchedulerSpec(_Section):
     cluster: PlainWord | None = Field(None, description="Slurm: the cluster, where a site has several.")
     extra: list[OneLine] = Field([], description="Further directives. They are copied into the script unchanged.")
     limits: LimitsSpec = LimitsSpec()
+    warning: Walltime | None = Field(
+        None,
+        description="How long before its walltime a trial is warned by SIGUSR1, if it has a handler for that. By "
+        "default two minutes, or a quarter of the walltime if that is less.",
+    )
     python: OneLine = Field(
         "python3", description="The interpreter that runs node.py on the node. It must be Python 3.6 or newer."
     )

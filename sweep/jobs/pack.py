@@ -122,6 +122,7 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
         )
     _check_requests(grid, source, jobs)
     _check_ceilings(grid, source, jobs)
+    _check_warning(grid, source, jobs)
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
     if grid.scheduler.kind == "local":
         where = "this machine"
@@ -186,6 +187,20 @@ def _check_requests(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
                 raise source.error(
                     ("resources", "extra", name), "a colon ends a part of a PBS chunk", "take it out"
                 )
+
+
+def _check_warning(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
+    """Refuse a warning that comes before the trial begins."""
+    warning = grid.scheduler.warning
+    for job in jobs if warning else []:
+        assert warning
+        walltime_s = job.resources.walltime_s
+        if walltime_s and units.walltime_s(warning) >= walltime_s:
+            raise source.error(
+                ("scheduler", "warning"),
+                f"the warning comes {warning} before the end, and a trial asks for {job.resources.walltime}",
+                "lower it, or raise the trials' walltime",
+            )
 
 
 def _check_ceilings(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from sweep.errors import TemplateError
-from sweep.grid import Grid
+from sweep.grid import Grid, units
 from sweep.jobs import where
 from sweep.model import Job
 from sweep.state.settings import Planner
@@ -19,7 +19,7 @@ from sweep.state.settings import Planner
 HEARTBEAT_S = {"local": 2.0}
 DEFAULT_HEARTBEAT_S = 60.0
 
-#: How long before its walltime a job is warned, where the scheduler can do so. A trial then saves a checkpoint.
+#: How long before its walltime a job is warned, if the grid does not say. A trial then saves a checkpoint.
 WARNING_S = 120
 
 
@@ -111,7 +111,8 @@ class Renderer:
             "memory_mib": job.asks.memory_mib,
             "walltime": job.asks.walltime,
             "walltime_s": job.asks.walltime_s,
-            "warning_s": min(WARNING_S, job.asks.walltime_s // 4 or WARNING_S),
+            "warning_s": warning_s(grid, job.asks.walltime_s),
+            "trial_warning_s": warning_s(grid, job.resources.walltime_s),
             "units": job.asks.extra,
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
@@ -136,6 +137,13 @@ class Renderer:
             "heartbeat_s": HEARTBEAT_S.get(kind, DEFAULT_HEARTBEAT_S),
             **self.paths,
         }
+
+
+def warning_s(grid: Grid, walltime_s: int) -> int:
+    """Return how long before its walltime a job is warned."""
+    if grid.scheduler.warning:
+        return units.walltime_s(grid.scheduler.warning)
+    return min(WARNING_S, walltime_s // 4 or WARNING_S)
 
 
 def array_range(grid: Grid, job: Job) -> str:

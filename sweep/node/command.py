@@ -179,9 +179,14 @@ class Command(object):
                 self.suspended_s += max(0.0, late_s)
 
     @property
+    def age_s(self) -> float:
+        """For how long the command has been there, in seconds, its suspensions included."""
+        return time.monotonic() - self.started_s
+
+    @property
     def elapsed_s(self) -> float:
         """For how long the command has run, in seconds, without the time for which it was suspended."""
-        return time.monotonic() - self.started_s - self.suspended_s
+        return self.age_s - self.suspended_s
 
     def warn(self) -> None:
         """Send the warning to those of the command's processes that have a handler for it. It kills the others."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.node.command import ELAPSED, ENDING, Command, end_as, variables_of_command
+    from sweep.node.command import ELAPSED, ENDING, WARNING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
-    from command import ELAPSED, ENDING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
+    from command import ELAPSED, ENDING, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
 
 HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
@@ -269,16 +269,32 @@ def _link(source: str, path: str) -> None:
                 out.write(content.read())
 
 
-def watch(command: Command, record: "Record", path: str, heartbeat_s: float, ended: threading.Event) -> None:
-    """Sample the command's use, enforce its limits and refresh its record, until it has ended.
+def watch(
+    command: Command,
+    record: "Record",
+    path: str,
+    heartbeat_s: float,
+    warn_s: "Optional[float]",
+    ended: threading.Event,
+) -> None:
+    """Sample the command's use, enforce its limits, warn it and refresh its record, until it has ended.
 
     A short trial is looked at often. The pauses grow: between samples to 5 s, between refreshes to `heartbeat_s`.
     A signal is written at once: if the job is killed after it, the record still says that it was told to end.
+
+    Parameters
+    ----------
+    warn_s : float or None
+        After how many seconds the command is warned; None: it is not.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCONT,))  # the main thread is to get it, and acts on it
     pause_s, refresh_s, refreshed_s = 0.2, min(5.0, heartbeat_s), time.monotonic()
     written_signals = 0
-    while not command.pause(pause_s, ended):
+    while not command.pause(pause_s if warn_s is None else max(0.0, min(pause_s, warn_s - command.age_s)), ended):
+        if warn_s is not None and command.age_s >= warn_s:
+            warn_s = None
+            command.note(getattr(signal, WARNING))
+            command.warn()
         command.sample()
         if command.enforcer is not None:
             command.enforcer.enforce(command, cancel_path(path))
@@ -330,8 +346,10 @@ def run(
     finally:
         os.close(log)
     ended = threading.Event()
+    # What the scheduler counts began with the job, before this process.
+    warn_s = max(0.0, options.warn_after_s - record["setup_s"]) if options.warn_after_s else None
     watcher = threading.Thread(
-        target=watch, args=(command, record, attempt_path, options.heartbeat_s, ended), daemon=True
+        target=watch, args=(command, record, attempt_path, options.heartbeat_s, warn_s, ended), daemon=True
     )
     watcher.start()
     status = command.wait()
@@ -383,13 +401,15 @@ class Options(object):
         How long a requeued task waits for the end of its earlier run.
     worker : int
         The packed worker that runs the task; -1: none.
+    warn_after_s : int
+        How old the job is when the command is warned of its end. 0: the scheduler warns it, or there is no end.
     environment_failed : list of str
         Exit code and text of the environment line that failed; empty: none did.
     """
 
     def __init__(self, arguments: "List[str]") -> None:
         self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = ""
-        self.index, self.worker = 0, -1
+        self.index, self.worker, self.warn_after_s = 0, -1, 0
         self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
         self.environment_failed = []  # type: List[str]
         words = list(arguments)

@@ -67,16 +67,19 @@ class Enforcer(object):
     ----------
     walltime_s, memory_mib : int
         The trial's limits; 0: no limit.
+    warning_s : int
+        How long before its walltime it is warned; 0: as the runners of older scripts did.
     """
 
-    def __init__(self, walltime_s: int, memory_mib: int) -> None:
+    def __init__(self, walltime_s: int, memory_mib: int, warning_s: int = 0) -> None:
         self.walltime_s, self.memory_mib = walltime_s, memory_mib
+        self.warning_s = warning_s or min(120, walltime_s // 4)
         self.warned = not walltime_s
 
     def enforce(self, running: command.Command, cancel_path: str) -> None:
         """Warn or stop a command that is at a limit, and stop one that is cancelled: the file is there."""
         elapsed_s = running.elapsed_s
-        if not self.warned and elapsed_s > self.walltime_s - min(120, self.walltime_s // 4):
+        if not self.warned and elapsed_s > self.walltime_s - self.warning_s:
             self.warned = True
             running.warn()
         if self.walltime_s and elapsed_s > self.walltime_s:
@@ -206,7 +209,7 @@ class Worker(object):
         """Run one trial; False if the worker is to end."""
         trial_command = self.commands[slot] = command.Command()
         trial_command.starter = self.starter
-        trial_command.enforcer = Enforcer(self.options.walltime_s, self.options.memory_mib)
+        trial_command.enforcer = Enforcer(self.options.walltime_s, self.options.memory_mib, self.options.warning_s)
         try:
             if self.signals:  # checked after the line above: a signal that comes later reaches the command
                 return False
@@ -253,6 +256,7 @@ def parse_arguments(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]
     for name in ("--worker", "--workers", "--per-worker", "--walltime-s", "--memory-mib", "--gpus"):
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--ends-s", type=int, required=True, help="the worker's own walltime")
+    parser.add_argument("--warning-s", type=int, default=0, help="how long before its walltime a trial is warned")
     parser.add_argument("--preload", default="", help="modules that are imported once, before the trials")
     separator = arguments.index("--")
     return parser.parse_args(arguments[:separator]), arguments[separator + 1 :]

@@ -155,3 +155,82 @@ def test_the_servers_limits_are_read(torque: Cluster, toy: Toy) -> None:
     assert sandbox.states() == {"done": 8}
     findings = {row["what"]: row["finding"] for row in sandbox.sweep("doctor", "--json").json}
     assert "arrays of up to 5, of which 3 wait in the queue at once" in findings["torque"]
+
+
+#: It saves for a second when it is warned, and asks to go on; the second time it is done.
+SAVING = """\
+import json, os, signal, sys, time
+if os.path.exists("saved"):
+    json.dump({"segMeasure": 1}, open(os.environ["SWEEP_RESULT"], "w"))
+    sys.exit(0)
+def save(*_):
+    time.sleep(1)
+    open("saved", "w").close()
+    sys.exit(75)
+signal.signal(signal.SIGUSR1, save)
+open("ready", "w").close()
+time.sleep(120)
+"""
+
+
+def test_a_trial_that_needs_a_second_to_save_is_warned(torque: Cluster, toy: Toy) -> None:
+    """Torque's SIGKILL follows its SIGTERM at once, so the runner itself warns the command before the end."""
+    sandbox = torque.sandbox
+    toy(
+        scheduler="{kind: torque, warning: 15s}",
+        parameters="{x: [1], how: [save]}",
+        command="[python3, save.py, '{{ x }}', '{{ how }}']",
+        resources="{walltime: 20s, memory: 100MiB}",
+    )
+    sandbox.write("save.py", SAVING)
+    torque.knob("walltime", text="20")
+    torque.knob("held", on=False)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(sandbox.states, {"paused": 1})
+    assert sandbox.sweep("why", "0", "--json").json["attempt"]["signals"] == ["SIGUSR1"]
+    assert sandbox.sweep("submit", "--json").json["resumed"] == 1
+    sandbox.follow()
+    assert sandbox.states() == {"done": 1}
+
+
+def test_killed_at_the_walltime_and_forgotten_at_once(torque: Cluster, toy: Toy) -> None:
+    """Neither Torque nor the runner may have a word of it. The record fell silent at the walltime."""
+    sandbox = torque.sandbox
+    torque.knob("keep_completed", text="0")
+    toy(
+        scheduler=torque.scheduler,
+        parameters="{x: [120], how: [sleep]}",
+        resources="{walltime: 12s, memory: 100MiB}",
+        retry="{}",
+    )
+    torque.knob("walltime", text="12")
+    torque.knob("held", on=False)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(sandbox.states, {"failed": 1})
+    why = sandbox.sweep("why", "0", "--json").json
+    assert (why["cause"], "walltime exceeded" in why["reason"]) == ("walltime", True)
+    assert sandbox.sweep("retry", "--json").json["raised"]["0"]["walltime_s"] == 24
+
+
+def test_no_more_memory_is_out_of_memory(sandbox: Sandbox, toy: Toy) -> None:
+    """A limit on each process refuses memory and kills nobody: the program ends with an error of its own."""
+    sandbox.write(
+        "refused.py",
+        "import os, sys\nx = bytearray(int(sys.argv[1]) << 20)\nx[::4096] = b'x' * len(x[::4096])\n"
+        "import time; time.sleep(1.5)\nraise MemoryError('on purpose')\n",
+    )
+    toy(
+        command="[python3, refused.py, '{{ x }}', '{{ how }}']",
+        parameters="{x: [10, 95], how: [ok]}",
+        resources="{walltime: 5min, memory: 100MiB}",
+        retry="{}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    causes = [sandbox.sweep("why", trial, "--json").json["cause"] for trial in ("0", "1")]
+    assert causes == ["error", "out of memory"]
+    assert "it got no more memory" in sandbox.sweep("why", "1").out
+    assert sandbox.sweep("retry", "--json").json["raised"]["1"]["memory_mib"] > 100
