@@ -9,6 +9,7 @@
     │   ├── NoSuch                … a sweep, trial or file that is not there
     │   └── FormatError           … a sweep's folder that another version wrote
     ├── StoreError                the sweep folder cannot be read or written
+    │   ├── CannotRead            … one file of it, which may be whole
     │   └── LockHeld              another process is changing it
     └── SchedulerError            the scheduler did not accept, or did not answer
         ├── SchedulerSilent       it did not answer: nothing is known
@@ -79,6 +80,10 @@ class FormatError(UsageError):
 
 class StoreError(SweepError):
     """The sweep folder cannot be read or written."""
+
+
+class CannotRead(StoreError):
+    """A file is there, or may be, and cannot be read: by this machine, by this user, or this time."""
 
 
 class LockHeld(StoreError):

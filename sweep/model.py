@@ -412,6 +412,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
+    UNREADABLE = "unreadable"  # its record or its result cannot be read: nothing is known
 
     @property
     def final(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from sweep import __version__
-from sweep.errors import FormatError, LockHeld, NoSuch, StoreError, UsageError
+from sweep.errors import CannotRead, FormatError, LockHeld, NoSuch, StoreError, UsageError
 from sweep.model import (
     Cause,
     Job,
@@ -235,8 +236,28 @@ def test_an_odd_value_in_a_record_loses_only_itself(store: Store) -> None:
 def test_records_that_cannot_be_read_yet(store: Store, content: str) -> None:
     planned_trial = trial(0)
     store.trial_folder(planned_trial).mkdir(parents=True)
-    (store.trial_folder(planned_trial) / "attempt-1.json").write_text(content)
+    path = store.trial_folder(planned_trial) / "attempt-1.json"
     assert store.attempt(planned_trial, 1) is None
+    path.write_text(content)
+    with pytest.raises(CannotRead, match="half written"):  # not: there is none
+        store.attempt(planned_trial, 1)
+    assert store.unread == {str(path): "it is half written, or no record"}
+    path.write_text('{"ended": true}')
+    assert store.attempt(planned_trial, 1) == Attempt(ended=True)
+    assert store.unread == {}
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_what_is_not_the_files_fault(store: Store, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("sweep.store.folder.bytes_of", failing)
+    with pytest.raises(CannotRead, match=os.strerror(number)):
+        store.attempt(trial(0), 1)
+    with pytest.raises(CannotRead, match=os.strerror(number)):
+        store.result(trial(0), "r.json")
+    assert len(store.unread) == 2
 
 
 def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:

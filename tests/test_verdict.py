@@ -51,6 +51,8 @@ COMPLETED, FAILED, CANCELLED, TIMEOUT, OOM, NODE_FAIL, LAUNCH, PREEMPTED = (
 )
 LONG = 1000.0
 
+MISSING = ResultFault(ResultProblem.MISSING, "there is none")
+
 CASES: list[tuple[dict[str, Any], State, str]] = [
     ({}, State.PLANNED, "not submitted"),
     ({"submission": Submission("t", "j", "n", None, 0.0)}, State.SUBMITTING, "outcome is not known"),
@@ -61,6 +63,18 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": RUNNING, "attempt": CLAIMED}, State.RUNNING, "runs on n1"),
     ({"submission": SENT, "attempt": CLAIMED}, State.RUNNING, "has not said otherwise"),
     ({"submission": SENT, "status": PENDING, "attempt": CLAIMED}, State.QUEUED, "requeued"),
+    # a file of it cannot be read
+    ({"submission": SENT, "status": PENDING, "unreadable": "cannot read X"}, State.QUEUED, "cannot read X"),
+    ({"submission": SENT, "status": RUNNING, "unreadable": "cannot read X"}, State.RUNNING, "cannot read X"),
+    ({"submission": SENT, "unreadable": "cannot read X"}, State.RUNNING, "cannot read X"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "unreadable": "cannot read X", "gone_s": 1.0}, State.RUNNING, "cannot read X"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "unreadable": "cannot read X", "gone_s": LONG}, State.UNREADABLE, "cannot read X"),
+    ({"submission": SENT, "status": ABSENT, "unreadable": "cannot read X", "gone_s": LONG}, State.UNREADABLE, "cannot read X"),
+    ({"unreadable": "cannot read X"}, State.UNREADABLE, "cannot read X"),
+    # its result may not be visible yet
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_fault": MISSING, "heard_s": 1.0}, State.RUNNING, "its result is awaited"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_fault": MISSING, "heard_s": LONG}, State.FAILED, "exit code 0, but there is none"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result_fault": MISSING, "heard_s": 1.0, "gone_s": LONG}, State.FAILED, "exit code 0, but there is none"),
     # its array lives and does not name it: it waits, or has ended and is forgotten
     ({"submission": SENT, "status": UNNAMED}, State.QUEUED, "not made yet"),
     ({"submission": SENT, "status": UNNAMED, "cancel_asked": True}, State.QUEUED, "not made yet"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from sweep.cli import begin, decide, look, run
-from sweep.cli.common import PipeClosed, app
+from sweep.cli.common import PipeClosed, app, unread
 from sweep.errors import SweepError
 
 __all__ = ["app", "begin", "decide", "look", "main", "run"]
@@ -34,6 +34,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # half a character in a trial's result must not end a report
             stream.reconfigure(errors="backslashreplace")
     code, complaint = _run()
+    if not code and (files := unread()):
+        code, complaint = 1, files
     if complaint:
         with suppress(OSError):
             print(complaint, file=sys.stderr)

@@ -84,6 +84,26 @@ class Options:
     results = Path("results")
 
 
+#: The sweeps that this command has opened.
+OPENED: list[Store] = []
+
+#: So many files that cannot be read are named.
+_NAMED = 5
+
+
+def unread() -> str:
+    """Say which records and results could not be read in the end; empty: none."""
+    files = [f"{path}: {why}" for store in OPENED for path, why in store.unread.items()]
+    if not files:
+        return ""
+    count = "a file" if len(files) == 1 else f"{len(files)} files"
+    lines = [f"error: cannot read {count}, so nothing was concluded from it:", *files[:_NAMED]]
+    if len(files) > _NAMED:
+        lines.append(f"… and {len(files) - _NAMED} more")
+    hint = "look again; if it stays so, mend the file system, or ask its owner for the right to read"
+    return "\n  ".join(lines) + f"\nhint: {hint}"
+
+
 Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; else the last planned.")]
 SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -133,6 +153,7 @@ def store_of(sweep: str | None) -> Store:
     from sweep.store import find
 
     store = find(Options.results, sweep)
+    OPENED.append(store)
     store.mutex.patience_s = Options.patience_s
     store.mutex.say = lambda line: print(line, file=sys.stderr)
     return store

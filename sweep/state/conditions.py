@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal as signals
 from collections.abc import Callable
 
-from sweep.model import Outcome, TaskState
+from sweep.model import Outcome, ResultProblem, TaskState
 from sweep.state.evidence import Evidence
 
 #: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
@@ -29,6 +29,19 @@ _HEARTBEAT_S = 60.0
 
 #: A record that is no older than so many graces was written by a node that is at work: it writes one every minute.
 _FRESH_GRACES = 3
+
+
+def unreadable(evidence: Evidence) -> bool:
+    """The record or the result cannot be read."""
+    return bool(evidence.unreadable)
+
+
+def result_is_late(evidence: Evidence) -> bool:
+    """Whether the command ended with 0 so short a time ago that its result may not be visible here yet."""
+    fault = evidence.result_fault
+    if not exit_0(evidence) or fault is None or fault.problem is not ResultProblem.MISSING:
+        return False
+    return evidence.heard_s is not None and evidence.heard_s <= evidence.grace_s and not gone_for_long(evidence)
 
 
 def recorded(evidence: Evidence) -> bool:

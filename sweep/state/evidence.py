@@ -146,6 +146,8 @@ class Evidence(msgspec.Struct, frozen=True):
         How long ago the node wrote the record. None: it has not begun.
     begun_since : bool
         The node wrote the record after the scheduler's answer.
+    unreadable : str
+        Which of its files cannot be read, and why. Nothing final comes of that.
     memory_error : bool
         It ended with an error near its memory, and its log says that it got no more.
     """
@@ -165,3 +167,4 @@ class Evidence(msgspec.Struct, frozen=True):
     heard_s: float | None = None
     begun_since: bool = False
     memory_error: bool = False
+    unreadable: str = ""

@@ -84,6 +84,8 @@ class Facts:
         Trial number → when the node last wrote the record of an attempt that has not ended (Unix time).
     results : dict
         Trial number → the result, of those attempts that ended with exit code 0.
+    unreadable : dict
+        Trial number → which file of it cannot be read, and why.
     memory_errors : frozenset of int
         The trials that ended with an error near their memory, and whose log says that they got no more.
     asked : dict
@@ -103,6 +105,7 @@ class Facts:
     attempts: Mapping[int, Attempt]
     written_at: Mapping[int, float]
     results: Mapping[int, ReadResult]
+    unreadable: Mapping[int, str]
     memory_errors: frozenset[int]
     poll: PollResult
     asked: Mapping[TaskRef, Submission]
@@ -248,7 +251,7 @@ class _TrialJudge:
         attempt = self.facts.attempts.get(number)
         sent = holder(attempt, submissions)
         status, gone_s = self._status(sent)
-        if attempt:
+        if attempt or number in self.facts.unreadable:
             evidence = self._evidence(trial, attempt, sent, status, gone_s)
             return TrialStatus(trial, judge(evidence), number_of_attempt, sent, evidence)
         cancelled = number in ledger.cancelled
@@ -289,6 +292,7 @@ class _TrialJudge:
             heard_s=None if written_at is None else self.facts.now - written_at,
             begun_since=written_at is not None and written_at > self.facts.poll.at,
             memory_error=trial.number in self.facts.memory_errors,
+            unreadable=self.facts.unreadable.get(trial.number, ""),
         )
 
     def _result(self, number: int) -> tuple[dict[str, object] | None, ResultFault | None]:

@@ -35,6 +35,7 @@ from sweep.state.conditions import (
     peak_mib,
     pending,
     recorded,
+    result_is_late,
     running,
     silent_at_its_walltime,
     stopped_by_cancellation,
@@ -43,6 +44,7 @@ from sweep.state.conditions import (
     told_to_end,
     undecided,
     unless,
+    unreadable,
     waits_for_worker,
     withdrawn,
 )
@@ -177,6 +179,14 @@ def _result_cause(evidence: Evidence) -> Cause:
 
 #: Every combination of the evidence. The order matters: the node's record first, it was there.
 TABLE: tuple[Row, ...] = (
+    # -- a file of it cannot be read: nothing final comes of that
+    Row(all_of(unreadable, pending), State.QUEUED, lambda e: f"{waiting(e)}; {e.unreadable}"),
+    Row(
+        all_of(unreadable, unless(gone_for_long), lambda e: bool(e.submission and e.submission.job_id)),
+        State.RUNNING,
+        lambda e: f"{job(e)} has not been gone for long; {e.unreadable}",
+    ),
+    Row(unreadable, State.UNREADABLE, lambda e: e.unreadable),
     # -- the exit record is there
     Row(withdrawn, State.CANCELLED, lambda _: "cancelled before it ran", _always(Cause.CANCELLED)),
     Row(
@@ -249,6 +259,7 @@ TABLE: tuple[Row, ...] = (
         lambda e: f"{told_words(e)}, and nobody has said why{kept(e)}",
         _always(Cause.CANCELLED),
     ),
+    Row(result_is_late, State.RUNNING, lambda _: "exit code 0; its result is awaited"),
     # It ended by itself.
     Row(all_of(exit_0, lambda e: e.result is not None), State.DONE, lambda _: "exit code 0 and a valid result"),
     Row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweep.errors import CannotRead
 from sweep.model import State, Verdict
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.store import Store
@@ -78,7 +79,10 @@ def _scalars(
 def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any]:
     if status.evidence and status.evidence.result:  # it was just read
         return status.evidence.result
-    value = store.result(status.trial, file).value
+    try:
+        value = store.result(status.trial, file).value
+    except CannotRead:  # the command ends with what could not be read
+        return {}
     return value if isinstance(value, dict) else {}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from sweep.errors import LockHeld, NoSuch, StoreError
-from sweep.model import Task, TaskRef, Trial
+from sweep.errors import CannotRead, LockHeld, NoSuch, StoreError
+from sweep.model import ResultProblem, Task, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.conditions import gone
@@ -17,6 +19,8 @@ from sweep.state.snapshot import Facts, Snapshot, judge_all
 from sweep.state.submissions import TrialSubmission, submissions_by_trial
 from sweep.steps.poll import grace_s, poll
 from sweep.store import PlannedTrials, Store
+
+T = TypeVar("T")
 
 
 def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
@@ -55,15 +59,18 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
     } | drivers
     # The scheduler first: what a node writes while it is asked is then known, too.
     answer = poll(store, shell, scheduler, asked, recent_s)
-    attempts = _attempts(store, ledger, unsettled, submissions)
+    unreadable: dict[int, str] = {}
+    attempts = _attempts(store, ledger, unsettled, submissions, unreadable)
+    results = _results(store, planned, attempts, settings.objective.file, unreadable)
     return Facts(
         planned.trials,
         ledger,
         settings,
         submissions,
         attempts,
-        _written_at(store, planned, attempts),
-        _results(store, planned, attempts, settings.objective.file),
+        _written_at(store, planned, attempts, results),
+        results,
+        unreadable,
         _memory_errors(store, planned, ledger, attempts),
         answer,
         asked,
@@ -85,41 +92,75 @@ def submissions_of(store: Store, ledger: Ledger) -> dict[int, list[TrialSubmissi
     return submissions_by_trial(ledger, tasks)
 
 
+#: A file that cannot be read is tried once more after so long.
+SECOND_TRY_S = 0.3
+
+
+def _read(keys: Iterable[int], read: Callable[[int], T | None], unreadable: dict[int, str]) -> dict[int, T]:
+    """Read something of each trial, by its number; what cannot be read is tried twice, and then noted."""
+    values: dict[int, T] = {}
+    open_, failed = list(keys), False
+    for pause_s in (SECOND_TRY_S, 0.0):
+        again: list[int] = []
+        for number in open_:
+            try:
+                value = read(number)
+            except CannotRead as error:
+                again.append(number)
+                unreadable[number] = str(error)
+                continue
+            if failed:
+                unreadable.pop(number, None)
+            if value is not None:
+                values[number] = value
+        if not again:
+            break
+        open_, failed = again, True
+        time.sleep(pause_s)
+    return values
+
+
 def _attempts(
-    store: Store, ledger: Ledger, unsettled: list[Trial], submissions: dict[int, list[TrialSubmission]]
+    store: Store,
+    ledger: Ledger,
+    unsettled: list[Trial],
+    submissions: dict[int, list[TrialSubmission]],
+    unreadable: dict[int, str],
 ) -> dict[int, Attempt]:
     """Read what the nodes wrote. Of a trial that nobody began there is nothing to read."""
     if not unsettled:
         return {}
     begun = store.begun()
-    attempts = {}
-    for trial in unsettled:
-        if trial.id in begun:
-            sent = submissions.get(trial.number)
-            attempt = store.attempt(trial, sent[0].attempt if sent else ledger.attempt_of(trial.number))
-            if attempt:
-                attempts[trial.number] = attempt
-    return attempts
+    trials = {trial.number: trial for trial in unsettled if trial.id in begun}
+
+    def read(number: int) -> Attempt | None:
+        sent = submissions.get(number)
+        return store.attempt(trials[number], sent[0].attempt if sent else ledger.attempt_of(number))
+
+    return _read(trials, read, unreadable)
 
 
-def _written_at(store: Store, planned: PlannedTrials, attempts: dict[int, Attempt]) -> dict[int, float]:
-    """Look when the nodes last wrote the records of what has not ended."""
+def _results(
+    store: Store, planned: PlannedTrials, attempts: dict[int, Attempt], file: str, unreadable: dict[int, str]
+) -> dict[int, ReadResult]:
+    ended = [number for number, attempt in attempts.items() if attempt.ended and attempt.exit_code == 0]
+    return _read(ended, lambda number: store.result(planned.trials[number], file), unreadable)
+
+
+def _written_at(
+    store: Store, planned: PlannedTrials, attempts: dict[int, Attempt], results: dict[int, ReadResult]
+) -> dict[int, float]:
+    """Look when the nodes last wrote the records of what has not ended, or whose result is not there yet."""
     times = {
         number: store.written_at(planned.trials[number], attempt.attempt)
         for number, attempt in attempts.items()
-        if not attempt.ended
+        if not attempt.ended or _is_missing(results.get(number))
     }
     return {number: time_ for number, time_ in times.items() if time_ is not None}
 
 
-def _results(
-    store: Store, planned: PlannedTrials, attempts: dict[int, Attempt], file: str
-) -> dict[int, ReadResult]:
-    return {
-        number: store.result(planned.trials[number], file)
-        for number, attempt in attempts.items()
-        if attempt.ended and attempt.exit_code == 0
-    }
+def _is_missing(read: ReadResult | None) -> bool:
+    return read is not None and read.fault is not None and read.fault.problem is ResultProblem.MISSING
 
 
 #: A program that ends with an error has used so much of its memory, if that was why.

@@ -152,6 +152,29 @@ def tail(path: Path, lines: int) -> list[str]:
             block *= 4
 
 
+#: What the system says where it is in trouble, or where others may read what this user may not: the file may
+#: be whole.
+NOT_THE_FILES_FAULT = frozenset(
+    (
+        errno.EACCES,
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOTCONN,
+        errno.EPERM,
+        errno.EREMOTEIO,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    )
+)
+
+
 class TooLongError(Exception):
     """A file is larger than was asked for; the message is its size."""
 

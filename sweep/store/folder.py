@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import NoSuch, StoreError, UsageError, nearest
+from sweep.errors import CannotRead, NoSuch, StoreError, UsageError, nearest
 from sweep.model import Job, ResultProblem, Task, Trial
 from sweep.node import runner
 from sweep.state.events import Event
@@ -34,7 +34,7 @@ from sweep.state.evidence import Attempt, ReadResult, ResultFault
 from sweep.state.ledger import Ledger, add_up
 from sweep.store import records
 from sweep.store.cache import Cache
-from sweep.store.files import Files, Stamp, TooLongError, bytes_of, storing, tail
+from sweep.store.files import NOT_THE_FILES_FAULT, Files, Stamp, TooLongError, bytes_of, storing, tail
 from sweep.store.journal import Journal
 from sweep.store.lock import Lock
 
@@ -134,6 +134,8 @@ class Store(Files):
         The sweep's.
     journal : Journal
     cache : Cache
+    unread : dict
+        Path → why it could not be read, of records and results that were tried last without success.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,6 +146,7 @@ class Store(Files):
         self.cache = Cache(self)
         self.mutex = Lock(self)
         self._trials: tuple[Stamp | None, PlannedTrials] | None = None
+        self.unread: dict[str, str] = {}
 
     # --- trials and journal -------------------------------------------------------------------------------
 
@@ -312,11 +315,28 @@ class Store(Files):
             raise StoreError(f"cannot list {str(self.path / 'trials')!r}: {error.strerror}") from None
 
     def attempt(self, trial: Trial, number: int) -> Attempt | None:
-        """Read an attempt's claim or exit record; None if there is none, or it cannot be read yet."""
+        """Read an attempt's claim or exit record; None if there is none.
+
+        Raises
+        ------
+        CannotRead
+            It is there, or may be: nobody may conclude that the trial was never begun.
+        """
+        path = f"{self._folder(trial)}/attempt-{number}.json"
         try:
-            return records.attempt_of(bytes_of(f"{self._folder(trial)}/attempt-{number}.json"))
-        except OSError:
+            attempt = records.attempt_of(bytes_of(path))
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise self._cannot_read(path, error.strerror or str(error)) from None
+        if attempt is None:
+            raise self._cannot_read(path, "it is half written, or no record")
+        self.unread.pop(path, None)
+        return attempt
+
+    def _cannot_read(self, path: str, why: str) -> CannotRead:
+        self.unread[path] = why
+        return CannotRead(f"cannot read {path!r}: {why}", "nothing was concluded from it; look again")
 
     def written_at(self, trial: Trial, number: int) -> float | None:
         """Return when an attempt's record was last written (Unix time, by the file server's clock)."""
@@ -339,9 +359,18 @@ class Store(Files):
             Path(runner.cancel_path(str(path))).touch()
 
     def result(self, trial: Trial, file: str) -> ReadResult:
-        """Read a trial's result file."""
+        """Read a trial's result file.
+
+        Raises
+        ------
+        CannotRead
+            It cannot be read this time, or not by this user: it may be valid.
+        """
+        path = f"{self._folder(trial)}/{file}"
         try:
-            return ReadResult(records.value_of(bytes_of(f"{self._folder(trial)}/{file}", MOST_RESULT_BYTES)))
+            read = ReadResult(records.value_of(bytes_of(path, MOST_RESULT_BYTES)))
+            self.unread.pop(path, None)
+            return read
         except TooLongError as error:
             fault = ResultFault(ResultProblem.TOO_LARGE, f"{file} is {error} bytes long")
         except FileNotFoundError:
@@ -349,6 +378,8 @@ class Store(Files):
         except (ValueError, RecursionError) as error:
             fault = ResultFault(ResultProblem.NOT_JSON, f"{file} is not JSON: {str(error)[:120]}")
         except OSError as error:
+            if error.errno in NOT_THE_FILES_FAULT:
+                raise self._cannot_read(path, error.strerror or str(error)) from None
             fault = ResultFault(ResultProblem.UNREADABLE, f"{file} cannot be read: {error.strerror}")
         return ReadResult(fault=fault)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import StoreError, SweepError, UsageError, nearest
+from sweep.errors import CannotRead, StoreError, SweepError, UsageError, nearest
 from sweep.model import ALIVE, Objective, State, Trial
 from sweep.node import command as node_command
 from sweep.node import runner
@@ -233,7 +234,9 @@ def _no_metric(store: Store, leaderboard: LeaderboardReport) -> list[str]:
         return []
     names: dict[str, None] = {}
     for status in leaderboard.snapshot.of(State.FAILED)[:NAMED]:
-        value = store.result(status.trial, leaderboard.objective.file).value
+        value = None
+        with contextlib.suppress(CannotRead):
+            value = store.result(status.trial, leaderboard.objective.file).value
         if isinstance(value, dict):
             from sweep.leaderboard.entries import numbers
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweep.errors import SchedulerError, SchedulerSilent
+from sweep.errors import CannotRead, SchedulerError, SchedulerSilent
 from sweep.model import ALIVE, IN_QUEUE, Cause, State, Submission
 from sweep.schedulers import SCHEDULERS, Place, SoughtJob
 from sweep.shell import Shell
@@ -241,7 +241,9 @@ def _claimed_under(store: Store, doubts: Sequence[Submission]) -> dict[str, str]
     for submission in doubts:
         for task in store.tasks(submission.job) if submission.job != DRIVER else ():
             trial = trials[task.number]
-            attempt = store.attempt(trial, task.attempt) if trial.id in begun else None
+            attempt = None
+            with contextlib.suppress(CannotRead):  # another of the job's trials may say it
+                attempt = store.attempt(trial, task.attempt) if trial.id in begun else None
             if attempt and attempt.job_id and submission.job_name in attempt.job_name:
                 ids[submission.job_name] = attempt.job_id
                 break

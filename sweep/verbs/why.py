@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.errors import NoSuch
-from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
+from sweep.errors import CannotRead, NoSuch
+from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
-from sweep.state.evidence import Attempt
+from sweep.state.evidence import Attempt, ReadResult, ResultFault
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
@@ -63,12 +64,24 @@ class WhyReport:
     said: str
 
 
+def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadResult, Attempt | None]:
+    """Read a trial's result and record. What cannot be read is in the reason, or in the result's."""
+    attempt, read = None, ReadResult()
+    with contextlib.suppress(CannotRead):
+        attempt = store.attempt(trial, number)
+    try:
+        read = store.result(trial, file)
+    except CannotRead as error:
+        read = ReadResult(fault=ResultFault(ResultProblem.UNREADABLE, str(error)))
+    return read, attempt
+
+
 def why(store: Store, shell: Shell, name: str) -> WhyReport:
     """Tell a trial's state, the reason, and the evidence: journal, node, result, scheduler."""
     trial = pick(store.trials(), name)
     snapshot = observe(store, shell)
     status = next(status for status in snapshot.trials if status.trial.number == trial.number)
-    read = store.result(trial, snapshot.settings.objective.file)
+    read, attempt = _files_of(store, trial, snapshot.settings.objective.file, status.attempt)
     return WhyReport(
         trial=trial.number,
         id=trial.id,
@@ -84,7 +97,7 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         folder=str(store.trial_folder(trial)),
         submission=status.sent.submission if status.sent else None,
         scheduler=status.evidence.status if status.evidence else None,
-        attempt=store.attempt(trial, status.attempt),
+        attempt=attempt,
         result=read.value,
         problem=read.fault.problem if read.fault else None,
         result_problem=read.fault.words if read.fault else "",
