@@ -407,6 +407,20 @@ def test_a_line_is_of_the_oldest_format_whose_readers_do_right_by_it(store: Stor
     assert [event.format for event in Store(store.path).journal.read()[0]] == [1, 1, 2, 2]
 
 
+def test_under_the_lock_the_journal_is_as_the_file_server_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system remembers of a file's size may be a minute old: another login node has just submitted."""
+    store.note(planned())
+    assert not store.ledger()[0].submissions
+    remembered = store.stamp_of("journal.jsonl")
+    Store(store.path).note(Submitting(token="ab", job="j0001", job_name="toy.j0001.ab"))
+    monkeypatch.setattr(Store, "stamp_of", lambda _self, _name: remembered)
+    assert not store.ledger()[0].submissions
+    with store.lock():
+        assert list(store.ledger()[0].submissions) == ["ab"]
+
+
 def test_what_is_not_known_of_a_known_event_is_passed_over(store: Store) -> None:
     """So a later version may add what an older one need not know."""
     line = {"event": "submitted", "token": "ab", "id": "7", "colour": "blue", "version": "7.8.9"}

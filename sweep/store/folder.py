@@ -21,7 +21,7 @@ import contextlib
 import getpass
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +197,13 @@ class Store(Files):
     def lock(self, patience_s: float | None = None) -> AbstractContextManager[None]:
         """Be the only one to change the sweep; see `Lock.hold`."""
         self.journal.read()  # a folder of another format is refused before anything in it is touched
-        return self.mutex.hold(patience_s)
+        return self._locked(patience_s)
+
+    @contextlib.contextmanager
+    def _locked(self, patience_s: float | None) -> Iterator[None]:
+        with self.mutex.hold(patience_s):
+            self.journal.look_anew = True  # whoever held the lock before may have written, on another machine
+            yield
 
     def log(self, line: str) -> None:
         """Append a line to sweep.log; a disk that is full does not stop what is logged."""

@@ -21,10 +21,16 @@ class Journal:
     ----------
     files : Files
         The sweep's folder.
+
+    Attributes
+    ----------
+    look_anew : bool
+        The next `read` may not trust what the system remembers of the file: another process may have written it.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self.look_anew = False
         self._forget(0)
 
     def _forget(self, inode: int) -> None:
@@ -47,7 +53,8 @@ class Journal:
         FormatError
             A line needs another version of sweep, or is no event.
         """
-        stamp = self._files.stamp_of(NAME)
+        stamp = self._files.fresh_stamp_of(NAME) if self.look_anew else self._files.stamp_of(NAME)
+        self.look_anew = False
         if not stamp or stamp[0] != self._inode or stamp[1] < self._end:
             self._forget(stamp[0] if stamp else 0)
         if not stamp or stamp[1] == self._end:  # there is none, or nothing was appended
