@@ -53,7 +53,9 @@ class Sender:
     sent : list of SentUnit
         What went out.
     full : bool
-        There is no room for more; `why_full` says why.
+        Nothing more is sent; `why_full` says why.
+    stopped : bool
+        That is because someone is cancelling.
     driver_sent : bool
         The driver job is queued.
     refusal : SchedulerRefused or None
@@ -66,7 +68,7 @@ class Sender:
         self.store, self.shell, self.settings, self.room = store, shell, settings, room
         self.deadline = time.monotonic() + patience_s
         self.sent: list[SentUnit] = []
-        self.full = False
+        self.full = self.stopped = False
         self.why_full = ""
         self.refusal: SchedulerRefused | None = None
         self.refused_job = ""
@@ -76,6 +78,8 @@ class Sender:
         """Send a unit, or as much of it as there is room for."""
         remaining: Unit | None = unit
         while remaining and not self.full and remaining.job != self.refused_job:
+            if self._is_stopped():
+                return
             part = remaining
             if self.room is not None and self.room < remaining.tasks:
                 if self.room == 0:
@@ -86,6 +90,14 @@ class Sender:
                 part = remaining.first(self.room)
             sent = self._send_what_fits(part)
             remaining = remaining.rest(sent) if sent else None
+
+    def _is_stopped(self) -> bool:
+        """Whether someone is cancelling: what is not sent yet stays planned."""
+        by = self.store.stopped_by()
+        if by:
+            self._stop(f"{by} is cancelling: nothing more is sent")
+            self.stopped = True
+        return bool(by)
 
     def _stop(self, why: str) -> None:
         self.full, self.why_full = True, why
@@ -114,7 +126,7 @@ class Sender:
             try:
                 return self._submit(unit, after)
             except SchedulerBusy:
-                if time.monotonic() + pause_s > self.deadline:
+                if time.monotonic() + pause_s > self.deadline or self.store.stopped_by():
                     raise
                 time.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -43,6 +44,10 @@ MOST_RESULT_BYTES = 16 * 2**20
 
 #: What is copied into the folder for the nodes to run.
 NODE_FILES = ("node.py", "runner.py", "command.py", "bystander.py", "worker.py", "guard.py", "preload.py")
+
+
+#: While this file is there, nothing is submitted; at most for so long: whoever wrote it may have died elsewhere.
+STOP, STOP_S = ".stop", 120.0
 
 
 def whoami() -> str:
@@ -204,6 +209,28 @@ class Store(Files):
         with self.mutex.hold(patience_s):
             self.journal.look_anew = True  # whoever held the lock before may have written, on another machine
             yield
+
+    @contextlib.contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Ask whoever is submitting to stop after the call that they are in, and take no new one meanwhile."""
+        self.write(STOP, f"{time.time()} {os.getpid()} {socket.gethostname()} {whoami()}\n")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (self.path / STOP).unlink()
+
+    def stopped_by(self) -> str:
+        """Return who is asking to stop; empty: nobody, or somebody who has died or has had time enough."""
+        try:
+            at, pid, host, user = (self.path / STOP).read_text().split()
+            recent = abs(time.time() - float(at)) < STOP_S
+            if host == socket.gethostname():
+                with contextlib.suppress(PermissionError):  # it is there, and somebody else's
+                    os.kill(int(pid), 0)
+        except (OSError, ValueError, OverflowError):
+            return ""
+        return f"{user} on {host}" if recent else ""
 
     def log(self, line: str) -> None:
         """Append a line to sweep.log; a disk that is full does not stop what is logged."""

@@ -72,6 +72,12 @@ def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelRepor
     SchedulerSilent
         The scheduler cannot say whose jobs these are.
     """
+    # Whoever is sending holds the lock until all is sent: they are asked to stop, and what they sent is cancelled.
+    with store.stopping(), store.lock():
+        return _cancel_under_lock(store, shell, names)
+
+
+def _cancel_under_lock(store: Store, shell: Shell, names: Sequence[str]) -> CancelReport:
     snapshot = observe(store, shell)
     if snapshot.poll.silent:
         raise SchedulerSilent(f"{snapshot.stale}: nothing was cancelled", "try again when the scheduler is back")
@@ -136,9 +142,8 @@ def _cancel(
     *,
     everything: bool,
 ) -> None:
-    with store.lock():
-        by = f"{whoami()} on {socket.gethostname()}"
-        store.note(Cancelled(trials=numbers, by=by, everything=everything))
+    by = f"{whoami()} on {socket.gethostname()}"
+    store.note(Cancelled(trials=numbers, by=by, everything=everything))
     withdrawn = {status.trial.number for status in targets.taskless}
     for status in targets.taskless:
         if not store.withdraw(status.trial, status.attempt):
