@@ -58,7 +58,13 @@ class Packed:
         self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
 
     def start(
-        self, *, job_id: str = "7", per_worker: int = 1, ends_s: int = 3600, preload: str = ""
+        self,
+        *,
+        job_id: str = "7",
+        per_worker: int = 1,
+        ends_s: int = 3600,
+        preload: str = "",
+        visible: str | None = "4,7",
     ) -> subprocess.Popen[bytes]:
         argv = [
             sys.executable, "-I", "-S", str(self.store.path / "worker.py"), "--folder", str(self.store.path),
@@ -66,7 +72,10 @@ class Packed:
             "--memory-mib", "500", "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
             *(["--preload", preload] if preload else []), "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
         ]  # fmt: skip
-        return subprocess.Popen(argv, env={**os.environ, "CUDA_VISIBLE_DEVICES": "4,7"}, start_new_session=True)
+        environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        if visible is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = visible
+        return subprocess.Popen(argv, env=environment, start_new_session=True)
 
     def runs(self) -> list[str]:
         """Return the arguments of the programs that have begun, in order."""
@@ -203,3 +212,32 @@ def test_a_trial_is_not_begun_without_the_time_for_it(tmp_path: Path) -> None:
     assert job.start(ends_s=60).wait(20) == 0  # the first begins whatever time is left
     assert job.runs() == ["a"]
     assert job.record(1) == {}
+
+
+def test_a_task_that_cannot_be_read_is_told_and_the_next_one_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = Packed(tmp_path, "one", "two")
+    lines = (job.store.path / "trials.jsonl").read_text()
+    (job.store.path / "trials.jsonl").write_text(lines.replace('"number":0', '"number":9', 1))
+    assert job.start().wait(30) == 0
+    assert job.runs() == ["two"]
+    assert "cannot run task 0: sweep: trials.jsonl was changed by hand" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [("4,7", ["4", "7"]), (None, ["0", "1"]), ("", ["", ""]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"])],
+)
+def test_the_slots_have_gpus_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: list[str]
+) -> None:
+    """Also where the site does not say which are the job's: a slot may not take all of them."""
+    job = Packed(tmp_path, "a", "b")
+    (job.work / "p.py").write_text(
+        "import os, sys, time\nname = 'gpus-' + sys.argv[1]\n"
+        "open(name + '.new', 'w').write(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\nos.rename(name + '.new', name)\n"
+        "while not (os.path.exists('gpus-a') and os.path.exists('gpus-b')): time.sleep(0.02)\n"
+    )
+    assert job.start(per_worker=2, visible=visible).wait(60) == 0
+    assert sorted((job.work / f"gpus-{name}").read_text() for name in "ab") == seen

@@ -261,6 +261,10 @@ def run_program(request: Dict[str, Any]) -> None:
     os.chdir(request["workdir"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    # As Python sets them at its start: what writes to a closed socket gets an error, Ctrl-C is an exception.
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "numpy" in sys.modules:  # else all forks would draw the same numbers; Python seeds its own `random` again
         sys.modules["numpy"].random.seed()
     argv = request["argv"]
@@ -269,8 +273,25 @@ def run_program(request: Dict[str, Any]) -> None:
     sys.argv = argv[2:] if program[0] else argv[1:]
     if program[0]:
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-    else:
+    elif os.path.isfile(program[1]) and not program[1].endswith(".pyc"):
+        run_script(program[1])
+    else:  # a folder or an archive with a __main__
         runpy.run_path(program[1], run_name="__main__")
+
+
+def run_script(path: str) -> None:
+    """Run a script. `runpy` would change ``sys.argv[0]`` or ``__file__``, whichever way it is called."""
+    import importlib.machinery
+    import types
+
+    if sys.version_info >= (3, 9):
+        path = os.path.abspath(path)
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    code = loader.source_to_code(loader.get_data(path), path)
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__file__=path, __loader__=loader, __cached__=None)
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)  # noqa: S102
 
 
 def main() -> None:

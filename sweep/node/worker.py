@@ -149,8 +149,10 @@ class Worker(object):
         self.starter: Any = preload.ForkServer(options.preload.split(",")) if options.preload else guard.Guard()
         self.bystander = bystander.Bystander()
         self.job_started_s = time.monotonic() - int(os.environ.pop(command.ELAPSED, "0"))
-        visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
         count = options.gpus
+        # A site that does not say which GPUs are the job's own shows it no others: they have the numbers from 0.
+        numbers = ",".join(map(str, range(count * options.per_worker)))
+        visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", numbers).split(",") if gpu]
         self.gpus = [visible[slot * count : (slot + 1) * count] for slot in range(options.per_worker)]
 
     def forward(self, number: int, _frame: Any = None) -> None:
@@ -202,7 +204,8 @@ class Worker(object):
                 first = False
                 if not self._run_task(slot, index) or only_one:
                     return
-            except Exception as error:  # the file server fails, say; the next trial may work
+            # The file server fails, say; the next trial may work. A thread would end by SystemExit without a word.
+            except (Exception, SystemExit) as error:
                 print("sweep: cannot run task %d: %s" % (index, error), file=sys.stderr)
 
     def _run_task(self, slot: int, index: int) -> bool:
