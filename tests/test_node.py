@@ -528,3 +528,25 @@ def test_an_option_that_is_not_there_is_named(folder: Folder) -> None:
     done = folder.run(workers="3")
     assert done.returncode == 1
     assert "cannot take the option --workers" in done.stderr
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="no /proc here. To try it: run the tests on Linux"
+)
+def test_what_a_thread_started_is_counted(folder: Folder) -> None:
+    """Linux lists a process's children by the thread that forked them."""
+    grandchild = "x = bytearray(80 << 20); x[::4096] = b'x' * len(x[::4096]); import time; time.sleep(60)"
+    folder.plan(
+        sys.executable, "-c",
+        "import subprocess, sys, threading, time\n"
+        f"start = lambda: subprocess.Popen([sys.executable, '-c', {grandchild!r}])\n"
+        "thread = threading.Thread(target=lambda: (start(), time.sleep(60)), daemon=True)\n"
+        "thread.start(); time.sleep(60)",
+    )  # fmt: skip
+    process = subprocess.Popen(folder.argv())
+    try:
+        path = folder.store.trial_folder(folder.trial) / "attempt-1.json"
+        folder.wait_until(lambda: path.exists() and (folder.record.get("memory_mib") or 0) > 80)
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -387,14 +387,19 @@ def _tree_usage(pid: int) -> "Tuple[int, int]":
 
 
 def process_tree(pid: int) -> "List[int]":
-    """List a process and its descendants."""
+    """List a process and its descendants, whichever of its threads started them."""
     pids = [pid]
     for member in pids:  # the list grows while it is walked
         try:
-            with open("/proc/%d/task/%d/children" % (member, member), "rb") as children:
-                pids += [int(child) for child in children.read().split()]
-        except (OSError, ValueError):
+            threads = os.listdir("/proc/%d/task" % member)
+        except OSError:
             continue
+        for thread in threads:
+            try:
+                with open("/proc/%d/task/%s/children" % (member, thread), "rb") as children:
+                    pids += [int(child) for child in children.read().split()]
+            except (OSError, ValueError):
+                continue
     return pids
 
 
