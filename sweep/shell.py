@@ -40,6 +40,11 @@ def run(call: Call) -> Reply:
     )
     try:
         output, failure, detail = _read(process, began + call.timeout_s)
+        if not failure:  # it may have closed its streams, and go on
+            try:
+                process.wait(max(0.0, began + call.timeout_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                failure = CallFailure.TIMED_OUT
     except BaseException:  # Ctrl-C: nothing that was started may go on by itself
         _kill(process)
         raise
