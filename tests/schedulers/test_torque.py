@@ -60,6 +60,23 @@ def test_a_task_that_a_living_array_does_not_name_is_not_absent() -> None:
     assert answer.statuses[tasks[3]].state is TaskState.ABSENT
 
 
+def test_ids_without_a_servers_name() -> None:
+    """display_job_server_suffix is off on some servers, and some sites' wrappers print the number alone."""
+    array = SubmitRequest("/f/j0001.sh", "sfxa", None, "/f/j0001.log")
+    job_id, [call] = replay(Torque().submit(array), [reply(torque_capture("qsub-array-no-suffix"))])
+    assert job_id == "351[]"
+    assert replay(Torque().submit(array), [Reply(0, "349\n")])[0] == "349"
+    shown = reply(torque_capture("qstat-no-suffix"))
+    text = shown.stdout[shown.stdout.index("Job Id:") :]
+    answer, _ = replay(Torque().poll([TaskRef(job_id, 1), TaskRef(job_id, 0)]), [replace(shown, stdout=text)])
+    assert [status.state for status in answer.statuses.values()] == [TaskState.PENDING, TaskState.UNNAMED]
+    _, [call] = replay(Torque().cancel([], [TaskRef(job_id, 1)]), [Reply(0)])
+    assert call.argv == ("qdel", "351[1]")
+    assert Torque().spell(TaskRef(job_id, 1)) == "351[1]"
+    ids, _ = replay(Torque().find([SoughtJob("sfxa", 1)]), [Reply(0), Reply(0, "351[1]\n")])
+    assert ids == {"sfxa": "351[]"}
+
+
 def test_an_array_in_a_routing_queue_waits() -> None:
     """The server knows it, and shows none of its tasks until it has routed it."""
     task, other = TaskRef("9[].vm", 3), TaskRef("494[].vm", 0)
