@@ -23,8 +23,9 @@ DRIVER_PATIENCE_S = 600.0
 
 def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitReport:
     """Do the driver job's one round, however often it has to be tried: nobody comes later."""
-    deadline = time.monotonic() + DRIVER_PATIENCE_S
-    while True:
+    began, deadline = time.time(), time.monotonic() + DRIVER_PATIENCE_S
+    report = SubmitReport()
+    while store.ledger()[0].stopped_at <= began:
         try:
             report = submit(store, shell, patience_s=patience_s, retry=True)
             # Without a successor in the queue, this is the last that comes: it waits for a place.
@@ -34,6 +35,7 @@ def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitRepor
             if time.monotonic() > deadline:
                 raise
         time.sleep(FIRST_PAUSE_S)
+    return report  # someone has cancelled everything: nothing more is sent
 
 
 def follow(

@@ -296,8 +296,8 @@ def _send_all(
     coming_back = outcome.trials_left or may_come_back
     # Behind nothing, the driver would run at once, find what this call has found, and send the next one.
     behind = outcome.trials_sent or _alive(snapshot)
-    if sender.stopped:
-        return outcome
+    if sender.stopped:  # a driver sends its rest and its successor once that is over
+        return replace(outcome, abandoned=settings.submit.driver)
     if settings.submit.driver and coming_back and behind and not snapshot.drivers:
         words = sender.send_driver(_last_job(sender, snapshot))
         return replace(outcome, driver=words, abandoned=not sender.driver_sent)

@@ -3,7 +3,8 @@
 #
 #   slurm.sh install    the packages (needs root); does nothing where they are there
 #   slurm.sh up         start it, wait until all nodes are idle; print the SLURM_CONF to export
-#   slurm.sh up two     and a second cluster, `two`, in the same accounting: sbatch --clusters=two
+#   slurm.sh up two     and a second cluster, `two`, in the same accounting: sbatch --clusters=two. It enforces limits:
+#                       with --account=grp, five jobs of all users may be in the queue
 #   slurm.sh down       stop both and remove their folder
 #   slurm.sh banner DIR write DIR/sbatch, which says something before sbatch answers, as some sites' does
 #
@@ -164,8 +165,13 @@ second() { # the first one's configuration, with another name, other nodes, fold
         -e "s|$LAB/state|$LAB/two/state|" -e "s|$LAB/spool|$LAB/two/spool|" \
         -e "s/^NodeName=.*/NodeName=m[1-2] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((PORT0 + 141))-$((PORT0 + 142))] CPUs=4 RealMemory=16000/" \
         "$LAB/etc/slurm.conf" >"$LAB/two/etc/slurm.conf"
+    echo 'AccountingStorageEnforce=limits' >>"$LAB/two/etc/slurm.conf"
     two_idle && return
     sacctmgr -i add cluster two >/dev/null 2>&1 || true
+    # Everybody of the account grp together may have five jobs in the queue; the other account has no limit.
+    sacctmgr -i add account own cluster=two >/dev/null 2>&1 || true
+    sacctmgr -i add account grp cluster=two GrpSubmitJobs=5 >/dev/null 2>&1 || true
+    sacctmgr -i add user "$ME" cluster=two account=own,grp defaultaccount=own >/dev/null 2>&1 || true
     (
         export SLURM_CONF=$LAB/two/etc/slurm.conf
         slurmctld

@@ -164,6 +164,25 @@ def test_another_cluster_belongs_to_the_id(second_cluster: None, on_slurm: Sandb
         subprocess.run(["scancel", "--clusters=two", number], check=False, timeout=60)
 
 
+def test_a_groups_limit_is_not_a_refusal_for_good(second_cluster: None, on_slurm: Sandbox, toy: Toy) -> None:
+    """AssocGrpSubmitJobsLimit: what fits is sent, the rest stays planned, and --follow waits for a place."""
+    sandbox = on_slurm
+    toy(
+        scheduler="{kind: slurm, cluster: two, account: grp}",
+        parameters="{x: {range: [1, 12]}, how: [ok]}",
+        submit="{max_queued: 100}",  # the grid's word, against the limit that sweep would keep to by itself
+    )
+    planned = sandbox.sweep("plan", "--json").json
+    assert (planned["limits"]["group_queued"], planned["limits"]["max_queued"]) == (5, 100)
+    sent = sandbox.sweep("--patience", "0", "submit", "--json").json
+    assert 1 <= sent["trials_sent"] <= 5
+    assert "will not take more now" in sent["why_left"]
+    assert "AssocGrpSubmitJobsLimit" in sent["why_left"]
+    sandbox.sweep("submit", "--follow", timeout_s=300)
+    sandbox.follow()
+    assert sandbox.states() == {"done": 12}
+
+
 def test_a_job_that_a_node_knows_is_not_sent_again(make_fake: Callable[[str], Cluster], toy: Toy) -> None:
     """The answer was lost, the job ran, and the server keeps no history: the record says which job it was."""
     cluster = make_fake("pbs")
