@@ -169,7 +169,8 @@ def test_a_groups_limit_is_not_a_refusal_for_good(second_cluster: None, on_slurm
     sandbox = on_slurm
     toy(
         scheduler="{kind: slurm, cluster: two, account: grp}",
-        parameters="{x: {range: [1, 12]}, how: [ok]}",
+        parameters="{x: [10], how: [sleep]}",  # none may have ended, and made room, before all calls are made
+        replicates="12",
         submit="{max_queued: 100}",  # the grid's word, against the limit that sweep would keep to by itself
     )
     planned = sandbox.sweep("plan", "--json").json
