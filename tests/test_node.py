@@ -550,3 +550,4 @@ def test_what_a_thread_started_is_counted(folder: Folder) -> None:
     finally:
         process.terminate()
         process.wait(30)
+    assert folder.record["memory_mib"] > 80

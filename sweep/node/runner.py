@@ -299,8 +299,8 @@ def watch(
         if command.enforcer is not None:
             command.enforcer.enforce(command, cancel_path(path))
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
-        told = len(command.signals) > written_signals
-        if (told or time.monotonic() - refreshed_s >= refresh_s) and not ended.is_set():
+        has_signals = len(command.signals) > written_signals
+        if (has_signals or time.monotonic() - refreshed_s >= refresh_s) and not ended.is_set():
             refresh_s, refreshed_s = min(refresh_s * 2, heartbeat_s), time.monotonic()
             signals = list(command.signals)
             written_signals = len(signals)

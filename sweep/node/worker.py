@@ -159,15 +159,15 @@ class Worker(object):
         """Note a signal, and pass it on to commands that have not got it. No further trial is begun."""
         self.signals.append(number)
         over = signal.Signals(number).name in command.ENDING and self._remaining_s() < OVER_S
-        told = []
+        alive = []
         for running in list(self.commands.values()):
             if running.pid:  # one that is just being started gets it at its start
-                told.append(running)
+                alive.append(running)
             running.worker_is_over = running.worker_is_over or over
             running.note(number)
 
         def pass_on() -> None:
-            for running in told:
+            for running in alive:
                 running.pass_on(number)
 
         self.bystander.unless_all_got(number, pass_on)

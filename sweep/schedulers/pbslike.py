@@ -210,8 +210,8 @@ def ways(
     if own.get("queue_type") != "Route":
         return {name: [server, own]}
     reply = yield Call(call)
-    found = _destinations(name, read(reply.stdout), place)
-    return {way: [server, own, queue] for way, queue in found.items()}
+    destinations = _destinations(name, read(reply.stdout), place)
+    return {way: [server, own, queue] for way, queue in destinations.items()}
 
 
 def _lets_in(queue: Mapping[str, str], place: Place) -> bool:

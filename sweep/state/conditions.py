@@ -232,8 +232,8 @@ def stopped_by_cancellation(evidence: Evidence) -> bool:
     attempt = evidence.attempt
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
     # A worker may see its trial's end before the signal that it, too, is sent.
-    told = attempt is not None and attempt.signal in (signals.SIGTERM, signals.SIGINT)
-    stopped = killed or told or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
+    signalled = attempt is not None and attempt.signal in (signals.SIGTERM, signals.SIGINT)
+    stopped = killed or signalled or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))
     # A cancellation that came to nothing is no reason, where the scheduler knows another.
     cancel_counts = evidence.cancel_asked and not outcome(*KILLED)(evidence)
     return stopped and (cancel_counts or outcome(Outcome.CANCELLED)(evidence))

@@ -405,7 +405,9 @@ def _write(
 def _format(merged: Merged) -> int:
     """Return the format that the trials need: an older version takes a request that is left to the site for 0."""
     asked = (trial.resources for trial in merged.trials.values())
-    left = any(not (one.walltime_s and one.memory_mib and one.cpus) or one.extra for one in asked)
+    left = any(
+        not (request.walltime_s and request.memory_mib and request.cpus) or request.extra for request in asked
+    )
     return FORMAT if left else OLDEST_FORMAT
 
 

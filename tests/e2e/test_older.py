@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,8 +53,13 @@ def test_an_older_sweep_goes_on(older: Sandbox, tmp_path: Path) -> None:
     """What was planned runs as it was planned: by the older scripts and runners."""
     plain = tmp_path / "plain"  # the scripts name the folder in which they were planned, which needed no quotes
     plain.symlink_to(older.path)
+    here = {"/tmp/frozen": str(plain), "/opt/sweep/bin/python": shlex.quote(sys.executable)}
     for script in older.path.glob("results/packed/jobs/*.sh"):
-        script.write_text(script.read_text().replace("/tmp/frozen", str(plain)))
+        text = script.read_text()
+        for there, path in here.items():
+            assert there in text
+            text = text.replace(there, path)
+        script.write_text(text)
     assert older.sweep("submit", "packed", "--json").json["trials_sent"] == 2
     older.sweep("status", "packed", "--watch", "--interval", "0.3")
     assert older.sweep("status", "packed", "--json").json["counts"] == {"done": 3, "failed": 3}

@@ -12,7 +12,7 @@ job_name="${SWEEP_LOCAL_JOB_NAME:-}"
 
 exec >>/tmp/frozen/results/old/jobs/j0002.log 2>&1
 cd -- /tmp/frozen || exit 1
-node=(/work/main/.venv/bin/python -S /tmp/frozen/results/old/node.py --folder /tmp/frozen/results/old --job j0002 --index "$index"
+node=(/opt/sweep/bin/python -S /tmp/frozen/results/old/node.py --folder /tmp/frozen/results/old --job j0002 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir /tmp/frozen
       --result segMeasure.json --heartbeat-s 2.0)
 exec "${node[@]}"

@@ -12,7 +12,7 @@ job_name="${SWEEP_LOCAL_JOB_NAME:-}"
 
 exec >>/tmp/frozen/results/packed/jobs/j0001.log 2>&1
 cd -- /tmp/frozen || exit 1
-node=(/work/main/.venv/bin/python -S /tmp/frozen/results/packed/worker.py --folder /tmp/frozen/results/packed --job j0001 --worker "$index"
+node=(/opt/sweep/bin/python -S /tmp/frozen/results/packed/worker.py --folder /tmp/frozen/results/packed --job j0001 --worker "$index"
       --workers 2 --per-worker 1 --walltime-s 300
       --memory-mib 100 --gpus 0 --ends-s 660
       --job-id "$job_id" --job-name "$job_name" --

@@ -13,7 +13,7 @@ umask 0022
 exec >>/tmp/frozen/results/old/jobs/j0003.log 2>&1
 unset LC_ALL; export LANG=C.UTF-8
 cd -- /tmp/frozen || exit 1
-node=(/work/main/.venv/bin/python -I -S /tmp/frozen/results/old/node.py --folder /tmp/frozen/results/old --job j0003 --index "$index"
+node=(/opt/sweep/bin/python -I -S /tmp/frozen/results/old/node.py --folder /tmp/frozen/results/old --job j0003 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir /tmp/frozen
       --result segMeasure.json --heartbeat-s 2.0)
 export SWEEP_ELAPSED_S=$SECONDS

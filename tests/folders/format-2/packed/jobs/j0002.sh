@@ -14,7 +14,7 @@ umask 0022
 exec >>/tmp/frozen/results/packed/jobs/j0002.log 2>&1
 unset LC_ALL; export LANG=C.UTF-8
 cd -- /tmp/frozen || exit 1
-node=(/work/main/.venv/bin/python -I -S /tmp/frozen/results/packed/worker.py --folder /tmp/frozen/results/packed --job j0002 --worker "$index"
+node=(/opt/sweep/bin/python -I -S /tmp/frozen/results/packed/worker.py --folder /tmp/frozen/results/packed --job j0002 --worker "$index"
       --workers 2 --per-worker 1 --walltime-s 300
       --memory-mib 0 --gpus 0 --ends-s 360
       --job-id "$job_id" --job-name "$job_name" --
