@@ -21,7 +21,7 @@ import gc, json, os, random, resource, signal, sys, threading
 import heavy
 names = [name for name in dir(signal) if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))]
 handlers = {name: signal.getsignal(getattr(signal, name)) for name in names if name not in ("SIGKILL", "SIGSTOP")}
-own = {"SWEEP_WORKER", "CUDA_VISIBLE_DEVICES"}  # what a worker adds
+own = {"CUDA_VISIBLE_DEVICES"}  # what a worker adds
 report = {
     "signals": {name: how.name if isinstance(how, signal.Handlers) else how.__name__ for name, how in handlers.items()},
     "blocked": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from sweep.model import Job, Resources, Task, Trial
+from sweep.node import claim as claims
 from sweep.node import command as node_command
 from sweep.node import runner
 from sweep.store import Store, create
@@ -274,7 +275,7 @@ class Late(Bystander):
         Bystander._stand_by(*arguments)
 bystander, passed_on = Late(), []
 for number in (signal.SIGUSR1, signal.SIGTERM):
-    os.kill(bystander._pid, number)
+    os.kill(bystander.pid, number)
     bystander.unless_all_got(number, lambda: passed_on.append(number))
 print(passed_on)
 """
@@ -413,10 +414,64 @@ def test_a_claim_whose_runner_lives_is_not_taken_up(folder: Folder) -> None:
     folder.plan(PYTHON, "-c", code)
     first = subprocess.Popen(folder.argv())
     folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
-    assert "nothing run" in folder.run().stdout  # the same job id, name and task, started twice
+    assert (
+        "nothing run" in folder.run(**{"requeue-wait-s": "2"}).stdout
+    )  # the same job id, name and task, started twice
     (folder.work / "enough").touch()
     assert first.wait(20) == 0
     assert folder.log == "ran\n"
+
+
+def test_a_claim_of_another_host_is_taken_up_once_it_stands_still(folder: Folder) -> None:
+    """Its node may only be cut off from the scheduler. Its clock is wrong, and does not matter."""
+    folder.plan("sh", "-c", "echo ran")
+    own = folder.store.trial_folder(folder.trial)
+    own.mkdir(parents=True)
+    claim = {"job_id": "9", "job_name": "toy.j0001.aa", "index": 1, "ended": False, "host": "elsewhere", "pid": 7}
+    second = None
+    for beat in range(12):  # it lives
+        claims.replace(str(own / "attempt-1.json"), {**claim, "heartbeat_at": 5e9 + beat})
+        second = second or subprocess.Popen(folder.argv(**{"heartbeat-s": "1"}))
+        time.sleep(0.4)
+        assert second.poll() is None
+        assert not (own / "log.txt").exists()
+    assert second
+    assert second.wait(20) == 0
+    assert folder.log == "ran\n"
+    assert folder.record["restarts"] == 1
+
+
+def test_a_claim_of_another_host_that_ends_is_not_taken_up(folder: Folder) -> None:
+    folder.plan("sh", "-c", "echo ran")
+    own = folder.store.trial_folder(folder.trial)
+    own.mkdir(parents=True)
+    claim = {"job_id": "9", "job_name": "toy.j0001.aa", "index": 1, "ended": False, "host": "elsewhere", "pid": 7}
+    claims.replace(str(own / "attempt-1.json"), claim)
+    second = subprocess.Popen(folder.argv(**{"heartbeat-s": "10"}))
+    time.sleep(0.5)
+    end = {**claim, "ended": True, "exit_code": 0, "signal": None}
+    claims.replace(str(own / "attempt-1.json"), end)
+    assert second.wait(20) == 0
+    assert not (own / "log.txt").exists()
+    assert folder.record == end
+
+
+@pytest.mark.parametrize("how", ["while it runs", "at its end"])
+def test_who_finds_its_claim_to_be_anothers_writes_nothing(folder: Folder, how: str) -> None:
+    folder.plan(PYTHON, "-c", "import time, signal; signal.signal(15, signal.SIG_IGN); print('ran', flush=True)\n"
+                f"time.sleep({60 if how == 'while it runs' else 2})")  # fmt: skip
+    heartbeat_s = {"heartbeat-s": "0.2" if how == "while it runs" else "60"}
+    process = subprocess.Popen(folder.argv(**heartbeat_s), stderr=subprocess.PIPE, text=True)
+    folder.wait_until(lambda: folder.store.trial_log(folder.trial).exists() and "ran" in folder.log)
+    path = folder.store.trial_folder(folder.trial) / "attempt-1.json"
+    others = {**folder.record, "host": "elsewhere", "pid": 7, "restarts": 1}
+    claims.replace(str(path), others)
+    while folder.record != others:  # a refresh that had been begun before
+        claims.replace(str(path), others)
+        time.sleep(0.05)
+    _, error = process.communicate(timeout=40)
+    assert folder.record == others
+    assert "was taken up by the same task on another host" in error
 
 
 def test_an_earlier_result_is_removed(folder: Folder) -> None:
@@ -445,16 +500,16 @@ def test_a_task_that_is_not_there(folder: Folder) -> None:
 
 def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pauses: list[float] = []
-    original, failures = runner.replace, [OSError(28, "No space left on device")] * 2
+    original, failures = claims.replace, [OSError(28, "No space left on device")] * 2
 
     def replace(path: str, record: dict[str, Any]) -> None:
         if failures:
             raise failures.pop()
         original(path, record)
 
-    monkeypatch.setattr(runner, "replace", replace)
+    monkeypatch.setattr(claims, "replace", replace)
     monkeypatch.setattr(time, "sleep", pauses.append)
-    runner.write_exit_record(str(tmp_path / "r.json"), {"exit_code": 0})
+    claims.write_exit_record(str(tmp_path / "r.json"), {"exit_code": 0})
     assert json.loads((tmp_path / "r.json").read_text()) == {"exit_code": 0}
     assert pauses == [0.5, 2.0]
 

@@ -25,7 +25,9 @@ print("out of", sys.argv[1])
 if sys.argv[1] == "dies": os.kill(os.getpid(), 11)
 if sys.argv[1] == "fails": raise ValueError("on purpose")
 if sys.argv[1] == "exits": sys.exit(3)
-if sys.argv[1] == "kills its parent": os.kill(os.getppid(), 9); time.sleep(60)
+if sys.argv[1] == "kills its keeper": os.kill(os.getppid(), 9); time.sleep(60)
+if sys.argv[1] == "kills what forks":
+    os.kill(int(open("/proc/%d/stat" % os.getppid()).read().rpartition(")")[2].split()[1]), 9)
 if sys.argv[1].startswith("sleeps") and not os.path.exists("no more sleep"): time.sleep(60)
 report = {"argv": sys.argv, "arguments": heavy.arguments, "main": __name__, "path": sys.path[0], "parent": os.getppid(),
         "session": os.getsid(0) == os.getpid(), "seed": os.environ["SWEEP_SEED"], "stdin": sys.stdin.read(),
@@ -96,13 +98,14 @@ def test_a_trial_that_crashes_ends_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("busy", ["", "import time\nos.register_at_fork(after_in_parent=lambda: time.sleep(1))\n"])
 def test_without_the_process_that_forks_trials_are_started(tmp_path: Path, busy: str) -> None:
-    """Also where the process is killed before it has told anyone of its fork: the trial may not begin twice."""
-    job = make_job(tmp_path, "kills its parent", "fine", "fine too")
+    """A trial that runs meanwhile goes on, and none begins twice: also where a process is killed after its fork."""
+    job = make_job(tmp_path, "kills its keeper", "kills what forks", "fine", "fine too")
     (job.work / "heavy.py").write_text(MODULE + busy)
     assert job.start(preload="heavy").wait(30) == 0
-    assert job.record(0)["signal"] == signal.SIGKILL
-    assert [job.record(n)["exit_code"] for n in (1, 2)] == [0, 0]
-    assert report_of(job, 1)["arguments"] == ["fine"]
+    assert [job.record(n)["signal"] for n in range(4)] == [signal.SIGKILL, None, None, None]
+    assert job.runs() == ["kills its keeper", "kills what forks", "fine", "fine too"]
+    assert report_of(job, 2)["arguments"] == ["fine"]
+    assert count_imports(job) == 3  # the last two imported it themselves
 
 
 @pytest.mark.parametrize("preload", ["no_such_module", "heavy,broken"])
@@ -152,8 +155,9 @@ def test_nothing_grows_over_fifty_trials(tmp_path: Path) -> None:
         [forker] = [child for child in children if "preload.py" in " ".join(child.cmdline())]
         memory_mib.append(forker.memory_info().rss / 2**20)
         descriptors.append(forker.num_fds())
-        for trial in forker.children():
-            trial.kill()
+        for keeper in forker.children():
+            for trial in keeper.children():
+                trial.kill()
     assert count_imports(job) == 1
     assert memory_mib[1] - memory_mib[0] < 1, memory_mib  # 20 KiB a trial
     assert descriptors[1] == descriptors[0]

@@ -65,11 +65,13 @@ class Packed:
         ends_s: int = 3600,
         preload: str = "",
         visible: str | None = "4,7",
+        walltime_s: int = 60,
+        memory_mib: int = 500,
     ) -> subprocess.Popen[bytes]:
         argv = [
             sys.executable, "-I", "-S", str(self.store.path / "worker.py"), "--folder", str(self.store.path),
-            "--job", "j0001", "--worker", "0", "--workers", "1", "--per-worker", str(per_worker), "--walltime-s", "60",
-            "--memory-mib", "500", "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
+            "--job", "j0001", "--worker", "0", "--workers", "1", "--per-worker", str(per_worker), "--walltime-s",
+            str(walltime_s), "--memory-mib", str(memory_mib), "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
             *(["--preload", preload] if preload else []), "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
@@ -139,17 +141,17 @@ def test_trials_side_by_side_see_different_gpus_and_a_slot_is_used_again(tmp_pat
     assert len(job.runs()) == 4
 
 
-@pytest.mark.parametrize("guarded", [True, False])
-def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, guarded: bool) -> None:
-    # Without a guard, the kernel kills the command itself, and the processes in other sessions live.
-    job = Packed(tmp_path, "a", "sleeps", "sleeps and forks" if guarded else "sleeps, too")
-    if not guarded:  # its process cannot be started
-        (job.store.path / "guard.py").write_text(
-            (job.store.path / "guard.py").read_text().replace("sys.executable,", "'/no/such/python',")
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, kept: bool) -> None:
+    # Without a keeper, the kernel kills the command itself, and the processes in other sessions live.
+    job = Packed(tmp_path, "a", "sleeps", "sleeps and forks" if kept else "sleeps, too")
+    if not kept:  # its process cannot be started
+        (job.store.path / "keeper.py").write_text(
+            (job.store.path / "keeper.py").read_text().replace("sys.executable,", "'/no/such/python',")
         )
     worker = job.start(per_worker=2)
-    job.wait_for_runs(3 + guarded)
-    assert count_guards(job) == int(guarded)
+    job.wait_for_runs(3 + kept)
+    assert len(keepers(job)) == 2 * kept
     worker.kill()
     worker.wait()
     deadline = time.monotonic() + 20
@@ -162,24 +164,28 @@ def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, guarde
     ]  # no process is left to record it; the scheduler says that the worker is gone
 
 
-def test_a_worker_whose_guard_is_killed_goes_on_without_it(tmp_path: Path) -> None:
-    job = Packed(tmp_path, "sleeps", "b")
+def test_a_worker_whose_keeper_is_killed_goes_on_with_another(tmp_path: Path) -> None:
+    """The trial of the killed one ends with it: nothing would see its end."""
+    job = Packed(tmp_path, "sleeps", "b", "sleeps", "d")
     worker = job.start()
     job.wait_for_runs(1)
-    [guard] = [process for process in processes() if is_guard(process, job)]
-    guard.kill()
+    [first] = keepers(job)
+    first.kill()
+    job.wait_for_runs(3)
+    [second] = keepers(job)
+    assert second.pid != first.pid
     (job.work / "no more sleep").touch()
-    sleeping = [process for process in processes() if process.cmdline()[-1:] == ["sleeps"]]
-    next(process for process in sleeping if process.cwd() == str(job.work)).kill()
+    second.kill()
     assert worker.wait(20) == 0
-    assert [job.record(n)["exit_code"] for n in range(2)] == [None, 0]
+    assert [job.record(n)["signal"] for n in range(4)] == [signal.SIGKILL, None, signal.SIGKILL, None]
+    assert not any(is_command(process, job) for process in processes())
 
 
-def test_a_guard_ends_with_its_worker(tmp_path: Path) -> None:
+def test_a_keeper_ends_with_its_worker(tmp_path: Path) -> None:
     job = Packed(tmp_path, "a", "b")
     assert job.start().wait(20) == 0
     deadline = time.monotonic() + 20
-    while count_guards(job):
+    while keepers(job):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -199,12 +205,8 @@ def is_command(process: psutil.Process, job: Packed) -> bool:
         return False
 
 
-def is_guard(process: psutil.Process, job: Packed) -> bool:
-    return str(job.store.path / "guard.py") in process.cmdline()
-
-
-def count_guards(job: Packed) -> int:
-    return sum(is_guard(process, job) for process in processes())
+def keepers(job: Packed) -> list[psutil.Process]:
+    return [process for process in processes() if str(job.store.path / "keeper.py") in process.cmdline()]
 
 
 def test_a_trial_is_not_begun_without_the_time_for_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether a signal came to all processes of a job, or to the first alone.
+"""A process beside the runner: it tells which signals the whole job got, and ends what a killed runner left.
 
 Standard library alone, Python 3.6 or newer, as node.py.
 """
@@ -7,9 +7,14 @@ import os
 import select
 import signal
 
+if __package__:
+    from sweep.node import processes
+else:  # beside it in the sweep's folder
+    import processes  # type: ignore[import-not-found, no-redef]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time, importing typing would take longer than claiming a trial
-    from typing import Callable, Iterable, List, Tuple
+    from typing import Callable, Collection, Iterable, List, Tuple
 
 #: The signals that a scheduler or a person may send to a job. All of them are passed on to the command.
 FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
@@ -22,16 +27,26 @@ LATE_S = 5.0
 
 
 class Bystander(object):
-    """A process that only notes which signals it gets. What it got, all processes of the job got.
+    """A process that notes which signals it gets. What it got, all processes of the job got.
 
     Some schedulers signal all processes of a job, some only its first one. The command is to get each signal once:
     a second SIGTERM may end a program that has just begun to save. The process ends with the one that made it.
+
+    It also outlives one that is killed, and then kills the processes of its trials that it was told of. A
+    scheduler that kills all of a session kills this process as well, and leaves those that are in another session.
+    So once it has been told of any, a fork of it in a session of its own waits for that.
+
+    Attributes
+    ----------
+    pid : int
+        The process.
     """
 
     def __init__(self) -> None:
         self._noted: "List[int]" = []
         self._waiting: "List[Tuple[int, Callable[[], None]]]" = []
         self._busy = False
+        self._told = set()  # type: set[int]
         alive, self._alive = os.pipe()
         self._notes, notes = os.pipe()
         for descriptor in (self._notes, notes):
@@ -39,8 +54,8 @@ class Bystander(object):
         # A signal that comes before the new process has its handlers would end it. So signals wait until then.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in FORWARDED])
         try:
-            self._pid = os.fork()
-            if self._pid == 0:
+            self.pid = os.fork()
+            if self.pid == 0:
                 try:
                     os.close(self._alive)
                     self._stand_by(alive, notes, before)
@@ -58,7 +73,23 @@ class Bystander(object):
         for name in FORWARDED:
             signal.signal(getattr(signal, name), lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        os.read(alive, 1)  # returns when the other end is closed
+        told = os.read(alive, 65536)  # returns nothing when the other end is closed
+        if told:
+            if os.fork() == 0:
+                os.setsid()
+                processes.end_at_eof(alive, told)
+            else:
+                os.close(alive)
+                os.wait()
+
+    def tell(self, pids: "Collection[int]") -> None:
+        """Tell of processes that must not outlive this one."""
+        for pid in set(pids) - self._told:
+            self._told.add(pid)
+            try:
+                os.write(self._alive, ("%d %s\n" % (pid, processes.birth(pid))).encode())
+            except OSError:  # it has been killed
+                return
 
     def unless_all_got(self, number: int, pass_on: "Callable[[], None]") -> None:
         """Pass a signal on that this process has just got, unless all processes of the job got it.
@@ -95,7 +126,7 @@ class Bystander(object):
     def _is_asleep(self) -> bool:
         """Whether it has noted all signals that it was sent: one that it has yet to note has woken it."""
         try:
-            with open("/proc/{}/stat".format(self._pid), "rb") as stat:
+            with open("/proc/{}/stat".format(self.pid), "rb") as stat:
                 return stat.read().rpartition(b")")[2].split()[0] == b"S"
         except (OSError, IndexError):
             return True

@@ -11,13 +11,15 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time, importing typing would take longer than claiming a trial
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Collection, Dict, List, Optional, Tuple
 
     Record = Dict[str, Any]
 
 if __package__:
+    from sweep.node import processes
     from sweep.node.bystander import ALL_TOLD_S, FORWARDED, Bystander
 else:  # beside it in the sweep's folder
+    import processes  # type: ignore[import-not-found, no-redef]
     from bystander import ALL_TOLD_S, FORWARDED, Bystander  # type: ignore[import-not-found, no-redef]
 
 #: Those of `FORWARDED` that tell a command to end.
@@ -46,31 +48,41 @@ ELAPSED = "SWEEP_ELAPSED_S"
 class RunningCommand(object):
     """A trial's command that has been started. Every way to start a command returns one of these.
 
-    This class waits for a child of this process. A subclass may wait in another way, and keeps to the same
-    attribute and the same return value of `wait`.
+    This class is of a command whose keeper is this process; see processes.py. A subclass has another keeper.
 
     Attributes
     ----------
     pid : int
         The command's first process. It leads a process group of its own, so its number names the group too.
+    keeper : int
+        The process that keeps the trial: all that descends from it is the trial's. 0: nothing does.
+    spared : collection of int
+        What descends from the keeper, and yet is not the trial's.
     """
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, pid: int, keeper: int, spared: "Collection[int]" = ()) -> None:
+        self.pid, self.keeper, self.spared = pid, keeper, spared
+
+    def processes(self) -> "List[int]":
+        """List the trial's processes. Where the system does not say, that is the first alone."""
+        found = processes.descendants(self.keeper, self.spared) if self.keeper else []
+        return found or [self.pid, *processes.descendants(self.pid)]
 
     def wait(self) -> "Tuple[int, float, int]":
-        """Wait until the command's first process has ended. May be called once.
+        """Wait until the command has ended, and end what it left; see `processes.keep`. May be called once."""
+        return processes.keep(self.pid, self.spared)
 
-        Returns
-        -------
-        status : int
-            The wait status, as `os.wait4` returns it.
-        cpu_s : float
-            The CPU time of the process and of the children that it waited for, in seconds.
-        peak : int
-            The largest resident set of one process, in the kernel's unit: KiB on Linux, bytes on macOS.
-        """
+
+class UnkeptCommand(RunningCommand):
+    """A command that has no keeper, because none could be started. What leaves its group is not the trial's."""
+
+    def __init__(self, pid: int) -> None:
+        super(UnkeptCommand, self).__init__(pid, keeper=0)
+
+    def wait(self) -> "Tuple[int, float, int]":
+        """Wait as `RunningCommand.wait` does, and end the processes of the command's group."""
         _, status, usage = os.wait4(self.pid, 0)
+        processes.signal_group(self.pid, signal.SIGKILL)
         return status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
@@ -81,9 +93,10 @@ class Command(object):
     ----------
     pid : int
         The command's first process; 0 before the start.
-    starter : object or None
-        A `guard.Guard` or a `preload.ForkServer`. Its ``start(argv, workdir, environment, log)`` returns a
-        `RunningCommand`, or None where it cannot start this command. Without a starter, this process forks.
+    starters : list
+        In a worker: its `preload.ForkServer`, if it has one, and a `keeper.Keeper`. They are tried in order:
+        ``start(argv, workdir, environment, log)`` returns a `RunningCommand`, or None where it cannot start this
+        command. If none can, this process starts it.
     enforcer : worker.Enforcer or None
         What enforces the limits of a packed trial. None: the scheduler does.
     running : RunningCommand or None
@@ -97,9 +110,13 @@ class Command(object):
     suspended_s : float
         For how long this process, and with it the command, was stopped by SIGSTOP. It does not count as elapsed.
     bystander : Bystander or None
-        It tells which signals the command has got without us. None: the packed worker has it.
+        It tells which signals the command has got without us. None: the packed worker asks it.
+    tell : callable
+        Tells the bystander which processes must not outlive this one.
     worker_is_over : bool
         It was told to end when its packed worker's own walltime was over.
+    is_anothers : bool
+        Another process has taken up the attempt, so the command has to end.
     continued : bool
         SIGCONT came since the watcher last looked.
     cpu_s : float
@@ -110,7 +127,7 @@ class Command(object):
 
     def __init__(self) -> None:
         self.pid = 0
-        self.starter = None  # type: Any
+        self.starters = []  # type: List[Any]
         self.enforcer = None  # type: Any
         self.running = None  # type: Optional[RunningCommand]
         self.signals = []  # type: List[str]
@@ -120,7 +137,9 @@ class Command(object):
         self.suspended_s = 0.0
         self.continued = False
         self.worker_is_over = False
+        self.is_anothers = False
         self.bystander = None  # type: Optional[Bystander]
+        self.tell = lambda _pids: None  # type: Any
         self.cpu_s = 0.0
         self.memory_mib = 0.0
         self.peak_memory_mib = 0.0
@@ -128,6 +147,7 @@ class Command(object):
     def install(self) -> None:
         """Handle the signals of `FORWARDED` in this process by passing them on to the command."""
         self.bystander = Bystander()
+        self.tell = self.bystander.tell
         for name in FORWARDED:
             signal.signal(getattr(signal, name), self.forward)
         signal.signal(signal.SIGCONT, self.note_continued)
@@ -141,6 +161,8 @@ class Command(object):
     def note(self, number: int) -> None:
         """Note that a signal came for the command. One that has yet to start gets it then."""
         self.signals.append(signal.Signals(number).name)
+        if self.running:  # what follows may be SIGKILL
+            self.tell(self.running.processes())
 
     def pass_on(self, number: int) -> None:
         """Send a signal to the command."""
@@ -190,8 +212,8 @@ class Command(object):
 
     def warn(self) -> None:
         """Send the warning to those of the command's processes that have a handler for it. It kills the others."""
-        for pid in process_tree(self.pid) if self.pid else []:
-            if _has_handler(pid, getattr(signal, WARNING)):
+        for pid in self.running.processes() if self.running else []:
+            if processes.has_handler(pid, getattr(signal, WARNING)):
                 try:
                     os.kill(pid, getattr(signal, WARNING))
                 except OSError:  # it has just ended, or runs as another user
@@ -208,7 +230,8 @@ class Command(object):
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        signal_group(self.pid, number)
+        assert self.running
+        processes.signal_all(self.pid, self.running.processes(), number)
 
     def start(self, argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> None:
         """Start the command in a process group of its own, so that one call reaches all of its processes.
@@ -223,10 +246,18 @@ class Command(object):
         OSError, ValueError
             The program cannot be executed.
         """
-        if self.starter is not None:
-            self.running = self.starter.start(argv, workdir, environment, log)
+        for starter in self.starters:
+            if self.running is None:
+                self.running = starter.start(argv, workdir, environment, log)
         if self.running is None:
-            self.running = _fork_and_exec(argv, workdir, environment, log)
+            library = processes.c_library()  # before the fork, so that only one process pays for it
+            if self.bystander is not None:
+                processes.adopt_orphans(library)
+            pid = _fork_and_exec(argv, workdir, environment, log, library)
+            if self.bystander is None:  # a worker has other trials, too
+                self.running = UnkeptCommand(pid)
+            else:
+                self.running = RunningCommand(pid, os.getpid(), (self.bystander.pid,))
         self.pid = self.running.pid
         self._forward_earlier_signals()
 
@@ -237,10 +268,10 @@ class Command(object):
                 self._signal(getattr(signal, name))
 
     def wait(self) -> int:
-        """Wait for the command's end and kill what it left running. Returns the wait status; notes the usage."""
+        """Wait for the command's end and that of all it started. Returns the wait status; notes the usage."""
         assert self.running
-        status, self.cpu_s, peak = self.running.wait()
-        self._signal(signal.SIGKILL)
+        status, cpu_s, peak = self.running.wait()
+        self.cpu_s = max(self.cpu_s, cpu_s)
         if _looks_told(status) and not self.signals:
             time.sleep(ALL_TOLD_S)  # the same signal may be about to come here, and is to be in the record
         unit = 1 if sys.platform == "darwin" else 1024
@@ -249,7 +280,10 @@ class Command(object):
 
     def sample(self) -> None:
         """Note what the command's processes use now. Only Linux says; elsewhere the usage is known at the end."""
-        ticks, pages = _tree_usage(self.pid)
+        assert self.running
+        pids = self.running.processes()
+        self.tell(pids)
+        ticks, pages = processes.usage_of(pids)
         self.cpu_s = max(self.cpu_s, ticks / os.sysconf("SC_CLK_TCK"))
         self.memory_mib = pages * os.sysconf("SC_PAGE_SIZE") / MIB
         self.peak_memory_mib = max(self.peak_memory_mib, self.memory_mib)
@@ -271,9 +305,10 @@ def _looks_told(status: int) -> bool:
     return number in [getattr(signal, name) for name in ENDING]
 
 
-def _fork_and_exec(argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int) -> RunningCommand:
-    """Start a program as `subprocess` does, without the time that importing `subprocess` takes."""
-    library = c_library()  # before the fork, so that only one process pays for it
+def _fork_and_exec(
+    argv: "List[str]", workdir: str, environment: "Dict[str, str]", log: int, library: "Any"
+) -> int:
+    """Start a program as `subprocess` does, without the time to import `subprocess`. Returns its pid."""
     # A successful exec closes the child's end of the pipe. Otherwise the child writes the problem into it.
     problem_read, problem_write = os.pipe()
     pid = os.fork()
@@ -299,7 +334,7 @@ def _fork_and_exec(argv: "List[str]", workdir: str, environment: "Dict[str, str]
         if not code.isdigit():
             raise ValueError(problem)
         raise OSError(int(code), os.strerror(int(code)), workdir if step == "chdir" else argv[0])
-    return RunningCommand(pid)
+    return pid
 
 
 def end_as(exit_code: "Optional[int]", signal_number: "Optional[int]") -> None:
@@ -312,14 +347,6 @@ def end_as(exit_code: "Optional[int]", signal_number: "Optional[int]") -> None:
     sys.exit(128 + signal_number)  # reached where the signal does not end a process
 
 
-def signal_group(pid: int, number: int) -> None:
-    """Send a signal to all processes of a trial's group."""
-    try:
-        os.killpg(pid, number)
-    except OSError:  # all of them have ended
-        pass
-
-
 def detach(log: int, library: "Any") -> None:
     """Make this forked process a trial's: a group of its own, output to the log, killed if its parent is killed.
 
@@ -330,10 +357,10 @@ def detach(log: int, library: "Any") -> None:
     log : int
         The open file that becomes stdout and stderr.
     library : ctypes.CDLL or None
-        As `c_library` returns it.
+        As `processes.c_library` returns it.
     """
     os.setpgid(0, 0)
-    signal_at_parent_death(signal.SIGKILL, library)
+    processes.signal_at_parent_death(signal.SIGKILL, library)
     null = os.open(os.devnull, os.O_RDONLY)
     for target, descriptor in ((0, null), (1, log), (2, log)):
         os.dup2(descriptor, target)
@@ -351,66 +378,6 @@ def detach(log: int, library: "Any") -> None:
                 os.set_inheritable(descriptor, False)
             except OSError:
                 continue
-
-
-def c_library() -> "Any":
-    """Return the C library, for a call that Python does not offer; None where it cannot be loaded."""
-    try:
-        import ctypes
-
-        return ctypes.CDLL(None)
-    except (ImportError, OSError):
-        return None
-
-
-def signal_at_parent_death(number: int, library: "Any") -> None:
-    """Ask Linux to send this process a signal when its parent dies, so that no trial runs unwatched."""
-    try:
-        library.prctl(1, number)
-    except AttributeError:  # not Linux, or no C library
-        pass
-
-
-def _tree_usage(pid: int) -> "Tuple[int, int]":
-    """Sum (CPU ticks, resident pages) over a process and its descendants."""
-    ticks = pages = 0
-    for member in process_tree(pid):
-        try:
-            with open("/proc/%d/stat" % member, "rb") as stat:
-                fields = stat.read().rpartition(b")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        # proc(5), counted after comm: utime, stime, cutime, cstime; then the resident set.
-        ticks += sum(int(field) for field in fields[11:15])
-        pages += int(fields[21])
-    return ticks, pages
-
-
-def process_tree(pid: int) -> "List[int]":
-    """List a process and its descendants, whichever of its threads started them."""
-    pids = [pid]
-    for member in pids:  # the list grows while it is walked
-        try:
-            threads = os.listdir("/proc/%d/task" % member)
-        except OSError:
-            continue
-        for thread in threads:
-            try:
-                with open("/proc/%d/task/%s/children" % (member, thread), "rb") as children:
-                    pids += [int(child) for child in children.read().split()]
-            except (OSError, ValueError):
-                continue
-    return pids
-
-
-def _has_handler(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal. Only Linux says; elsewhere the answer is no."""
-    try:
-        with open("/proc/%d/status" % pid) as status:
-            masks = [int(line.split()[1], 16) for line in status if line.startswith("SigCgt:")]
-    except (OSError, ValueError):
-        return False
-    return bool(masks and masks[0] >> (number - 1) & 1)
 
 
 def variables_of_command(trial: "Record", attempt: int, folder: str, result: str) -> "Dict[str, str]":

@@ -6,13 +6,13 @@ Standard library alone, Python 3.6 or newer.
 
 ::
 
-    worker ─ request socket: a trial's own socket, its log ─▶ this program: imports, then forks ─▶ -m trainer …
+    worker ─ request socket: a trial's own socket, its log ─▶ this program: imports, then forks
       ▲                                                          │
-      └──── the trial's own socket: its pid; how it ended ───────┘
+      │                                                          ▼
+      └──── the trial's own socket: how it ended ────── the trial's keeper ─ forks ─▶ -m trainer …
 
 Nothing is computed before a fork, so a trial finds what a fresh interpreter has after the same imports. If this
-program cannot import or dies, the later trials are started without it. The trials that it forked are then killed,
-as a trial is whose runner is killed.
+program cannot import or dies, the later trials are started without it.
 """
 
 import array
@@ -20,7 +20,6 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -28,11 +27,12 @@ import threading
 from typing import Any, Dict, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import bystander, command
+    from sweep.node import command, keeper, processes
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
+    import keeper  # type: ignore[import-not-found, no-redef]
+    import processes  # type: ignore[import-not-found, no-redef]
 
 
 def program_of(argv: List[str]) -> Optional[Tuple[str, str]]:
@@ -98,8 +98,8 @@ class ForkServer(object):
             trial_socket.sendall(json.dumps(request).encode() + b"\n")
             replies = trial_socket.makefile("rb")
             fields = replies.readline().split()
-            if len(fields) == 1:  # else the fork ended, or its parent did, before the command began
-                return ForkedCommand(int(fields[0]), trial_socket, replies)
+            if len(fields) == 2:  # else the fork ended, or its parent did, before the command began
+                return ForkedCommand(int(fields[0]), int(fields[1]), trial_socket, replies)
         except OSError:
             pass
         self.request_socket = None  # the process is gone: no later trial tries it
@@ -108,9 +108,6 @@ class ForkServer(object):
             file=sys.stderr,
         )
         return None
-
-    def dismiss(self) -> None:
-        """Do nothing: the process sees the worker's end as the end of the request socket."""
 
     def _start_process(self, python: str, program: Tuple[str, str], workdir: str) -> None:
         import subprocess
@@ -130,69 +127,50 @@ class ForkServer(object):
 
 
 class ForkedCommand(command.RunningCommand):
-    """A command that was forked from the process with the modules, which is its parent and reports its end."""
+    """A command that was forked from the process with the modules."""
 
-    def __init__(self, pid: int, trial_socket: socket.socket, replies: Any) -> None:
-        super().__init__(pid)
+    def __init__(self, pid: int, its_keeper: int, trial_socket: socket.socket, replies: Any) -> None:
+        super().__init__(pid, its_keeper)
         self._trial_socket, self._replies = trial_socket, replies
 
     def wait(self) -> Tuple[int, float, int]:
-        """Wait for the report of the command's end; see `RunningCommand.wait`."""
-        fields = self._replies.readline().split()
+        """Wait for the keeper's report; see `RunningCommand.wait`."""
+        line = self._replies.readline()
         self._replies.close()
         self._trial_socket.close()
-        if len(fields) < 3:  # the parent is dead, and the kernel has killed the command with it
-            return int(signal.SIGKILL), 0.0, 0
-        return int(fields[0]), float(fields[1]), int(fields[2])
+        return keeper.end_of(self, line)
 
 
 # --- the process that forks -------------------------------------------------------------------------------
 
 
 class Forker(object):
-    """Forks trials at the worker's request and reports the pid and the end of each.
+    """Forks a keeper for each trial that the worker requests, and in that the trial.
 
     Parameters
     ----------
     request_socket : socket.socket
         Each message carries a trial's own socket and its log. When it closes, the worker is gone.
-
-    Attributes
-    ----------
-    trial_sockets : dict of int to socket.socket
-        By pid, the socket on which the worker waits for the trial's end.
     """
 
     def __init__(self, request_socket: socket.socket) -> None:
         self.request_socket = request_socket
-        self.trial_sockets: Dict[int, socket.socket] = {}
-        # Python writes a byte into this pipe when a child ends, which wakes `select`.
-        self.wakeup_read, self.wakeup_write = os.pipe()
-        os.set_blocking(self.wakeup_write, False)
-        os.set_blocking(self.wakeup_read, False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(self.wakeup_write)
-        self.library = command.c_library()
+        self.children = keeper.Children(request_socket)
+        self.library = processes.c_library()
 
     def serve(self) -> Optional[Dict[str, Any]]:
-        """Fork until the worker is gone, then return None. Each fork returns from here too, with its request."""
+        """Fork until the worker is gone, then return None. Each trial returns from here too, with its request."""
         while True:
-            sources: List[Any] = [self.request_socket, self.wakeup_read, *self.trial_sockets.values()]
-            ready, _, _ = select.select(sources, [], [])
-            if self.wakeup_read in ready:
+            if self.children.wait():
                 self._reap()
-            for pid, trial_socket in list(self.trial_sockets.items()):
-                if trial_socket in ready:  # the worker sends nothing more here: it has closed its end
-                    command.signal_group(pid, signal.SIGKILL)
-                    self._close(pid)
-            if self.request_socket in ready:
-                size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
-                message, ancillary, _, _ = self.request_socket.recvmsg(1, size)
-                if not message:
-                    return None
-                request = self._fork(ancillary)
-                if request is not None:
-                    return request
+                continue
+            size = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+            message, ancillary, _, _ = self.request_socket.recvmsg(1, size)
+            if not message:
+                return None
+            request = self._fork(ancillary)
+            if request is not None:
+                return request
 
     def _fork(self, ancillary: Any) -> Optional[Dict[str, Any]]:
         """Fork one trial. Returns its request in the fork and None in this process."""
@@ -208,50 +186,46 @@ class Forker(object):
             os.close(log)
             return None
         request: Dict[str, Any] = json.loads(line.decode("utf-8"))
-        parent = os.getpid()
+        if os.fork() == 0:
+            return self._keep(request, trial_socket, log)
+        trial_socket.close()
+        os.close(log)
+        return None
+
+    def _keep(self, request: Dict[str, Any], trial_socket: socket.socket, log: int) -> Dict[str, Any]:
+        """Fork the trial and be its keeper: report its end, and end. Returns in the trial alone."""
+        os.setpgid(0, 0)
+        self.request_socket.close()
+        self.children.close()
+        processes.adopt_orphans(self.library)
+        children = keeper.Children(trial_socket)
+        keeper_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for inherited in (self.request_socket, *self.trial_sockets.values()):
-                inherited.close()
-            os.close(self.wakeup_read)
-            os.close(self.wakeup_write)
+            children.close()
             command.detach(log, self.library)
-            if os.getppid() != parent:  # it died before `detach` asked to be told
+            if os.getppid() != keeper_pid:  # it died before `detach` asked to be told
                 os._exit(1)
             # The worker hears of the fork before the command begins, and from the fork itself: of a parent that is
             # killed meanwhile it would hear nothing, and start the trial a second time.
-            trial_socket.sendall(b"%d\n" % os.getpid())
+            trial_socket.sendall(b"%d %d\n" % (os.getpid(), keeper_pid))
             trial_socket.close()
             return request
         os.close(log)
-        self.trial_sockets[pid] = trial_socket
-        return None
-
-    def _reap(self) -> None:
-        """Report the end of every trial that has ended."""
+        end = processes.keep(pid, pause=children.wait_or_end)
         try:
-            os.read(self.wakeup_read, 4096)
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                self._reply(pid, "%d %.6f %d\n" % (status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
-                self._close(pid)
-        except (BlockingIOError, ChildProcessError):
-            return
+            trial_socket.sendall(b"%d %.6f %d\n" % end)
+        finally:
+            os._exit(0)
 
-    def _reply(self, pid: int, line: str) -> None:
+    @staticmethod
+    def _reap() -> None:
+        """Wait for the keepers that have ended."""
         try:
-            if pid in self.trial_sockets:
-                self.trial_sockets[pid].sendall(line.encode())
-        except OSError:  # the worker is gone; `serve` finds that out next
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
             return
-
-    def _close(self, pid: int) -> None:
-        trial_socket = self.trial_sockets.pop(pid, None)
-        if trial_socket is not None:
-            trial_socket.close()
 
 
 def run_program(request: Dict[str, Any]) -> None:
@@ -299,8 +273,7 @@ def main() -> None:
 
     The arguments are the request socket's descriptor, the folder that is first on the path, and the modules.
     """
-    for name in bystander.FORWARDED:  # the trials act on these signals, and get them from the worker
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    keeper.ignore_signals()
     request_socket = socket.socket(fileno=int(sys.argv[1]))
     request_socket.set_inheritable(False)
     own_folder = os.path.dirname(os.path.abspath(__file__))

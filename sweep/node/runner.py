@@ -13,7 +13,6 @@ A claim is the first version of the attempt's record. A hard link creates it and
 only one claim succeeds, also on NFS. The exit record replaces it by rename, so that no reader sees half of one.
 """
 
-import errno
 import gc
 import json
 import os
@@ -29,12 +28,12 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.node.command import ELAPSED, ENDING, WARNING, Command, end_as, variables_of_command
+    from sweep.node.claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record
+    from sweep.node.command import ELAPSED, WARNING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
-    from command import ELAPSED, ENDING, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
+    from claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
+    from command import ELAPSED, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
-
-HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
 
 #: The version of the files that are written here. docs/formats.md describes it.
 FORMAT = 1
@@ -67,32 +66,6 @@ def read_task(folder: str, job: str, index: int) -> "Tuple[int, Record]":
 def trial_folder(folder: str, trial_id: str) -> str:
     """Return a trial's folder. Two digits of the id come first, so that no folder has 100,000 entries."""
     return os.path.join(folder, "trials", trial_id[:2], trial_id)
-
-
-def replace(path: str, record: "Record") -> None:
-    """Write a whole file by rename. It is synced first, so that a crash of the machine does not undo it."""
-    temporary = "%s.%s.%d.tmp" % (path, HOST, os.getpid())
-    try:
-        _write(temporary, record)
-        os.rename(temporary, path)
-    except OSError:
-        _remove(temporary)
-        raise
-
-
-def _write(path: str, record: "Record") -> None:
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump(record, out)
-        out.write("\n")
-        out.flush()
-        os.fsync(out.fileno())
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
 
 
 def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
@@ -181,94 +154,6 @@ def exit_fields(
     return {"exit_code": exit_code, "signal": signal_number, "failure": failure, "error": error}
 
 
-def claim(path: str, record: "Record", wait_s: float = 0.0) -> bool:
-    """Claim an attempt; False if another job has claimed it, or it has ended.
-
-    A requeued task finds its own claim, which has the same job id, job name and task, and takes it up. It may have
-    been started before its earlier run has quite ended.
-
-    Parameters
-    ----------
-    path : str
-        The attempt's record.
-    wait_s : float
-        How long to wait for the end of the task's earlier run.
-    """
-    temporary = "%s.%s.%d.tmp" % (path, HOST, os.getpid())
-    _write(temporary, record)
-    try:
-        _link(temporary, path)
-        return True
-    except FileExistsError:
-        pass
-    finally:
-        _remove(temporary)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            with open(path, encoding="utf-8") as claim_file:
-                earlier = json.load(claim_file)
-        except (OSError, ValueError):
-            return False
-        same_process = all(earlier.get(key) == record.get(key) for key in ("host", "pid", "started_at"))
-        if same_process and earlier.get("pid"):
-            return True  # our own link: the file server made it, but its reply was lost and the request repeated
-        same_task = all(earlier.get(key) == record[key] for key in ("job_id", "job_name", "index"))
-        if not same_task or not record["job_id"]:
-            return False
-        if _can_be_taken_up(earlier):
-            break
-        if earlier.get("ended") or time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    record["restarts"] = earlier.get("restarts", 0) + 1
-    replace(path, record)
-    return True
-
-
-def _can_be_taken_up(earlier: "Record") -> bool:
-    """Whether a claim of this same task was interrupted, and no process is at work on it."""
-    if earlier.get("ended"):
-        told_to_end = not ENDING.isdisjoint(earlier.get("signals") or ())
-        if earlier.get("stopped") or (earlier.get("exit_code") == 0 and not told_to_end):
-            return False
-        # A requeue begins with SIGTERM. If a worker noted no signal, its trial died by itself.
-        return bool(earlier.get("signals") or (earlier.get("signal") and not earlier.get("packed")))
-    pid = earlier.get("pid")
-    return earlier.get("host") != HOST or not pid or not _is_runner(pid)
-
-
-def _is_runner(pid: int) -> bool:
-    """Whether a process of this machine exists and is a runner. Where this is not known: yes."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    try:
-        with open("/proc/%d/cmdline" % pid, "rb") as line:
-            command_line = line.read()
-        return b"node.py" in command_line or b"worker.py" in command_line
-    except OSError:
-        return True
-
-
-def _link(source: str, path: str) -> None:
-    try:
-        os.link(source, path)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES):
-            raise
-        # The file system has no hard links. Exclusive creation is as good on a single machine.
-        with open(source, "rb") as content:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            with os.fdopen(handle, "wb") as out:
-                out.write(content.read())
-
-
 def watch(
     command: Command,
     record: "Record",
@@ -278,6 +163,9 @@ def watch(
     ended: threading.Event,
 ) -> None:
     """Sample the command's use, enforce its limits, warn it and refresh its record, until it has ended.
+
+    If the record is another's by now, the command is ended: its task runs elsewhere.
+
 
     A short trial is looked at often. The pauses grow: between samples to 5 s, between refreshes to `heartbeat_s`.
     A signal is written at once: if the job is killed after it, the record still says that it was told to end.
@@ -298,12 +186,17 @@ def watch(
         command.sample()
         if command.enforcer is not None:
             command.enforcer.enforce(command, cancel_path(path))
+        if command.is_anothers:
+            command.stop()
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
         has_signals = len(command.signals) > written_signals
         if (has_signals or time.monotonic() - refreshed_s >= refresh_s) and not ended.is_set():
             refresh_s, refreshed_s = min(refresh_s * 2, heartbeat_s), time.monotonic()
             signals = list(command.signals)
             written_signals = len(signals)
+            command.is_anothers = command.is_anothers or is_anothers(path, record)
+            if command.is_anothers:
+                continue
             try:
                 replace(path, dict(record, heartbeat_at=time.time(), signals=signals, **command.usage()))
             except OSError as error:
@@ -366,18 +259,6 @@ def cancel_path(attempt_path: str) -> str:
     It is for a packed trial: the scheduler can cancel only the whole worker.
     """
     return attempt_path[: -len(".json")] + ".cancel"
-
-
-def write_exit_record(path: str, record: "Record") -> None:
-    """Write the exit record, with four tries in ten seconds: a full disk or a lost file server may recover."""
-    for pause_s in (0.5, 2.0, 8.0, None):
-        try:
-            return replace(path, record)
-        except OSError as error:
-            print("sweep: cannot write %s: %s" % (path, error), file=sys.stderr)
-            if pause_s is not None:
-                time.sleep(pause_s)
-    return None
 
 
 class Options(object):
@@ -449,10 +330,10 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     os.makedirs(folder, exist_ok=True)
     attempt_path = os.path.join(folder, "attempt-%d.json" % attempt)
     record = new_record(trial, attempt, options)
-    if not claim(attempt_path, record, options.requeue_wait_s):
+    if not claim(attempt_path, record, options.requeue_wait_s, options.heartbeat_s):
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
         return None
-    _remove(os.path.join(folder, options.result))  # it is an earlier attempt's, and must not pass for this one's
+    remove(os.path.join(folder, options.result))  # it is an earlier attempt's, and must not pass for this one's
     if options.environment_failed:
         code, line = options.environment_failed
         problem = "the environment line %r ended with exit code %s" % (line, code)
@@ -463,13 +344,19 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         log_path = os.path.join(folder, "log.txt")
         if "SWEEP_PARAMS_FILE" in environment:
             environment.pop("SWEEP_PARAMS", None)
-            _write(environment["SWEEP_PARAMS_FILE"], trial["params"])
+            write(environment["SWEEP_PARAMS_FILE"], trial["params"])
         ending = run(command, trial["argv"], options, record, (attempt_path, log_path), environment)
     record.update(ending, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
     record["stopped"], record["worker_is_over"] = command.stopped_s is not None, command.worker_is_over
     record.update(command.usage())
+    if command.is_anothers or is_anothers(attempt_path, record):
+        words = (
+            "sweep: trial %d, attempt %d was taken up by the same task on another host; its end is not recorded"
+        )
+        print(words % (trial["number"], attempt), file=sys.stderr)
+        return ending
     write_exit_record(attempt_path, record)
-    _remove(cancel_path(attempt_path))
+    remove(cancel_path(attempt_path))
     return ending
 
 

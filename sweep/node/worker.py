@@ -21,12 +21,12 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import bystander, command, guard, preload, runner
+    from sweep.node import bystander, command, keeper, preload, runner
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
-    import guard  # type: ignore[import-not-found, no-redef]
+    import keeper  # type: ignore[import-not-found, no-redef]
     import preload  # type: ignore[import-not-found, no-redef]
     import runner  # type: ignore[import-not-found, no-redef]
 
@@ -91,7 +91,8 @@ class Enforcer(object):
 
     def _exceeds_memory(self, running: command.Command) -> bool:
         """Measure again with each shared page counted once. A sample counts it for each process that shares it."""
-        shares_mib = [_proportional_mib(pid) for pid in command.process_tree(running.pid)]
+        assert running.running
+        shares_mib = [_proportional_mib(pid) for pid in running.running.processes()]
         if None in shares_mib:
             return True
         used_mib = sum(share_mib for share_mib in shares_mib if share_mib is not None)
@@ -129,8 +130,10 @@ class Worker(object):
         By slot, what is running.
     signals : list of int
         The signals that came.
-    starter : guard.Guard or preload.ForkServer
-        What the commands are started with.
+    fork_server : list of preload.ForkServer
+        What forks the commands whose modules are preloaded; empty: none are.
+    keepers : list of keeper.Keeper
+        By slot, what starts the other commands.
     bystander : bystander.Bystander
         It tells which signals the commands have got without us.
     job_started_s : float
@@ -146,7 +149,8 @@ class Worker(object):
         self.lock = threading.Lock()
         self.commands: Dict[int, command.Command] = {}
         self.signals: List[int] = []
-        self.starter: Any = preload.ForkServer(options.preload.split(",")) if options.preload else guard.Guard()
+        self.fork_server = [preload.ForkServer(options.preload.split(","))] if options.preload else []
+        self.keepers = [keeper.Keeper() for _ in range(options.per_worker)]
         self.bystander = bystander.Bystander()
         self.job_started_s = time.monotonic() - int(os.environ.pop(command.ELAPSED, "0"))
         count = options.gpus
@@ -183,7 +187,9 @@ class Worker(object):
         only_one = "--environment-failed" in self.node_options
         count = 1 if only_one else self.options.per_worker
         threads = [threading.Thread(target=self._run_slot, args=(slot, only_one)) for slot in range(count)]
-        for thread in threads:
+        for slot, thread in enumerate(threads):
+            if not self.fork_server:  # else it begins where it is needed
+                self.keepers[slot].begin()
             thread.start()
         for thread in threads:
             while thread.is_alive():
@@ -211,7 +217,8 @@ class Worker(object):
     def _run_task(self, slot: int, index: int) -> bool:
         """Run one trial; False if the worker is to end."""
         trial_command = self.commands[slot] = command.Command()
-        trial_command.starter = self.starter
+        trial_command.tell = self.bystander.tell
+        trial_command.starters = [*self.fork_server, self.keepers[slot]]
         trial_command.enforcer = Enforcer(self.options.walltime_s, self.options.memory_mib, self.options.warning_s)
         try:
             if self.signals:  # checked after the line above: a signal that comes later reaches the command
@@ -272,7 +279,6 @@ def main() -> None:
         signal.signal(getattr(signal, name), worker.forward)
     signal.signal(signal.SIGCONT, worker.note_continued)
     worker.run()
-    worker.starter.dismiss()
     ending = [number for number in worker.signals if signal.Signals(number).name != command.WARNING]
     if ending:
         command.end_as(None, ending[0])

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from sweep.errors import CannotRead, NoSuch, StoreError, UsageError, nearest
 from sweep.model import Job, ResultProblem, Task, Trial
-from sweep.node import runner
+from sweep.node import claim, runner
 from sweep.state.events import Event
 from sweep.state.evidence import Attempt, ReadResult, ResultFault
 from sweep.state.ledger import Ledger, add_up
@@ -43,7 +43,10 @@ from sweep.store.lock import Lock
 MOST_RESULT_BYTES = 16 * 2**20
 
 #: What is copied into the folder for the nodes to run.
-NODE_FILES = ("node.py", "runner.py", "command.py", "bystander.py", "worker.py", "guard.py", "preload.py")
+NODE_FILES = tuple(
+    f"{name}.py"
+    for name in ("node", "runner", "claim", "command", "processes", "bystander", "worker", "keeper", "preload")
+)
 
 
 #: While this file is there, nothing is submitted; at most for so long: whoever wrote it may have died elsewhere.
@@ -383,7 +386,7 @@ class Store(Files):
         with storing(self.trial_folder(trial)):
             self.trial_folder(trial).mkdir(parents=True, exist_ok=True)
             path = self.trial_folder(trial) / f"attempt-{number}.json"
-            return runner.claim(str(path), runner.withdrawn_record(trial.id, trial.number, number))
+            return claim.claim(str(path), runner.withdrawn_record(trial.id, trial.number, number))
 
     def ask_to_end(self, trial: Trial, number: int) -> None:
         """Ask the runner of an attempt to end it, where the scheduler cannot be asked for it alone."""
