@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from sweep.localbatch.manager import Manager
+from sweep.localbatch.spool import Machine
 from tests.conftest import Sandbox
 
 
@@ -142,8 +145,12 @@ def test_cancel_whole_jobs_single_tasks_and_unknown_ones(queue: Queue) -> None:
 
 def test_another_hosts_or_users_queue_does_not_answer_for_ours(queue: Queue) -> None:
     """The sweep's folder is shared and the queue is not. So a queue must not call another queue's job unknown."""
-    assert "is in the queue 'elsewhere-ab12'" in queue.run("status", "1.elsewhere-ab12", code=3)
-    queue.run("cancel", "1.elsewhere-ab12", code=3)
+    job = queue.submit("sleep 60")
+    there, here = queue.tasks("1.elsewhere-ab12", job)
+    assert there == {"id": "1.elsewhere-ab12", "queue": "elsewhere-ab12"}
+    assert here["id"] == job
+    assert "is in the queue 'elsewhere-ab12'" in queue.run("cancel", "1.elsewhere-ab12", code=3)
+    queue.run("cancel", job)
 
 
 def test_a_task_that_ignores_sigterm_is_killed_with_all_its_children(queue: Queue) -> None:
@@ -240,3 +247,71 @@ def test_old_jobs_are_forgotten(queue: Queue) -> None:
     queue.submit("true")
     queue.until(lambda: [task["id"].partition(".")[0] for task in queue.tasks()] == ["2"])
     assert {name.partition(".")[0] for name in os.listdir(events.parent)} == {"2"}
+
+
+def test_a_job_with_a_lower_id_may_come_later(queue: Queue) -> None:
+    """Two submissions at once: the second may be there first."""
+    first = queue.submit("sleep 60")
+    folder = Path(queue.sandbox.env["SWEEP_LOCAL_SPOOL"]) / "jobs"
+    for number in (3, 2):
+        (folder / f"{number}.sh").write_text("#!/bin/bash\ntrue\n")
+        request = folder.parent / "request"
+        shutil.copy(folder / "1.json", request)
+        request.rename(folder / f"{number}.json")
+        queue.until(lambda number=number: queue.states(first.replace("1.", f"{number}.")) == ["COMPLETED"])  # type: ignore[misc]
+    assert queue.states(first) == ["RUNNING"]
+    queue.run("cancel", first)
+    queue.until(queue.ended)
+
+
+def test_a_cancellation_waits_for_its_job(tmp_path: Path) -> None:
+    """A job and its cancellation may come between the manager's look at the jobs and its look at cancellations."""
+    (tmp_path / "jobs").mkdir()
+    manager = Manager(tmp_path)
+    manager._take_over_jobs()
+    (tmp_path / "jobs/1.json").write_text('{"array": null}')
+    (tmp_path / "jobs/1.7.cancel").write_text("all")
+    manager._cancel()
+    manager._take_over_jobs()
+    manager._cancel()
+    assert [task.state for task in manager.jobs[1].tasks.values()] == ["CANCELLED"]
+    assert not list(tmp_path.glob("jobs/*.cancel"))
+
+
+def test_a_manager_that_takes_over_knows_whose_gpu_is_whose(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    body = 'echo "$CUDA_VISIBLE_DEVICES" > gpu.$SWEEP_LOCAL_TASK_ID; sleep 60'
+    (tmp_path / "jobs").mkdir()
+    environment = {**queue.sandbox.env, "PWD": str(tmp_path)}
+    request = {"array": [0, 1], "at_once": 1, "environment": environment, "name": "j", "cwd": str(tmp_path),
+               "output": os.devnull, "cpus": 1, "memory_mib": 0, "gpus": 1, "walltime_s": 0}  # fmt: skip
+    (tmp_path / "jobs/1.sh").write_text(body)
+    (tmp_path / "jobs/1.json").write_text(json.dumps(request))
+    two = Machine(cpus=4, memory_mib=1000, gpus=2)
+    monkeypatch.setattr("sweep.localbatch.manager.machine", lambda: two)
+    first = Manager(tmp_path)
+    first._take_over_jobs()
+    first._start_tasks()
+    second = Manager(tmp_path)
+    second._take_over_jobs()
+    second.jobs[1].request["at_once"] = 2
+    second._start_tasks()
+    try:
+        paths = [tmp_path / f"gpu.{index}" for index in (0, 1)]
+        queue.until(lambda: all(path.exists() and path.read_text() for path in paths))
+        assert [path.read_text().strip() for path in paths] == ["0", "1"]
+    finally:
+        for pid in second.children:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="no /proc here. To try it: run the tests on Linux"
+)
+def test_what_a_job_leaves_ends_with_it(queue: Queue) -> None:
+    queue.submit("setsid sleep 300 & echo $! > left; sleep 0.2")
+    queue.until(queue.ended)
+    left = queue.sandbox.path / "left"
+    queue.until(lambda: not psutil.pid_exists(int(left.read_text())))

@@ -111,13 +111,20 @@ def _enqueue(root: Path, script: str, request: dict[str, Any]) -> int:
 
 
 def status(arguments: list[str]) -> None:
-    """Print a JSON line for each task of the requested jobs, or of all. An unknown job has no line."""
+    """Print a JSON line for each task of the requested jobs, or of all. An unknown job has no line.
+
+    A job of another host's queue has a line that says which queue that is, and nothing else.
+    """
     parser = argparse.ArgumentParser(prog="status")
     parser.add_argument("--name", help="only jobs of this name")
     parser.add_argument("ids", nargs="*")
     options = parser.parse_args(arguments)
     root = spool()
-    requested = {job_number(text, root) for text in options.ids}
+    elsewhere = [text for text in options.ids if text.partition(".")[2] not in ("", queue_name(root))]
+    own = [text for text in options.ids if text not in elsewhere]
+    requested = {job_number(text, root) for text in own}
+    for text in elsewhere:
+        print(json.dumps({"id": text, "queue": text.partition(".")[2]}))
     any_unended = False
     for job_id in job_ids(root):
         if options.ids and job_id not in requested:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sweep.localbatch.processes import birth, descendants, signal_group
 from sweep.localbatch.spool import Job, Task, job_ids, load, machine, path_of, queue_name, update_task
+from sweep.node import processes as node
 
 #: A task that still runs so long after SIGTERM gets SIGKILL.
 KILL_WAIT_S = 10.0
@@ -77,10 +78,8 @@ class Manager:
         Pid → its job and task, of the tasks that run.
     ending : dict
         Pid → the state that the task will have and the time of its SIGTERM, of the tasks that have to end.
-    gpus_of : dict
-        Pid → the GPUs that its task holds.
-    highest_id : int
-        The highest job id that was taken over.
+    taken_over : set of int
+        The ids of the jobs that have been looked at. A lower id may come later than a higher one.
     changed_ns : int
         The folder's time of change at the last look; 0 if another change might have the same time.
     """
@@ -91,8 +90,7 @@ class Manager:
         self.jobs: dict[int, Job] = {}
         self.children: dict[int, tuple[Job, Task]] = {}
         self.ending: dict[int, tuple[str, float]] = {}
-        self.gpus_of: dict[int, list[int]] = {}
-        self.highest_id = 0
+        self.taken_over: set[int] = set()
         self.changed_ns = 0
 
     def run(self) -> None:
@@ -101,10 +99,12 @@ class Manager:
         os.set_blocking(poke, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
+        node.adopt_orphans(node.c_library())
         self._delete_old_jobs()
         while True:
             changed_ns = (self.root / "jobs").stat().st_mtime_ns
             self._reap()  # first: the pid of an ended task may belong to another process, and must get no signal
+            node.end_descendants(self.children, at_most_s=0.0)  # what ended tasks have left
             if changed_ns != self.changed_ns:
                 self._take_over_jobs()
                 self._cancel()
@@ -126,10 +126,12 @@ class Manager:
                     path_of(self.root, job_id, kind).unlink(missing_ok=True)
 
     def _take_over_jobs(self) -> None:
-        """Take over new jobs, and running tasks of an earlier manager."""
+        """Take over new jobs, and running tasks of an earlier manager. The oldest come first."""
         for job_id in job_ids(self.root):
-            job = load(self.root, job_id) if job_id > self.highest_id else None
-            self.highest_id = max(self.highest_id, job_id)
+            if job_id in self.taken_over:
+                continue
+            self.taken_over.add(job_id)
+            job = load(self.root, job_id)
             if job is None or job.ended:
                 continue
             self.jobs[job_id] = job
@@ -139,10 +141,14 @@ class Manager:
                         self.children[task.pid] = (job, task)
                     else:  # the earlier manager was killed while it started the task: nobody saw whether it began
                         update_task(self.root, job, task, state="UNKNOWN", ended_at=time.time())
+        self.jobs = dict(sorted(self.jobs.items()))
 
     def _cancel(self) -> None:
         for path in sorted((self.root / "jobs").glob("*.cancel")):
-            job = self.jobs.get(int(path.name.partition(".")[0]))
+            job_id = int(path.name.partition(".")[0])
+            if job_id not in self.taken_over and path_of(self.root, job_id, "json").exists():
+                continue  # it came after the look at the jobs: the next look takes it over
+            job = self.jobs.get(job_id)
             for index in path.read_text().split() if job else []:
                 assert job
                 for task in job.tasks.values() if index == "all" else [job.tasks.get(int(index))]:
@@ -199,7 +205,6 @@ class Manager:
         if task.pid in self.ending:
             end["state"], _ = self.ending.pop(task.pid)
         self.children.pop(task.pid)
-        self.gpus_of.pop(task.pid, None)
         update_task(self.root, job, task, ended_at=time.time(), **end)
 
     def _startable(self) -> Iterator[tuple[Job, Task]]:
@@ -235,12 +240,12 @@ class Manager:
         environment["SWEEP_LOCAL_JOB_NAME"] = request["name"]
         if task.index is not None:
             environment["SWEEP_LOCAL_TASK_ID"] = str(task.index)
-        taken = {gpu for gpus in self.gpus_of.values() for gpu in gpus}
+        taken = {gpu for _, other in self.children.values() for gpu in other.gpus}
         gpus = [gpu for gpu in range(self.machine.gpus) if gpu not in taken][: request["gpus"]]
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
         # Recorded before the start: a task that may have begun is never started again.
-        update_task(self.root, job, task, state="RUNNING", started_at=time.time())
+        update_task(self.root, job, task, state="RUNNING", started_at=time.time(), gpus=gpus)
         try:
             with Path(request["output"]).open("ab") as output:
                 process = subprocess.Popen(
@@ -258,5 +263,4 @@ class Manager:
             return
         process.returncode = 0  # _reap calls wait4 for its usage; Popen must not wait for it as well
         self.children[process.pid] = (job, task)
-        self.gpus_of[process.pid] = gpus
         update_task(self.root, job, task, pid=process.pid, birth=birth(process.pid))

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from sweep.node import processes
+
 
 def signal_group(pid: int, number: int) -> None:
     """Signal the group that a process leads, or the process alone if it leads none."""
@@ -22,6 +24,8 @@ def descendants(pid: int) -> list[int]:
 
     A command may have a session of its own, which a signal to the group does not reach, and may ignore SIGTERM.
     """
+    if Path("/proc/self/task").is_dir():
+        return processes.descendants(pid)
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
     parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
     pids = [pid]

@@ -95,6 +95,7 @@ class Task:
     ended_at: float | None = None
     pid: int = 0
     birth: str = ""
+    gpus: list[int] = field(default_factory=list)
     state: str = "PENDING"
     exit_code: int | None = None
     signal: int | None = None

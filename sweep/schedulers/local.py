@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sweep
@@ -105,9 +105,16 @@ class Local:
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """Ask about tasks."""
         call = Call((*_COMMAND, "status", *sorted({task.job_id for task in tasks})))
-        reply = yield call
-        statuses = {TaskRef(line["id"], line["index"]): _status(line) for line in _lines(call, reply)}
-        return PollAnswer({task: statuses.get(task, absent()) for task in tasks})
+        lines = _lines(call, (yield call))
+        elsewhere = {line["id"]: line["queue"] for line in lines if "queue" in line}
+        statuses = {TaskRef(line["id"], line["index"]): _status(line) for line in lines if "queue" not in line}
+        notes = tuple(
+            f"not asked about {_count(queue, elsewhere)} in the local queue {queue}: only its own host can be"
+            for queue in dict.fromkeys(elsewhere.values())
+        )
+        return PollAnswer(
+            {task: statuses.get(task, absent()) for task in tasks if task.job_id not in elsewhere}, notes
+        )
 
     usage = staticmethod(no_usage)
 
@@ -125,6 +132,11 @@ class Local:
     def spell(self, task: TaskRef) -> str:
         """Spell a task as localbatch takes it: ``12.queue_3``."""
         return task.job_id if task.index is None else f"{task.job_id}_{task.index}"
+
+
+def _count(queue: str, elsewhere: Mapping[str, str]) -> str:
+    count = list(elsewhere.values()).count(queue)
+    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def _machine() -> Talk[dict[str, Any]]:

@@ -121,6 +121,8 @@ def _ours(snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> tuple[list[Trial
             continue
         said = next((statuses[task] for task in status.sent.refs if task in statuses), None)
         reason = said.reason if said and said.other_job else "the job is not in the queue"
+        if said is None:  # it may well be in a queue, and that of another host
+            reason = "; ".join(snapshot.poll.notes) or "the scheduler did not answer about it"
         others.setdefault(reason, []).append(status)
     return ours, tuple(
         LeftAlone(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Sandbox
 from tests.e2e.conftest import Cluster, until
 
 Toy = Callable[..., Path]
@@ -93,3 +94,20 @@ def test_a_request_of_someone_who_died_holds_nobody_up(make_fake: Callable[[str]
     sandbox.sweep("plan", "--set", "x=[1,2,3,4]")
     left = sandbox.sweep("submit", "--json").json
     assert (left["trials_sent"], left["why_left"]) == (0, "eve on elsewhere is cancelling: nothing more is sent")
+
+
+def test_each_hosts_local_queue_is_asked_for_its_own(sandbox: Sandbox, toy: Toy) -> None:
+    """Two login nodes and one home: a host's queue does not know the other's jobs, and says where they are."""
+    there = {"SWEEP_LOCAL_SPOOL": str(sandbox.path / "spool of the other host")}
+    runs = sandbox.path / "runs"
+    for number, env in enumerate((there, {})):
+        toy(parameters=f"{{x: {[60, 61][: number + 1]}, how: [sleep]}}")
+        sandbox.sweep("plan")
+        sandbox.sweep("submit", env=env)
+        until(lambda: runs.exists() and len(runs.read_text().splitlines()), number + 1)
+    assert sandbox.states() == {"running": 2}
+    said = sandbox.sweep("cancel").out
+    assert "only its own host can be" in said, said
+    until(sandbox.states, {"cancelled": 1, "running": 1}, timeout_s=20)
+    sandbox.sweep("cancel", env=there)
+    until(lambda: sandbox.sweep("status", "--json", env=there).json["counts"], {"cancelled": 2}, timeout_s=20)
