@@ -43,10 +43,10 @@ from sweep.store.lock import Lock
 MOST_RESULT_BYTES = 16 * 2**20
 
 #: What is copied into the folder for the nodes to run.
-NODE_FILES = tuple(
-    f"{name}.py"
-    for name in ("node", "runner", "claim", "command", "processes", "bystander", "worker", "keeper", "preload")
-)
+NODE_FILES = (
+    "node.py", "runner.py", "claim.py", "command.py", "processes.py", "bystander.py", "worker.py", "keeper.py",
+    "preload.py",
+)  # fmt: skip
 
 
 #: While this file is there, nothing is submitted; at most for so long: whoever wrote it may have died elsewhere.
