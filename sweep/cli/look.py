@@ -74,7 +74,7 @@ def why(trial: TrialName, sweep: SweepOption = None, as_json: Json = False) -> N
 
     store = store_of(sweep)
     report = verb(store, shell_of(store), trial)
-    print_notes([], report.stale)
+    print_notes(report.notes, report.stale)
     if as_json:
         print_json(asdict(report))
     else:

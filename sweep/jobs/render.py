@@ -19,6 +19,9 @@ from sweep.state.settings import Planner
 HEARTBEAT_S = {"local": 2.0}
 DEFAULT_HEARTBEAT_S = 60.0
 
+#: The longest time in which a trial fails at once, and the longest for which a place on an unfit node is held.
+QUICK_S, HOLD_S = 60, 3600
+
 #: How long before its walltime a job is warned, if the grid does not say. A trial then saves a checkpoint.
 WARNING_S = 120
 
@@ -134,9 +137,21 @@ class Renderer:
             "script": str(folder / "jobs" / f"{job.name}.sh"),
             "log": str(folder / "jobs" / f"{job.name}.log"),
             "python": self.python,
+            "quick_s": quick_s(job.resources.walltime_s) if kind != "local" else 0,  # which has one node
+            "hold_s": hold_s(job.resources.walltime_s),
             "heartbeat_s": HEARTBEAT_S.get(kind, DEFAULT_HEARTBEAT_S),
             **self.paths,
         }
+
+
+def quick_s(walltime_s: int) -> int:
+    """Return the time in which a trial fails that fails at once: a tenth of its walltime, a minute at most."""
+    return min(QUICK_S, max(5, walltime_s // 10)) if walltime_s else QUICK_S
+
+
+def hold_s(walltime_s: int) -> int:
+    """Return how long a task keeps its place on a node that is unfit: half its walltime, an hour at most."""
+    return min(HOLD_S, walltime_s // 2) if walltime_s else HOLD_S
 
 
 def warning_s(grid: Grid, walltime_s: int) -> int:

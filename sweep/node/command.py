@@ -115,6 +115,8 @@ class Command(object):
         Tells the bystander which processes must not outlive this one.
     worker_is_over : bool
         It was told to end when its packed worker's own walltime was over.
+    node : fitness.Node or None
+        What is to be told as soon as the command has outlived the time in which it would fail at once.
     is_anothers : bool
         Another process has taken up the attempt, so the command has to end.
     continued : bool
@@ -138,6 +140,7 @@ class Command(object):
         self.continued = False
         self.worker_is_over = False
         self.is_anothers = False
+        self.node = None  # type: Any
         self.bystander = None  # type: Optional[Bystander]
         self.tell = lambda _pids: None  # type: Any
         self.cpu_s = 0.0

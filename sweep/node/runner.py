@@ -28,9 +28,11 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
     Record = Dict[str, Any]
 
 if __package__:
+    from sweep.node import fitness
     from sweep.node.claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record
     from sweep.node.command import ELAPSED, WARNING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
+    import fitness  # type: ignore[import-not-found, no-redef]
     from claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
     from command import ELAPSED, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
@@ -126,6 +128,8 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         The runner stopped it, at a limit or on request.
     ``worker_is_over`` : bool
         It was told to end when its packed worker's own walltime was over.
+    ``given_back`` : bool
+        It was not begun, because this node is unfit; ``error`` says so. ``exit_code`` is 75. Absent: it was begun.
 
     The record of a withdrawn attempt has ``cancelled``; see `withdrawn_record`.
     """
@@ -184,6 +188,9 @@ def watch(
             command.note(getattr(signal, WARNING))
             command.warn()
         command.sample()
+        if command.node is not None and command.elapsed_s >= command.node.quick_s:
+            command.node.write("S")
+            command.node = None
         if command.enforcer is not None:
             command.enforcer.enforce(command, cancel_path(path))
         if command.is_anothers:
@@ -280,6 +287,10 @@ class Options(object):
         How often the record is refreshed.
     requeue_wait_s : float
         How long a requeued task waits for the end of its earlier run.
+    quick_s : float
+        A trial that fails sooner failed at once, which may be the node's fault; 0: nobody looks.
+    hold_s : float
+        How long a task on an unfit node keeps its place there, so that the next ones go elsewhere.
     worker : int
         The packed worker that runs the task; -1: none.
     warn_after_s : int
@@ -292,6 +303,7 @@ class Options(object):
         self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = ""
         self.index, self.worker, self.warn_after_s = 0, -1, 0
         self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
+        self.quick_s, self.hold_s = 0.0, 0.0
         self.environment_failed = []  # type: List[str]
         words = list(arguments)
         while words:
@@ -330,9 +342,13 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     os.makedirs(folder, exist_ok=True)
     attempt_path = os.path.join(folder, "attempt-%d.json" % attempt)
     record = new_record(trial, attempt, options)
+    node = fitness.Node(options.folder, record["node"] or HOST, options.quick_s)
+    is_unfit = options.worker < 0 and node.wait() == fitness.UNFIT  # a worker has looked for itself
     if not claim(attempt_path, record, options.requeue_wait_s, options.heartbeat_s):
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
         return None
+    if is_unfit and hold(command, options, node):
+        return give_back(attempt_path, record, node)
     remove(os.path.join(folder, options.result))  # it is an earlier attempt's, and must not pass for this one's
     if options.environment_failed:
         code, line = options.environment_failed
@@ -345,7 +361,11 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         if "SWEEP_PARAMS_FILE" in environment:
             environment.pop("SWEEP_PARAMS", None)
             write(environment["SWEEP_PARAMS_FILE"], trial["params"])
+        command.node = node if node.quick_s else None
         ending = run(command, trial["argv"], options, record, (attempt_path, log_path), environment)
+    letter = node.letter_of(ending, command.elapsed_s, bool(command.signals) or command.stopped_s is not None)
+    if letter and (command.node is not None or options.environment_failed):
+        node.write(letter)
     record.update(ending, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
     record["stopped"], record["worker_is_over"] = command.stopped_s is not None, command.worker_is_over
     record.update(command.usage())
@@ -357,6 +377,39 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         return ending
     write_exit_record(attempt_path, record)
     remove(cancel_path(attempt_path))
+    return ending
+
+
+def hold(command: Command, options: "Options", node: "fitness.Node") -> bool:
+    """Keep the task's place on an unfit node while others of its job wait: they go elsewhere. False: it is fit."""
+    until_s = time.monotonic() + options.hold_s
+    while time.monotonic() < until_s and not command.signals and _others_wait(options):
+        time.sleep(min(5.0, node.quick_s / 4))
+        if node.judge() != fitness.UNFIT:
+            return False
+    return True
+
+
+def _others_wait(options: "Options") -> bool:
+    """Whether a later task of the job has not been claimed yet. Tasks begin in their order, so the last tells."""
+    size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks")) // TASK_LINE_BYTES
+    for index in range(size - 1, options.index, -1):
+        attempt, trial = read_task(options.folder, options.job, index)
+        claim_path = os.path.join(trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
+        if not os.path.exists(claim_path):
+            return True
+    return False
+
+
+def give_back(path: str, record: "Record", node: "fitness.Node") -> "Record":
+    """Record that the trial was not begun, and has to be sent again. Returns how the task ends."""
+    words = "not begun on %s, where %d trials in a row failed at once, and elsewhere they do not"
+    letters = fitness.read(node.folder).get(node.name, "")
+    count = len(letters) - len(letters.rstrip("F"))
+    ending = exit_fields(75, error=words % (node.name, count))
+    print("sweep: trial %d is %s" % (record["number"], ending["error"]))
+    record.update(ending, ended=True, ended_at=time.time(), given_back=True, elapsed_s=0.0)
+    write_exit_record(path, record)
     return ending
 
 

@@ -21,11 +21,12 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import bystander, command, keeper, preload, runner
+    from sweep.node import bystander, command, fitness, keeper, preload, runner
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import bystander  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
+    import fitness  # type: ignore[import-not-found, no-redef]
     import keeper  # type: ignore[import-not-found, no-redef]
     import preload  # type: ignore[import-not-found, no-redef]
     import runner  # type: ignore[import-not-found, no-redef]
@@ -140,6 +141,8 @@ class Worker(object):
         When the job script began, on the monotonic clock. The lines of its environment take time too.
     gpus : list of list of str
         By slot, the ids of its GPUs.
+    node : fitness.Node
+        The node that it runs on. On one that is unfit, it begins no trial.
     """
 
     def __init__(self, options: argparse.Namespace, node_options: List[str]) -> None:
@@ -152,6 +155,10 @@ class Worker(object):
         self.fork_server = [preload.ForkServer(options.preload.split(","))] if options.preload else []
         self.keepers = [keeper.Keeper() for _ in range(options.per_worker)]
         self.bystander = bystander.Bystander()
+        options_of_node = runner.Options(node_options)
+        name = os.environ.get("SLURMD_NODENAME") or os.uname()[1]
+        self.node = fitness.Node(options.folder, name, options_of_node.quick_s)
+        self.is_unfit = False
         self.job_started_s = time.monotonic() - int(os.environ.pop(command.ELAPSED, "0"))
         count = options.gpus
         # A site that does not say which GPUs are the job's own shows it no others: they have the numbers from 0.
@@ -205,6 +212,9 @@ class Worker(object):
             try:
                 if not is_free(self.options, index):
                     continue
+                if self.node.wait() == fitness.UNFIT:
+                    self._say_unfit()
+                    return
                 if not first and self._remaining_s() < self.options.walltime_s:
                     return
                 first = False
@@ -213,6 +223,13 @@ class Worker(object):
             # The file server fails, say; the next trial may work. A thread would end by SystemExit without a word.
             except (Exception, SystemExit) as error:
                 print("sweep: cannot run task %d: %s" % (index, error), file=sys.stderr)
+
+    def _say_unfit(self) -> None:
+        with self.lock:
+            words = "sweep: on %s, trials fail at once that do not fail elsewhere: this worker begins no more"
+            if not self.is_unfit:
+                print(words % self.node.name, file=sys.stderr)
+            self.is_unfit = True
 
     def _run_task(self, slot: int, index: int) -> bool:
         """Run one trial; False if the worker is to end."""

@@ -103,6 +103,8 @@ class SubmitRequest:
         The id of a job that must end first, in whatever way. Empty: none.
     cluster : str
         The cluster that the script asks for. Empty: the one that the commands belong to.
+    exclude : tuple of str
+        Nodes that it must not run on, where `Scheduler.can_exclude_nodes`; they replace those of the script.
     """
 
     script: str
@@ -113,6 +115,7 @@ class SubmitRequest:
     throttle: int | None = None
     after: str = ""
     cluster: str = ""
+    exclude: tuple[str, ...] = ()
 
     @property
     def array(self) -> str:

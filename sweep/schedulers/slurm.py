@@ -82,11 +82,12 @@ class Slurm:
         task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
         array = (f"--array={request.array}",) if request.array else ()
         after = (f"--dependency=afterany:{_number(request.after)}",) if request.after else ()
+        exclude = (f"--exclude={','.join(request.exclude)}",) if request.exclude else ()
         # In the name of an output file, % begins a pattern such as %A.
         output = request.output.replace("%", "%%")
         call = Call(
             ("sbatch", "--parsable", f"--job-name={request.job_name}", f"--output={output}", "--open-mode=append",
-             *task, *array, *after, request.script),
+             *task, *array, *after, *exclude, request.script),
             submits=True,
         )  # fmt: skip
         reply = yield call

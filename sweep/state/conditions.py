@@ -65,6 +65,11 @@ def paused(evidence: Evidence) -> bool:
     return recorded(evidence) and attempt is not None and attempt.exit_code == EX_TEMPFAIL
 
 
+def given_back(evidence: Evidence) -> bool:
+    """It was not begun on a node that is unfit, nobody having cancelled it."""
+    return paused(evidence) and evidence.attempt is not None and evidence.attempt.given_back
+
+
 def withdrawn(evidence: Evidence) -> bool:
     """It was cancelled before anyone began it."""
     return evidence.attempt is not None and evidence.attempt.cancelled

@@ -73,6 +73,8 @@ class Attempt:
         It was cancelled before anyone began it: the claim was taken so that nobody would.
     suspended_s : float
         For how long the scheduler had stopped it. `elapsed_s` does not count that.
+    given_back : bool
+        It was not begun, because its node is unfit; `error` says so.
     setup_s : float
         How long the job had run before the command began: its script and the grid's ``environment``.
     """
@@ -109,6 +111,7 @@ class Attempt:
     cancelled: bool = False
     suspended_s: float = 0.0
     setup_s: float = 0.0
+    given_back: bool = False
 
 
 class ResultFault(msgspec.Struct, frozen=True):

@@ -53,6 +53,8 @@ class FailureGroup:
         Their numbers.
     shared : Shared or None
         What they have in common, where something stands out.
+    node, on_node : str, int
+        The node on which most of them failed, and how many did, where few others ended there.
     log_tail : tuple of str
         The last lines that the first of them wrote.
     """
@@ -65,6 +67,8 @@ class FailureGroup:
     trials: tuple[int, ...]
     shared: Shared | None
     log_tail: tuple[str, ...] = ()
+    node: str = ""
+    on_node: int = 0
 
 
 def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus]) -> list[FailureGroup]:
@@ -73,6 +77,7 @@ def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus
     for status in failed:
         kinds.setdefault(kind_of(status), []).append(status)
     all_params = [status.trial.params for status in everyone]
+    all_nodes = Counter(status.verdict.host for status in everyone if status.verdict.state.final)
     groups = [
         FailureGroup(
             kind.state,
@@ -82,10 +87,21 @@ def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus
             len(members),
             tuple(member.trial.number for member in members),
             in_common([member.trial.params for member in members], all_params),
+            node=(node := _node_of(members, all_nodes)),
+            on_node=sum(member.verdict.host == node for member in members) if node else 0,
         )
         for kind, members in kinds.items()
     ]
     return sorted(groups, key=lambda group: -group.count)
+
+
+def _node_of(members: Sequence[TrialStatus], all_nodes: Counter[str]) -> str:
+    """Name the node on which trials failed alike, as `in_common` finds a parameter; empty if none stands out."""
+    if len(members) < FEWEST:
+        return ""
+    (node, count), *_ = Counter(member.verdict.host for member in members).most_common(1)
+    usual = all_nodes[node] / max(1, all_nodes.total())
+    return node if count >= COMMON * len(members) and count / len(members) >= LIFT * usual else ""
 
 
 def kind_of(status: TrialStatus) -> FailureKind:

@@ -17,6 +17,7 @@ RULE_OF: dict[Cause, str] = {
     Cause.NODE_FAILURE: "node_failure",
     Cause.PREEMPTED: "node_failure",
     Cause.PAUSED: "resume",
+    Cause.BAD_NODE: "resume",
     Cause.ERROR: "error",
     Cause.ENVIRONMENT: "error",
     Cause.LAUNCH: "error",
@@ -96,7 +97,8 @@ def next_attempt(
         if by_person:
             return RetryDecision(asked, name)
         cause = verdict.cause or verdict.state.value
-        return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, by --cancelled or the trial's number")
+        option = "--gone" if verdict.cause is Cause.GONE else "--cancelled"
+        return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, by {option} or the trial's number")
     rule: RetryRule = getattr(rules, name)
     if not by_person and earlier_rules.count(name) >= rule.times:
         why_not = WhyNot.USED_UP if rule.times else WhyNot.NEEDS_PERSON
@@ -165,4 +167,4 @@ def _smallest(*ceilings: int | None) -> float:
 
 def avoided(verdict: Verdict) -> tuple[str, ...]:
     """Name the node that the next attempt is not to run on: it failed under the last one."""
-    return (verdict.host,) if verdict.cause is Cause.NODE_FAILURE and verdict.host else ()
+    return (verdict.host,) if verdict.cause in (Cause.NODE_FAILURE, Cause.BAD_NODE) and verdict.host else ()

@@ -21,6 +21,7 @@ from sweep.state.conditions import (
     ended_by_itself,
     ended_with_its_job,
     exit_0,
+    given_back,
     gone,
     gone_for_long,
     interrupted,
@@ -217,6 +218,12 @@ TABLE: tuple[Row, ...] = (
         State.CANCELLED,
         lambda e: f"cancelled while it ran{canceller(e)} ({ended_how(e)}){kept(e)}",
         _always(Cause.CANCELLED),
+    ),
+    Row(
+        given_back,
+        State.PAUSED,
+        lambda e: f"{e.attempt.error if e.attempt else ''}; the next `sweep submit` sends it elsewhere",
+        _always(Cause.BAD_NODE),
     ),
     Row(
         paused,

@@ -30,12 +30,32 @@ class SentUnit:
     id: str
 
 
-def request_for(store: Store, unit: Unit, token: str, settings: Settings, after: str = "") -> SubmitRequest:
+def request_for(
+    store: Store, unit: Unit, token: str, settings: Settings, exclusions: Exclusions, after: str = ""
+) -> SubmitRequest:
     """Make the scheduler's request for a unit."""
     throttle = settings.submit.throttle
     name = f"{store.name}.{unit.job}.{token}"
     script, log = str(store.script(unit.job)), str(store.job_log(unit.job))
-    return SubmitRequest(script, name, unit.index, log, unit.span, throttle, after, settings.cluster)
+    return SubmitRequest(
+        script, name, unit.index, log, unit.span, throttle, after, settings.cluster, exclusions.of(unit)
+    )
+
+
+class Exclusions:
+    """Tells which nodes a unit is kept away from: unfit ones, with those that its script avoids by itself."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.unfit = store.unfit_nodes() if SCHEDULERS[settings.kind].can_exclude_nodes else []
+        self.avoided = store.ledger()[0].avoid if self.unfit else {}
+
+    def of(self, unit: Unit) -> tuple[str, ...]:
+        """Name them. Empty: the script's own stand."""
+        if not self.unfit or unit.job == DRIVER:
+            return ()
+        number = self.store.tasks(unit.job)[0].number  # all trials of a job avoid the same nodes
+        return tuple(sorted({*self.unfit, *self.avoided.get(number, ())}))
 
 
 class Sender:
@@ -73,6 +93,7 @@ class Sender:
         self.refusal: SchedulerRefused | None = None
         self.refused_job = ""
         self.driver_sent = False
+        self.exclusions = Exclusions(store, settings)
 
     def send(self, unit: Unit) -> None:
         """Send a unit, or as much of it as there is room for."""
@@ -133,7 +154,7 @@ class Sender:
 
     def _submit(self, unit: Unit, after: str) -> None:
         token = secrets.token_hex(4)
-        request = request_for(self.store, unit, token, self.settings, after)
+        request = request_for(self.store, unit, token, self.settings, self.exclusions, after)
         self.store.note(
             Submitting(
                 token=token,

@@ -14,7 +14,7 @@ from pathlib import Path
 from sweep.errors import SchedulerError
 from sweep.schedulers import SCHEDULERS, Call, Place
 from sweep.shell import Shell, run
-from sweep.store import whoami
+from sweep.store import Store, whoami
 
 #: Clocks further apart than this make elapsed times and graces wrong.
 CLOCK_S = 5.0
@@ -44,8 +44,21 @@ def doctor(results: Path, shell: Shell) -> list[Finding]:
         Finding(Level.OK, "sweep's Python", sys.version.split()[0]),
         *_schedulers(shell),
         *_file_system(results),
+        *_nodes(results),
         _node_python(),
     ]
+
+
+def _nodes(results: Path) -> Iterator[Finding]:
+    """Name the nodes on which trials of the sweeps here fail at once, and elsewhere do not."""
+    for folder in sorted(results.glob("*/nodes")):
+        for name in Store(folder.parent.absolute()).unfit_nodes():
+            yield Finding(
+                Level.BAD,
+                f"node {name}",
+                f"trials of {folder.parent.name!r} fail there at once, and elsewhere they do not",
+                "tell the site; `sweep submit --no-exclude` uses it again",
+            )
 
 
 def detect(shell: Shell) -> str:

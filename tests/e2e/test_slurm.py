@@ -257,3 +257,48 @@ def test_requests_beyond_the_partition_are_refused_while_planning(on_slurm: Sand
         "grid.yaml:5:29: a worker asks for 5 CPUs, and no node of the default queue has more than 4 CPUs"
         in ran.err
     )
+
+
+#: How many trials run on the four nodes of the next test; by hand: 200.
+BAD_NODE_TRIALS = int(os.environ.get("SWEEP_BAD_NODE_TRIALS", "60"))
+
+
+@pytest.mark.parametrize("placement", ["array", "packed, workers: 16"])
+def test_one_bad_node_does_not_eat_the_sweep(on_slurm: Sandbox, toy: Toy, placement: str) -> None:
+    """One of four nodes fails each trial at once. It gets five at most; the others are run elsewhere, and it is named."""
+    sandbox = on_slurm
+    nodes = sorted({line.split()[0] for line in slurm_command("sinfo", "-h", "-N", "-o", "%N").splitlines()})
+    bad = nodes[1]
+    sandbox.write(
+        "t.py",
+        f"import json, os, sys, time\nif os.environ['SLURMD_NODENAME'] == {bad!r}: sys.exit(1)\ntime.sleep(1)\n"
+        "json.dump({'segMeasure': 1}, open(os.environ['SWEEP_RESULT'], 'w'))\n",
+    )
+    toy(
+        command="[python3, t.py]",
+        parameters=f"{{x: {{range: [1, {BAD_NODE_TRIALS}]}}}}",
+        scheduler="{kind: slurm}",
+        submit=f"{{placement: {placement}}}",
+        resources="{walltime: 2min, memory: 50MiB}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow(timeout_s=600)
+    told = sandbox.sweep("status")
+    assert f"node {bad} looks unfit" in told.err
+    assert f"were on node {bad}" in told.out
+    counts = sandbox.states()
+    assert counts["failed"] <= 5
+    assert f"node {bad} looks unfit" in sandbox.sweep("report", "--cost").err
+    first = json.loads(sandbox.sweep("status", "--json").out)["failures"][0]["trials"][0]
+    assert f"node {bad} looks unfit" in sandbox.sweep("why", str(first)).err
+    if counts.get("paused", 0) + counts.get("planned", 0):
+        calls = sandbox.sweep("submit", "--dry-run").out
+        assert f"--exclude={bad}" in calls or counts.get("paused", 0)
+        sandbox.sweep("submit")
+        sandbox.follow(timeout_s=300)
+    sandbox.sweep("retry", "--errors")
+    sandbox.follow(timeout_s=300)
+    assert sandbox.states() == {"done": BAD_NODE_TRIALS}
+    assert f"node {bad} is used again" in sandbox.sweep("submit", "--no-exclude").err
+    assert "looks unfit" not in sandbox.sweep("status").err

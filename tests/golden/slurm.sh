@@ -23,7 +23,7 @@ unset LC_ALL; export LANG=de_DE.UTF-8 LC_NUMERIC=C
 cd -- '/home/eve/it'"'"'s here' || exit 1
 node=(python3 -I -S '/home/eve/it'"'"'s here/results/small-unet/node.py' --folder '/home/eve/it'"'"'s here/results/small-unet' --job j0007 --index "$index"
       --job-id "$job_id" --job-name "$job_name" --workdir '/home/eve/it'"'"'s here'
-      --result segMeasure.json --heartbeat-s 60.0)
+      --result segMeasure.json --heartbeat-s 60.0 --quick-s 60 --hold-s 3600)
 module load tensorflow
 code=$?; [ "$code" -eq 0 ] || exec "${node[@]}" --environment-failed "$code" 'module load tensorflow'
 source ~/envs/u-net/bin/activate
