@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import ROOT
-from tests.fakes.ended import Ran, ended
+from tests.fakes.ended import Ran, ended, lived
 
 RECORDED = ROOT / "bench" / "recorded.json"
 SIZES = (512, 2048)
@@ -49,6 +49,9 @@ COMMANDS = {
     "report, first": ["report", "e"],
     "report, results kept": ["report", "e", "--csv"],
     "report, again": ["report", "e"],
+    "status, each in its job, first": ["status", "l"],
+    "status, each in its job": ["status", "l"],
+    "submit, all of them sent": ["submit", "l"],
 }
 
 
@@ -60,6 +63,7 @@ def counted(folder: Path, size: int) -> dict[str, Any]:
         (folder / "bin" / name).write_text(f"#!/bin/sh\n{says}\n")
         (folder / "bin" / name).chmod(0o755)
     ended(folder / "results", "e", (Ran({"x": n}, {"segMeasure": n / size, "history": [1]}) for n in range(size)))
+    lived(folder / "results", "l", size)
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -105,7 +109,7 @@ def main() -> None:
     for command in COMMANDS:
         few, many = (now[str(size)][command] for size in SIZES)
         grows = ", ".join(f"{name} {few[name]:,} → {many[name]:,}" for name in sorted(few) if name != "imports")
-        print(f"{command:22} {grows or 'nothing'}; imports {', '.join(few['imports']) or 'nothing heavy'}")
+        print(f"{command:30} {grows or 'nothing'}; imports {', '.join(few['imports']) or 'nothing heavy'}")
     grown = complaints(now, json.loads(RECORDED.read_text()))
     for line in grown:
         print(f"MORE THAN RECORDED: {line}", file=sys.stderr)

@@ -60,7 +60,7 @@ def _of_one_call(submission: Submission, tasks: Sequence[Task]) -> list[tuple[in
     if not tasks:
         return []
     is_array, workers = submission.index is None, submission.pool()
-    indices = range(len(tasks)) if submission.index is None else (submission.index,)
+    indices = _indices(submission, len(tasks))
     # Which worker of a packed job runs a task is not known from here.
     is_named = bool(submission.job_id and not submission.workers)
     return [
@@ -74,8 +74,16 @@ def _of_one_call(submission: Submission, tasks: Sequence[Task]) -> list[tuple[in
             ),
         )
         for index in indices
-        if submission.covers(index)
     ]
+
+
+def _indices(submission: Submission, size: int) -> Sequence[int]:
+    """Return the tasks of its job that a call is about."""
+    if submission.index is not None:
+        return (submission.index,)
+    if submission.span is None or submission.workers:
+        return range(size)
+    return range(submission.span[0], min(submission.span[1] + 1, size))
 
 
 def sent_trials(by_trial: Mapping[int, Sequence[TrialSubmission]]) -> set[int]:
@@ -136,8 +144,12 @@ class Unit(msgspec.Struct, frozen=True):
 
 def unsent_units(ledger: Ledger, tasks: JobTasks, submit: SubmitSettings) -> Iterator[Unit]:
     """Yield what is planned and was not sent, in the plan's order."""
+    alive: dict[str, list[Submission]] = {}
+    for submission in ledger.submissions.values():
+        if not submission.dead:
+            alive.setdefault(submission.job, []).append(submission)
     for job in ledger.jobs:
-        job_tasks, sent = tasks[job], ledger.live_submissions(job)
+        job_tasks, sent = tasks[job], alive.get(job, ())
         if job in ledger.workers:
             current = [number for number, attempt in job_tasks if attempt == ledger.attempt_of(number)]
             open_ = sum(number not in ledger.settled for number in current)
@@ -148,13 +160,8 @@ def unsent_units(ledger: Ledger, tasks: JobTasks, submit: SubmitSettings) -> Ite
 
 
 def _unsent_tasks(job: str, size: int, sent: Sequence[Submission], *, each: bool) -> Iterator[Unit]:
-    single = {submission.index for submission in sent}
-    arrays = [submission for submission in sent if submission.index is None]
-    unsent = [
-        index
-        for index in range(size)
-        if index not in single and not any(submission.covers(index) for submission in arrays)
-    ]
+    covered = {index for submission in sent for index in _indices(submission, size)}
+    unsent = [index for index in range(size) if index not in covered]
     if each or size == 1:
         yield from (Unit(job, index=index) for index in unsent)
     elif len(unsent) == size:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from sweep.errors import NoSuch, StoreError
-from sweep.model import SchedulerStatus, TaskRef
+from sweep.model import SchedulerStatus, Task, TaskRef
 from sweep.store import records
 from sweep.store.files import Files, bytes_of
 from sweep.store.records import KeptAnswers, KeptPoll, KeptResults, KeptTask
@@ -48,12 +49,32 @@ class Cache:
         ):  # a user without the right to write reads them again
             self._files.write(".results", records.spelled_results(KeptResults(file, results)))
 
+    # --- tasks --------------------------------------------------------------------------------------------
+
+    def tasks(self) -> dict[str, tuple[Task, ...]]:
+        """Return the tasks that `keep_tasks` kept, by job; nothing if that cannot be read."""
+        try:
+            return records.kept_tasks_of(bytes_of(str(self._files.path / ".tasks")))
+        except (OSError, ValueError):
+            return {}
+
+    def keep_tasks(self, tasks: Mapping[str, tuple[Task, ...]]) -> None:
+        """Keep the tasks of jobs that were sent: they do not change."""
+        with contextlib.suppress(StoreError):
+            self._files.write(".tasks", records.spelled_kept_tasks(tasks))
+
     # --- answers ------------------------------------------------------------------------------------------
 
-    def stamp(self) -> str:
-        """Name the sweep's present state: another one as soon as anything is planned or journalled."""
+    def stamp(self, trials: str) -> str:
+        """Name the sweep's present state: another one as soon as anything is planned, journalled or removed.
+
+        Parameters
+        ----------
+        trials : str
+            What changes when a trial's folder is removed.
+        """
         stamps = [self._files.stamp_of(name) for name in ("trials.jsonl", "journal.jsonl")]
-        return repr(stamps) if all(stamps) else ""
+        return repr([*stamps, zlib.crc32(trials.encode())]) if all(stamps) else ""
 
     def answers(self, stamp: str) -> dict[str, str]:
         """Return the answers that were kept under this stamp, by question; none if the leaderboard was removed."""

@@ -63,6 +63,12 @@ class KeptPoll(msgspec.Struct):
 
 
 spelled_results = msgspec.msgpack.encode
+spelled_kept_tasks = msgspec.msgpack.encode
+
+
+def kept_tasks_of(data: bytes) -> dict[str, tuple[Task, ...]]:
+    """Read the tasks of many jobs. ValueError if they are torn."""
+    return msgspec.msgpack.decode(data, type=dict[str, tuple[Task, ...]])
 
 
 @cache

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from sweep.grid.expand import trial_id, trial_seed
-from sweep.model import Cause, Limits, Objective, Resources, State, Trial, Verdict
+from sweep.model import Cause, Job, Limits, Objective, Resources, State, Task, Trial, Verdict
 from sweep.node import runner
 from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, TrialEnd
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
 from sweep.store import Store, create
+from sweep.store.records import spelled
 
 REQUESTED = Resources(3600, 8192, 2)
 
@@ -86,14 +87,7 @@ def ended(
     (store.path / "jobs" / "j0001.tasks").write_text(
         "".join(runner.TASK_LINE % (n, 1, 0) for n in range(len(trials)))
     )
-    settings = Settings(
-        "local",
-        Objective(metric, goal, f"{metric}.json"),
-        Limits(100_000),
-        SubmitSettings(),
-        NO_RETRY,
-        str(results),
-    )
+    settings = _settings("local", Objective(metric, goal, f"{metric}.json"), results)
     token = "t1"
     journal: list[Event] = [
         Planned(format=FORMAT, jobs=["j0001"], settings=settings, last_job=1, new=len(trials)),
@@ -104,3 +98,30 @@ def ended(
     for event in journal:
         store.note(msgspec.structs.replace(event, at=SUBMITTED_AT))
     return store
+
+
+def lived(results: Path, name: str, jobs: int) -> Store:
+    """Write the folder of a sweep that has sent so many jobs of one trial each, all of which are in the queue."""
+    store = create(results, name)
+    trials = [
+        Trial(number, trial_id({"x": number}, 0), {"x": number}, 0, 0, REQUESTED, ("true",))
+        for number in range(jobs)
+    ]
+    offsets = store.add_trials(trials)
+    names = [f"j{number:05d}" for number in range(jobs)]
+    for number, job in enumerate(names):
+        store.write_job(Job(job, REQUESTED, (Task(number, 1),)), "#!/bin/sh\n", offsets)
+    settings = _settings("slurm", Objective(), results)
+    journal: list[Event] = [Planned(format=FORMAT, jobs=names, settings=settings, last_job=jobs, new=jobs)]
+    for number, job in enumerate(names):
+        token = f"t{number}"
+        journal += [
+            Submitting(token=token, job=job, job_name=f"{name}.{job}.{token}", index=0, at=SUBMITTED_AT),
+            Submitted(token=token, id=str(1000 + number), at=SUBMITTED_AT),
+        ]
+    store.append("journal.jsonl", map(spelled, journal))
+    return store
+
+
+def _settings(kind: str, objective: Objective, results: Path) -> Settings:
+    return Settings(kind, objective, Limits(100_000), SubmitSettings(), NO_RETRY, str(results))
