@@ -285,6 +285,8 @@ class Submission:
         The call has ended without an answer: the job exists by now, or never will.
     cluster : str
         The cluster that was asked for. Empty: the one that the commands belong to. The id says which it became.
+    home : str
+        The sweep's folder when it was submitted: its script runs there. Empty in older folders.
     """
 
     token: str
@@ -301,6 +303,7 @@ class Submission:
     open: int = 0
     exhausted: bool = False
     cluster: str = ""
+    home: str = ""
 
     @property
     def first_task(self) -> int | None:
@@ -413,11 +416,12 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     UNREADABLE = "unreadable"  # its record or its result cannot be read: nothing is known
+    GONE = "gone"  # it was done, and its result is not there any more
 
     @property
     def final(self) -> bool:
         """Whether nothing that may still happen by itself changes it."""
-        return self in (State.DONE, State.PAUSED, State.FAILED, State.CANCELLED)
+        return self in (State.DONE, State.PAUSED, State.FAILED, State.CANCELLED, State.GONE)
 
     @property
     def alive(self) -> bool:
@@ -437,7 +441,7 @@ IN_QUEUE = (State.QUEUED, State.RUNNING, State.SUSPENDED)
 ALIVE = (State.SUBMITTING, *IN_QUEUE)
 
 #: The states of trials that have ended; one that paused goes on.
-ENDED = (State.DONE, State.FAILED, State.CANCELLED, State.LOST)
+ENDED = (State.DONE, State.FAILED, State.CANCELLED, State.LOST, State.GONE)
 
 
 class Cause(StrEnum):
@@ -452,6 +456,7 @@ class Cause(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     WALLTIME = "walltime"
     NODE_FAILURE = "node failure"
+    BAD_NODE = "unfit node"  # where other trials failed at once, so it was not begun
     PREEMPTED = "pre-emption"
     LAUNCH = "launch failure"
     ENVIRONMENT = "environment"
@@ -460,6 +465,7 @@ class Cause(StrEnum):
     BAD_RESULT = "result not valid"
     CANCELLED = "cancelled"
     LOST = "lost"
+    GONE = "result gone"
     PAUSED = "paused"
 
 

@@ -66,12 +66,12 @@ def found(path: Path, how: str) -> dict[str, Any]:
     common = ["--folder", folder, "--job", "j0001", "--job-id", "7", "--job-name", "toy.aa"]
     each = ["--workdir", str(job.work), "--result", "r.json", "--heartbeat-s", "0.2"]
     if how == "alone":
-        argv = [folder + "/node.py", *common, "--index", "0", *each]
+        argv = [str(job.store.runners.folder / "node.py"), *common, "--index", "0", *each]
     else:
         worker = ["--worker", "0", "--workers", "1", "--per-worker", "1", "--walltime-s", "60", "--memory-mib", "500",
                   "--gpus", "0", "--ends-s", "3600"]  # fmt: skip
         preload = ["--preload", "heavy"] if how == "preloaded" else []
-        argv = [folder + "/worker.py", *common, *worker, *preload, "--", *each]
+        argv = [str(job.store.runners.folder / "worker.py"), *common, *worker, *preload, "--", *each]
     left_open = os.open(os.devnull, os.O_RDONLY)
     # The trial's argument is $$: the number of the job's own session.
     number = ["sh", "-c", 'sed -i "s/[$][$]/$$/" "$0" && exec "$@"', folder + "/trials.jsonl"]

@@ -88,7 +88,7 @@ class Runaways(Packed):
             preload = "heavy" if how == "preloaded" else ""
             return self.start(preload=preload, walltime_s=walltime_s, memory_mib=memory_mib)
         argv = [
-            sys.executable, "-I", "-S", str(self.store.path / "node.py"), "--folder", str(self.store.path), "--job",
+            sys.executable, "-I", "-S", str(self.store.runners.folder / "node.py"), "--folder", str(self.store.path), "--job",
             "j0001", "--index", "0", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
         ]  # fmt: skip
         return subprocess.Popen(argv, start_new_session=True)

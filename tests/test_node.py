@@ -38,7 +38,7 @@ class Folder:
         resources = Resources(60, 100, 2)
         filler = [Trial(n, f"{n:016x}", {}, 0, 0, resources, ("true",)) for n in range(5)]
         self.trial = Trial(5, "ab34" * 4, {"x": "ü'\n"}, 2, 77, resources, argv)
-        self.store.install_node()
+        self.store.runners.install()
         self.store.add_trials([*filler, self.trial])
         self.store.write_job(
             Job("j0001", resources, (Task(1, 1), Task(5, 1))), "#!/bin/sh\n", self.store.trials().offsets
@@ -50,7 +50,7 @@ class Folder:
             "result": "segMeasure.json", "job-id": "9", "job-name": "toy.j0001.aa", "heartbeat-s": "0.2",
         } | options  # fmt: skip
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return [sys.executable, "-I", "-S", str(self.store.path / "node.py"), *words]
+        return [sys.executable, "-I", "-S", str(self.store.runners.folder / "node.py"), *words]
 
     def run(self, **options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.argv(**options), capture_output=True, text=True, timeout=60, check=False)

@@ -26,13 +26,13 @@ class Folder:
         self.store: Store = create(path, "toy")
         resources = Resources(60, 100, 1)
         self.trial = Trial(0, "ab" * 8, {"x": 1}, 0, 7, resources, argv)
-        self.store.install_node()
+        self.store.runners.install()
         self.store.add_trials([self.trial])
         self.store.write_job(Job("j0001", resources, (Task(0, 1),)), "#!/bin/sh\n", self.store.trials().offsets)
 
     def run(self, *options: str) -> dict[str, object]:
         """Run the trial as a job script does. Return the record that the node left."""
-        argv = [sys.executable, str(self.store.path / "node.py"), "--folder", str(self.store.path), "--job", "j0001",
+        argv = [sys.executable, str(self.store.runners.folder / "node.py"), "--folder", str(self.store.path), "--job", "j0001",
                 "--index", "0", "--job-id", "7", "--job-name", "toy.j0001.t", "--workdir", str(self.store.path),
                 "--result", "r.json", "--heartbeat-s", "0.3", *options]  # fmt: skip
         subprocess.run(argv, check=False, timeout=60)
@@ -66,8 +66,8 @@ def test_a_node_writes_what_the_store_reads(
     assert attempt == folder.store.attempt(folder.trial, 1)
     assert attempt.ended
     assert attempt.failure is failure
-    # A record may lack a heartbeat, and the keys that only a requeue or a cancellation adds.
-    assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled"}
+    # A record may lack a heartbeat, and the keys that only a requeue, a cancellation or an unfit node adds.
+    assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled", "given_back"}
 
 
 def test_a_withdrawn_attempt_is_read_as_one(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Packed:
             Trial(n, f"{n:016x}", {}, 0, 0, self.resources, (sys.executable, "p.py", behaviour))
             for n, behaviour in enumerate(behaviours)
         ]
-        self.store.install_node()
+        self.store.runners.install()
         self.store.add_trials(self.trials)
         job = Job("j0001", self.resources, tuple(Task(n, 1) for n in range(len(behaviours))))
         self.store.write_job(job, "#!/bin/sh\n", self.store.trials().offsets)
@@ -69,7 +69,7 @@ class Packed:
         memory_mib: int = 500,
     ) -> subprocess.Popen[bytes]:
         argv = [
-            sys.executable, "-I", "-S", str(self.store.path / "worker.py"), "--folder", str(self.store.path),
+            sys.executable, "-I", "-S", str(self.store.runners.folder / "worker.py"), "--folder", str(self.store.path),
             "--job", "j0001", "--worker", "0", "--workers", "1", "--per-worker", str(per_worker), "--walltime-s",
             str(walltime_s), "--memory-mib", str(memory_mib), "--gpus", "1", "--ends-s", str(ends_s), "--job-id", job_id, "--job-name", "toy.aa",
             *(["--preload", preload] if preload else []), "--", "--workdir", str(self.work), "--result", "r.json", "--heartbeat-s", "0.2",
@@ -146,8 +146,8 @@ def test_a_worker_that_is_killed_takes_its_trials_with_it(tmp_path: Path, kept: 
     # Without a keeper, the kernel kills the command itself, and the processes in other sessions live.
     job = Packed(tmp_path, "a", "sleeps", "sleeps and forks" if kept else "sleeps, too")
     if not kept:  # its process cannot be started
-        (job.store.path / "keeper.py").write_text(
-            (job.store.path / "keeper.py").read_text().replace("sys.executable,", "'/no/such/python',")
+        (job.store.runners.folder / "keeper.py").write_text(
+            (job.store.runners.folder / "keeper.py").read_text().replace("sys.executable,", "'/no/such/python',")
         )
     worker = job.start(per_worker=2)
     job.wait_for_runs(3 + kept)
@@ -206,7 +206,7 @@ def is_command(process: psutil.Process, job: Packed) -> bool:
 
 
 def keepers(job: Packed) -> list[psutil.Process]:
-    return [process for process in processes() if str(job.store.path / "keeper.py") in process.cmdline()]
+    return [process for process in processes() if str(job.store.runners.folder / "keeper.py") in process.cmdline()]
 
 
 def test_a_trial_is_not_begun_without_the_time_for_it(tmp_path: Path) -> None:

@@ -42,9 +42,8 @@ class Kept:
             *map(os.getenv, TERMINAL),
         ]
         self.store, self.key = store, repr([__version__, FORMAT, question, terminal])
-        self.stamp = (
-            store.cache.stamp()
-        )  # before the sweep is read: what is written meanwhile makes the answer an old one
+        # Before the sweep is read: what is written meanwhile makes the answer an old one.
+        self.stamp = store.stamp()
         self._said = _Tee(sys.stdout)
 
     def print_again(self) -> bool:

@@ -75,10 +75,15 @@ def submit(
     ] = False,
     again: Annotated[bool, typer.Option("--retry", help="One round of --follow: retry, then send.")] = False,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between rounds of --follow, at first.")] = 5.0,
+    no_exclude: Annotated[
+        bool, typer.Option("--no-exclude", help="Use nodes again on which trials failed at once.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Hand to the scheduler what is planned and was not sent yet."""
     store = store_of(sweep)
+    if no_exclude and not dry_run:
+        print_notes([f"node {name} is used again" for name in store.forgive_nodes()])
     if follow and dry_run:
         raise UsageError("--follow and --dry-run do not go together", "try without --follow first")
     if dry_run:
@@ -138,18 +143,23 @@ def retry(
     sweep: SweepOption = None,
     errors: Annotated[bool, typer.Option("--errors", help="All that failed, with programs' own errors.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Cancelled trials, too.")] = False,
+    gone: Annotated[bool, typer.Option("--gone", help="Those whose results are gone.")] = False,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Try again what did not end well, by cause. It gets more memory, more time or another node, and is sent.
 
-    Without trials: what the grid's `retry` gives another attempt, and what got lost. A program's own errors and
-    cancelled trials only if told.
+    Without trials: what the grid's `retry` gives another attempt, and what got lost. A program's own errors,
+    cancelled trials, and those whose results are gone only if told.
     """
     from sweep.verbs import retry as verbs
 
     store = store_of(sweep)
-    also = [*(verbs.ALL_FAILED if errors else ()), *(verbs.CANCELLED if cancelled else ())]
+    also = [
+        *(verbs.ALL_FAILED if errors else ()),
+        *(verbs.CANCELLED if cancelled else ()),
+        *(verbs.GONE if gone else ()),
+    ]
     report = verbs.retry(store, shell_of(store), trials or [], also=also)
     sent = send_planned(store) if report.trials and not plan_only else None
     if as_json:

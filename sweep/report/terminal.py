@@ -267,6 +267,8 @@ def _failure_lines(groups: Sequence[FailureGroup]) -> Iterator[RenderableType]:
                 f"{name}={spelling.parameter_value(value)}" for name, value in group.shared.params.items()
             )
             shared = f"\n{group.shared.count} of {group.shared.total} have {values}"
+        if group.node:
+            shared += f"\n{group.on_node} of {group.count} were on node {group.node}"
         log = "".join(f"\n│ {line}" for line in group.log_tail)
         trials = (
             f"trial {_trial_list(group.trials)}" if group.same_reason else f"trial {group.trials[0]}, for example"

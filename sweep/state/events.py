@@ -50,6 +50,8 @@ class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
         Packed job → its number of workers.
     last_job : int
         The number of the last of these jobs: no number is used twice.
+    home : str
+        The sweep's folder, which the jobs' scripts name. A copy or a moved folder has another one.
     """
 
     format: int
@@ -57,6 +59,7 @@ class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
     settings: Settings
     workers: dict[str, int] = {}
     last_job: int = 0
+    home: str = ""
     new: int = 0
     kept: int = 0
     retired: int = 0

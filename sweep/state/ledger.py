@@ -99,12 +99,6 @@ class Ledger:
             raise NoSuch("the sweep has no plan in its journal", "run `sweep plan grid.yaml`")
         return self.planned.settings
 
-    def live_submissions(self, job: str) -> list[Submission]:
-        """Return the submissions of a job that may still come to something, or have."""
-        return [
-            submission for submission in self.submissions.values() if submission.job == job and not submission.dead
-        ]
-
     def attempt_of(self, number: int) -> int:
         """Return the attempt that a trial is at."""
         return self.attempts.get(number, 1)
@@ -147,6 +141,8 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     submissions = ledger.submissions.values()
     staying = {submission.job for submission in submissions if submission.workers and not submission.refused}
     staying |= {submission.job for submission in ledger.doubts}
+    # Of a folder that was copied or moved, their scripts run in the old place.
+    staying -= {submission.job for submission in submissions if submission.home != event.home and event.home}
     ledger.jobs = [job for job in ledger.jobs if job in staying] + list(event.jobs)
     ledger.workers.update(event.workers)
 
@@ -188,6 +184,7 @@ def _submitting(ledger: Ledger, event: events.Submitting) -> None:
         workers=event.workers,
         open=event.open,
         cluster=event.cluster,
+        home=ledger.planned.home if ledger.planned else "",
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from sweep.model import Objective, ResultProblem
+import msgspec
+
+from sweep.model import Cause, Objective, ResultProblem, State, Verdict
 from sweep.state.evidence import ResultFault
 
 
@@ -33,6 +36,31 @@ def result_fault(result: Any, objective: Objective) -> ResultFault | None:
         return None
     # A result may hold what is no text at all, half a character for instance. What is said of it is text.
     return ResultFault(problem, _words(problem, result, objective).encode("utf-8", "backslashreplace").decode())
+
+
+def without_result(verdict: Verdict, what: str) -> Verdict:
+    """Return what is so of a trial that was done and whose result is gone. What it used stays as it was.
+
+    Parameters
+    ----------
+    what : str
+        What is not there.
+    """
+    reason = f"was done ({verdict.reason}), and {what} is not there any more"
+    return msgspec.structs.replace(verdict, state=State.GONE, cause=Cause.GONE, reason=reason)
+
+
+def gone_words(numbers: Sequence[int]) -> str:
+    """Say which trials' results are gone, and what to do.
+
+    >>> gone_words([4])
+    'trial 4 was done, and its result is not there any more: `sweep retry --gone` runs it again'
+    """
+    some = ", ".join(map(str, numbers[:8])) + (" …" if len(numbers) > 8 else "")
+    if len(numbers) == 1:
+        return f"trial {some} was done, and its result is not there any more: `sweep retry --gone` runs it again"
+    words = f"{len(numbers)} trials were done, and their results are not there any more ({some})"
+    return f"{words}: `sweep retry --gone` runs them again"
 
 
 def _problem(result: Any, objective: Objective) -> ResultProblem | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import msgspec
 from sweep.model import SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
 from sweep.state.evidence import Attempt, Evidence, ReadResult, ResultFault
 from sweep.state.ledger import Ledger
-from sweep.state.results import result_fault
+from sweep.state.results import gone_words, result_fault, without_result
 from sweep.state.settings import Settings
 from sweep.state.submissions import TrialSubmission, holder
 from sweep.state.verdict import judge
@@ -96,6 +96,8 @@ class Facts:
         How much later than the scheduler's answer a record may appear.
     now : float
         Unix time.
+    begun : set of str
+        The ids of the trials that have a folder. None: nobody looked.
     """
 
     trials: Mapping[int, Trial]
@@ -113,6 +115,7 @@ class Facts:
     grace_s: float
     now: float
     notes: tuple[str, ...] = ()
+    begun: Set[str] | None = None
 
 
 class TrialStatus(msgspec.Struct, frozen=True):
@@ -209,6 +212,7 @@ def judge_all(facts: Facts) -> Snapshot:
     """Judge every trial by what was gathered. Nothing is read and nothing is written."""
     trial_judge = _TrialJudge(facts)
     trials = [trial_judge.judge(_as_raised(trial, facts.ledger)) for trial in facts.trials.values()]
+    gone = [s.trial.number for s in trials if s.verdict.state is State.GONE and not s.trial.retired]
     in_queue = [task for task in facts.asked if not facts.poll.ended(task)]
     if facts.poll.silent:  # what has left its record has left the queue, too, or leaves it now
         recorded = {
@@ -222,7 +226,7 @@ def judge_all(facts: Facts) -> Snapshot:
         facts.ledger,
         facts.settings,
         facts.poll,
-        (*facts.notes, *facts.poll.notes),
+        (*facts.notes, *facts.poll.notes, *([gone_words(gone)] if gone else ())),
         facts.now,
         len(in_queue),
         tuple(task.job_id for task in in_queue if task in facts.drivers),
@@ -246,7 +250,10 @@ class _TrialJudge:
         submissions = self.facts.submissions.get(number, ())
         settled = ledger.settled.get(number)
         if settled is not None:
-            return TrialStatus(trial, settled[1], settled[0], submissions[0] if submissions else None)
+            verdict = settled[1]
+            if verdict.state is State.DONE and self.facts.begun is not None and trial.id not in self.facts.begun:
+                verdict = without_result(verdict, f"its folder, trials/{trial.id[:2]}/{trial.id},")
+            return TrialStatus(trial, verdict, settled[0], submissions[0] if submissions else None)
         number_of_attempt = submissions[0].attempt if submissions else ledger.attempt_of(number)
         attempt = self.facts.attempts.get(number)
         sent = holder(attempt, submissions)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sweep.errors import CannotRead
-from sweep.model import State, Verdict
+from sweep.model import ResultProblem, State, Verdict
+from sweep.state.results import without_result
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.store import Store
 
@@ -39,15 +42,25 @@ def entries(
     whole = whole and len(chosen) <= MOST_WHOLE
     confirming = snapshot.ledger.counting
     results = _whole(store, snapshot, chosen) if whole else _scalars(store, snapshot, chosen, fresh=fresh)
+    file = snapshot.settings.objective.file
     return [
         Entry(
-            status.trial, status.verdict, results.get(status.trial.number, {}), status.trial.number in confirming
+            status.trial,
+            status.verdict if result is not None else without_result(status.verdict, f"its {file}"),
+            result or {},
+            status.trial.number in confirming,
         )
-        for status in chosen
+        for status, result in ((status, results.get(status.trial.number, {})) for status in chosen)
     ]
 
 
-def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> dict[int, dict[str, Any]]:
+def kept_of(store: Store, snapshot: Snapshot, numbers: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Return what was kept of results that are gone."""
+    kept = store.cache.results(snapshot.settings.objective.file)
+    return {number: kept[number][1] for number in numbers if number in kept}
+
+
+def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> dict[int, dict[str, Any] | None]:
     file = snapshot.settings.objective.file
     done = (status for status in chosen if status.verdict.state is State.DONE)
     return {status.trial.number: _result(store, status, file) for status in done}
@@ -55,11 +68,13 @@ def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> d
 
 def _scalars(
     store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus], *, fresh: bool
-) -> dict[int, dict[str, Any]]:
+) -> dict[int, dict[str, Any] | None]:
     """Return the results without their lists; each is read once, then from the one file that keeps them all."""
     file, settled = snapshot.settings.objective.file, snapshot.ledger.settled
-    kept = {} if fresh else store.cache.results(file)
-    results, new = {}, 0
+    before = store.cache.results(file)
+    kept = {} if fresh else dict(before)
+    results: dict[int, dict[str, Any] | None] = {}
+    new = 0
     for status in chosen:
         if status.verdict.state is not State.DONE:
             continue
@@ -67,23 +82,36 @@ def _scalars(
         attempt, result = kept.get(number, (0, {}))
         if attempt != status.attempt or number not in settled:
             whole = _result(store, status, file)
+            if whole is None:
+                results[number] = None
+                continue
             result = {name: value for name, value in whole.items() if not isinstance(value, list)}
             if number in settled:
                 kept[number], new = (status.attempt, result), new + 1
         results[number] = result
     if new > WORTH_KEEPING * len(kept):
-        store.cache.keep_results(file, kept)
+        store.cache.keep_results(file, before | kept)  # with the scores of those that are gone
     return results
 
 
-def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any]:
+def if_there(store: Store, status: TrialStatus, file: str) -> TrialStatus:
+    """Return the status of a trial that was done as it is without its result, if the file is gone."""
+    if status.verdict.state is State.DONE and not status.evidence and not store.has_result(status.trial, file):
+        return msgspec.structs.replace(status, verdict=without_result(status.verdict, f"its {file}"))
+    return status
+
+
+def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any] | None:
+    """Read a result. None: it is gone."""
     if status.evidence and status.evidence.result:  # it was just read
         return status.evidence.result
     try:
-        value = store.result(status.trial, file).value
+        read = store.result(status.trial, file)
     except CannotRead:  # the command ends with what could not be read
         return {}
-    return value if isinstance(value, dict) else {}
+    if read.fault and read.fault.problem is ResultProblem.MISSING:
+        return None
+    return read.value if isinstance(read.value, dict) else {}
 
 
 def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:

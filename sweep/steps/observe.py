@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import TypeVar
 
 from sweep.errors import CannotRead, LockHeld, NoSuch, StoreError
-from sweep.model import ResultProblem, Task, TaskRef, Trial
+from sweep.model import ResultProblem, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
+from sweep.schedulers.base import absent
 from sweep.shell import Shell
 from sweep.state.conditions import gone
 from sweep.state.events import Observed, TrialEnd
 from sweep.state.evidence import Attempt, Evidence, ReadResult
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.state.snapshot import Facts, Snapshot, judge_all
-from sweep.state.submissions import TrialSubmission, submissions_by_trial
+from sweep.state.snapshot import Facts, PollResult, Snapshot, judge_all
+from sweep.state.submissions import TrialSubmission, sent_trials, submissions_by_trial
+from sweep.steps import home
 from sweep.steps.poll import grace_s, poll
 from sweep.store import PlannedTrials, Store
 
@@ -44,23 +48,30 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
     settings = ledger.settings
     scheduler = SCHEDULERS[settings.kind]
     submissions = submissions_of(store, ledger)
+    elsewhere = home.elsewhere_of(store, ledger)
     unsettled = [trial for number, trial in planned.trials.items() if number not in ledger.settled]
     drivers = {
         TaskRef(submission.job_id): submission
         for submission in ledger.submissions.values()
-        if submission.job == DRIVER and submission.job_id and not submission.dead
+        if submission.job == DRIVER
+        and submission.job_id
+        and not submission.dead
+        and submission.token not in elsewhere
     }
     asked = {
         task: sent.submission
         for trial in unsettled
         for sent in submissions.get(trial.number, ())
-        if not sent.submission.dead
+        if not sent.submission.dead and sent.submission.token not in elsewhere
         for task in sent.refs
     } | drivers
     # The scheduler first: what a node writes while it is asked is then known, too.
     answer = poll(store, shell, scheduler, asked, recent_s)
     unreadable: dict[int, str] = {}
-    attempts = _attempts(store, ledger, unsettled, submissions, unreadable)
+    begun = _begun(store, unsettled, submissions)
+    attempts = _attempts(store, ledger, unsettled, begun, submissions, unreadable)
+    if elsewhere:
+        answer = _without(elsewhere, answer, submissions, attempts)
     results = _results(store, planned, attempts, settings.objective.file, unreadable)
     return Facts(
         planned.trials,
@@ -77,19 +88,80 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
         frozenset(drivers),
         grace_s(scheduler),
         time.time(),
-        (*planned.torn, *torn),
+        (*planned.torn, *torn, *filter(None, [home.displaced(store, ledger)]), *unfit_words(store, settings.kind)),
+        begun,
     )
+
+
+def unfit_words(store: Store, kind: str) -> list[str]:
+    """Say of each unfit node what happened on it, and what is made of that."""
+    left_out = "it is left out of what is sent now, and " if SCHEDULERS[kind].can_exclude_nodes else ""
+    return [
+        f"node {name} looks unfit: its last trials failed at once, and elsewhere they do not: {left_out}no trial "
+        "begins there for a day, or until `sweep submit --no-exclude`"
+        for name in store.unfit_nodes()
+    ]
+
+
+def _without(
+    elsewhere: frozenset[str],
+    answer: PollResult,
+    submissions: dict[int, list[TrialSubmission]],
+    attempts: dict[int, Attempt],
+) -> PollResult:
+    """Leave out the submissions that are none of this folder's.
+
+    What nobody has begun was not sent from here. What was begun, in the folder that this is a copy of, will never
+    be heard of here: nobody has to be asked.
+    """
+    statuses, gone_since = dict(answer.statuses), dict(answer.gone)
+    for number, of_trial in submissions.items():
+        if number not in attempts:
+            of_trial[:] = [sent for sent in of_trial if sent.submission.token not in elsewhere]
+            continue
+        for sent in of_trial:
+            if sent.submission.token in elsewhere:
+                reason = f"it was sent from {sent.submission.home!r}"
+                statuses.update((task, replace(absent(), reason=reason)) for task in sent.refs)
+                gone_since.update((task, -math.inf) for task in sent.refs)
+    return replace(answer, statuses=statuses, gone=gone_since)
+
+
+def _begun(
+    store: Store, unsettled: Sequence[Trial], submissions: Mapping[int, Sequence[TrialSubmission]]
+) -> Set[str]:
+    """Return the ids of the trials that have a folder. StoreError if something hangs on it and it is not known."""
+    try:
+        return store.begun()
+    except StoreError:
+        if any(trial.number in submissions for trial in unsettled):
+            raise
+        return set()
 
 
 def submissions_of(store: Store, ledger: Ledger) -> dict[int, list[TrialSubmission]]:
     """Map each trial to the submissions of the attempt it is at; see `submissions_by_trial`."""
-    tasks: dict[str, tuple[Task, ...]] = {}
-    for job in {submission.job: None for submission in ledger.submissions.values()}:
-        try:
-            tasks[job] = store.tasks(job)
-        except NoSuch:  # the driver's; or it was refused, and a newer plan has removed its files
-            tasks[job] = ()
-    return submissions_by_trial(ledger, tasks)
+    # The driver has no tasks; nor has a job that was refused, and whose files a newer plan has removed.
+    return submissions_by_trial(
+        ledger, store.tasks_by_job({each.job: None for each in ledger.submissions.values()})
+    )
+
+
+def sent_from(store: Store, ledger: Ledger) -> set[int]:
+    """Return the trials whose attempt is with the scheduler, has been, or may be, and that were sent from here.
+
+    What was sent before the folder was copied or moved here counts as sent if it has ended, or begun.
+    """
+    by_trial = submissions_of(store, ledger)
+    others = [each for each in ledger.submissions.values() if not store.is_at(each.home)]
+    if others:
+        tokens, trials = {each.token for each in others}, store.trials().trials
+        for number, of_trial in by_trial.items():
+            if number in ledger.settled or number not in trials or not of_trial:
+                continue
+            if store.attempt(trials[number], of_trial[0].attempt) is None:
+                of_trial[:] = [sent for sent in of_trial if sent.submission.token not in tokens]
+    return sent_trials(by_trial)
 
 
 #: A file that cannot be read is tried once more after so long.
@@ -124,13 +196,11 @@ def _attempts(
     store: Store,
     ledger: Ledger,
     unsettled: list[Trial],
+    begun: Set[str],
     submissions: dict[int, list[TrialSubmission]],
     unreadable: dict[int, str],
 ) -> dict[int, Attempt]:
     """Read what the nodes wrote. Of a trial that nobody began there is nothing to read."""
-    if not unsettled:
-        return {}
-    begun = store.begun()
     trials = {trial.number: trial for trial in unsettled if trial.id in begun}
 
     def read(number: int) -> Attempt | None:

@@ -8,7 +8,7 @@
       journal.jsonl              append-only, synced: an event a line, see state/events.py
       poll.json                  what the scheduler said last, to show while it is silent
       sweep.log                  each scheduler call
-      node.py runner.py …        what runs on the nodes, as of the plan
+      node-1a2b3c4d/             what runs on the nodes: node.py, runner.py …, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from sweep.errors import CannotRead, NoSuch, StoreError, UsageError, nearest
 from sweep.model import Job, ResultProblem, Task, Trial
-from sweep.node import claim, runner
+from sweep.node import claim, fitness, runner
 from sweep.state.events import Event
 from sweep.state.evidence import Attempt, ReadResult, ResultFault
 from sweep.state.ledger import Ledger, add_up
@@ -38,16 +38,13 @@ from sweep.store.cache import Cache
 from sweep.store.files import NOT_THE_FILES_FAULT, Files, Stamp, TooLongError, bytes_of, storing, tail
 from sweep.store.journal import Journal
 from sweep.store.lock import Lock
+from sweep.store.runners import Runners
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
 
-#: What is copied into the folder for the nodes to run.
-NODE_FILES = (
-    "node.py", "runner.py", "claim.py", "command.py", "processes.py", "bystander.py", "worker.py", "keeper.py",
-    "preload.py",
-)  # fmt: skip
-
+#: The tasks of so many jobs are read from their own files, before those of all are written into one.
+WORTH_KEEPING = 8
 
 #: While this file is there, nothing is submitted; at most for so long: whoever wrote it may have died elsewhere.
 STOP, STOP_S = ".stop", 120.0
@@ -142,6 +139,7 @@ class Store(Files):
         The sweep's.
     journal : Journal
     cache : Cache
+    runners : Runners
     unread : dict
         Path → why it could not be read, of records and results that were tried last without success.
     """
@@ -152,9 +150,33 @@ class Store(Files):
         self.name = path.name
         self.journal = Journal(self)
         self.cache = Cache(self)
+        self.runners = Runners(self)
         self.mutex = Lock(self)
         self._trials: tuple[Stamp | None, PlannedTrials] | None = None
         self.unread: dict[str, str] = {}
+
+    def stamp(self) -> str:
+        """Name the sweep's present state; see `Cache.stamp`. Empty where it has none."""
+        try:  # a folder's time of change tells that one in it was removed
+            shards = sorted((each.name, each.stat().st_mtime_ns) for each in os.scandir(self.path / "trials"))
+        except OSError:
+            return ""
+        return self.cache.stamp(repr(shards))
+
+    # --- its place ----------------------------------------------------------------------------------------
+
+    def is_at(self, home: str) -> bool:
+        """Whether this folder is the one of that path; in older folders nobody wrote down which it was."""
+        if home in ("", self._path):
+            return True
+        try:
+            return Path(home).samefile(self._path)
+        except OSError:
+            return False
+
+    def is_copy_of(self, home: str) -> bool:
+        """Whether there is another sweep of ours at that path, so that this folder is a copy of it."""
+        return not self.is_at(home) and (Path(home) / "journal.jsonl").is_file()
 
     # --- trials and journal -------------------------------------------------------------------------------
 
@@ -266,8 +288,8 @@ class Store(Files):
         """The absolute paths that a job script needs."""
         return {
             "folder": str(self.path),
-            "node": str(self.path / "node.py"),
-            "worker": str(self.path / "worker.py"),
+            "node": str(self.runners.folder / "node.py"),
+            "worker": str(self.runners.folder / "worker.py"),
         }
 
     def script(self, job: str) -> Path:
@@ -278,24 +300,11 @@ class Store(Files):
         """Where a job's tasks write what belongs to no trial's log."""
         return self.path / "jobs" / f"{job}.log"
 
-    def install_node(self) -> None:
-        """Copy the runners into the folder, so that a later upgrade changes no planned sweep."""
-        for name in NODE_FILES:
-            own = Path(runner.__file__).with_name(name).read_bytes()
-            path = self.path / name
-            with storing(path):
-                if path.is_file() and path.read_bytes() == own:
-                    continue
-            self.write(name, own)
-
     def write_jobs(self, jobs: Iterable[tuple[Job, str]], offsets: dict[int, int]) -> None:
-        """Write jobs with their scripts, and the runners that the scripts call.
-
-        A script of this version passes options that an older version's runners in the folder may not take. Its
-        runners take those of older scripts that still wait.
-        """
-        self.install_node()
-        for job, script in jobs:
+        """Write jobs with their scripts, and the runners that the scripts call."""
+        written = list(jobs)
+        self.runners.install(packed=any(job.workers for job, _ in written))
+        for job, script in written:
             self.write_job(job, script, offsets)
 
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
@@ -312,6 +321,22 @@ class Store(Files):
     def tasks(self, job: str) -> tuple[Task, ...]:
         """Read a job's tasks. NoSuch where its files are gone."""
         return records.tasks_of(self.read(f"jobs/{job}.tasks"))
+
+    def tasks_by_job(self, jobs: Iterable[str]) -> dict[str, tuple[Task, ...]]:
+        """Read the tasks of many jobs, most of them from one file; none of a job whose files are gone."""
+        kept = self.cache.tasks()
+        tasks, new = {}, {}
+        for job in jobs:
+            if job in kept:
+                tasks[job] = kept[job]
+                continue
+            try:
+                tasks[job] = new[job] = self.tasks(job)
+            except NoSuch:
+                tasks[job] = ()
+        if len(new) > WORTH_KEEPING:
+            self.cache.keep_tasks({**kept, **new})
+        return tasks
 
     def job_names(self) -> list[str]:
         """Name all jobs there ever were and whose files remain, in order."""
@@ -348,7 +373,20 @@ class Store(Files):
             shards = [entry.path for entry in os.scandir(self.path / "trials") if entry.is_dir()]
             return {name for shard in shards for name in os.listdir(shard)}
         except OSError as error:
-            raise StoreError(f"cannot list {str(self.path / 'trials')!r}: {error.strerror}") from None
+            raise StoreError(
+                f"cannot list {str(self.path / 'trials')!r}: {error.strerror}",
+                "nothing was concluded from it; if it is on another disk, is that mounted?",
+            ) from None
+
+    def has_result(self, trial: Trial, file: str) -> bool:
+        """Whether a result file is there, or may be: it cannot be looked for."""
+        try:
+            os.stat(f"{self._folder(trial)}/{file}")  # noqa: PTH116 - thousands
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            pass
+        return True
 
     def attempt(self, trial: Trial, number: int) -> Attempt | None:
         """Read an attempt's claim or exit record; None if there is none.
@@ -380,6 +418,21 @@ class Store(Files):
             return os.stat(f"{self._folder(trial)}/attempt-{number}.json").st_mtime  # noqa: PTH116 - thousands
         except OSError:
             return None
+
+    # --- the nodes ----------------------------------------------------------------------------------------
+
+    def unfit_nodes(self) -> list[str]:
+        """Name the nodes on which trials fail at once that do not fail elsewhere; see node/fitness.py."""
+        return fitness.unfit(fitness.read(self._path))
+
+    def forgive_nodes(self) -> list[str]:
+        """Forget what trials did on each node. Returns those that were unfit."""
+        names = self.unfit_nodes()
+        folder = self.path / fitness.FOLDER
+        with storing(folder):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                path.unlink(missing_ok=True)
+        return names
 
     def withdraw(self, trial: Trial, number: int) -> bool:
         """Claim an attempt that nobody has begun, so that nobody will; False if someone has."""

@@ -17,6 +17,7 @@ from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.events import Cancelled, NotCancelled
 from sweep.state.snapshot import GONE, Snapshot, TrialStatus
+from sweep.steps import home
 from sweep.steps.observe import observe, pick
 from sweep.store import Store, whoami
 
@@ -73,6 +74,9 @@ def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelRepor
         The scheduler cannot say whose jobs these are.
     """
     # Whoever is sending holds the lock until all is sent: they are asked to stop, and what they sent is cancelled.
+    ledger = store.ledger()[0]
+    if ledger.planned and store.is_copy_of(ledger.planned.home):
+        raise UsageError(f"{home.displaced(store, ledger)}; nothing was cancelled", "cancel them there")
     with store.stopping(), store.lock():
         return _cancel_under_lock(store, shell, names)
 

@@ -16,10 +16,9 @@ from sweep.shell import Shell
 from sweep.state.events import Confirmed
 from sweep.state.ledger import Ledger
 from sweep.state.snapshot import Snapshot
-from sweep.state.submissions import sent_trials
-from sweep.steps import collect
+from sweep.steps import collect, home
 from sweep.steps.make_jobs import JobMaker, maker_of, next_job, workers_of
-from sweep.steps.observe import observe, submissions_of
+from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Store
 
 if TYPE_CHECKING:
@@ -99,6 +98,7 @@ def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: b
     from sweep.leaderboard.ranking import rank
 
     with store.lock():
+        home.check(store, store.ledger()[0])
         snapshot = observe(store, shell)
         objective = snapshot.settings.objective
         board = rank(collect.entries(store, snapshot, snapshot.active), objective)
@@ -132,7 +132,7 @@ def _additions(
 ) -> list[_Addition]:
     """Work out which trials each configuration still needs."""
     ledger, planned, grid_replicates = snapshot.ledger, store.trials(), maker.grid.replicates
-    sent = sent_trials(submissions_of(store, ledger))
+    sent = sent_from(store, ledger)
     if not dry_run:
         _retire_strays(store, planned, sent | ledger.confirming, grid_replicates)
     seeds = _seeds(planned, ledger, sent, grid_replicates, replicates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 from sweep import grid as grids
 from sweep import store as stores
-from sweep.errors import UsageError
+from sweep.errors import StoreError, UsageError
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.jobs import pack, where
@@ -25,7 +26,6 @@ from sweep.schedulers import environment
 from sweep.shell import Shell
 from sweep.state.events import FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.state.submissions import sent_trials
 from sweep.steps.make_jobs import (
     JobMaker,
     JobSummary,
@@ -36,7 +36,7 @@ from sweep.steps.make_jobs import (
     summaries,
     workers_of,
 )
-from sweep.steps.observe import observe, submissions_of
+from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Store
 
 #: What people write for a shell, who then find it among their program's arguments.
@@ -154,6 +154,7 @@ def plan(
     grid = where.with_environment(grid, from_environment)
     limits, notes = ask_limits(grid, source, shell)
     store = Store(results.absolute() / grid.name)
+    _check_path(store, grid)
     maker = JobMaker(grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment)
     if not dry_run:
         _look(store, shell, grid, source)
@@ -161,6 +162,7 @@ def plan(
         *_spoken(from_environment),
         *_unheard(grid, from_environment),
         *_forgotten(store, overrides, template),
+        *_moved(store),
         *_shell_words(grid),
     ]
     was_blank = store.blank
@@ -178,6 +180,16 @@ def plan(
         store.make_current()
     sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
     return _report(store, maker, merged, jobs, sample=sample, notes=tuple(notes), dry_run=dry_run)
+
+
+def _check_path(store: Store, grid: Grid) -> None:
+    """Refuse a folder that the scheduler cannot write a job's output to."""
+    if grid.scheduler.kind == "slurm" and "\\" in str(store.path):
+        raise UsageError(
+            f"the sweep's folder {str(store.path)!r} has a backslash, which Slurm drops from a job's output path: "
+            "every job would fail at its start",
+            "rename the folder, or name another one with --results",
+        )
 
 
 def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
@@ -294,6 +306,17 @@ def _forgotten(store: Store, overrides: Sequence[str], template: Path | None) ->
     return [f"the last plan had {option}; this one has not" for option in options]
 
 
+def _moved(store: Store) -> list[str]:
+    """Say where the sweep was planned before, if that was another place."""
+    planned = store.ledger()[0].planned
+    if planned is None or store.is_at(planned.home):
+        return []
+    return [
+        f"it was planned in {planned.home!r} before; what has not begun here is planned anew, for this folder, "
+        "and jobs that were sent from there are not this sweep's any more"
+    ]
+
+
 def _spoken(from_environment: Mapping[str, str]) -> list[str]:
     """Say what the environment decided, because the grid is silent about it."""
     return [
@@ -327,7 +350,7 @@ def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Merge
     planned, ledger = store.trials(), store.ledger()[0]
     if ledger.confirming:
         drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
-    sent = sent_trials(submissions_of(store, ledger))
+    sent = sent_from(store, ledger)
     merged = merge(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
     unsent = (trial for number, trial in merged.trials.items() if not trial.retired and number not in sent)
     requests = (
@@ -349,7 +372,9 @@ def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], mak
 
 def _as_ran(store: Store, planned: PlannedTrials, ledger: Ledger, sent: set[int]) -> set[int]:
     """Return the trials that stay as they ran, or run; those that ended badly take what the grid now says."""
-    begun = store.begun()
+    begun: Set[str] = set()
+    with contextlib.suppress(StoreError):  # the look before has seen that nothing hangs on it
+        begun = store.begun()
     # A further attempt that is planned and was not sent has run nothing yet; what has begun may be by hand.
     by_hand = {
         number for number, trial in planned.trials.items() if ledger.attempt_of(number) == 1 and trial.id in begun
@@ -419,6 +444,7 @@ def _event(maker: JobMaker, overrides: Sequence[str], merged: Merged, jobs: list
         settings=maker.settings(overrides),
         workers=workers_of(jobs),
         last_job=pack.job_number(jobs[-1].name) if jobs else 0,
+        home=str(maker.store.path),
         new=merged.new,
         kept=merged.kept,
         retired=merged.retired,

@@ -16,6 +16,7 @@ from sweep.model import ALIVE, Objective, State, Trial
 from sweep.node import command as node_command
 from sweep.node import runner
 from sweep.shell import Shell
+from sweep.state.results import gone_words
 from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
@@ -138,8 +139,9 @@ def report(
     snapshot = observe(store, shell, recent_s=recent_s)
     objective = snapshot.settings.objective
     trials = snapshot.trials if retired else snapshot.active
-    board, entries = _ranked(collect.entries(store, snapshot, trials, whole=whole, fresh=fresh), objective, where)
-    counted = [entry.verdict.state for entry in entries] if where else [t.verdict.state for t in snapshot.active]
+    everyone = collect.entries(store, snapshot, trials, whole=whole, fresh=fresh)
+    board, entries = _ranked(everyone, objective, where)
+    counted = [entry.verdict.state for entry in entries if where or not entry.trial.retired]
     leaderboard = LeaderboardReport(
         name=store.name,
         folder=str(store.path),
@@ -154,7 +156,8 @@ def report(
         where=where,
         notes=snapshot.notes,
     )
-    leaderboard = replace(leaderboard, doubts=(*_doubts(leaderboard), *_no_metric(store, leaderboard)))
+    doubts = (*_doubts(leaderboard), *_gone(store, leaderboard, everyone), *_no_metric(store, leaderboard))
+    leaderboard = replace(leaderboard, doubts=doubts)
     return _written(store, leaderboard) if write and not where else leaderboard
 
 
@@ -225,6 +228,33 @@ def _doubts(leaderboard: LeaderboardReport) -> list[str]:
             f"{subject} scored better, which nobody has put to the test: "
             f"`sweep confirm --top {best.top_to_confirm}` does"
         )
+    return doubts
+
+
+def _gone(store: Store, leaderboard: LeaderboardReport, everyone: Sequence[Entry]) -> list[str]:
+    """Say which results are gone, and whether the best may be among them."""
+    from sweep.leaderboard.entries import measure
+
+    gone = [entry for entry in everyone if entry.verdict.state is State.GONE and not entry.trial.retired]
+    if not gone:
+        return []
+    numbers = [entry.trial.number for entry in gone]
+    words, objective, best = gone_words(numbers), leaderboard.objective, leaderboard.best
+    doubts = [] if words in leaderboard.notes else [words]
+    kept, sign = collect.kept_of(store, leaderboard.snapshot, numbers), -1 if objective.minimize else 1
+    had = {
+        entry.trial.number: measure(replace(entry, result=kept.get(entry.trial.number, {})), objective.metric)
+        for entry in gone
+    }
+    better = [
+        f"trial {number} had {score:.4g}"
+        for number, score in had.items()
+        if score is not None and (best is None or sign * score > sign * best.score)
+    ]
+    if better:
+        doubts.append(f"better ones are among those whose results are gone: {', '.join(better[:8])}")
+    elif len(kept) < len(gone):
+        doubts.append("the best may be among those whose results are gone: nobody kept their scores")
     return doubts
 
 

@@ -13,14 +13,16 @@ from sweep.state.events import Observed, Retried, Retry, TrialEnd
 from sweep.state.ledger import Ledger
 from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.steps import collect, home
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
 
-ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause is not Cause.PAUSED)
+ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause not in (Cause.PAUSED, Cause.BAD_NODE))
 CANCELLED = (Cause.CANCELLED,)
+GONE = (Cause.GONE,)
 
 #: What there may be another attempt of; PAUSED ones take it by themselves, at the next `submit`.
-RETRIED = (State.FAILED, State.CANCELLED, State.LOST, State.PAUSED)
+RETRIED = (State.FAILED, State.CANCELLED, State.LOST, State.PAUSED, State.GONE)
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,18 @@ def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequen
         A trial that was named has not ended, or is done.
     """
     with store.lock():  # from the first look on: of two at once, the second sees what the first has planned
+        home.check(store, store.ledger()[0])
         snapshot = observe(store, shell)
         chosen = snapshot.of(*RETRIED)
+        file = snapshot.settings.objective.file
         if names:
             planned = store.trials()
             numbers = {pick(planned, name).number for name in names}
-            chosen = [_retryable(status) for status in snapshot.trials if status.trial.number in numbers]
+            named = [status for status in snapshot.trials if status.trial.number in numbers]
+            chosen = [_retryable(collect.if_there(store, status, file)) for status in named]
+        elif Cause.GONE in also:
+            done = [collect.if_there(store, status, file) for status in snapshot.of(State.DONE)]
+            chosen += [status for status in done if status.verdict.state is State.GONE]
         # While the scheduler is silent, nobody knows whether a trial that seems lost runs.
         causes = {*also} if snapshot.poll.silent else {*also, Cause.LOST}
         return _again(store, [(status, bool(names) or status.verdict.cause in causes) for status in chosen])
@@ -168,6 +176,6 @@ def _retryable(status: TrialStatus) -> TrialStatus:
     if status.verdict.state not in RETRIED:
         raise UsageError(
             f"trial {status.trial.number} is {status.verdict.state}: {status.verdict.reason}",
-            "only trials that failed, were cancelled, got lost or paused are tried again",
+            "only what failed, was cancelled, got lost or paused, or has lost its result, is tried again",
         )
     return status

@@ -234,7 +234,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 def failures(store: Store, snapshot: Snapshot) -> list[FailureGroup]:
     """Group what did not end well, the largest group first, with the end of a failed trial's log."""
-    failed = snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED, State.UNREADABLE)
+    failed = snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED, State.UNREADABLE, State.GONE)
     groups = failure_groups(failed, snapshot.active)
     by_number = {trial_status.trial.number: trial_status.trial for trial_status in failed}
     return [

@@ -26,9 +26,10 @@ from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot
 from sweep.state.submissions import Unit, unsent_units
+from sweep.steps import home
 from sweep.steps.observe import observe
 from sweep.steps.poll import grace_s
-from sweep.steps.send import Sender, SentUnit, request_for
+from sweep.steps.send import Exclusions, Sender, SentUnit, request_for
 from sweep.store import Store, whoami
 from sweep.verbs.retry import RetryReport, Spared
 
@@ -125,6 +126,7 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
     SchedulerSilent
         The scheduler did not answer; the next `submit` finds out what became of the call.
     """
+    home.check(store, store.ledger()[0])
     _check_clients(store)
     _await_records(store, shell)
     with store.lock():
@@ -206,7 +208,8 @@ def _end_own_driver(store: Store, ledger: Ledger) -> None:
 
 def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledger) -> int:
     """Ask the scheduler about calls whose outcome is not known. Returns how many jobs were adopted."""
-    doubts = ledger.doubts
+    elsewhere = home.elsewhere_of(store, ledger)
+    doubts = [doubt for doubt in ledger.doubts if doubt.token not in elsewhere]
     if not doubts:
         return 0
     scheduler = SCHEDULERS[settings.kind]
@@ -307,7 +310,9 @@ def _send_all(
 
 def _waiting(store: Store, ledger: Ledger) -> list[Unit]:
     """Return what is planned and was not sent. A job whose tasks cannot be read is an error."""
-    tasks = {job: store.tasks(job) for job in ledger.jobs}
+    tasks = store.tasks_by_job(ledger.jobs)
+    if missing := [job for job in ledger.jobs if not tasks[job]]:
+        store.tasks(missing[0])
     return list(unsent_units(ledger, tasks, ledger.settings.submit))
 
 
@@ -342,9 +347,11 @@ def _last_job(sender: Sender, snapshot: Snapshot) -> str:
 def preview(store: Store) -> tuple[SubmitCall, ...]:
     """List the commands that `submit` would run, as far as nothing stands in their way."""
     ledger = store.ledger()[0]
+    home.check(store, ledger)
     settings, calls = ledger.settings, []
+    exclusions = Exclusions(store, settings)
     for unit in _waiting(store, ledger):
-        request = request_for(store, unit, "TOKEN", settings)
+        request = request_for(store, unit, "TOKEN", settings, exclusions)
         talk = SCHEDULERS[settings.kind].submit(request)
         calls.append(SubmitCall(unit.job, unit.index, unit.trials, next(talk).argv))
         talk.close()

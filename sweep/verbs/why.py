@@ -11,6 +11,7 @@ from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.evidence import Attempt, ReadResult, ResultFault
+from sweep.steps import collect
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
@@ -37,6 +38,8 @@ class WhyReport:
         Its job, or its task of an array, as the scheduler's own commands spell it.
     said : str
         What the scheduler said of its end, in words, once that is settled and `scheduler` is not asked any more.
+    notes : tuple of str
+        What a person should know about the sweep: its node may be unfit.
     """
 
     trial: int
@@ -62,6 +65,7 @@ class WhyReport:
     stale: str
     task: str
     said: str
+    notes: tuple[str, ...] = ()
 
 
 def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadResult, Attempt | None]:
@@ -81,7 +85,9 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
     trial = pick(store.trials(), name)
     snapshot = observe(store, shell)
     status = next(status for status in snapshot.trials if status.trial.number == trial.number)
-    read, attempt = _files_of(store, trial, snapshot.settings.objective.file, status.attempt)
+    file = snapshot.settings.objective.file
+    status = collect.if_there(store, status, file)
+    read, attempt = _files_of(store, trial, file, status.attempt)
     return WhyReport(
         trial=trial.number,
         id=trial.id,
@@ -108,6 +114,7 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         if status.sent and status.sent.task
         else "",
         said=status.verdict.said or "not asked, or it did not say",
+        notes=snapshot.notes,
     )
 
 

@@ -476,7 +476,7 @@ def test_a_results_folder_that_cannot_be_written(sandbox: Sandbox, toy: Toy) -> 
         (["report", "--csv", "--json"], "cannot both"),
         (["why", "99"], "there is no trial '99'"),
         (["cancel", "0"], "there is nothing to cancel"),
-        (["retry", "0"], "only trials that failed"),
+        (["retry", "0"], "only what failed"),
         (["sbumit"], "No such command"),
     ],
 )
