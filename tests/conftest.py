@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import re
@@ -197,12 +198,12 @@ def _kill_processes_of(folder: Path) -> None:
     """Kill the processes that a failed test may have left running in its folder."""
     for process in psutil.process_iter(["cmdline"]):
         if str(folder) in " ".join(process.info["cmdline"] or []):
-            with_children = [process, *process.children(recursive=True)]
+            with_children = [process]
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+                with_children += process.children(recursive=True)
             for target in with_children:
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     target.kill()
-                except psutil.NoSuchProcess:
-                    continue
 
 
 # --- what may be absent -------------------------------------------------------------------------------------

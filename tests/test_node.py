@@ -315,7 +315,7 @@ def session_of(pid: int) -> int:
 
 def test_a_command_that_ends_before_its_runner_is_told_was_told(folder: Folder) -> None:
     folder.plan(PYTHON, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
-    bystander = folder.store.path / "bystander.py"
+    bystander = folder.store.runners.folder / "bystander.py"
     patient = bystander.read_text().replace("ALL_TOLD_S = 0.3", "ALL_TOLD_S = 3.0")  # this test, too, may be slow
     assert patient != bystander.read_text()
     bystander.write_text(patient)
@@ -549,7 +549,7 @@ def test_a_claim_and_an_exit_record_have_the_keys_that_new_record_lists(folder: 
     listed = set(re.findall(r"``(\w+)``(?=.* : )", runner.new_record.__doc__))
     claim, record = json.loads(folder.log), folder.record
     assert claim.keys() < record.keys()
-    assert record.keys() | {"restarts", "heartbeat_at"} == listed
+    assert record.keys() | {"restarts", "heartbeat_at", "given_back"} == listed
 
 
 def test_a_record_of_a_withdrawn_attempt_has_the_keys_of_a_record(folder: Folder) -> None:
@@ -605,4 +605,4 @@ def test_what_a_thread_started_is_counted(folder: Folder) -> None:
     finally:
         process.terminate()
         process.wait(30)
-    assert folder.record["memory_mib"] > 80
+    assert folder.record["peak_memory_mib"] > 80
