@@ -23,6 +23,7 @@ from typing import Any
 
 from bench.check import CLIENTS, GRID
 from bench.harness import ROOT, Row, write
+from tests.fakes.clock import FakeClock
 
 HOUR_S = 3600.0
 TRIALS = 8192
@@ -45,33 +46,32 @@ def follow(sweep: Path) -> tuple[int, float, float, float]:
     from sweep.verbs.watch import watch
 
     gc.set_threshold(50_000, 20, 20)  # as the command line does
-    store, real, started = Store(sweep), time.time, time.time()
-    moved, looks, memory = 0.0, 0, [0.0, 0.0]
+    started, looks, memory = time.time(), 0, [0.0, 0.0]
 
-    def sleep(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-        if moved > HOUR_S / 12 and not memory[0]:
-            memory[0] = resident_mib()
-        if moved > HOUR_S:
-            raise HourOverError
+    class HourClock(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if sum(self.naps) > HOUR_S / 12 and not memory[0]:
+                memory[0] = resident_mib()
+            if sum(self.naps) > HOUR_S:
+                raise HourOverError
+
+    clock = HourClock()
+    store = Store(sweep, clock)
 
     def look() -> Any:
         nonlocal looks
         looks += 1
-        report = status(store, Shell(lambda _line: None))
+        report = status(store, Shell(lambda _line: None, clock))
         report.counts["changes"] = looks
         return report
 
-    time.time = lambda: real() + moved
-    time.sleep = sleep
     look()
     began_s = time.process_time()
     with contextlib.suppress(HourOverError), contextlib.redirect_stdout(io.StringIO()):
-        show_live(watch(look, 5.0))
-    time.time = real
+        show_live(watch(look, 5.0, clock))
     memory[1] = resident_mib()
-    assert real() - started < HOUR_S
+    assert time.time() - started < HOUR_S
     return looks, time.process_time() - began_s, memory[0], memory[1]
 
 

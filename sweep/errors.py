@@ -91,7 +91,7 @@ class LockHeld(StoreError):
 
 
 class SchedulerError(SweepError):
-    """The scheduler and we did not come to terms."""
+    """A scheduler did not do what it was asked."""
 
 
 class SchedulerSilent(SchedulerError):

@@ -232,7 +232,7 @@ class Job:
     resources : Resources
         What one trial asks for; `asks` is what the job does, more where a worker runs several side by side.
     workers : int
-        Of a packed job, how many workers pull its trials; 0 where each task is a trial.
+        How many workers run the trials of a packed job; 0: it is not packed, and each task is a trial.
     avoid : tuple of str
         Nodes it is not to run on: they failed under earlier attempts.
     """

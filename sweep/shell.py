@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
+from sweep.clock import SYSTEM, Clock
 from sweep.errors import SchedulerSilent
 from sweep.schedulers import environment
 from sweep.schedulers.base import Call, CallFailure, Reply, Talk
@@ -99,6 +100,8 @@ class Shell:
     ----------
     log : callable
         Takes one line a call: argv, exit code, duration, first lines of what came back.
+    clock : Clock
+        By it, those who talk with the scheduler wait and say when it was asked.
 
     Attributes
     ----------
@@ -106,8 +109,8 @@ class Shell:
         How many commands have been run.
     """
 
-    def __init__(self, log: Callable[[str], None] = lambda _line: None) -> None:
-        self.log = log
+    def __init__(self, log: Callable[[str], None] = lambda _line: None, clock: Clock = SYSTEM) -> None:
+        self.log, self.clock = log, clock
         self.calls = 0
 
     def converse(self, talk: Talk[T]) -> T:

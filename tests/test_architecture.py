@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 #: The layers, the lowest first; a module imports only from its own layer and those below.
 LAYERS = [
-    {"errors"},
+    {"errors", "clock", "visible"},
     {"model"},
     {"grid", "jobs", "state", "leaderboard", "schedulers"},
     {"shell", "store", "node"},
@@ -192,6 +192,21 @@ def test_only_the_store_knows_the_folders_file_names() -> None:
         }
         for name in ("journal.jsonl", "trials.jsonl", "attempt-1.json", ".lock"):
             assert name not in code, f"{path} names {name}"
+
+
+#: Asking for the time, or waiting.
+OF_THE_CLOCK = {"time.time", "time.monotonic", "time.sleep", "time.time_ns"}
+
+
+def test_one_clock_says_what_time_it_is() -> None:
+    """The shell's time-outs are those of real processes; nodes and the local queue stand apart."""
+    for path in files("sweep"):
+        if part(path) in {"clock", "shell", "node", *APART}:
+            continue
+        calls = {
+            ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        }
+        assert not calls & OF_THE_CLOCK, path
 
 
 def test_files_and_functions_stay_short() -> None:

@@ -22,7 +22,7 @@ from sweep.model import Job, Resources, Task, Trial
 from sweep.node import claim as claims
 from sweep.node import command as node_command
 from sweep.node import runner
-from sweep.store import Store, create
+from sweep.store import Shelf, Store
 from tests.conftest import AWKWARD
 
 
@@ -30,7 +30,7 @@ class Folder:
     """A sweep's folder with one trial in it."""
 
     def __init__(self, path: Path) -> None:
-        self.store: Store = create(path, "toy")
+        self.store: Store = Shelf(path).create("toy")
         self.work = path / AWKWARD
         self.work.mkdir()
 

@@ -15,7 +15,7 @@ from sweep.schedulers.base import PollAnswer, Talk
 from sweep.shell import Shell
 from sweep.state.snapshot import PollResult
 from sweep.steps.poll import poll
-from sweep.store import Store, create
+from sweep.store import Shelf, Store
 
 TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
 OURS = Submission("t0ken", "j0001", "toy.j0001.t0ken", None, 0.0)
@@ -38,7 +38,7 @@ class FakeScheduler:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return create(tmp_path, "toy")
+    return Shelf(tmp_path).create("toy")
 
 
 def polled(store: Store, *statuses: SchedulerStatus) -> PollResult:

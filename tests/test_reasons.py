@@ -20,6 +20,7 @@ from sweep.schedulers import SCHEDULERS, PollAnswer, SoughtJob, SubmitRequest, T
 from sweep.shell import Shell
 from sweep.state import recovery, results, verdict
 from sweep.state.evidence import ReadResult, ResultFault
+from sweep.steps.observe import observe
 from sweep.store import Store
 from sweep.verbs.cancel import cancel
 from sweep.verbs.plan import plan
@@ -317,3 +318,19 @@ def test_what_is_reworded_covers_most_states_and_causes(original: list[Any]) -> 
     causes = {group["cause"] for group in first["failures"]}
     assert causes >= {"no result", "result not valid", "error", "environment", "launch failure", "out of memory",
                       "walltime", "node failure", "cancelled", "paused"}  # fmt: skip
+
+
+def test_each_end_is_news_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCHEDULERS, "local", Scheduler("words"))
+    monkeypatch.chdir(tmp_path)
+    shell = Shell()
+    Path("grid.yaml").write_text(GRID.replace("METRIC", "acc"))
+    plan(Path("grid.yaml"), Path("results"), shell)
+    store = Store(Path("results/toy").absolute())
+    submit(store, shell)
+    first = observe(store, shell).news
+    write_evidence(store, "words")
+    news = [*first, *observe(store, shell).news]
+    assert len(news) > len(first) > 0
+    assert {end.number: (end.attempt, end.verdict) for end in news} == store.ledger()[0].settled
+    assert observe(store, shell).news == ()

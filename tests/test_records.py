@@ -14,7 +14,7 @@ from sweep.model import Job, Resources, Task, Trial
 from sweep.node import runner
 from sweep.state.events import FORMAT, OLDEST_FORMAT
 from sweep.state.evidence import Attempt, StartFailure
-from sweep.store import Store, create, records
+from sweep.store import Shelf, Store, records
 
 KEYS = set(Attempt.__dataclass_fields__)
 
@@ -23,7 +23,7 @@ class Folder:
     """A sweep's folder with one trial of one job, and its node's runner."""
 
     def __init__(self, path: Path, *argv: str) -> None:
-        self.store: Store = create(path, "toy")
+        self.store: Store = Shelf(path).create("toy")
         resources = Resources(60, 100, 1)
         self.trial = Trial(0, "ab" * 8, {"x": 1}, 0, 7, resources, argv)
         self.store.runners.install()

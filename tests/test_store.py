@@ -50,7 +50,7 @@ from sweep.state.events import (
 from sweep.state.evidence import Attempt
 from sweep.state.ledger import add_up
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
-from sweep.store import Store, create, find
+from sweep.store import Shelf, Store
 
 RESOURCES = Resources(60, 100, 1)
 
@@ -74,7 +74,7 @@ def trial(number: int, **more: object) -> Trial:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return create(tmp_path, "toy")
+    return Shelf(tmp_path).create("toy")
 
 
 def test_trials_are_read_as_they_were_written(store: Store) -> None:
@@ -131,13 +131,13 @@ def test_jobs_and_their_tasks(store: Store) -> None:
 
 def test_the_current_sweep_and_unknown_ones(store: Store, tmp_path: Path) -> None:
     with pytest.raises(NoSuch, match="no current sweep"):
-        find(tmp_path, None)
+        Shelf(tmp_path).find(None)
     store.add_trials([trial(0)])
-    store.make_current()
-    assert find(tmp_path, None).path == store.path
-    assert find(tmp_path, "toy").path == find(tmp_path, str(store.path)).path == store.path
+    Shelf(tmp_path).make_current(store.name)
+    assert Shelf(tmp_path).find(None).path == store.path
+    assert Shelf(tmp_path).find("toy").path == Shelf(tmp_path).find(str(store.path)).path == store.path
     with pytest.raises(NoSuch) as caught:
-        find(tmp_path, "tow")
+        Shelf(tmp_path).find("tow")
     assert "did you mean 'toy'" in caught.value.hint
 
 
@@ -164,7 +164,7 @@ def test_the_lock_refuses_a_second_process_and_names_the_first(store: Store) -> 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     with pytest.raises(UsageError) as caught:
-        create(tmp_path / "results", "toy")
+        Shelf(tmp_path / "results").create("toy")
     assert "cannot be written" in str(caught.value)
 
 

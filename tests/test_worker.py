@@ -18,7 +18,7 @@ import pytest
 
 from sweep.model import Job, Resources, Task, Trial
 from sweep.node.worker import task_order
-from sweep.store import create
+from sweep.store import Shelf
 
 #: A trial's program. It notes that it began, and then sleeps, dies or ends, as its argument says.
 PROGRAM = """\
@@ -43,7 +43,7 @@ class Packed:
     """
 
     def __init__(self, path: Path, *behaviours: str) -> None:
-        self.store = create(path, "toy")
+        self.store = Shelf(path).create("toy")
         self.work = path / "it's work"
         self.work.mkdir()
         (self.work / "p.py").write_text(PROGRAM)

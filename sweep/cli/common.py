@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -109,7 +110,9 @@ SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The swee
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
 TrialName = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
-TrialNames = Annotated[list[str] | None, typer.Argument(help="Trials, by number or id; else all it applies to.")]
+TrialNames = Annotated[
+    list[str] | None, typer.Argument(help="Trials, by number or id. Default: all that the command is for.")
+]
 
 
 def _version(value: bool) -> None:
@@ -121,7 +124,9 @@ def _version(value: bool) -> None:
 @app.callback()
 def _main(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show each scheduler call.")] = False,
-    results: Annotated[Path, typer.Option(envvar="SWEEP_RESULTS", help="Where sweeps land.")] = Path("results"),
+    results: Annotated[
+        Path, typer.Option(envvar="SWEEP_RESULTS", help="The folder with a folder for each sweep.")
+    ] = Path("results"),
     patience: Annotated[
         float,
         typer.Option(
@@ -133,6 +138,13 @@ def _main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,  # noqa: ARG001
 ) -> None:
     Options.verbose, Options.results, Options.patience_s = verbose, results, patience
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the folder that you are in cannot be used: {error.strerror}; it may have been deleted",
+            "go to another one: cd",
+        ) from None
 
 
 def shell_of(store: Store | None = None, keep: Callable[[str], None] | None = None) -> Shell:
@@ -145,14 +157,14 @@ def shell_of(store: Store | None = None, keep: Callable[[str], None] | None = No
         if Options.verbose:
             print(line, file=sys.stderr)
 
-    return Shell(log)
+    return Shell(log, store.clock) if store else Shell(log)
 
 
 def store_of(sweep: str | None) -> Store:
     """Open the sweep that is meant."""
-    from sweep.store import find
+    from sweep.store import Shelf
 
-    store = find(Options.results, sweep)
+    store = Shelf(Options.results).find(sweep)
     OPENED.append(store)
     store.mutex.patience_s = Options.patience_s
     store.mutex.say = lambda line: print(line, file=sys.stderr)

@@ -112,6 +112,16 @@ class Ledger:
         """Note that a trial asks for more from now on."""
         self.raised[number] = raised.over(self.raised.get(number, Raised()))
 
+    def judge_again(self, hangs_on: Callable[[Verdict], bool]) -> None:
+        """Unsettle the verdicts that hang on a rule that has changed: their evidence is there, and is read again.
+
+        Parameters
+        ----------
+        hangs_on : callable
+            Whether a verdict does.
+        """
+        self.settled = {number: end for number, end in self.settled.items() if not hangs_on(end[1])}
+
     @property
     def doubts(self) -> list[Submission]:
         """Return the submissions that were begun and whose outcome is not known."""
@@ -128,12 +138,7 @@ def add_up(journal: Iterable[Event]) -> Ledger:
 
 def _planned(ledger: Ledger, event: events.Planned) -> None:
     if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
-        # What was judged by its result is judged again: the results are still there.
-        ledger.settled = {
-            number: (attempt, verdict)
-            for number, (attempt, verdict) in ledger.settled.items()
-            if verdict.state is not State.DONE and verdict.cause not in RESULT_CAUSES
-        }
+        ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose

@@ -28,7 +28,7 @@ RULE_OF: dict[Cause, str] = {
 #: The rule's name where a cause has none, and a person asks for the trial.
 ASKED = "asked"
 
-#: Memory is raised in so many parts of what was asked for.
+#: More memory is asked for in steps: each is this fraction of what was asked for, a fourth.
 STEPS = 4
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 import msgspec
 
 from sweep.model import SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
+from sweep.state.events import TrialEnd
 from sweep.state.evidence import Attempt, Evidence, ReadResult, ResultFault
 from sweep.state.ledger import Ledger
 from sweep.state.results import gone_words, result_fault, without_result
@@ -148,6 +149,8 @@ class Snapshot:
         How many tasks of ours are in the queue, or may be: what a cap counts.
     drivers : tuple of str
         The ids of the driver jobs among them.
+    news : tuple of TrialEnd
+        The trials of which this look has been the first to see that they ended.
     notes : tuple of str
         What a person should know: torn lines, doubts, an accounting that is down.
     at : float
@@ -162,6 +165,7 @@ class Snapshot:
     at: float
     in_queue: int = 0
     drivers: tuple[str, ...] = ()
+    news: tuple[TrialEnd, ...] = ()
 
     @property
     def stale(self) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeVar
 
+from sweep.clock import Clock
 from sweep.errors import CannotRead, LockHeld, NoSuch, StoreError
 from sweep.model import ResultProblem, TaskRef, Trial
 from sweep.schedulers import SCHEDULERS
@@ -37,8 +37,7 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     """
     facts = gather(store, shell, recent_s)
     snapshot = judge_all(facts)
-    record(store, snapshot)
-    return snapshot
+    return replace(snapshot, news=record(store, snapshot))
 
 
 def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
@@ -87,7 +86,7 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
         asked,
         frozenset(drivers),
         grace_s(scheduler),
-        time.time(),
+        store.clock.now(),
         (*planned.torn, *torn, *filter(None, [home.displaced(store, ledger)]), *unfit_words(store, settings.kind)),
         begun,
     )
@@ -168,7 +167,9 @@ def sent_from(store: Store, ledger: Ledger) -> set[int]:
 SECOND_TRY_S = 0.3
 
 
-def _read(keys: Iterable[int], read: Callable[[int], T | None], unreadable: dict[int, str]) -> dict[int, T]:
+def _read(
+    clock: Clock, keys: Iterable[int], read: Callable[[int], T | None], unreadable: dict[int, str]
+) -> dict[int, T]:
     """Read something of each trial, by its number; what cannot be read is tried twice, and then noted."""
     values: dict[int, T] = {}
     open_, failed = list(keys), False
@@ -188,7 +189,7 @@ def _read(keys: Iterable[int], read: Callable[[int], T | None], unreadable: dict
         if not again:
             break
         open_, failed = again, True
-        time.sleep(pause_s)
+        clock.sleep(pause_s)
     return values
 
 
@@ -207,14 +208,14 @@ def _attempts(
         sent = submissions.get(number)
         return store.attempt(trials[number], sent[0].attempt if sent else ledger.attempt_of(number))
 
-    return _read(trials, read, unreadable)
+    return _read(store.clock, trials, read, unreadable)
 
 
 def _results(
     store: Store, planned: PlannedTrials, attempts: dict[int, Attempt], file: str, unreadable: dict[int, str]
 ) -> dict[int, ReadResult]:
     ended = [number for number, attempt in attempts.items() if attempt.ended and attempt.exit_code == 0]
-    return _read(ended, lambda number: store.result(planned.trials[number], file), unreadable)
+    return _read(store.clock, ended, lambda number: store.result(planned.trials[number], file), unreadable)
 
 
 def _written_at(
@@ -259,8 +260,11 @@ def _memory_errors(
     return frozenset(numbers)
 
 
-def record(store: Store, snapshot: Snapshot) -> None:
-    """Journal what will not change, so that nobody asks again."""
+def record(store: Store, snapshot: Snapshot) -> tuple[TrialEnd, ...]:
+    """Journal what will not change, so that nobody asks again. Returns what was not journalled before.
+
+    What another command is just journalling is news to it alone.
+    """
     ends = [
         TrialEnd(status.trial.number, status.attempt, status.verdict)
         for status in snapshot.trials
@@ -269,14 +273,15 @@ def record(store: Store, snapshot: Snapshot) -> None:
         and _is_settled(status.evidence, fresh=snapshot.poll.fresh)
     ]
     if not ends:
-        return
+        return ()
     try:
         with store.lock(patience_s=0):
             store.note(Observed(trials=ends))
     except (LockHeld, StoreError):
-        return  # whoever holds the lock, or may write, records it
+        return ()  # whoever holds the lock, or may write, records it
     for end in ends:
         snapshot.ledger.settled[end.number] = (end.attempt, end.verdict)
+    return tuple(ends)
 
 
 def _is_settled(evidence: Evidence, *, fresh: bool) -> bool:

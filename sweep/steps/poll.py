@@ -36,7 +36,7 @@ def poll(
     if scheduler.kind == "local" and not store.is_ours:
         return PollResult(notes=("the local queue is its owner's alone: the trials' records decide",), fresh=False)
     at, statuses, gone = store.cache.poll()
-    age_s, every_s = time.time() - at, _poll_every_s(scheduler)
+    age_s, every_s = store.clock.now() - at, _poll_every_s(scheduler)
     if 0 <= age_s < min(recent_s, every_s) and asked.keys() <= statuses.keys() and not store.cache.poll_is_old:
         note = f"the scheduler was asked {age_s:.0f} s ago; it is asked every {every_s:.0f} s at most"
         return PollResult(statuses, gone, notes=(note,), at=at, fresh=False)
@@ -54,7 +54,7 @@ def poll(
         if hidden:
             words = f"{len(hidden)} tasks of this sweep are over, or hidden from {whoami()}"
             notes += (f"{words}: the nodes' records decide",)
-    now = time.time()
+    now = store.clock.now()
     gone = {task: gone.get(task, now) for task, status in statuses.items() if status.state in GONE}
     store.cache.keep_poll(now, statuses, gone)
     return PollResult(statuses, gone, notes=notes, at=now)

@@ -1,9 +1,8 @@
-"""send: one unit after another to the scheduler, each journalled before and after, as far as there is room."""
+"""send: give the scheduler one unit after another while there is room; calls are journalled before and after."""
 
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 
 from sweep.errors import NoSuch, SchedulerBusy, SchedulerRefused
@@ -86,7 +85,8 @@ class Sender:
         self, store: Store, shell: Shell, settings: Settings, room: int | None, patience_s: float
     ) -> None:
         self.store, self.shell, self.settings, self.room = store, shell, settings, room
-        self.deadline = time.monotonic() + patience_s
+        self.clock = shell.clock
+        self.deadline = self.clock.elapsed_s() + patience_s
         self.sent: list[SentUnit] = []
         self.full = self.stopped = False
         self.why_full = ""
@@ -105,7 +105,7 @@ class Sender:
             if self.room is not None and self.room < remaining.tasks:
                 if self.room == 0:
                     self._stop(
-                        f"{self.settings.limits.max_queued} of our tasks may be in the queue at once, and are"
+                        f"the queue takes {self.settings.limits.max_queued} tasks of yours at once, and has them"
                     )
                     return
                 part = remaining.first(self.room)
@@ -147,9 +147,9 @@ class Sender:
             try:
                 return self._submit(unit, after)
             except SchedulerBusy:
-                if time.monotonic() + pause_s > self.deadline or self.store.stopped_by():
+                if self.clock.elapsed_s() + pause_s > self.deadline or self.store.stopped_by():
                     raise
-                time.sleep(pause_s)
+                self.clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _submit(self, unit: Unit, after: str) -> None:

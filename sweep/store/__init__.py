@@ -1,9 +1,11 @@
 """The one part that knows the sweep folder: its paths, its files, the journal, the lock.
 
-``folder.py`` has the paths and what lies under them. It holds a `Journal`, a `Cache` and a `Lock`. ``records.py``
-turns bytes into typed records and back, and ``files.py`` writes whole files by rename and lines by append.
+``shelf.py`` has the folder in which all sweeps are. ``folder.py`` has the paths of one, and what lies under them;
+it holds a `Journal`, a `Cache`, a `Lock` and the `Runners`. ``records.py`` turns bytes into typed records and
+back, and ``files.py`` writes whole files by rename and lines by append.
 """
 
-from sweep.store.folder import PlannedTrials, Store, create, find, whoami
+from sweep.store.folder import PlannedTrials, Store, whoami
+from sweep.store.shelf import Shelf
 
-__all__ = ["PlannedTrials", "Store", "create", "find", "whoami"]
+__all__ = ["PlannedTrials", "Shelf", "Store", "whoami"]

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from sweep import visible
+from sweep.clock import SYSTEM, Clock
 from sweep.errors import NoSuch, StoreError
 from sweep.store import records
 
@@ -34,10 +36,12 @@ class Files:
     Attributes
     ----------
     path : Path
+    clock : Clock
+        What says when something was written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, clock: Clock = SYSTEM) -> None:
+        self.path, self.clock = path, clock
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a whole file by rename: a reader sees the old one or the new one."""
@@ -150,7 +154,7 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Return the last lines of a log; nothing if there is none. The longest line may be cut at its beginning."""
+    """Return the last lines of a log, fit to be shown; nothing if there is none. The longest may be cut."""
     if not path.is_file():
         return []
     with path.open("rb") as log:
@@ -160,7 +164,7 @@ def tail(path: Path, lines: int) -> list[str]:
             log.seek(max(0, size - block))
             data = log.read(block)
             if data.count(b"\n") > lines or block >= min(size, MAX_TAIL_BYTES):
-                return data.decode("utf-8", "replace").splitlines()[-lines:]
+                return visible.lines(data.decode("utf-8", "replace"))[-lines:] if lines else []
             block *= 4
 
 

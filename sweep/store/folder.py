@@ -27,7 +27,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.errors import CannotRead, NoSuch, StoreError, UsageError, nearest
+from sweep.clock import SYSTEM, Clock
+from sweep.errors import CannotRead, NoSuch, StoreError
 from sweep.model import Job, ResultProblem, Task, Trial
 from sweep.node import claim, fitness, runner
 from sweep.state.events import Event
@@ -46,6 +47,9 @@ MOST_RESULT_BYTES = 16 * 2**20
 #: The tasks of so many jobs are read from their own files, before those of all are written into one.
 WORTH_KEEPING = 8
 
+#: The folder of the site's own template, as it was when the sweep was planned.
+TEMPLATE = "template"
+
 #: While this file is there, nothing is submitted; at most for so long: whoever wrote it may have died elsewhere.
 STOP, STOP_S = ".stop", 120.0
 
@@ -56,54 +60,6 @@ def whoami() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-def create(results: Path, name: str) -> Store:
-    """Make a sweep's folder, or take up the one that is there.
-
-    Raises
-    ------
-    UsageError
-        It cannot be written.
-    """
-    store = Store(results.absolute() / name)
-    try:
-        (store.path / "jobs").mkdir(parents=True, exist_ok=True)
-        (store.path / "trials").mkdir(exist_ok=True)
-        probe = store.path / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"the results folder {str(store.path)!r} cannot be written: {error.strerror}",
-            "go to a folder that is yours, or name one with --results",
-        ) from None
-    return store
-
-
-def find(results: Path, name: str | None) -> Store:
-    """Open a sweep by its name or its folder; without one, the current sweep: the last planned.
-
-    Raises
-    ------
-    NoSuch
-        There is none.
-    """
-    if name and (Path(name) / "trials.jsonl").is_file():
-        return Store(Path(name).absolute())
-    if not name:
-        try:
-            name = (results / ".current").read_text(encoding="utf-8").strip()
-        except OSError:
-            raise NoSuch(
-                f"there is no current sweep in {str(results)!r}",
-                "plan one with `sweep plan grid.yaml`, or name it",
-            ) from None
-    path = results.absolute() / name
-    if not (path / "trials.jsonl").is_file():
-        names = [path.parent.name for path in results.glob("*/trials.jsonl")]
-        raise NoSuch(f"there is no sweep {name!r} in {str(results)!r}", nearest(name, names))
-    return Store(path)
 
 
 @dataclass(frozen=True)
@@ -144,8 +100,8 @@ class Store(Files):
         Path → why it could not be read, of records and results that were tried last without success.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, clock: Clock = SYSTEM) -> None:
+        super().__init__(path, clock)
         self._path = str(path)
         self.name = path.name
         self.journal = Journal(self)
@@ -238,7 +194,7 @@ class Store(Files):
     @contextlib.contextmanager
     def stopping(self) -> Iterator[None]:
         """Ask whoever is submitting to stop after the call that they are in, and take no new one meanwhile."""
-        self.write(STOP, f"{time.time()} {os.getpid()} {socket.gethostname()} {whoami()}\n")
+        self.write(STOP, f"{self.clock.now()} {os.getpid()} {socket.gethostname()} {whoami()}\n")
         try:
             yield
         finally:
@@ -249,7 +205,7 @@ class Store(Files):
         """Return who is asking to stop; empty: nobody, or somebody who has died or has had time enough."""
         try:
             at, pid, host, user = (self.path / STOP).read_text().split()
-            recent = abs(time.time() - float(at)) < STOP_S
+            recent = abs(self.clock.now() - float(at)) < STOP_S
             if host == socket.gethostname():
                 with contextlib.suppress(PermissionError):  # it is there, and somebody else's
                     os.kill(int(pid), 0)
@@ -259,7 +215,7 @@ class Store(Files):
 
     def log(self, line: str) -> None:
         """Append a line to sweep.log; a disk that is full does not stop what is logged."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.clock.now()))
         with (
             contextlib.suppress(OSError),
             (self.path / "sweep.log").open("a", errors="surrogateescape") as out,
@@ -277,9 +233,18 @@ class Store(Files):
                 path.rename(self.path / f"grid.{number}.yaml")
         self.write("grid.yaml", text)
 
-    def make_current(self) -> None:
-        """Make this the sweep that commands mean where none is named."""
-        Store(self.path.parent).write(".current", self.name + "\n")
+    def keep_template(self, template: Path) -> None:
+        """Keep a site's own template as it is now: the scripts of later attempts are made of it, too."""
+        folder = self.path / TEMPLATE
+        with storing(folder):
+            folder.mkdir(exist_ok=True)
+            text = template.read_bytes()
+        self.write(f"{TEMPLATE}/{template.name}", text)
+
+    def kept_template(self, template: Path) -> Path:
+        """Return where a template is kept; the template itself where it is not."""
+        kept = self.path / TEMPLATE / template.name
+        return kept if kept.is_file() else template
 
     # --- jobs ---------------------------------------------------------------------------------------------
 

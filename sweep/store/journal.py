@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from sweep import __version__
@@ -41,7 +39,7 @@ class Journal:
     def append(self, event: Event) -> None:
         """Append an event, synced, with this version's name, and the time of now unless it has one."""
         event = msgspec.structs.replace(
-            event, at=event.at or time.time(), version=__version__, format=format_of(event)
+            event, at=event.at or self._files.clock.now(), version=__version__, format=format_of(event)
         )
         self._files.append(NAME, [records.spelled(event)])
 

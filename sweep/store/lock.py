@@ -64,8 +64,8 @@ class Lock:
         self._held = True
         try:
             with contextlib.suppress(StoreError):
-                holder = f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n"
-                self._files.write(".holder", holder)
+                since = time.ctime(self._files.clock.now())
+                self._files.write(".holder", f"process {os.getpid()} on {socket.gethostname()}, since {since}\n")
             yield
         finally:
             self._held = False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from sweep.clock import Clock
 from sweep.errors import SchedulerError
 from sweep.schedulers import SCHEDULERS, Call, Place
 from sweep.shell import Shell, run
-from sweep.store import Store, whoami
+from sweep.store import Shelf, whoami
 
 #: Clocks further apart than this make elapsed times and graces wrong.
 CLOCK_S = 5.0
@@ -43,7 +43,7 @@ def doctor(results: Path, shell: Shell) -> list[Finding]:
     return [
         Finding(Level.OK, "sweep's Python", sys.version.split()[0]),
         *_schedulers(shell),
-        *_file_system(results),
+        *_file_system(results, shell.clock),
         *_nodes(results),
         _node_python(),
     ]
@@ -51,12 +51,13 @@ def doctor(results: Path, shell: Shell) -> list[Finding]:
 
 def _nodes(results: Path) -> Iterator[Finding]:
     """Name the nodes on which trials of the sweeps here fail at once, and elsewhere do not."""
-    for folder in sorted(results.glob("*/nodes")):
-        for name in Store(folder.parent.absolute()).unfit_nodes():
+    shelf = Shelf(results)
+    for sweep in sorted(shelf.names()):
+        for name in shelf.at(sweep).unfit_nodes():
             yield Finding(
                 Level.BAD,
                 f"node {name}",
-                f"trials of {folder.parent.name!r} fail there at once, and elsewhere they do not",
+                f"trials of {sweep!r} fail there at once, and elsewhere they do not",
                 "tell the site; `sweep submit --no-exclude` uses it again",
             )
 
@@ -111,7 +112,7 @@ def _answers(kind: str, shell: Shell) -> Finding:
     return Finding(Level.OK, kind, f"{version}; arrays of up to {limits.max_array_size:,}{idle}")
 
 
-def _file_system(results: Path) -> Iterator[Finding]:
+def _file_system(results: Path, clock: Clock) -> Iterator[Finding]:
     folder = results if results.is_dir() else results.absolute().parent
     probe = folder / f".sweep-doctor.{os.getpid()}"
     try:
@@ -122,12 +123,12 @@ def _file_system(results: Path) -> Iterator[Finding]:
         )
         return
     try:
-        yield from _probes(folder, probe)
+        yield from _probes(folder, probe, clock)
     finally:
         shutil.rmtree(probe, ignore_errors=True)
 
 
-def _probes(folder: Path, probe: Path) -> Iterator[Finding]:
+def _probes(folder: Path, probe: Path, clock: Clock) -> Iterator[Finding]:
     stat = os.statvfs(folder)
     free = f"{stat.f_bavail * stat.f_frsize / 2**30:.1f} GiB and {stat.f_favail:,} files free"
     yield Finding(
@@ -140,7 +141,7 @@ def _probes(folder: Path, probe: Path) -> Iterator[Finding]:
     yield _probe_lock(probe)
     written = probe / "clock"
     written.touch()
-    apart_s = abs(written.stat().st_mtime - time.time())
+    apart_s = abs(written.stat().st_mtime - clock.now())
     good = apart_s < CLOCK_S
     yield Finding(
         Level.OK if good else Level.BAD,

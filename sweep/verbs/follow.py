@@ -5,7 +5,6 @@ With the grid's `retry`, or with packed jobs, go on until everything has ended, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 from sweep.errors import LockHeld, SchedulerSilent
@@ -23,18 +22,18 @@ DRIVER_PATIENCE_S = 600.0
 
 def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitReport:
     """Do the driver job's one round, however often it has to be tried: nobody comes later."""
-    began, deadline = time.time(), time.monotonic() + DRIVER_PATIENCE_S
+    began, deadline = shell.clock.now(), shell.clock.elapsed_s() + DRIVER_PATIENCE_S
     report = SubmitReport()
     while store.ledger()[0].stopped_at <= began:
         try:
             report = submit(store, shell, patience_s=patience_s, retry=True)
             # Without a successor in the queue, this is the last that comes: it waits for a place.
-            if not report.abandoned or report.stuck or time.monotonic() > deadline:
+            if not report.abandoned or report.stuck or shell.clock.elapsed_s() > deadline:
                 return report
         except (SchedulerSilent, LockHeld):
-            if time.monotonic() > deadline:
+            if shell.clock.elapsed_s() > deadline:
                 raise
-        time.sleep(FIRST_PAUSE_S)
+        shell.clock.sleep(FIRST_PAUSE_S)
     return report  # someone has cancelled everything: nothing more is sent
 
 
@@ -57,7 +56,7 @@ def follow(
     trouble : callable
         Takes a line about what is being waited for.
     """
-    began, pause_s = time.time(), interval_s
+    began, pause_s = shell.clock.now(), interval_s
     while True:
         if store.ledger()[0].stopped_at > began:
             return trouble("someone has cancelled everything: nothing more is sent")
@@ -71,7 +70,7 @@ def follow(
             if _is_over(report, did_something=did_something):
                 return
             pause_s = interval_s if did_something else pause_s
-        time.sleep(pause_s)
+        shell.clock.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
 

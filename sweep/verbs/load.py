@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.shell import Shell
-from sweep.store import find
+from sweep.store import Shelf
 from sweep.verbs.report import report
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def load(path: Path) -> Loaded:
     """Load a sweep by its folder. The scheduler is not asked if it ever was; only the journal is written."""
     from sweep.leaderboard import frames
 
-    store = find(path.parent, str(path)) if path.is_dir() else find(Path("results"), str(path))
+    store = Shelf(path.parent).find(str(path)) if path.is_dir() else Shelf(Path("results")).find(str(path))
     leaderboard = report(store, Shell(store.log), write=False, recent_s=math.inf)
     return Loaded(
         store.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,7 @@ def pages(
         yield WrittenPage(path, leaderboard.notes, leaderboard.stale)
         if interval_s is None or not again:
             return
-        time.sleep(interval_s)
+        shell.clock.sleep(interval_s)
 
 
 def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None = None) -> PageContents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from sweep.clock import SYSTEM, Clock
 from sweep.verbs.status import StatusReport
 
 #: Where nothing changes, looks become rarer, up to this many times the interval.
@@ -17,7 +18,7 @@ MOST_OF_A_CORE = 0.004
 MOST_PAUSE_S = 60.0
 
 
-def watch(look: Callable[[], StatusReport], interval_s: float) -> Iterator[StatusReport]:
+def watch(look: Callable[[], StatusReport], interval_s: float, clock: Clock = SYSTEM) -> Iterator[StatusReport]:
     """Yield the status, again and again until nothing is left to run.
 
     Parameters
@@ -38,4 +39,4 @@ def watch(look: Callable[[], StatusReport], interval_s: float) -> Iterator[Statu
         pause_s = interval_s if report.counts != counts else min(pause_s * 1.3, interval_s * SLOWEST)
         took_s = 0.0 if first else time.process_time() - began_s  # the first reads everything, and imports
         counts, first = report.counts, False
-        time.sleep(max(pause_s, min(took_s / MOST_OF_A_CORE, MOST_PAUSE_S)))
+        clock.sleep(max(pause_s, min(took_s / MOST_OF_A_CORE, MOST_PAUSE_S)))

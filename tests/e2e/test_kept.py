@@ -15,6 +15,7 @@ from sweep.state.events import FORMAT, Cancelled
 from sweep.store import Store
 from sweep.verbs import watch
 from tests.conftest import Sandbox
+from tests.fakes.clock import FakeClock
 from tests.fakes.ended import Ran, ended
 
 UNCHANGED = "nothing has changed since the last report"
@@ -138,8 +139,7 @@ def test_the_journal_is_read_on_from_where_it_ended(tmp_path: Path) -> None:
 
 
 def test_watching_waits_longer_the_longer_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    spent_s = [0.0]
-    pauses: list[float] = []
+    spent_s, clock = [0.0], FakeClock()
 
     class FakeReport:
         left, stale, notes = 1, "", ()
@@ -149,14 +149,17 @@ def test_watching_waits_longer_the_longer_a_look_takes(monkeypatch: pytest.Monke
 
     def look() -> Any:
         spent_s[0] += 0.05
-        if len(pauses) == 3:
+        if len(clock.naps) == 3:
             FakeReport.left = 0
-        return FakeReport(len(pauses))
+        return FakeReport(len(clock.naps))
 
     monkeypatch.setattr(time, "process_time", lambda: spent_s[0])
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    assert len([*watch.watch(look, 5.0)]) == 4
-    assert pauses == [5.0, pytest.approx(0.05 / watch.MOST_OF_A_CORE), pytest.approx(0.05 / watch.MOST_OF_A_CORE)]
+    assert len([*watch.watch(look, 5.0, clock)]) == 4
+    assert clock.naps == [
+        5.0,
+        pytest.approx(0.05 / watch.MOST_OF_A_CORE),
+        pytest.approx(0.05 / watch.MOST_OF_A_CORE),
+    ]
 
 
 def test_preloading_is_refused_where_it_would_do_nothing(sandbox: Sandbox) -> None:

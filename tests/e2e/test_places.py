@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.store import create, runners
+from sweep.store import Shelf, runners
 from tests.conftest import Sandbox
 from tests.e2e.conftest import Cluster, until
 
@@ -255,7 +255,7 @@ def test_without_the_folder_of_trials_nothing_is_concluded_of_what_is_queued(
 def test_an_upgrade_leaves_the_runners_of_queued_scripts_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = create(tmp_path, "toy")
+    store = Shelf(tmp_path).create("toy")
     store.runners.install()
     old = {path.name: path.read_bytes() for path in store.runners.folder.iterdir()}
     first = store.runners.folder

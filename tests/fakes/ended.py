@@ -15,7 +15,7 @@ from sweep.model import Cause, Job, Limits, Objective, Resources, State, Task, T
 from sweep.node import runner
 from sweep.state.events import FORMAT, Event, Observed, Planned, Submitted, Submitting, TrialEnd
 from sweep.state.settings import RetryRule, RetryRules, Settings, SubmitSettings
-from sweep.store import Store, create
+from sweep.store import Shelf, Store
 from sweep.store.records import spelled
 
 REQUESTED = Resources(3600, 8192, 2)
@@ -58,7 +58,7 @@ def ended(
     leave : callable, optional
         Called with each trial's folder and the trial. It may write further files there.
     """
-    store = create(results, name)
+    store = Shelf(results).create(name)
     trials, ends = [], []
     slot_free_at = [SUBMITTED_AT + 5.0] * slots
     for number, spec in enumerate(ran):
@@ -102,7 +102,7 @@ def ended(
 
 def lived(results: Path, name: str, jobs: int) -> Store:
     """Write the folder of a sweep that has sent so many jobs of one trial each, all of which are in the queue."""
-    store = create(results, name)
+    store = Shelf(results).create(name)
     trials = [
         Trial(number, trial_id({"x": number}, 0), {"x": number}, 0, 0, REQUESTED, ("true",))
         for number in range(jobs)
