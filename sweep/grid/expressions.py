@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import jinja2
@@ -32,6 +32,29 @@ RESERVED = frozenset(
 ) | {
     *("endfor", "set", "true", "false", "none", "True", "False", "None"),
 }
+
+
+class UsedVariables(Mapping[str, str]):
+    """The environment as expressions read it. It notes what they have read.
+
+    >>> variables = UsedVariables({"HOME": "/home/eve", "LANG": "C"})
+    >>> variables["HOME"], variables.get("DATA", "."), variables.used
+    ('/home/eve', '.', {'HOME': '/home/eve'})
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.used: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        value = self.used[name] = self._environment[name]
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
 
 
 class ExpressionError(UsageError):

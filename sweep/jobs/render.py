@@ -33,15 +33,17 @@ def templates_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates"
 
 
-def template_environment(site: Path | None = None) -> jinja2.Environment:
+def template_environment(site: Path | None = None, beside: Path | None = None) -> jinja2.Environment:
     """Make the Jinja environment of the templates. An undefined name is an error; ``sh`` and ``comment`` quote.
 
     Parameters
     ----------
     site : Path, optional
         A site's own template. Its folder is searched first.
+    beside : Path, optional
+        The folder that the site's own template was in, with others that it may include.
     """
-    folders = ([site.parent] if site else []) + [templates_folder()]
+    folders = [folder for folder in (site and site.parent, beside, templates_folder()) if folder]
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
@@ -68,16 +70,22 @@ class Renderer:
         The interpreter that runs node.py on the node.
     planner : Planner
         The person who plans, as far as the jobs follow them.
-    site : Path, optional
-        A template to use instead of the scheduler's own.
+    site, beside : Path, optional
+        A template to use instead of the scheduler's own; see `template_environment`.
     """
 
     def __init__(
-        self, grid: Grid, paths: Mapping[str, str], python: str, planner: Planner, site: Path | None = None
+        self,
+        grid: Grid,
+        paths: Mapping[str, str],
+        python: str,
+        planner: Planner,
+        site: Path | None = None,
+        beside: Path | None = None,
     ) -> None:
         self.grid, self.paths, self.python, self.planner = grid, paths, python, planner
         name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
-        self.template = _with_template_errors(name, template_environment(site).get_template, name)
+        self.template = _with_template_errors(name, template_environment(site, beside).get_template, name)
 
     def __call__(self, job: Job, driver_command: Sequence[str] = ()) -> str:
         """Render one job.

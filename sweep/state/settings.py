@@ -1,4 +1,4 @@
-"""What the grid said that later commands need, so that none of them reads the grid again (pure)."""
+"""What the journal keeps of the grid for later commands (pure). To render more jobs, they read the grid again."""
 
 from __future__ import annotations
 
@@ -105,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True):
         What the environment said where the grid is silent: key of the grid's ``scheduler`` → value.
     planner : Planner
         The person who planned, as far as the jobs follow them.
+    variables : dict or None
+        The variables of the environment that the grid's expressions read, and what they held. None: an older plan
+        did not keep them.
     """
 
     kind: str
@@ -120,6 +123,7 @@ class Settings(msgspec.Struct, frozen=True):
     cluster: str = ""
     from_environment: dict[str, str] = {}
     planner: Planner = Planner()
+    variables: dict[str, str] | None = None
 
     @property
     def limits_of_one_trial(self) -> Limits:

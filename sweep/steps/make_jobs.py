@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,7 +137,17 @@ def _unraised(rule: RetryRuleSpec) -> RetryRule:
 
 
 class JobMaker:
-    """Cuts attempts into jobs and renders their scripts."""
+    """Cuts attempts into jobs and renders their scripts.
+
+    Parameters
+    ----------
+    template : Path or None
+        The template that the plan named; None: the scheduler's own.
+    variables : mapping of str to str
+        The environment, for expressions.
+    template_text : Path or None
+        Where the template's text is, if the plan has kept it.
+    """
 
     def __init__(
         self,
@@ -148,7 +158,10 @@ class JobMaker:
         limits: Limits,
         planner: Planner,
         from_environment: dict[str, str],
+        variables: Mapping[str, str],
+        template_text: Path | None = None,
     ) -> None:
+        self.variables = variables
         self.grid, self.source, self.store, self.limits = grid, source, store, limits
         self.planner, self.from_environment = planner, from_environment
         self.template = template
@@ -161,7 +174,12 @@ class JobMaker:
         if grid.scheduler.kind == "local" and self.python == "python3":
             self.python = sys.executable
         self.renderer = render.Renderer(
-            grid, {**store.paths, "workdir": str(self.workdir)}, self.python, planner, template
+            grid,
+            {**store.paths, "workdir": str(self.workdir)},
+            self.python,
+            planner,
+            template_text or template,
+            template and template.parent,
         )
 
     def settings(self, overrides: Sequence[str]) -> Settings:
@@ -181,6 +199,7 @@ class JobMaker:
             cluster=where.cluster(grid),
             from_environment=self.from_environment,
             planner=self.planner,
+            variables=dict(self.variables.used) if isinstance(self.variables, grids.UsedVariables) else None,
         )
 
     def jobs(self, requests: Iterable[AttemptRequest], first: int) -> list[Job]:
@@ -232,7 +251,19 @@ def maker_of(store: Store, settings: Settings) -> JobMaker:
     grid, source, _ = read_grid(store.path / "grid.yaml", overrides)
     grid = where.with_environment(grid, settings.from_environment)
     template = Path(settings.template) if settings.template else None
-    return JobMaker(grid, source, store, template, settings.limits, settings.planner, settings.from_environment)
+    variables = os.environ if settings.variables is None else settings.variables
+    text = store.kept_template(template) if template else None
+    return JobMaker(
+        grid,
+        source,
+        store,
+        template,
+        settings.limits,
+        settings.planner,
+        settings.from_environment,
+        variables,
+        text,
+    )
 
 
 def next_job(store: Store, ledger: Ledger) -> int:

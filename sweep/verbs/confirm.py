@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -144,7 +143,7 @@ def _additions(
         params = configuration.entry.trial.params
         missing = [(params, seed) for seed in seeds if seed not in present]
         trials = []
-        for draft in grids.make_trials(maker.grid, maker.source, os.environ, missing):
+        for draft in grids.make_trials(maker.grid, maker.source, maker.variables, missing):
             old = by_id.get(draft.id)  # confirmed before, and the grid had dropped it in between
             trials.append(replace(draft, number=old.number if old else next_number))
             next_number += old is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections import Counter
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from sweep import grid as grids
-from sweep import store as stores
 from sweep.errors import StoreError, UsageError
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
+from sweep.grid.expressions import text as text_of
 from sweep.jobs import pack, where
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, State, Trial
@@ -37,10 +38,16 @@ from sweep.steps.make_jobs import (
     workers_of,
 )
 from sweep.steps.observe import observe, sent_from
-from sweep.store import PlannedTrials, Store
+from sweep.store import PlannedTrials, Shelf, Store
 
 #: What people write for a shell, who then find it among their program's arguments.
 SHELL_WORDS = frozenset(("|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"))
+
+#: The same within a word: a home, a variable, a command in backticks, an end of a command, a pattern of names.
+_SHELL_LIKE = re.compile(r"^~|^\$|^[^{}]*(`|;$|\$\(|[^\s=]\*|^\*|\[[^]]*\]\S*\.)[^{}]*$")
+
+#: The same where the program stands: an assignment, or what only a shell can do.
+_SHELL_FIRST = re.compile(r"[A-Za-z_]\w*=.*|source|\.|cd|export|module|conda|eval|exec|set|ulimit")
 
 
 @dataclass(frozen=True)
@@ -146,40 +153,50 @@ def plan(
         Something in the grid or a template is wrong; nothing was written.
     """
     grid, source, data = read_grid(path, overrides)
-    drafts = grids.expand(grid, source, os.environ, sys.maxsize if yes else grids.MAX_TRIALS)
+    variables = grids.UsedVariables(os.environ)
+    drafts = grids.expand(grid, source, variables, sys.maxsize if yes else grids.MAX_TRIALS)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
     _check_preload(grid, source, drafts)
     from_environment = where.from_environment(grid, os.environ)
     grid = where.with_environment(grid, from_environment)
     limits, notes = ask_limits(grid, source, shell)
-    store = Store(results.absolute() / grid.name)
+    shelf = Shelf(results, shell.clock)
+    store = shelf.at(grid.name)
     _check_path(store, grid)
-    maker = JobMaker(grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment)
+    maker = JobMaker(
+        grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment, variables
+    )
     if not dry_run:
         _look(store, shell, grid, source)
-    notes += [
-        *_spoken(from_environment),
-        *_unheard(grid, from_environment),
-        *_forgotten(store, overrides, template),
-        *_moved(store),
-        *_shell_words(grid),
-    ]
+    notes += [*_notes(maker, overrides), *_secrets(variables.used)]
     was_blank = store.blank
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
     merged, jobs, scripts = _work_out(store, drafts, maker)
     pack.check(grid, source, jobs, limits)
     _check_startable(source, merged, jobs)
     if not dry_run:
-        stores.create(results, grid.name)
+        shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
                 merged, jobs, scripts = _work_out(store, drafts, maker)
             driver = maker.driver() if grid.submit.driver else ""
             _write(store, merged, jobs, scripts, driver, data, _event(maker, overrides, merged, jobs))
-        store.make_current()
+        shelf.make_current(grid.name)
     sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
     return _report(store, maker, merged, jobs, sample=sample, notes=tuple(notes), dry_run=dry_run)
+
+
+def _notes(maker: JobMaker, overrides: Sequence[str]) -> list[str]:
+    """Say what a person may not expect of this plan."""
+    return [
+        *_spoken(maker.from_environment),
+        *_unheard(maker.grid, maker.from_environment),
+        *_forgotten(maker.store, overrides, maker.template),
+        *_moved(maker.store),
+        *_shell_words(maker.grid),
+        *_unusual(maker.source),
+    ]
 
 
 def _check_path(store: Store, grid: Grid) -> None:
@@ -338,10 +355,37 @@ def _unheard(grid: Grid, from_environment: Mapping[str, str]) -> list[str]:
     ]
 
 
+#: So many numbers that are written unusually are named.
+_NAMED = 5
+
+
+def _unusual(source: Source) -> list[str]:
+    """Say which numbers are passed otherwise than they are written: a git hash or a version may be meant."""
+    notes = []
+    for path, written in source.unusual.items():
+        value: Any = source.data
+        for key in path:
+            value = value[key]
+        where = ".".join(map(str, path))
+        notes.append(f'{where}: {written} is a number, {text_of(value)}; if it is a text, quote it: "{written}"')
+    more = [f"and {len(notes) - _NAMED} more numbers that are written so"] if len(notes) > _NAMED else []
+    return notes[:_NAMED] + more
+
+
+def _secrets(used: Mapping[str, str]) -> list[str]:
+    """Say which variables look like secrets: they stand in the trials' commands, and in the journal."""
+    return [
+        f"{{{{ env.{name} }}}} looks like a secret; its value is kept in the sweep's folder, like all of the plan"
+        for name in used
+        if re.search(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL|PRIVATE", name, re.IGNORECASE)
+    ]
+
+
 def _shell_words(grid: Grid) -> list[str]:
     """Say which arguments look like shell: none stands between the command and the program."""
     words = split(grid.command) if isinstance(grid.command, str) else []
-    odd = [word for word in words if word in SHELL_WORDS or word.startswith(("~/", "$"))]
+    odd = [word for word in words if word in SHELL_WORDS or _SHELL_LIKE.search(word)]
+    odd = [word for word in words[:1] if _SHELL_FIRST.fullmatch(word)] + odd
     return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
@@ -367,7 +411,7 @@ def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], mak
     added = [planned.trials[number] for number in sorted(ledger.confirming) if number in planned.trials]
     remaining = [trial for trial in added if grids.trial_id(trial.params, 0) in ids and trial.id not in ids]
     pairs = [(trial.params, trial.replicate) for trial in remaining]
-    return grids.make_trials(maker.grid, maker.source, os.environ, pairs) if pairs else []
+    return grids.make_trials(maker.grid, maker.source, maker.variables, pairs) if pairs else []
 
 
 def _as_ran(store: Store, planned: PlannedTrials, ledger: Ledger, sent: set[int]) -> set[int]:
@@ -417,6 +461,8 @@ def _write(
     """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
     old_ledger = store.ledger()[0]
     store.keep_grid(grid)
+    if event.settings.template:
+        store.keep_template(Path(event.settings.template))
     store.write_jobs(zip(jobs, scripts, strict=True), store.offsets_with(merged.lines))
     if driver:
         store.write_script(DRIVER, driver)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -189,12 +188,12 @@ def _await_records(store: Store, shell: Shell) -> None:
         return
     snapshot = observe(store, shell)
     wait_s = grace_s(SCHEDULERS[snapshot.settings.kind])
-    deadline = time.monotonic() + 2 * wait_s
-    while time.monotonic() < deadline:
+    deadline = shell.clock.elapsed_s() + 2 * wait_s
+    while shell.clock.elapsed_s() < deadline:
         awaited = snapshot.of(*IN_QUEUE)
         if not awaited or snapshot.in_queue > len(snapshot.drivers):
             return
-        time.sleep(max(1.0, wait_s / 4))
+        shell.clock.sleep(max(1.0, wait_s / 4))
         snapshot = observe(store, shell)
 
 
@@ -221,7 +220,7 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
         ids |= shell.converse(scheduler.find(on_cluster, cluster))
     ids = _claimed_under(store, doubts) | ids
     for submission in doubts:
-        left_s = submission.at + IN_FLIGHT_S - time.time()
+        left_s = submission.at + IN_FLIGHT_S - shell.clock.now()
         if submission.job_name not in ids and not submission.unanswered and left_s > 0:
             raise SchedulerSilent(
                 f"a submission that was killed {IN_FLIGHT_S - left_s:.0f} s ago may still be on its way",

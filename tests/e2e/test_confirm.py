@@ -144,3 +144,35 @@ def test_a_notebook_loads_it(sandbox: Sandbox, toy: Toy) -> None:
     assert loaded.best
     assert loaded.best.parameters == {"x": 3}
     assert len(repr(loaded)) < 200
+
+
+def test_what_was_planned_stays_whoever_goes_on(sandbox: Sandbox, toy: Toy) -> None:
+    """Later commands take neither their own environment, nor a template or a grid that was edited since."""
+    noisy(
+        sandbox,
+        toy,
+        command="[python3, noisy.py, '{{ x }}', '{{ env.DATA }}', '{{ env.MORE | default(0) }}']",
+        resources="{walltime: 5min, memory: '{{ env.MIB }}MiB'}",
+    )
+    sandbox.write("ours.j2", "{% extends 'local.sh.j2' %}{% block setup %}{% include 'site.j2' %}{% endblock %}\n")
+    sandbox.write("site.j2", "# our site\n")
+    planned = {"DATA": "/data/a", "MIB": "50", "MY_API_KEY": "hush"}
+    assert "looks like a secret" not in sandbox.sweep("plan", "--template", "ours.j2", env=planned).err
+    sandbox.sweep("submit")
+    sandbox.follow()
+    sandbox.write("ours.j2", "broken {{")
+    toy(command="[false]", parameters="{x: [1]}")
+    later = {"DATA": "/data/b", "MORE": "1", "MIB": "70"}
+    report = sandbox.sweep("confirm", "--top", "1", "--replicates", "2", "--json", env=later).json
+    argv = sandbox.sweep("why", str(report["trials"][0]), "--json").json["argv"]
+    assert argv[-2:] == ["/data/a", "0"]
+    script = next(iter(sorted((sandbox.path / "results/toy/jobs").glob("*.sh"), reverse=True))).read_text()
+    assert "# our site" in script
+    assert "--memory-mib=50" in script
+    sandbox.follow()
+    assert sandbox.states() == {"done": 5}
+
+
+def test_a_variable_that_looks_like_a_secret_is_told(sandbox: Sandbox, toy: Toy) -> None:
+    toy(command="[python3, trial.py, '{{ x }}', '{{ how }}', '{{ env.MY_API_KEY }}']")
+    assert "{{ env.MY_API_KEY }} looks like a secret" in sandbox.sweep("plan", env={"MY_API_KEY": "hush"}).err
