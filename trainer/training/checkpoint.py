@@ -83,6 +83,11 @@ def save(path: Path, identity: str, progress: Progress, arrays: dict[str, Arrays
     save_npz(path, about, flat)
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether a checkpoint cannot be read, whosever it is."""
+    return load_npz(path) is None
+
+
 def load(path: Path, identity: str) -> tuple[Progress, dict[str, Arrays]] | None:
     """Load a checkpoint; None if there is none of this identity that can be read."""
     loaded = load_npz(path)

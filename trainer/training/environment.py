@@ -30,6 +30,7 @@ def start_tensorflow(threads: int) -> int:
         Number of threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _choose_keras()
     names = ("SWEEP_CPUS", "SLURM_CPUS_PER_TASK", "NCPUS", "PBS_NUM_PPN")
     texts = (os.environ.get(name, "") for name in names)
     allotted = next((int(text) for text in texts if text.isdigit() and int(text)), usable_cpus())
@@ -41,6 +42,16 @@ def start_tensorflow(threads: int) -> int:
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()  # without it the gradients of convolutions vary
     return threads
+
+
+def _choose_keras() -> None:
+    """Choose what this trainer needs of Keras, whatever a person has chosen for other programs.
+
+    Keras reads KERAS_BACKEND and KERAS_HOME/keras.json as it is imported: another backend, half precision or
+    channels first. Below a file that is no folder there is no keras.json, and none can be made.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")  # noqa: PTH118
 
 
 def peak_memory_bytes() -> int:

@@ -57,7 +57,8 @@ class TrainingLoop:
         loaded = checkpoint.load(self.path, self.identity)
         if loaded is None:
             if self.path.exists():
-                print(f"{self.path.name} is of another training: starting anew", flush=True)
+                what = "cannot be read" if checkpoint.is_damaged(self.path) else "is of another training"
+                print(f"{self.path.name} {what}: starting anew", flush=True)
             return
         self.progress, arrays = loaded
         self.progress.resumed += 1
