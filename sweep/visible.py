@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: Control characters but the tab, and marks that change the direction of writing (Unicode's Bidi_Control).
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
@@ -14,7 +14,7 @@ def visible(text: str) -> str:
     >>> print(visible("\x1b[2Jgone"), visible("\u202egnp.exe"))
     \x1b[2Jgone \u202egnp.exe
     """
-    return _CONTROLS.sub(_spelled, text)
+    return CONTROLS.sub(_spelled, text)
 
 
 def visible_block(text: str) -> str:

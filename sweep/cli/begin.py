@@ -54,4 +54,5 @@ def schema() -> None:
     """Print the JSON Schema of grid.yaml, for editors."""
     from sweep.grid import Grid
 
-    print_json(Grid.model_json_schema())
+    # Keys that begin with x- are a place for YAML's anchors.
+    print_json({**Grid.model_json_schema(), "patternProperties": {"^x-": {}}})

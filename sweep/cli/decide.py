@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -91,7 +92,7 @@ def report(
     numbers = [*view.columns, *(name.rpartition(":")[0] or name for name in view.pareto)]
     leaderboard = verb(store, shell_of(store), where=where, columns=numbers, retired=retired, fresh=fresh)
     print_notes(leaderboard.notes, leaderboard.stale)
-    with kept.listening():
+    with contextlib.nullcontext() if form == "parquet" else kept.listening():  # bytes are not kept
         _print(leaderboard, view, form, output)
     if leaderboard.snapshot.all_settled and not leaderboard.notes and not output and form != "parquet":
         kept.keep()
@@ -105,7 +106,7 @@ def _split(given: list[str] | None) -> list[str]:
 def _one_of(options: dict[str, bool]) -> str:
     names = [name for name, is_given in options.items() if is_given]
     if len(names) > 1:
-        raise UsageError(f"--{names[0]} and --{names[1]} cannot both be had at once", "ask for one at a time")
+        raise UsageError(f"--{names[0]} and --{names[1]} exclude each other", "give one of them")
     return names[0] if names else ""
 
 
@@ -113,7 +114,7 @@ def _check_output(form: str, output: Path | None) -> None:
     if output and not form:
         raise UsageError("--output needs a form", "--csv, --json, --markdown, --latex or --parquet")
     if form == "parquet" and not output and sys.stdout.isatty():
-        raise UsageError("Parquet is nothing for a terminal", "add --output FILE, or redirect it")
+        raise UsageError("Parquet is binary, and a terminal cannot show it", "add --output FILE, or redirect it")
 
 
 def _print(leaderboard: LeaderboardReport, view: ReportView, form: str, output: Path | None) -> None:

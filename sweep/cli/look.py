@@ -54,12 +54,13 @@ def logs(
     trial: TrialName,
     sweep: SweepOption = None,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=0, help="How many of the last lines.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="With control characters, as it was written.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print what a trial wrote."""
     from sweep.verbs.why import logs as verb
 
-    log = verb(store_of(sweep), trial, tail)
+    log = verb(store_of(sweep), trial, tail, raw=raw)
     if as_json:
         print_json(asdict(log))
     else:

@@ -8,10 +8,11 @@ from typing import Any
 from sweep.errors import GridError, nearest
 from sweep.grid import schema, source
 from sweep.grid.expand import MAX_TRIALS, expand, make_trials, trial_id
+from sweep.grid.expressions import UsedVariables
 from sweep.grid.schema import Grid
 from sweep.grid.source import Source
 
-__all__ = ["MAX_TRIALS", "Grid", "Source", "expand", "make_trials", "read", "trial_id"]
+__all__ = ["MAX_TRIALS", "Grid", "Source", "UsedVariables", "expand", "make_trials", "read", "trial_id"]
 
 
 def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Source]:
@@ -37,6 +38,8 @@ def read(text: str, name: str, overrides: Sequence[str] = ()) -> tuple[Grid, Sou
         What is wrong, where it is, and what to do.
     """
     document = source.parse(text, name)
+    for key in [key for key in document.data if key.startswith("x-")]:  # a place for anchors, of no meaning itself
+        del document.data[key]
     for override in overrides:
         _override(document.data, override)
     return schema.check(document), document

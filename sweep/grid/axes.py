@@ -41,11 +41,13 @@ def values(axis: Any) -> list[Any]:
     --------
     >>> values({"range": [0.1, 0.5, 0.2]}), values({"logspace": [-3, -1, 3]})
     ([0.1, 0.3, 0.5], [0.001, 0.01, 0.1])
+    >>> values({"linspace": [8, 32, 4]}), values({"linspace": [8.0, 32, 2]}), values({"geomspace": [1, 100, 3]})
+    ([8, 16, 24, 32], [8.0, 32.0], [1, 10, 100])
     """
     if isinstance(axis, dict):
-        axis = _expanded(axis)
+        axis = _whole(axis, _expanded(axis))
     if not isinstance(axis, list):
-        raise InvalidValue(f"{axis!r} is not a list of values", f"for a single value write [{axis}]")
+        raise InvalidValue(f"{json.dumps(axis)} is not a list of values", _as_list(axis))
     if not axis:
         raise InvalidValue("no values", "give at least one, or take the parameter out")
     seen: set[str] = set()
@@ -55,6 +57,17 @@ def values(axis: Any) -> list[Any]:
             raise InvalidValue(f"the value {value!r} is there twice", "keep one")
         seen.add(key)
     return axis
+
+
+def _as_list(axis: Any) -> str:
+    """Say how to write what was meant as a list. What stands behind ``write`` is YAML."""
+    single = f"for a single value write {json.dumps([axis], ensure_ascii=False)}"
+    if axis is None:
+        return f"{single}, or give the values: [a, b]"
+    if isinstance(axis, str) and "," in axis:
+        pieces = [piece.strip() for piece in axis.split(",") if piece.strip()]
+        return f"for several values write {json.dumps(pieces, ensure_ascii=False)}; {single}"
+    return single
 
 
 def _comparison_key(value: Any) -> str:
@@ -74,6 +87,14 @@ def _expanded(axis: dict[str, Any]) -> list[Any]:
         form = "[first, last] or [first, last, step]" if kind == "range" else "[first, last, how many]"
         raise InvalidValue(f"{kind} is {numbers!r}", f"it should be {form}, all numbers")
     return _SHORT_FORMS[kind](*numbers)
+
+
+def _whole(axis: dict[str, Any], numbers: list[Any]) -> list[Any]:
+    """Return whole numbers where all are whole, and the form was given such: a program may take no 8.0."""
+    (given,) = axis.values()
+    if all(isinstance(number, int) for number in given) and all(float(number).is_integer() for number in numbers):
+        return [canonical(number) for number in numbers]
+    return numbers
 
 
 def _range(first: float, last: float, step: float = 1) -> list[Any]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import Any
+
+from sweep.visible import visible_block
+
+#: A text that a person could take for a number, a truth value or nothing.
+_LOOKS_LIKE_ANOTHER = re.compile(r"\s*[-+.\d][-+.\w]*\s*|(?i:true|false|null|none|~|)")
 
 
 def duration(seconds: float | None) -> str:
@@ -108,7 +115,18 @@ def parameter_value(value: Any) -> str:
         return "–"
     if isinstance(value, tuple):  # the two ends of a span
         return " – ".join(map(parameter_value, value))
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else visible_block(str(value))
+
+
+def passed_value(value: Any) -> str:
+    """Spell a parameter's value as a command gets it.
+
+    >>> passed_value(8.0), passed_value(0.1), passed_value(True), passed_value("1"), passed_value(1)
+    ('8.0', '0.1', 'true', '"1"', '1')
+    """
+    if isinstance(value, str) and not _LOOKS_LIKE_ANOTHER.fullmatch(value):
+        return visible_block(value)
+    return json.dumps(value, ensure_ascii=False)  # a text that looks like a number is shown in quotes
 
 
 def measured_value(value: Any) -> str:

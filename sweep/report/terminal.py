@@ -71,7 +71,7 @@ def plan(report: PlanReport) -> RenderableType:
     ]
     axes = empty_table(["parameter", "values"], [False, False])
     for name, values in report.axes.items():
-        shown = map(spelling.parameter_value, values[:MAX_VALUES])
+        shown = map(spelling.passed_value, values[:MAX_VALUES])
         spelled = ", ".join(spelling.shortened(value, MAX_VALUE_CHARACTERS) for value in shown)
         spelled += ", …" if len(values) > MAX_VALUES else ""
         axes.add_row(Text(name), Text(f"{len(values)}: {spelled}"))

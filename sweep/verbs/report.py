@@ -225,7 +225,7 @@ def _doubts(leaderboard: LeaderboardReport) -> list[str]:
     if count := best.better_unconfirmed:
         subject = "1 that was not confirmed" if count == 1 else f"{count:,} that were not confirmed"
         doubts.append(
-            f"{subject} scored better, which nobody has put to the test: "
+            f"{subject} scored better, and no confirming run has tested that: "
             f"`sweep confirm --top {best.top_to_confirm}` does"
         )
     return doubts

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from sweep import visible
 from sweep.errors import CannotRead, NoSuch
 from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission, Trial
 from sweep.schedulers import SCHEDULERS
@@ -126,13 +127,15 @@ class TrialLog:
     lines: tuple[str, ...]
 
 
-def logs(store: Store, name: str, lines: int | None) -> TrialLog:
+def logs(store: Store, name: str, lines: int | None, *, raw: bool = False) -> TrialLog:
     """Read a trial's log.
 
     Parameters
     ----------
     lines : int or None
         How many of its last lines; None: all.
+    raw : bool
+        With its control characters, and all that was overwritten.
 
     Raises
     ------
@@ -145,5 +148,8 @@ def logs(store: Store, name: str, lines: int | None) -> TrialLog:
         raise NoSuch(
             f"trial {trial.number} has written no log yet", f"`sweep why {trial.number}` says where it stands"
         )
-    text = path.read_bytes().decode("utf-8", "replace").splitlines()
+    whole = path.read_bytes().decode("utf-8", "replace")
+    text = whole.split("\n") if raw else visible.lines(whole)
+    if raw and not text[-1]:
+        text.pop()
     return TrialLog(str(path), tuple(text if lines is None else text[-lines:] if lines else []))

@@ -473,7 +473,7 @@ def test_a_results_folder_that_cannot_be_written(sandbox: Sandbox, toy: Toy) -> 
         (["plan", "--set", "xx=3"], "--set names 'xx'"),
         (["status", "nothing"], "there is no sweep 'nothing'"),
         (["report", "--top", "0"], "top"),
-        (["report", "--csv", "--json"], "cannot both"),
+        (["report", "--csv", "--json"], "exclude each other"),
         (["why", "99"], "there is no trial '99'"),
         (["cancel", "0"], "there is nothing to cancel"),
         (["retry", "0"], "only what failed"),

@@ -120,7 +120,7 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         (["--by", ","], "--by names nothing"),
         (["--by", "x", "--columns", "f1"], "--columns and --by"),
         (["--pareto", "segMeasure,nonsense:min"], "there is no column 'nonsense'"),
-        (["--csv", "--json"], "cannot both"),
+        (["--csv", "--json"], "exclude each other"),
         (["--html"], "sweep page writes it"),
         (["--html", "--watch", "--top", "3"], "sweep page --watch"),
         (["--csv", "--by", "x", "--trials"], "--by and --trials"),

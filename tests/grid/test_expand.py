@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,25 @@ def test_the_schema_is_json_and_names_every_key() -> None:
     schema = json.loads(json.dumps(Grid.model_json_schema()))
     assert set(schema["properties"]) == set(Grid.model_fields)
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("3", [[3]]), ("null", [[None]]), ("a", [["a"]]), ("true", [[True]]), ("3.5", [[3.5]]), ("'007'", [["007"]]),
+        ('"1, 2"', [["1", "2"], ["1, 2"]]), ("yes, no", [["yes", "no"], ["yes, no"]]), ("'a: b'", [["a: b"]]),
+        ("'[x'", [["[x"]]), ("a b,", [["a b"], ["a b,"]]),
+    ],
+)  # fmt: skip
+def test_a_hint_is_yaml_that_means_what_was_meant(written: str, meant: list[list[object]]) -> None:
+    with pytest.raises(GridError) as caught:
+        drafts(f"parameters:\n  x: {written}")
+    hints = [json.loads(found) for found in re.findall(r"write (\[.*?\](?=;|$|, or))", caught.value.hint)]
+    assert hints == meant
+    for hint, found in zip(hints, re.findall(r"write (\[.*?\](?=;|$|, or))", caught.value.hint), strict=True):
+        assert [trial.params["x"] for trial in drafts(f"parameters: {{x: {found}}}")] == hint
+
+
+def test_keys_with_x_are_a_place_for_anchors() -> None:
+    text = "x-rates: &rates [0.1, 0.2]\nx-more: {any: thing}\nparameters: {lr: *rates}"
+    assert params(text) == [{"lr": 0.1}, {"lr": 0.2}]

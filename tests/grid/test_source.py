@@ -4,6 +4,7 @@ import pytest
 
 from sweep.errors import GridError
 from sweep.grid.source import parse
+from sweep.grid.source import value as parse_value
 
 
 def test_values_are_plain_and_yaml_1_2() -> None:
@@ -33,7 +34,6 @@ def test_positions_are_those_of_keys_and_items() -> None:
         ("", "1:1", "the grid is empty"),
         ("a: .nan", "1:1", "nan is not a finite number"),
         ("a: [1, .inf]", "1:8", "inf is not a finite number"),
-        ("a: 2026-01-01", "1:1", "put it in quotes"),
         ("1: a", "1:1", "the key 1 is not text"),
         ("a: !!python/object:os.system x", "1:1", "TaggedScalar"),
         ("\tb: 1", "1:1", "found character"),
@@ -52,3 +52,35 @@ def test_nested_aliases_do_not_fill_the_memory() -> None:
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     with pytest.raises(GridError, match="more than 1,000,000 values"):
         parse("\n".join(lines), "g.yaml")
+
+
+#: What people write → what a trial gets, and whether `plan` says how to quote it.
+SCALARS = [
+    ("2019_01_12", "2019_01_12", False), ("01_02", "01_02", False), ("1_000", "1_000", False),
+    ("0x_ff", "0x_ff", False), ("1__0", "1__0", False), ("0o1_7", "0o1_7", False), ("1_0.5", "1_0.5", False),
+    ("0b101", "0b101", False), ("2019-01-12", "2019-01-12", False), ("1:30", "1:30", False), ("yes", "yes", False),
+    ("5", 5, False), ("-3", -3, False), ("0.001", 0.001, False), ("1e-3", 0.001, False), ("5.5e-05", 5.5e-05, False),
+    ("1e2", 100, False), ("1.0", 1.0, False), (".5", 0.5, False), ("100.0", 100.0, False),
+    ("72225e2", 7222500, True), ("0123456", 123456, True), ("007", 7, True), ("3.10", 3.1, True), ("+5", 5, True),
+    ("0x1F", 31, True), ("0o17", 15, True), ("5.", 5.0, True), ("0.12345678901234567890", 0.12345678901234568, True),
+    ('"3.10"', "3.10", False), ("'007'", "007", False), ("true", True, False), ("null", None, False), ("~", None, False),
+    ("!!str 3.10", "3.10", False), ("!!float 3", 3.0, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "value", "told"), SCALARS)
+def test_a_trial_gets_what_is_written(written: str, value: object, told: bool) -> None:
+    read = parse(f"a: [{written}]\nb: {written}\n", "grid.yaml")
+    for path, got in ((("a", 0), read.data["a"][0]), (("b",), read.data["b"])):
+        assert got == value
+        assert type(got) is type(value)
+        assert read.unusual.get(path) == (written if told else None)
+    assert parse_value(written) == value
+
+
+@pytest.mark.parametrize("written", ["61e9540", ".inf", "-.INF", ".nan"])
+def test_a_number_that_is_none_is_named_as_it_was_written(written: str) -> None:
+    with pytest.raises(GridError) as caught:
+        parse(f"a: {written}", "grid.yaml")
+    assert written in str(caught.value)
+    assert f'quote it: "{written}"' in caught.value.hint
