@@ -22,8 +22,8 @@ def visible_block(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _spelled(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sweep.node import processes
 from tests.test_worker import Packed
 
 pytestmark = pytest.mark.skipif(
@@ -221,3 +222,18 @@ def test_the_local_queue_outlives_the_trial_that_started_it(tmp_path: Path, how:
     assert job.record(0)["exit_code"] == 0
     assert not (job.work / "survived").exists()
     until(lambda: (job.work / "survived").exists())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_process_that_has_the_pid_of_another_is_left_alone(again: bool) -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    reading, writing = os.pipe()
+    line = b"%d %s\n" % (process.pid, processes.birth(process.pid).encode())
+    os.write(writing, line[:3])
+    os.write(writing, line[3:] if again else b"")
+    os.close(writing)
+    processes.end_at_eof(reading, b"%d 1\n" % process.pid)
+    if not again:
+        assert process.poll() is None
+        process.kill()
+    assert process.wait(10) == -signal.SIGKILL

@@ -8,10 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sweep.node import fitness
+from sweep.schedulers import SubmitRequest
+from sweep.schedulers.slurm import Slurm
+from sweep.state.events import Retried, Retry
+from sweep.state.submissions import Unit
+from sweep.steps.send import Exclusions
 from tests.test_descent import until
+from tests.test_store import planned
 from tests.test_worker import Packed
 
 
@@ -108,6 +115,33 @@ def test_a_task_on_an_unfit_node_keeps_its_place_and_gives_its_trial_back(tmp_pa
     assert job.store.unfit_nodes() == ["n2"]
     assert job.store.forgive_nodes() == ["n2"]
     assert job.store.unfit_nodes() == []
+
+
+def test_a_task_that_is_told_to_end_while_it_holds_its_place_says_so(tmp_path: Path) -> None:
+    """Else a trial that a person cancelled would be paused, and go on by itself."""
+    job = Nodes(tmp_path, 12)
+    job.on("n1", *range(8))
+    job.on("n2", 8, 9)
+    [held] = job.on("n2", 10, wait=False)
+    until(lambda: bool(job.record(10)))
+    held.terminate()
+    assert held.wait(30) == 75
+    assert job.record(10)["signals"] == ["SIGTERM"]
+    assert job.record(10)["given_back"]
+
+
+def test_what_is_sent_leaves_unfit_nodes_out_beside_those_that_its_script_avoids(tmp_path: Path) -> None:
+    job = Nodes(tmp_path, 11)
+    job.on("n1", *range(8))
+    job.on("n2", 8, 9)
+    slurm = msgspec.structs.replace(planned("j0001").settings, kind="slurm")
+    job.store.note(msgspec.structs.replace(planned("j0001"), settings=slurm))
+    assert Exclusions(job.store, slurm).of(Unit("j0001")) == ("n2",)
+    job.store.note(Retried(trials=[Retry(number=0, attempt=2, avoid=("n7",))], jobs=[]))
+    assert Exclusions(job.store, slurm).of(Unit("j0001")) == ("n2", "n7")
+    assert Exclusions(job.store, msgspec.structs.replace(slurm, kind="pbs")).of(Unit("j0001")) == ()
+    request = SubmitRequest("/j.sh", "toy.j0001.t", None, "/log", exclude=("n2", "n7"))
+    assert "--exclude=n2,n7" in next(Slurm().submit(request)).argv
 
 
 def test_a_program_that_always_fails_condemns_no_node(tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": PENDING, "attempt": ended(75, signals=TERM)}, State.QUEUED, "was requeued"),
     ({"submission": SENT, "status": CANCELLED, "attempt": ended(75, signals=TERM)}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED), "attempt": ended(75, given_back=True, error="not begun on n2")}, State.PAUSED, "not begun on n2; the next"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(75, signals=TERM, given_back=True, error="not begun on n2"), "cancel_asked": True}, State.CANCELLED, "cancelled"),
     # what a packed job's worker sees to itself
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM, limit=OwnLimit.WALLTIME), "pooled": True}, State.FAILED, "walltime exceeded: ended by its worker"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9, signals=TERM, limit=OwnLimit.MEMORY, peak_memory_mib=700.0), "pooled": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),

@@ -25,6 +25,9 @@ ALL_TOLD_S = 0.3
 #: Where the node is too busy to run one that has it, this one waits no longer than so many seconds.
 LATE_S = 5.0
 
+#: Of more processes than this, it is not remembered that they have been told: a trial may start millions.
+MOST_REMEMBERED = 10000
+
 
 class Bystander(object):
     """A process that notes which signals it gets. What it got, all processes of the job got.
@@ -46,7 +49,7 @@ class Bystander(object):
         self._noted: "List[int]" = []
         self._waiting: "List[Tuple[int, Callable[[], None]]]" = []
         self._busy = False
-        self._told = set()  # type: set[int]
+        self._remembered = set()  # type: set[str]
         alive, self._alive = os.pipe()
         self._notes, notes = os.pipe()
         for descriptor in (self._notes, notes):
@@ -73,23 +76,26 @@ class Bystander(object):
         for name in FORWARDED:
             signal.signal(getattr(signal, name), lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        told = os.read(alive, 65536)  # returns nothing when the other end is closed
-        if told:
+        pids = os.read(alive, 65536)  # returns nothing when the other end is closed
+        if pids:
             if os.fork() == 0:
                 os.setsid()
-                processes.end_at_eof(alive, told)
+                processes.end_at_eof(alive, pids)
             else:
                 os.close(alive)
                 os.wait()
 
     def tell(self, pids: "Collection[int]") -> None:
         """Tell of processes that must not outlive this one."""
-        for pid in set(pids) - self._told:
-            self._told.add(pid)
+        lines = {"%d %s\n" % (pid, processes.birth(pid)) for pid in pids}  # a pid may be used again
+        for line in lines - self._remembered:
             try:
-                os.write(self._alive, ("%d %s\n" % (pid, processes.birth(pid))).encode())
+                os.write(self._alive, line.encode())
             except OSError:  # it has been killed
                 return
+        self._remembered |= lines
+        if len(self._remembered) > MOST_REMEMBERED:  # those that live are told again
+            self._remembered = lines
 
     def unless_all_got(self, number: int, pass_on: "Callable[[], None]") -> None:
         """Pass a signal on that this process has just got, unless all processes of the job got it.

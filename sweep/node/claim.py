@@ -123,16 +123,16 @@ def _read(path: str) -> "Record":
     return record
 
 
-def _is_own(found: "Record", record: "Record") -> bool:
-    """Whether the record that was found is this process's own, of this run."""
-    same = all(found.get(key) == record.get(key) for key in ("host", "pid", "started_at"))
-    return same and bool(found.get("pid"))
+def _is_own(present: "Record", record: "Record") -> bool:
+    """Whether the record that is there is this process's own, of this run."""
+    same = all(present.get(key) == record.get(key) for key in ("host", "pid", "started_at"))
+    return same and bool(present.get("pid"))
 
 
 def is_anothers(path: str, record: "Record") -> bool:
     """Whether another process has taken up the claim. What cannot be read is still this process's own."""
-    found = _read(path)
-    return bool(found) and not _is_own(found, record)
+    present = _read(path)
+    return bool(present) and not _is_own(present, record)
 
 
 def _can_be_taken_up(earlier: "Record") -> bool:

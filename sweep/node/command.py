@@ -65,8 +65,8 @@ class RunningCommand(object):
 
     def processes(self) -> "List[int]":
         """List the trial's processes. Where the system does not say, that is the first alone."""
-        found = processes.descendants(self.keeper, self.spared) if self.keeper else []
-        return found or [self.pid, *processes.descendants(self.pid)]
+        kept = processes.descendants(self.keeper, self.spared) if self.keeper else []
+        return kept or [self.pid, *processes.descendants(self.pid)]
 
     def wait(self) -> "Tuple[int, float, int]":
         """Wait until the command has ended, and end what it left; see `processes.keep`. May be called once."""

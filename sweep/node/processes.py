@@ -193,14 +193,13 @@ def end_at_eof(stream: int, so_far: bytes) -> None:
     so_far : bytes
         What has been read from it already.
     """
-    text = so_far
-    while True:
+    known = {}  # type: Dict[int, str]
+    more, rest = so_far, b""
+    while more:
+        whole, _, rest = (rest + more).rpartition(b"\n")
+        pairs = [line.split() for line in whole.splitlines()]
+        known.update((int(pair[0]), pair[1].decode()) for pair in pairs if len(pair) == 2)
         more = os.read(stream, 65536)
-        if not more:
-            break
-        text += more
-    pairs = [line.split() for line in text.splitlines()]
-    known = {int(pair[0]): pair[1].decode() for pair in pairs if len(pair) == 2}
     for pause_s in (0.05, 0.2, 0.0):  # one that is being forked right now is seen the second time
         left = [pid for pid in known if birth(pid) == known[pid]]
         for pid in left:

@@ -348,7 +348,7 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         print("sweep: trial %d, attempt %d is claimed by another job; nothing run" % (trial["number"], attempt))
         return None
     if is_unfit and hold(command, options, node):
-        return give_back(attempt_path, record, node)
+        return give_back(attempt_path, dict(record, signals=command.signals), node)
     remove(os.path.join(folder, options.result))  # it is an earlier attempt's, and must not pass for this one's
     if options.environment_failed:
         code, line = options.environment_failed

@@ -240,7 +240,8 @@ def _gone(store: Store, leaderboard: LeaderboardReport, everyone: Sequence[Entry
         return []
     numbers = [entry.trial.number for entry in gone]
     words, objective, best = gone_words(numbers), leaderboard.objective, leaderboard.best
-    doubts = [] if words in leaderboard.notes else [words]
+    noted = {each.trial.number for each in leaderboard.snapshot.of(State.GONE)}  # by the look, in the notes
+    doubts = [] if noted.issuperset(numbers) else [words]
     kept, sign = collect.kept_of(store, leaderboard.snapshot, numbers), -1 if objective.minimize else 1
     had = {
         entry.trial.number: measure(replace(entry, result=kept.get(entry.trial.number, {})), objective.metric)

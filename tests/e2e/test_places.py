@@ -184,8 +184,8 @@ def test_a_result_whose_folder_is_gone_is_told_and_run_again(ended: Sandbox) -> 
     shutil.rmtree(folder_of(ended, winner))
     words = f"trial {winner} was done, and its result is not there any more"
     for verb in (("status",), ("report",), ("report", "--fresh"), ("best",)):
-        told = ended.sweep(*verb)
-        assert words in (told.err + told.out).replace("\n", " "), verb
+        said = ended.sweep(*verb)
+        assert words in (said.err + said.out).replace("\n", " "), verb
     assert ended.states() == {"done": 2, "gone": 1}
     shown = ended.sweep("report")
     assert f"better ones are among those whose results are gone: trial {winner} had" in (shown.out + shown.err)
@@ -207,8 +207,8 @@ def test_a_result_whose_file_is_gone_is_told_where_results_are_read(ended: Sandb
     for path in folder_of(ended, winner).glob("*.json"):
         if not path.name.startswith("attempt"):
             path.unlink()
-    told = ended.sweep("report", "--fresh")
-    assert f"trial {winner} was done, and its result is not there any more" in (told.out + told.err).replace(
+    said = ended.sweep("report", "--fresh")
+    assert f"trial {winner} was done, and its result is not there any more" in (said.out + said.err).replace(
         "\n", " "
     )
     assert ended.sweep("why", str(winner), "--json").json["state"] == "gone"
@@ -226,8 +226,8 @@ def test_all_results_are_gone(ended: Sandbox, *, all_of_it: bool) -> None:
         shutil.rmtree(path)
     (ended.path / "results/toy/.results").unlink(missing_ok=True)
     assert ended.states() == {"gone": 3}
-    told = ended.sweep("best", code=1)
-    assert "3 gone" in told.err
+    said = ended.sweep("best", code=1)
+    assert "3 gone" in said.err
     ended.sweep("plan")
     assert ended.states() == {"gone": 3}
     ended.sweep("retry", "--gone")

@@ -53,12 +53,12 @@ def test_values_are_shown_as_they_are_passed(
 
 def test_a_number_that_is_passed_otherwise_is_told(sandbox: Sandbox, toy: Toy) -> None:
     toy(parameters="{commit: [72225e2, 0123456], version: [3.10, 3.9], lr: [1e-3, 0.01]}", command="[prog]")
-    told = sandbox.sweep("plan").err
-    assert 'parameters.commit.0: 72225e2 is a number, 7222500; if it is a text, quote it: "72225e2"' in told
-    assert '0123456 is a number, 123456; if it is a text, quote it: "0123456"' in told
-    assert '3.10 is a number, 3.1; if it is a text, quote it: "3.10"' in told
-    assert "lr" not in told
-    assert "3.9" not in told.replace("3.10", "")
+    said = sandbox.sweep("plan").err
+    assert 'parameters.commit.0: 72225e2 is a number, 7222500; if it is a text, quote it: "72225e2"' in said
+    assert '0123456 is a number, 123456; if it is a text, quote it: "0123456"' in said
+    assert '3.10 is a number, 3.1; if it is a text, quote it: "3.10"' in said
+    assert "lr" not in said
+    assert "3.9" not in said.replace("3.10", "")
 
 
 @pytest.mark.parametrize(

@@ -240,10 +240,10 @@ def test_the_schema_is_json_and_names_every_key() -> None:
 def test_a_hint_is_yaml_that_means_what_was_meant(written: str, meant: list[list[object]]) -> None:
     with pytest.raises(GridError) as caught:
         drafts(f"parameters:\n  x: {written}")
-    hints = [json.loads(found) for found in re.findall(r"write (\[.*?\](?=;|$|, or))", caught.value.hint)]
-    assert hints == meant
-    for hint, found in zip(hints, re.findall(r"write (\[.*?\](?=;|$|, or))", caught.value.hint), strict=True):
-        assert [trial.params["x"] for trial in drafts(f"parameters: {{x: {found}}}")] == hint
+    lists = re.findall(r"write (\[.*?\](?=;|$|, or))", caught.value.hint)
+    assert [json.loads(hint) for hint in lists] == meant
+    for hint, values in zip(lists, meant, strict=True):
+        assert [trial.params["x"] for trial in drafts(f"parameters: {{x: {hint}}}")] == values
 
 
 def test_keys_with_x_are_a_place_for_anchors() -> None:

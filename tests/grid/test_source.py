@@ -68,13 +68,13 @@ SCALARS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "value", "told"), SCALARS)
-def test_a_trial_gets_what_is_written(written: str, value: object, told: bool) -> None:
+@pytest.mark.parametrize(("written", "value", "is_noted"), SCALARS)
+def test_a_trial_gets_what_is_written(written: str, value: object, is_noted: bool) -> None:
     read = parse(f"a: [{written}]\nb: {written}\n", "grid.yaml")
     for path, got in ((("a", 0), read.data["a"][0]), (("b",), read.data["b"])):
         assert got == value
         assert type(got) is type(value)
-        assert read.unusual.get(path) == (written if told else None)
+        assert read.unusual.get(path) == (written if is_noted else None)
     assert parse_value(written) == value
 
 
