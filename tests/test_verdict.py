@@ -106,7 +106,14 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(None, 15, signals=TERM), "cancel_asked": True}, State.FAILED, "walltime exceeded"),
     # killed is not done, whatever the program says afterwards
     # The record notes no signal and no limit: it had ended by itself, and the word came too late …
-    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
+    # a job's processes are signalled one after another: a command that ends well on SIGTERM may end before the runner hears
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.CANCELLED, "its result is kept"),
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.RUNNING, "was cancelled as it ended"),
+    ({"submission": SENT, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.RUNNING, "has not said which came first"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result": GOOD, "cancel_asked": True}, State.DONE, "valid result"),
+    ({"submission": SENT, "status": ABSENT, "attempt": ended(), "result": GOOD, "cancel_asked": True, "gone_s": LONG}, State.DONE, "valid result"),
+    ({"submission": PACKED, "status": RUNNING, "attempt": ended(), "result": GOOD, "pooled": True, "cancel_asked": True}, State.DONE, "valid result"),
     ({"submission": SENT, "status": CANCELLED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),
     ({"submission": SENT, "status": PREEMPTED, "attempt": ended(), "result": GOOD}, State.DONE, "valid result"),

@@ -375,7 +375,10 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         )
         print(words % (trial["number"], attempt), file=sys.stderr)
         return ending
+    signals_told = len(command.signals)
     write_exit_record(attempt_path, record)
+    if len(command.signals) > signals_told:  # the command may have been told first, and have ended for it
+        write_exit_record(attempt_path, record)
     remove(cancel_path(attempt_path))
     return ending
 

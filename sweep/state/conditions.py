@@ -106,6 +106,15 @@ def ended_by_itself(evidence: Evidence) -> bool:
     return not (told_to_end(evidence) or attempt.stopped or attempt.limit)
 
 
+def ended_as_it_was_cancelled(evidence: Evidence) -> bool:
+    """Whether it ended well, and we had asked to cancel its job: only the scheduler knows which came first.
+
+    It signals a job's processes one after another. A command that ends well on SIGTERM may have ended before the
+    runner hears of the signal, and then no record tells of it.
+    """
+    return evidence.cancel_asked and not evidence.pooled and ended_by_itself(evidence)
+
+
 def told_to_end(evidence: Evidence) -> bool:
     """A signal told the command to end."""
     return evidence.attempt is not None and not ENDING.isdisjoint(evidence.attempt.signals)

@@ -18,6 +18,7 @@ from sweep.state.conditions import (
     cancelled_by_scheduler,
     claimed,
     ended,
+    ended_as_it_was_cancelled,
     ended_by_itself,
     ended_with_its_job,
     exit_0,
@@ -232,7 +233,12 @@ TABLE: tuple[Row, ...] = (
         _always(Cause.PAUSED),
     ),
     Row(
-        all_of(cancelled_by_scheduler, unless(ended_by_itself)),
+        all_of(ended_as_it_was_cancelled, undecided),
+        State.RUNNING,
+        lambda e: f"was cancelled as it ended ({ended_how(e)}); the scheduler has not said which came first",
+    ),
+    Row(
+        all_of(cancelled_by_scheduler, lambda e: ended_as_it_was_cancelled(e) or not ended_by_itself(e)),
         State.CANCELLED,
         lambda e: f"{by_scheduler(e)} ({ended_how(e)}){kept(e)}",
         _always(Cause.CANCELLED),
