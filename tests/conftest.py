@@ -26,6 +26,23 @@ from filelock import FileLock
 
 from tests.checker import check
 
+#: What the tests themselves are told by.
+FOR_TESTS = re.compile(
+    r"SWEEP_(REQUIRE_|REAL_DATA|UPDATE_GOLDEN|FLAKY_FILE|BAD_NODE_TRIALS|BENCH_|SLURM_)|SLURM_CONF$|PBS_CONF_FILE$"
+)
+
+
+def of_others(name: str) -> bool:
+    """Whether a variable is somebody's setting for his own sweeps, jobs or terminal, and no matter of the tests."""
+    theirs = re.match(r"SWEEP_|SLURM_|PBS_|S(BATCH|QUEUE|ACCT|CANCEL)_|(COLUMNS|LINES|NO_COLOR|FORCE_COLOR)$", name)
+    return bool(theirs) and not FOR_TESTS.match(name)
+
+
+# Here, and not only in the sandbox: many tests call the product in their own process. The tests that try such a
+# variable set it themselves.
+for _name in filter(of_others, list(os.environ)):
+    del os.environ[_name]
+
 ROOT = Path(__file__).parent.parent
 DYING = Path(__file__).parent / "fakes" / "dying.py"
 WARM = Path(__file__).parent / "fakes" / "warm.py"
@@ -179,12 +196,10 @@ AWKWARD = 'it\'s "a" $HOME föld`er'
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     folder = tmp_path / AWKWARD
     folder.mkdir()
-    hidden = ("SWEEP_", "SLURM_JOB", "PBS_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-    env |= {
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SWEEP_")} | {
         "SWEEP_LOCAL_SPOOL": str(tmp_path / "spool"),
         "SWEEP_LOCAL_CPUS": "4",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "SWEEP_GRACE_S": "5",
         "SWEEP_POLL_EVERY_S": "0",
         "SWEEP_PATIENCE_S": "20",

@@ -39,9 +39,8 @@ class Suite:
     def run(self, tests: str, *args: str, **env: str) -> tuple[int, str]:
         """Run it by `tests.again`; returns the exit code and the output."""
         (self.folder / "test_it.py").write_text(STUMBLE + tests)
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "SWEEP_"))
-        }
+        hidden = ("PYTEST_", "COV_", "SWEEP_", "FORCE_COLOR", "PY_COLORS")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         done = subprocess.run(
             [sys.executable, "-m", "tests.again", *args],
             cwd=self.folder,

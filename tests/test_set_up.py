@@ -94,7 +94,7 @@ class Checkout:
             "TMPDIR": str(folder / "tmp"),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.index),
+            "PIP_FIND_LINKS": self.index.as_uri(),  # a space would part it in two
         }
 
     def program(self, name: str, text: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_an_answer() -> None:
 )
 def test_a_client_that_does_not_end_is_ended(script: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    reply = run(sh(f"echo $$ >'{tmp_path}/pid'; {script}", timeout_s=1.0))
+    reply = run(sh(f"echo $$ >{shlex.quote(str(tmp_path))}/pid; {script}", timeout_s=1.0))
     assert (reply.exit_code, reply.failure) == (None, CallFailure.TIMED_OUT)
     assert time.monotonic() - began < 30
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

@@ -34,7 +34,7 @@ def run_suite(folder: Path, *args: str) -> list[str]:
     for name, text in SUITE.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    hidden = ("PYTEST_", "COV_", "SWEEP_", "SLURM_")
+    hidden = ("PYTEST_", "COV_", "SWEEP_", "SLURM_", "FORCE_COLOR", "PY_COLORS")
     env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *args],
