@@ -97,9 +97,9 @@ update: .venv/ready
 # which the lock has as coverage, takes a newer one than the lock's, and then refuses it for want of a hash.
 # A .venv without this file is half made, and is made anew.
 .venv/ready: pyproject.toml requirements.lock
-	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: no Python of 3.11 or newer$(if $(PYTHON),: PYTHON is $(PYTHON), on PATH); install one, or name it: make PYTHON=/path/to/python3" >&2; exit 2; }
-	@.ci/step $(PYTHON) -m venv $(if $(wildcard $@),,--clear) .venv
+	@.ci/step "$(PYTHON)" -m venv $(if $(wildcard $@),,--clear) .venv
 	@rm -f $@
 	@.ci/step $(PIP_INSTALL) --no-deps --require-hashes -r requirements.lock
 	@.ci/step $(PIP_INSTALL) --no-deps --no-build-isolation -e .
