@@ -34,7 +34,9 @@ FOR_TESTS = re.compile(
 
 def of_others(name: str) -> bool:
     """Whether a variable is somebody's setting for his own sweeps, jobs or terminal, and no matter of the tests."""
-    theirs = re.match(r"SWEEP_|SLURM_|PBS_|S(BATCH|QUEUE|ACCT|CANCEL)_|(COLUMNS|LINES|NO_COLOR|FORCE_COLOR)$", name)
+    theirs = re.match(
+        r"SWEEP_|SLURM_|PBS_|S(BATCH|QUEUE|ACCT|CANCEL)_|(COLUMNS|LINES|NO_COLOR|FORCE_COLOR)$", name
+    )
     return bool(theirs) and not FOR_TESTS.match(name)
 
 
