@@ -235,6 +235,8 @@ class Job:
         How many workers run the trials of a packed job; 0: it is not packed, and each task is a trial.
     avoid : tuple of str
         Nodes it is not to run on: they failed under earlier attempts.
+    variables : dict
+        Trial number → what that attempt's command gets in its environment, beside what every trial does.
     """
 
     name: str
@@ -243,6 +245,7 @@ class Job:
     workers: int = 0
     worker_asks: Resources | None = None
     avoid: tuple[str, ...] = ()
+    variables: dict[int, dict[str, str]] = field(default_factory=dict)
 
     @property
     def asks(self) -> Resources:
@@ -412,6 +415,7 @@ class State(StrEnum):
     SUSPENDED = "suspended"  # the scheduler has stopped it for now
     DONE = "done"
     PAUSED = "paused"  # saved where it was and asked to go on: neither failed nor done
+    HELD = "held"  # planned or paused, and a decision says that it is not to be sent now
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
@@ -467,6 +471,7 @@ class Cause(StrEnum):
     LOST = "lost"
     GONE = "result gone"
     PAUSED = "paused"
+    HELD = "held"
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):

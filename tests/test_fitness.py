@@ -14,7 +14,7 @@ import pytest
 from sweep.node import fitness
 from sweep.schedulers import SubmitRequest
 from sweep.schedulers.slurm import Slurm
-from sweep.state.events import Retried, Retry
+from sweep.state.events import NextAttempt, Retried
 from sweep.state.submissions import Unit
 from sweep.steps.send import Exclusions
 from tests.test_descent import until
@@ -137,7 +137,7 @@ def test_what_is_sent_leaves_unfit_nodes_out_beside_those_that_its_script_avoids
     slurm = msgspec.structs.replace(planned("j0001").settings, kind="slurm")
     job.store.note(msgspec.structs.replace(planned("j0001"), settings=slurm))
     assert Exclusions(job.store, slurm).of(Unit("j0001")) == ("n2",)
-    job.store.note(Retried(trials=[Retry(number=0, attempt=2, avoid=("n7",))], jobs=[]))
+    job.store.note(Retried(trials=[NextAttempt(number=0, attempt=2, avoid=("n7",))], jobs=[]))
     assert Exclusions(job.store, slurm).of(Unit("j0001")) == ("n2", "n7")
     assert Exclusions(job.store, msgspec.structs.replace(slurm, kind="pbs")).of(Unit("j0001")) == ()
     request = SubmitRequest("/j.sh", "toy.j0001.t", None, "/log", exclude=("n2", "n7"))

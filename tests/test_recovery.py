@@ -92,7 +92,10 @@ def test_cancelled_and_lost_trials_are_tried_again_only_on_request(cause: Cause)
 
 def test_every_cause_has_a_rule_or_needs_a_person() -> None:
     waiting = {Cause.NOT_SUBMITTED, Cause.REFUSED, Cause.LEFT_OVER}
-    assert set(Cause) - set(recovery.RULE_OF) == {Cause.NONE, Cause.CANCELLED, Cause.LOST, Cause.GONE} | waiting
+    assert (
+        set(Cause) - set(recovery.RULE_OF)
+        == {Cause.NONE, Cause.CANCELLED, Cause.LOST, Cause.GONE, Cause.HELD} | waiting
+    )
     assert set(recovery.RULE_OF.values()) == set(RetryRules.__struct_fields__)
 
 

@@ -34,14 +34,15 @@ from sweep.state.events import (
     OLDEST_FORMAT,
     Cancelled,
     Confirmed,
+    Decided,
     Event,
     Exhausted,
+    NextAttempt,
     NotCancelled,
     Observed,
     Planned,
     Refused,
     Retried,
-    Retry,
     Submitted,
     Submitting,
     TrialEnd,
@@ -262,7 +263,7 @@ def test_what_is_not_the_files_fault(store: Store, monkeypatch: pytest.MonkeyPat
 
 def test_a_look_that_overlaps_a_retry_does_not_settle_the_new_attempt() -> None:
     failed = Verdict(State.FAILED, "exit code 3", cause=Cause.ERROR)
-    retried = Retried(trials=[Retry(number=0, attempt=2, rule="error")], jobs=["j0002"])
+    retried = Retried(trials=[NextAttempt(number=0, attempt=2, rule="error")], jobs=["j0002"])
     assert add_up([planned(), retried, observed((0, 1, failed))]).settled == {}
     done = Verdict(State.DONE, "exit code 0 and a valid result")
     assert add_up([retried, observed((0, 2, done))]).settled == {0: (2, done)}
@@ -294,7 +295,7 @@ def test_the_journal_adds_up() -> None:
             Submitted(token="torn away", id="8"),
             Cancelled(trials=[1]),
             observed((0, 1, verdict), (1, 1, verdict)),
-            Retried(trials=[Retry(number=1, attempt=2)], jobs=["j0004"]),
+            Retried(trials=[NextAttempt(number=1, attempt=2)], jobs=["j0004"]),
         ]
     )
     assert ledger.jobs == ["j0001", "j0002", "j0003", "j0004"]
@@ -322,10 +323,24 @@ EVENTS: list[Event] = [
     Cancelled(trials=[1, 2], by="eve on login1", everything=True),
     NotCancelled(trials=[1]),
     Retried(
-        trials=[Retry(number=1, attempt=2, rule="walltime", raised=Raised(walltime_s=9), avoid=("n1",))],
+        trials=[NextAttempt(number=1, attempt=2, rule="walltime", raised=Raised(walltime_s=9), avoid=("n1",))],
         jobs=["j2"],
     ),
     Confirmed(trials=[7], jobs=["j0002"], workers={"j0002": 3}, raised={7: Raised(memory_mib=5)}),
+    Decided(
+        format=FORMAT,
+        by="retry",
+        saw="00ff",
+        jobs=["j0003"],
+        workers={"j0003": 2},
+        last_job=3,
+        dropped=["j0001"],
+        attempts=[NextAttempt(number=1, attempt=3, rule="error", variables={"N": "\udce9"})],
+        confirming=[8],
+        ends=[TrialEnd(1, 2, Verdict(State.FAILED, "exit code 1"))],
+        held={4: "not now"},
+        released=[5],
+    ),
     observed(
         (
             0,

@@ -24,12 +24,23 @@ DRIVER_PLACES = 2
 
 @dataclass(frozen=True)
 class AttemptRequest:
-    """An attempt to make a job for: trial number, attempt number, resources, and the nodes to avoid."""
+    """An attempt to make a job for, with its own facts.
+
+    Attributes
+    ----------
+    number, attempt : int
+        The trial's number, and the attempt's.
+    avoid : tuple of str
+        Nodes that it is not to run on.
+    variables : tuple of (str, str)
+        What its command gets in its environment, beside what every trial does.
+    """
 
     number: int
     attempt: int
     resources: Resources
     avoid: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def effective_limits(grid: Grid, scheduler_limits: Limits) -> Limits:
@@ -67,15 +78,19 @@ def cut(grid: Grid, requests: Iterable[AttemptRequest], limits: Limits, first: i
     larger than an array may be. In packed placement a group becomes one job, and its workers form the array.
     """
     groups: dict[tuple[Resources, tuple[str, ...]], list[Task]] = {}
+    variables: dict[int, dict[str, str]] = {}
     for request in requests:
         groups.setdefault((request.resources, request.avoid), []).append(Task(request.number, request.attempt))
+        if request.variables:
+            variables[request.number] = dict(request.variables)
     packed = grid.submit.placement == "packed"
     jobs: list[Job] = []
     for (resources, avoid), group in groups.items():
         size = len(group) if packed else limits.max_array_size
         for start in range(0, len(group), size):
             chunk = tuple(group[start : start + size])
-            job = Job(job_name(first + len(jobs)), resources, chunk, avoid=avoid)
+            own = {task.number: variables[task.number] for task in chunk if task.number in variables}
+            job = Job(job_name(first + len(jobs)), resources, chunk, avoid=avoid, variables=own)
             jobs.append(_with_workers(grid, job, limits) if packed else job)
     return jobs
 

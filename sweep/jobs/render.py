@@ -144,6 +144,7 @@ class Renderer:
             "result_file": grid.objective.file,
             "script": str(folder / "jobs" / f"{job.name}.sh"),
             "log": str(folder / "jobs" / f"{job.name}.log"),
+            "variables": str(folder / "jobs" / f"{job.name}.variables") if job.variables else "",
             "python": self.python,
             "quick_s": quick_s(job.resources.walltime_s) if kind != "local" else 0,  # which has one node
             "hold_s": hold_s(job.resources.walltime_s),

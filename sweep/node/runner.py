@@ -65,6 +65,15 @@ def read_task(folder: str, job: str, index: int) -> "Tuple[int, Record]":
     return attempt, trial
 
 
+def variables_of_attempt(path: str, number: int) -> "Dict[str, str]":
+    """Read what a trial's attempt gets in its environment beside what every trial does; nothing without a file."""
+    if not path:
+        return {}
+    with open(path, "rb") as variables:
+        by_trial = json.loads(variables.read().decode("utf-8"))  # type: Dict[str, Dict[str, str]]
+    return by_trial.get(str(number), {})
+
+
 def trial_folder(folder: str, trial_id: str) -> str:
     """Return a trial's folder. Two digits of the id come first, so that no folder has 100,000 entries."""
     return os.path.join(folder, "trials", trial_id[:2], trial_id)
@@ -289,6 +298,8 @@ class Options(object):
         How long a requeued task waits for the end of its earlier run.
     quick_s : float
         A trial that fails sooner failed at once, which may be the node's fault; 0: nobody looks.
+    variables : str
+        The file that has, by trial, what these attempts get in their environment; empty: there is none.
     hold_s : float
         How long a task on an unfit node keeps its place there, so that the next ones go elsewhere.
     worker : int
@@ -300,7 +311,7 @@ class Options(object):
     """
 
     def __init__(self, arguments: "List[str]") -> None:
-        self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = ""
+        self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = self.variables = ""
         self.index, self.worker, self.warn_after_s = 0, -1, 0
         self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
         self.quick_s, self.hold_s = 0.0, 0.0
@@ -356,6 +367,7 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
         ending = exit_fields(int(code), failure="environment", error=problem)
     else:
         environment.pop(ELAPSED, None)
+        environment.update(variables_of_attempt(options.variables, trial["number"]))
         environment.update(variables_of_command(trial, attempt, folder, options.result))
         log_path = os.path.join(folder, "log.txt")
         if "SWEEP_PARAMS_FILE" in environment:

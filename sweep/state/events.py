@@ -15,8 +15,10 @@ from sweep.state.settings import Settings
 
 #: The formats of the sweep's folder (its journal, trials, jobs and records) that this version reads. It writes the
 #: oldest one whose readers do right by what it writes.
-#: Format 2 has clusters in submissions and in jobs' ids, and requests that are left to the site.
-OLDEST_FORMAT, FORMAT = 1, 2
+#: Format 2 has clusters in submissions and in jobs' ids, and requests that are left to the site. Format 3 has
+#: decisions.
+OLDEST_FORMAT, FORMAT = 1, 3
+LEFT_TO_SITE_FORMAT, CLUSTER_FORMAT, DECISION_FORMAT = 2, 2, 3
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -37,28 +39,93 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     format: int = OLDEST_FORMAT
 
 
-class Planned(_Event, frozen=True, kw_only=True, tag="planned"):
-    """A plan was written. Its jobs are those that `submit` sends.
+class TrialEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How one attempt ended, which nothing will change. An array: a journal holds thousands of them."""
+
+    number: int
+    attempt: int
+    verdict: Verdict
+
+
+class NextAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An attempt that is to run, as far as it differs from the trial's first.
+
+    Attributes
+    ----------
+    rule : str
+        The rule of the grid's ``retry`` that it falls under; ``asked`` where a person's word alone gives it.
+        Empty: it is the trial's first.
+    raised : Raised
+        What it asks for from now on.
+    avoid : tuple of str
+        Nodes that it is not to run on, beside those that earlier attempts avoid.
+    variables : dict or None
+        What its command gets in its environment. None: what the attempt before it got.
+    """
+
+    number: int
+    attempt: int
+    rule: str = ""
+    raised: Raised = Raised()
+    avoid: tuple[str, ...] = ()
+    variables: dict[str, str] | None = None
+
+
+class Decided(_Event, frozen=True, kw_only=True, tag="decided"):
+    """Somebody decided what is to run next. A plan is a decision, too: see `Planned`.
+
+    Attributes
+    ----------
+    by : str
+        Who: ``plan``, ``retry``, ``confirm``. Empty in the plans of older versions.
+    saw : str
+        A digest of what they saw: equal ones were decided on the same facts.
+    jobs : list of str
+        The new jobs, in order. `submit` sends them.
+    workers : dict
+        Packed job → its number of workers.
+    last_job : int
+        The highest number of all these jobs: none is used twice.
+    dropped : list of str
+        Jobs that are not to be sent any more; the new ones have what remains of them.
+    attempts : list of NextAttempt
+        The attempts that differ from the trials' first.
+    confirming : list of int
+        Trials that were added to confirm their configurations.
+    ends : list of TrialEnd
+        What the scheduler has not confirmed to be over, and is settled by this decision.
+    held : dict
+        Trial number → why it is not to be sent, until a decision gives it an attempt or releases it.
+    released : list of int
+        Trials that are held no longer.
+    """
+
+    by: str = ""
+    saw: str = ""
+    jobs: list[str] = []
+    workers: dict[str, int] = {}
+    last_job: int = 0
+    dropped: list[str] = []
+    attempts: list[NextAttempt] = []
+    confirming: list[int] = []
+    ends: list[TrialEnd] = []
+    held: dict[int, str] = {}
+    released: list[int] = []
+
+
+class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
+    """A plan was written. Its jobs are those that `submit` sends, and no other's are.
 
     Attributes
     ----------
     format : int
         As of every event, and always written: folders without it are older than any that can be read.
-    jobs : list of str
-        The jobs with trials that were not sent yet, in order.
-    workers : dict
-        Packed job → its number of workers.
-    last_job : int
-        The number of the last of these jobs: no number is used twice.
     home : str
         The sweep's folder, which the jobs' scripts name. A copy or a moved folder has another one.
     """
 
     format: int
-    jobs: list[str]
     settings: Settings
-    workers: dict[str, int] = {}
-    last_job: int = 0
     home: str = ""
     new: int = 0
     kept: int = 0
@@ -119,36 +186,16 @@ class NotCancelled(_Event, frozen=True, kw_only=True, tag="not cancelled"):
     trials: list[int]
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Another attempt of one trial.
-
-    Attributes
-    ----------
-    rule : str
-        The rule of the grid's ``retry`` that it falls under; ``asked`` where a person's word alone gives it.
-    raised : Raised
-        What it asks for from now on.
-    avoid : tuple of str
-        Nodes that it is not to run on, beside those that earlier attempts avoid.
-    """
-
-    number: int
-    attempt: int
-    rule: str = ""
-    raised: Raised = Raised()
-    avoid: tuple[str, ...] = ()
-
-
 class Retried(_Event, frozen=True, kw_only=True, tag="retried"):
-    """Further attempts were planned."""
+    """Further attempts were planned, by a version before format 3."""
 
-    trials: list[Retry]
+    trials: list[NextAttempt]
     jobs: list[str]
     workers: dict[str, int] = {}
 
 
 class Confirmed(_Event, frozen=True, kw_only=True, tag="confirmed"):
-    """Trials were added that run the best configurations again.
+    """Trials were added that run the best configurations again, by a version before format 3.
 
     Attributes
     ----------
@@ -162,14 +209,6 @@ class Confirmed(_Event, frozen=True, kw_only=True, tag="confirmed"):
     raised: dict[int, Raised] = {}
 
 
-class TrialEnd(msgspec.Struct, frozen=True, array_like=True):
-    """How one attempt ended, which nothing will change. An array: a journal holds thousands of them."""
-
-    number: int
-    attempt: int
-    verdict: Verdict
-
-
 class Observed(_Event, frozen=True, kw_only=True, tag="observed"):
     """Trials were seen to have ended."""
 
@@ -177,7 +216,8 @@ class Observed(_Event, frozen=True, kw_only=True, tag="observed"):
 
 
 Event = (
-    Planned
+    Decided
+    | Planned
     | Submitting
     | Submitted
     | Unanswered
@@ -197,12 +237,15 @@ KINDS = frozenset(kind.__struct_config__.tag for kind in Event.__args__)
 def format_of(event: Event) -> int:
     """Return the oldest format whose readers do right by an event.
 
-    Who passed over a cluster would ask another one about the job, and cancel somebody else's.
+    Who passed over a cluster would ask another one about the job, and cancel somebody else's. Who does not know a
+    decision would not send what it gave another attempt, and send what it holds.
     """
+    if isinstance(event, Planned):
+        return CLUSTER_FORMAT if event.settings.cluster else event.format
+    if isinstance(event, Decided):
+        return DECISION_FORMAT
     if isinstance(event, Submitting) and event.cluster:
-        return 2
+        return CLUSTER_FORMAT
     if isinstance(event, Submitted) and ";" in event.id:
-        return 2
-    if isinstance(event, Planned) and event.settings.cluster:
-        return 2
+        return CLUSTER_FORMAT
     return event.format

@@ -35,6 +35,15 @@ class EarlierAttempt(msgspec.Struct, frozen=True):
     raised: Raised
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Why a trial is not to be sent, and who says so."""
+
+    by: str
+    why: str
+    at: float
+
+
 @dataclass
 class Ledger:
     """What has been done so far, by the journal.
@@ -57,6 +66,12 @@ class Ledger:
         Trial number → the rules that its retries were made under so far.
     avoid : dict
         Trial number → nodes that failed under it.
+    variables : dict
+        Trial number → what its attempt gets in its environment beside what every trial does.
+    held : dict
+        Trial number → why it is not to be sent.
+    last_job : int
+        The highest number that a job of a decision has had.
     workers : dict
         Packed job → how many workers it has.
     confirming : set of int
@@ -79,6 +94,9 @@ class Ledger:
     raised: dict[int, Raised] = field(default_factory=dict)
     rules: dict[int, list[str]] = field(default_factory=dict)
     avoid: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    variables: dict[int, dict[str, str]] = field(default_factory=dict)
+    held: dict[int, Hold] = field(default_factory=dict)
+    last_job: int = 0
     workers: dict[str, int] = field(default_factory=dict)
     confirming: set[int] = field(default_factory=set)
     counting: set[int] = field(default_factory=set)
@@ -148,34 +166,53 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     staying |= {submission.job for submission in ledger.doubts}
     # Of a folder that was copied or moved, their scripts run in the old place.
     staying -= {submission.job for submission in submissions if submission.home != event.home and event.home}
-    ledger.jobs = [job for job in ledger.jobs if job in staying] + list(event.jobs)
-    ledger.workers.update(event.workers)
+    ledger.jobs = [job for job in ledger.jobs if job in staying]
+    _decided(ledger, event)
 
 
-def _retried(ledger: Ledger, event: events.Retried) -> None:
-    ledger.jobs += event.jobs
+def _decided(ledger: Ledger, event: events.Decided) -> None:
+    _add_ends(ledger, event.ends)
+    dropped = {*event.dropped}
+    ledger.jobs = [job for job in ledger.jobs if job not in dropped] + event.jobs
     ledger.workers.update(event.workers)
-    for retry in event.trials:
-        number = retry.number
-        ledger.attempts[number] = retry.attempt
+    ledger.last_job = max(ledger.last_job, event.last_job)
+    for attempt in event.attempts:
+        _give_attempt(ledger, attempt)
+    ledger.confirming.update(event.confirming)
+    ledger.counting.update(event.confirming)
+    for number in event.released:
+        ledger.held.pop(number, None)
+    for number, why in event.held.items():
+        ledger.held[number] = Hold(event.by, why, event.at)
+
+
+def _give_attempt(ledger: Ledger, attempt: events.NextAttempt) -> None:
+    number = attempt.number
+    ledger.held.pop(number, None)
+    if attempt.attempt > 1:
+        ledger.attempts[number] = attempt.attempt
         lost = (0, Verdict(State.LOST, "tried again without a record", cause=Cause.LOST))
         verdict = ledger.settled.pop(number, lost)[1]
         ledger.earlier.append(EarlierAttempt(number, verdict, ledger.raised.get(number, Raised())))
         ledger.cancelled.pop(number, None)
-        ledger.rules.setdefault(number, []).append(retry.rule)
-        if retry.raised:
-            ledger.raise_for(number, retry.raised)
-        if retry.avoid:
-            ledger.avoid[number] = (*ledger.avoid.get(number, ()), *retry.avoid)
+        ledger.rules.setdefault(number, []).append(attempt.rule)
+    if attempt.raised:
+        ledger.raise_for(number, attempt.raised)
+    if attempt.avoid:
+        ledger.avoid[number] = (*ledger.avoid.get(number, ()), *attempt.avoid)
+    if attempt.variables is not None:
+        ledger.variables[number] = attempt.variables
+
+
+def _retried(ledger: Ledger, event: events.Retried) -> None:
+    _decided(ledger, events.Decided(jobs=event.jobs, workers=event.workers, attempts=event.trials))
 
 
 def _confirmed(ledger: Ledger, event: events.Confirmed) -> None:
-    ledger.jobs += event.jobs
-    ledger.workers.update(event.workers)
-    ledger.confirming.update(event.trials)
-    ledger.counting.update(event.trials)
-    for number, raised in event.raised.items():
-        ledger.raise_for(number, raised)
+    raised = event.raised.items()
+    firsts = [events.NextAttempt(number=number, attempt=1, raised=more) for number, more in raised]
+    new = events.Decided(jobs=event.jobs, workers=event.workers, attempts=firsts, confirming=event.trials)
+    _decided(ledger, new)
 
 
 def _submitting(ledger: Ledger, event: events.Submitting) -> None:
@@ -226,8 +263,12 @@ def _not_cancelled(ledger: Ledger, event: events.NotCancelled) -> None:
 
 
 def _observed(ledger: Ledger, event: events.Observed) -> None:
+    _add_ends(ledger, event.trials)
+
+
+def _add_ends(ledger: Ledger, ends: Iterable[events.TrialEnd]) -> None:
     attempts = ledger.attempts
-    for end in event.trials:
+    for end in ends:
         # Someone may have looked before a retry, and written after it.
         if end.attempt >= attempts.get(end.number, 1):
             ledger.settled[end.number] = (end.attempt, end.verdict)
@@ -235,6 +276,7 @@ def _observed(ledger: Ledger, event: events.Observed) -> None:
 
 #: What each event adds to the ledger.
 _ADDERS: dict[type, Callable[[Ledger, Any], None]] = {
+    events.Decided: _decided,
     events.Planned: _planned,
     events.Retried: _retried,
     events.Confirmed: _confirmed,

@@ -10,10 +10,10 @@ from functools import cached_property
 
 import msgspec
 
-from sweep.model import SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
+from sweep.model import Cause, SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
 from sweep.state.events import TrialEnd
 from sweep.state.evidence import Attempt, Evidence, ReadResult, ResultFault
-from sweep.state.ledger import Ledger
+from sweep.state.ledger import Hold, Ledger
 from sweep.state.results import gone_words, result_fault, without_result
 from sweep.state.settings import Settings
 from sweep.state.submissions import TrialSubmission, holder
@@ -235,6 +235,25 @@ def judge_all(facts: Facts) -> Snapshot:
         len(in_queue),
         tuple(task.job_id for task in in_queue if task in facts.drivers),
     )
+
+
+def with_holds(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot in which trials that are held, and would be sent otherwise, are *held*."""
+    held = snapshot.ledger.held
+    if not held:
+        return snapshot
+    trials = [
+        msgspec.structs.replace(status, verdict=_held(status.verdict, held[status.trial.number]))
+        if status.trial.number in held and status.verdict.state in (State.PLANNED, State.PAUSED)
+        else status
+        for status in snapshot.trials
+    ]
+    return replace(snapshot, trials=trials)
+
+
+def _held(verdict: Verdict, hold: Hold) -> Verdict:
+    reason = f"held by {hold.by}: {hold.why}"
+    return msgspec.structs.replace(verdict, state=State.HELD, cause=Cause.HELD, reason=reason)
 
 
 def _as_raised(trial: Trial, ledger: Ledger) -> Trial:

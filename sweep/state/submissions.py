@@ -126,6 +126,19 @@ class Unit(msgspec.Struct, frozen=True):
         """How many places in the queue it takes."""
         return self.workers or self.trials
 
+    def numbers(self, ledger: Ledger, tasks: Sequence[Task]) -> list[int]:
+        """Return the trials that it would run, of its job's tasks."""
+        if self.workers:
+            return [
+                number
+                for number, attempt in tasks
+                if attempt == ledger.attempt_of(number) and number not in ledger.settled
+            ]
+        if self.index is not None:
+            return [tasks[self.index].number]
+        first, last = self.span or (0, len(tasks) - 1)
+        return [task.number for task in tasks[first : last + 1]]
+
     def first(self, tasks: int) -> Unit:
         """Return the part of it that takes so many places: the first tasks, or fewer workers for all trials."""
         if self.workers:

@@ -206,11 +206,11 @@ class JobMaker:
         """Cut attempts into jobs, numbered from `first`."""
         return pack.cut(self.grid, requests, self.limits, first)
 
-    def asks(self, trial: Trial, ledger: Ledger) -> Resources:
+    def asks(self, trial: Trial, raised: Raised | None) -> Resources:
         """Return what a trial asks for. A value that a retry raised stays raised, up to today's limit."""
-        if trial.number not in ledger.raised:
+        if raised is None:
             return trial.resources
-        return _within(ledger.raised[trial.number], self.limits_of_one_trial).applied_to(trial.resources)
+        return _within(raised, self.limits_of_one_trial).applied_to(trial.resources)
 
     def render(self, job: Job) -> str:
         """Render a job's script."""
@@ -270,8 +270,7 @@ def next_job(store: Store, ledger: Ledger) -> int:
     """Return the number of the next job; none is ever used twice."""
     submitted = (submission.job for submission in ledger.submissions.values())
     names = {*store.job_names(), *ledger.jobs, *submitted} - {DRIVER}
-    last = ledger.planned.last_job if ledger.planned else 0
-    return max([last, *(pack.job_number(name) for name in names)]) + 1
+    return max([ledger.last_job, *(pack.job_number(name) for name in names)]) + 1
 
 
 def workers_of(jobs: Iterable[Job]) -> dict[str, int]:

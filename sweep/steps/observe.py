@@ -18,7 +18,7 @@ from sweep.state.conditions import gone
 from sweep.state.events import Observed, TrialEnd
 from sweep.state.evidence import Attempt, Evidence, ReadResult
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.state.snapshot import Facts, PollResult, Snapshot, judge_all
+from sweep.state.snapshot import Facts, PollResult, Snapshot, judge_all, with_holds
 from sweep.state.submissions import TrialSubmission, sent_trials, submissions_by_trial
 from sweep.steps import home
 from sweep.steps.poll import grace_s, poll
@@ -37,7 +37,7 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
     """
     facts = gather(store, shell, recent_s)
     snapshot = judge_all(facts)
-    return replace(snapshot, news=record(store, snapshot))
+    return with_holds(replace(snapshot, news=record(store, snapshot)))
 
 
 def gather(store: Store, shell: Shell, recent_s: float) -> Facts:

@@ -10,6 +10,7 @@
       sweep.log                  each scheduler call
       node-1a2b3c4d/             what runs on the nodes: node.py, runner.py …, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
+      jobs/<job>.variables       by trial, what these attempts have in their environment; of most jobs, none
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
       .results .answers          what was read and said before, to be neither read nor worked out twice
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import socket
 import time
@@ -275,6 +277,8 @@ class Store(Files):
     def write_job(self, job: Job, script: str, offsets: dict[int, int]) -> None:
         """Write a job's script and its table of tasks (fixed width: a task is found by seeking)."""
         self.write(f"jobs/{job.name}.tasks", records.spelled_tasks(job.tasks, offsets))
+        if job.variables:
+            self.write(f"jobs/{job.name}.variables", json.dumps(job.variables))
         self.write_script(job.name, script)
 
     def write_script(self, job: str, script: str) -> None:
@@ -309,7 +313,7 @@ class Store(Files):
 
     def remove_job(self, job: str) -> None:
         """Remove the files of a job that was never sent."""
-        for kind in ("sh", "tasks"):
+        for kind in ("sh", "tasks", "variables"):
             with storing(self.path):
                 (self.path / "jobs" / f"{job}.{kind}").unlink(missing_ok=True)
 

@@ -138,7 +138,7 @@ def event_of(line: bytes) -> Event | None:
             return None
         _check_format(record)
         try:
-            event = msgspec.convert(record, Event)
+            event = msgspec.convert(record, Event, str_keys=True)
         except msgspec.ValidationError as error:
             raise FormatError(
                 f"journal.jsonl holds a line that is no event: {error}", "was it changed by hand?"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import grid as grids
 from sweep.errors import SweepError
-from sweep.jobs.pack import AttemptRequest
 from sweep.model import Raised, Resources, Trial
 from sweep.shell import Shell
-from sweep.state.events import Confirmed
+from sweep.state.events import Decided, NextAttempt
 from sweep.state.ledger import Ledger
 from sweep.state.snapshot import Snapshot
 from sweep.steps import collect, home
-from sweep.steps.make_jobs import JobMaker, maker_of, next_job, workers_of
+from sweep.steps.decision import Decision, commit, digest, prepare, request_of
+from sweep.steps.make_jobs import JobMaker, maker_of
 from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Store
 
@@ -109,7 +109,10 @@ def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: b
             )
         maker = maker_of(store, snapshot.settings)
         additions = _additions(store, snapshot, maker, best, replicates, dry_run=dry_run)
-        jobs = [] if dry_run else _write(store, snapshot.ledger, maker, additions)
+        decision = _decision(snapshot, maker, best, additions)
+        jobs = []
+        if decision.trials and not dry_run:
+            jobs = commit(store, prepare(store, snapshot.ledger, maker, decision)).jobs
     return ConfirmReport(
         replicates,
         tuple(_described(addition) for addition in additions),
@@ -200,23 +203,24 @@ def _described(addition: _Addition) -> ConfirmedConfiguration:
     )
 
 
-def _write(store: Store, ledger: Ledger, maker: JobMaker, additions: Sequence[_Addition]) -> list[str]:
-    """Write the trials, then their jobs, then the journal's line, which makes them count. Returns the jobs."""
+def _decision(
+    snapshot: Snapshot, maker: JobMaker, best: Sequence[Configuration], additions: Sequence[_Addition]
+) -> Decision:
+    """Say which trials are added, and what their first attempts ask for (pure)."""
+    ledger = snapshot.ledger
     trials = [trial for addition in additions for trial in addition.trials]
-    if not trials:
-        return []
-    raised = {
-        trial.number: addition.raised for addition in additions if addition.raised for trial in addition.trials
-    }
-    for number, raised_for_it in raised.items():
-        ledger.raise_for(number, raised_for_it)
-    requests = [
-        AttemptRequest(trial.number, ledger.attempt_of(trial.number), maker.asks(trial, ledger))
-        for trial in trials
+    firsts = [
+        NextAttempt(number=trial.number, attempt=1, raised=addition.raised)
+        for addition in additions
+        if addition.raised
+        for trial in addition.trials
     ]
-    jobs = maker.jobs(requests, next_job(store, ledger))
-    store.write_jobs([(job, maker.render(job)) for job in jobs], store.offsets_with(trials))
-    names = [job.name for job in jobs]
-    numbers = [trial.number for trial in trials]
-    store.note(Confirmed(trials=numbers, jobs=names, workers=workers_of(jobs), raised=raised))
-    return names
+    requests = [
+        request_of(maker, ledger, trial, raised=addition.raised)
+        for addition in additions
+        for trial in addition.trials
+    ]
+    entries = [entry for configuration in best for entry in configuration.entries]
+    saw = digest((entry.trial.number, 0, entry.verdict) for entry in entries)
+    event = Decided(by="confirm", saw=saw, attempts=firsts, confirming=[trial.number for trial in trials])
+    return Decision(event, tuple(requests), tuple(trials))

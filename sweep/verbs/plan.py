@@ -19,24 +19,15 @@ from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.grid.expressions import text as text_of
 from sweep.jobs import pack, where
-from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, State, Trial
 from sweep.node.command import MOST_STRING_BYTES
 from sweep.node.preload import program_of
 from sweep.schedulers import environment
 from sweep.shell import Shell
-from sweep.state.events import FORMAT, OLDEST_FORMAT, Planned
+from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
-from sweep.steps.make_jobs import (
-    JobMaker,
-    JobSummary,
-    ask_limits,
-    next_job,
-    planner_of,
-    read_grid,
-    summaries,
-    workers_of,
-)
+from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
+from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, planner_of, read_grid, summaries
 from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Shelf, Store
 
@@ -172,17 +163,17 @@ def plan(
     notes += [*_notes(maker, overrides), *_secrets(variables.used)]
     was_blank = store.blank
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
-    merged, jobs, scripts = _work_out(store, drafts, maker)
-    pack.check(grid, source, jobs, limits)
-    _check_startable(source, merged, jobs)
+    worked = _work_out(store, drafts, maker, overrides)
+    pack.check(grid, source, worked.prepared.jobs, limits)
+    _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
         shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
-                merged, jobs, scripts = _work_out(store, drafts, maker)
-            driver = maker.driver() if grid.submit.driver else ""
-            _write(store, merged, jobs, scripts, driver, data, _event(maker, overrides, merged, jobs))
+                worked = _work_out(store, drafts, maker, overrides)
+            _write(store, maker, data, worked.prepared)
         shelf.make_current(grid.name)
+    merged, jobs = worked.merged, worked.prepared.jobs
     sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
     return _report(store, maker, merged, jobs, sample=sample, notes=tuple(notes), dry_run=dry_run)
 
@@ -389,20 +380,26 @@ def _shell_words(grid: Grid) -> list[str]:
     return [f"the command has {word!r}, and no shell to interpret it; see docs/grid.md" for word in odd[:3]]
 
 
-def _work_out(store: Store, drafts: list[Trial], maker: JobMaker) -> tuple[Merged, list[Job], list[str]]:
+@dataclass(frozen=True)
+class _Worked:
+    """All that a plan decides, before anything of it is written."""
+
+    merged: Merged
+    prepared: Prepared
+
+
+def _work_out(store: Store, drafts: list[Trial], maker: JobMaker, overrides: Sequence[str]) -> _Worked:
     """Decide everything; write nothing."""
     planned, ledger = store.trials(), store.ledger()[0]
     if ledger.confirming:
         drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
     sent = sent_from(store, ledger)
     merged = merge(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
-    unsent = (trial for number, trial in merged.trials.items() if not trial.retired and number not in sent)
-    requests = (
-        AttemptRequest(trial.number, ledger.attempt_of(trial.number), maker.asks(trial, ledger))
-        for trial in unsent
-    )
-    jobs = maker.jobs(requests, next_job(store, ledger))
-    return merged, jobs, [maker.render(job) for job in jobs]
+    waiting = (trial for number, trial in merged.trials.items() if not trial.retired and number not in sent)
+    requests = [request_of(maker, ledger, trial) for trial in waiting if trial.number not in ledger.held]
+    event = _event(maker, ledger, overrides, merged)
+    decision = Decision(event, tuple(requests), tuple(merged.lines))
+    return _Worked(merged, prepare(store, ledger, maker, decision))
 
 
 def _confirming(planned: PlannedTrials, ledger: Ledger, drafts: list[Trial], maker: JobMaker) -> list[Trial]:
@@ -455,22 +452,14 @@ def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = fr
     return Merged(lines, trials, new, len(asked_for), len(dropped))
 
 
-def _write(
-    store: Store, merged: Merged, jobs: list[Job], scripts: list[str], driver: str, grid: bytes, event: Planned
-) -> None:
-    """Write a plan. The journal's line comes last and makes its jobs those that `submit` sends."""
-    old_ledger = store.ledger()[0]
+def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared) -> None:
+    """Write a plan: what its later commands need, and then the decision."""
     store.keep_grid(grid)
-    if event.settings.template:
-        store.keep_template(Path(event.settings.template))
-    store.write_jobs(zip(jobs, scripts, strict=True), store.offsets_with(merged.lines))
-    if driver:
-        store.write_script(DRIVER, driver)
-    store.note(event)
-    submitted = {submission.job for submission in old_ledger.submissions.values()}
-    for name in old_ledger.jobs:
-        if name not in submitted:
-            store.remove_job(name)
+    if maker.template:
+        store.keep_template(maker.template)
+    if maker.grid.submit.driver:
+        store.write_script(DRIVER, maker.driver())
+    commit(store, prepared)
 
 
 def _format(merged: Merged) -> int:
@@ -479,17 +468,18 @@ def _format(merged: Merged) -> int:
     left = any(
         not (request.walltime_s and request.memory_mib and request.cpus) or request.extra for request in asked
     )
-    return FORMAT if left else OLDEST_FORMAT
+    return LEFT_TO_SITE_FORMAT if left else OLDEST_FORMAT
 
 
-def _event(maker: JobMaker, overrides: Sequence[str], merged: Merged, jobs: list[Job]) -> Planned:
+def _event(maker: JobMaker, ledger: Ledger, overrides: Sequence[str], merged: Merged) -> Planned:
     """Say in the journal what was planned, and what the later commands need of the grid."""
+    submitted = {submission.job for submission in ledger.submissions.values()}
     return Planned(
+        by="plan",
+        saw=digest((number, attempt, verdict) for number, (attempt, verdict) in ledger.settled.items()),
         format=_format(merged),
-        jobs=[job.name for job in jobs],
         settings=maker.settings(overrides),
-        workers=workers_of(jobs),
-        last_job=pack.job_number(jobs[-1].name) if jobs else 0,
+        dropped=[job for job in ledger.jobs if job not in submitted],
         home=str(maker.store.path),
         new=merged.new,
         kept=merged.kept,

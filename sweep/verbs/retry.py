@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from sweep.errors import UsageError
 from sweep.model import Cause, Raised, State
 from sweep.shell import Shell
 from sweep.state import recovery
-from sweep.state.events import Observed, Retried, Retry, TrialEnd
+from sweep.state.events import Decided, NextAttempt, TrialEnd
 from sweep.state.ledger import Ledger
 from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps import collect, home
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
+
+if TYPE_CHECKING:
+    from sweep.steps.decision import Decision
+    from sweep.steps.make_jobs import JobMaker
 
 ALL_FAILED = tuple(cause for cause in recovery.RULE_OF if cause not in (Cause.PAUSED, Cause.BAD_NODE))
 CANCELLED = (Cause.CANCELLED,)
@@ -92,7 +97,8 @@ def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequen
             chosen += [status for status in done if status.verdict.state is State.GONE]
         # While the scheduler is silent, nobody knows whether a trial that seems lost runs.
         causes = {*also} if snapshot.poll.silent else {*also, Cause.LOST}
-        return _again(store, [(status, bool(names) or status.verdict.cause in causes) for status in chosen])
+        asked = [(status, bool(names) or status.verdict.cause in causes) for status in chosen]
+        return _again(store, asked, "retry")
 
 
 def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> RetryReport:
@@ -100,10 +106,12 @@ def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> Retr
 
     The caller holds the lock.
     """
-    return _again(store, [(status, False) for status in snapshot.of(*states)])
+    held = snapshot.ledger.held
+    chosen = [(status, False) for status in snapshot.of(*states) if status.trial.number not in held]
+    return _again(store, chosen, "rules")
 
 
-def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryReport:
+def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]], by: str) -> RetryReport:
     """Plan another attempt of each trial that the rules, or a person (True), give one. The lock is held."""
     ledger = store.ledger()[0]
     settings = ledger.settings
@@ -117,7 +125,7 @@ def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]]) -> RetryRep
             status.verdict, asked, earlier_rules, settings.retry, limits, by_person=by_person
         )
         (refused if decision.resources is None else attempts).append(_Attempt(status, decision))
-    report = _plan(store, ledger, attempts) if attempts else RetryReport()
+    report = _plan(store, ledger, attempts, by) if attempts else RetryReport()
     return replace(report, spared=tuple(_spared(refused)))
 
 
@@ -133,43 +141,51 @@ def _spared(refused: Sequence[_Attempt]) -> Iterator[Spared]:
         yield Spared(cause, rule, why_not, members[0].decision.reason, numbers)
 
 
-def _plan(store: Store, ledger: Ledger, attempts: Sequence[_Attempt]) -> RetryReport:
-    from sweep.jobs.pack import AttemptRequest
-    from sweep.schedulers import SCHEDULERS
-    from sweep.steps.make_jobs import maker_of, next_job, workers_of
+def _plan(store: Store, ledger: Ledger, attempts: Sequence[_Attempt], by: str) -> RetryReport:
+    from sweep.steps import decision as decisions
+    from sweep.steps.make_jobs import maker_of
 
-    can_avoid = SCHEDULERS[ledger.settings.kind].can_exclude_nodes
-    requests, retries = [], []
-    for attempt in attempts:
-        status, decision = attempt.status, attempt.decision
-        assert decision.resources
-        number, next_number = status.trial.number, status.attempt + 1
-        failed_nodes = recovery.avoided(status.verdict)
-        avoid = sorted({*ledger.avoid.get(number, ()), *failed_nodes}) if can_avoid else ()
-        requests.append(AttemptRequest(number, next_number, decision.resources, tuple(avoid)))
-        raised = decision.raised_from(ledger.asks(status.trial))
-        retries.append(
-            Retry(number=number, attempt=next_number, rule=decision.rule, raised=raised, avoid=failed_nodes)
-        )
     maker = maker_of(store, ledger.settings)
-    jobs = maker.jobs(requests, next_job(store, ledger))
-    store.write_jobs([(job, maker.render(job)) for job in jobs], store.trials().offsets)
-    names = [job.name for job in jobs]
+    decision = _decision(maker, ledger, attempts, by)
+    event = decisions.commit(store, decisions.prepare(store, ledger, maker, decision))
+    return RetryReport(
+        tuple(attempt.number for attempt in event.attempts),
+        tuple(event.jobs),
+        {attempt.number: attempt.raised for attempt in event.attempts if attempt.raised},
+    )
+
+
+def _decision(maker: JobMaker, ledger: Ledger, attempts: Sequence[_Attempt], by: str) -> Decision:
+    """Say what these attempts are, and how those before them ended (pure)."""
+    from sweep.steps import decision as decisions
+
+    requests, following = [], []
+    for attempt in attempts:
+        status, decided = attempt.status, attempt.decision
+        assert decided.resources
+        failed_nodes = recovery.avoided(status.verdict)
+        request = decisions.request_of(maker, ledger, status.trial, also_avoid=failed_nodes)
+        request = replace(request, attempt=status.attempt + 1, resources=decided.resources)
+        requests.append(request)
+        following.append(
+            NextAttempt(
+                number=request.number,
+                attempt=request.attempt,
+                rule=decided.rule,
+                raised=decided.raised_from(ledger.asks(status.trial)),
+                avoid=failed_nodes,
+            )
+        )
+    statuses = [attempt.status for attempt in attempts]
     # What the scheduler has not confirmed to be over is settled by this decision: the attempt counts as it ended.
     ends = [
         TrialEnd(status.trial.number, status.attempt, status.verdict)
-        for status in (attempt.status for attempt in attempts)
+        for status in statuses
         if status.verdict.state.final and status.trial.number not in ledger.settled
     ]
-    if ends:
-        store.note(Observed(trials=ends))
-    store.note(Retried(trials=retries, jobs=names, workers=workers_of(jobs)))
-    store.cache.mark_poll_old()
-    return RetryReport(
-        tuple(retry.number for retry in retries),
-        tuple(names),
-        {retry.number: retry.raised for retry in retries if retry.raised},
-    )
+    saw = decisions.digest((status.trial.number, status.attempt, status.verdict) for status in statuses)
+    event = Decided(by=by, saw=saw, attempts=following, ends=ends)
+    return decisions.Decision(event, tuple(requests))
 
 
 def _retryable(status: TrialStatus) -> TrialStatus:

@@ -25,6 +25,17 @@ LOG_LINES = 3
 #: More groups of failures than anyone reads; --json has them all.
 SHOWN = 20
 
+#: The states that `status` gives reasons for.
+NOT_DONE = (
+    State.FAILED,
+    State.LOST,
+    State.CANCELLED,
+    State.PAUSED,
+    State.HELD,
+    State.UNREADABLE,
+    State.GONE,
+)
+
 
 @dataclass(frozen=True)
 class RunningTrial:
@@ -234,7 +245,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 def failures(store: Store, snapshot: Snapshot) -> list[FailureGroup]:
     """Group what did not end well, the largest group first, with the end of a failed trial's log."""
-    failed = snapshot.of(State.FAILED, State.LOST, State.CANCELLED, State.PAUSED, State.UNREADABLE, State.GONE)
+    failed = snapshot.of(*NOT_DONE)
     groups = failure_groups(failed, snapshot.active)
     by_number = {trial_status.trial.number: trial_status.trial for trial_status in failed}
     return [

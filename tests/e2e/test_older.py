@@ -54,6 +54,8 @@ def test_an_older_sweep_goes_on(older: Sandbox, tmp_path: Path) -> None:
     plain = tmp_path / "plain"  # the scripts name the folder in which they were planned, which needed no quotes
     plain.symlink_to(older.path)
     here = {"/tmp/frozen": str(plain), "/opt/sweep/bin/python": shlex.quote(sys.executable)}
+    journal = older.path / "results/packed/journal.jsonl"  # of a folder that was moved, nothing is sent
+    journal.write_text(journal.read_text().replace("/tmp/frozen", str(plain)))
     for script in older.path.glob("results/packed/jobs/*.sh"):
         text = script.read_text()
         for there, path in here.items():

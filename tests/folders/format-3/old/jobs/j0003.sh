@@ -1,0 +1,20 @@
+#!/bin/bash
+#LOCAL --cpus=1
+#LOCAL --memory-mib=0
+#LOCAL --walltime-s=300
+
+# sweep old, job j0003: 1 trial
+# By hand: bash /tmp/frozen/results/old/jobs/j0003.sh
+index="${SWEEP_LOCAL_TASK_ID:-${SWEEP_TASK:-0}}"
+job_id="${SWEEP_LOCAL_JOB_ID:-}"
+job_name="${SWEEP_LOCAL_JOB_NAME:-}"
+
+umask 0022
+exec >>/tmp/frozen/results/old/jobs/j0003.log 2>&1
+unset LC_ALL; export LANG=C.UTF-8
+cd -- /tmp/frozen || exit 1
+node=(/opt/sweep/bin/python -I -S /tmp/frozen/results/old/node-11b18932/node.py --folder /tmp/frozen/results/old --job j0003 --index "$index"
+      --job-id "$job_id" --job-name "$job_name" --workdir /tmp/frozen
+      --result segMeasure.json --heartbeat-s 2.0 --warn-after-s 225)
+export SWEEP_ELAPSED_S=$SECONDS
+exec "${node[@]}"
