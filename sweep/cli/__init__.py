@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from sweep.cli import begin, decide, look, run
 from sweep.cli.common import PipeClosed, app, unread
@@ -33,6 +33,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # half a character in a trial's result must not end a report
             stream.reconfigure(errors="backslashreplace")
+    sys.stderr = cast("TextIO", _Notes(sys.stderr))
     code, complaint = _run()
     if not code and (files := unread()):
         code, complaint = 1, files
@@ -46,6 +47,27 @@ def main() -> None:
             print(f"error: {error}", file=sys.stderr)
     _flush(sys.stderr)
     sys.exit(code)
+
+
+class _Notes:
+    """What people are told beside the output. Where it cannot be written, the command goes on to its end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if that can be done."""
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is in the buffer, if that can be done."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def _flush(stream: TextIO) -> OSError | None:

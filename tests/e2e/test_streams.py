@@ -1,0 +1,106 @@
+"""Every command, with standard streams that are closed, full, or read by nobody: it does what it does, and says so by its code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweep.cli.common import GROUPS
+from tests.conftest import Sandbox
+
+Toy = Callable[..., Path]
+
+#: A way to call each command that ends with 0 on a sweep of which two trials are done and one failed.
+CALLS = {
+    "init": "init new.yaml",
+    "doctor": "doctor",
+    "schema": "schema",
+    "plan": "plan",
+    "submit": "submit",
+    "retry": "retry --errors --plan-only",
+    "cancel": "cancel",
+    "status": "status",
+    "why": "why 0",
+    "logs": "logs 0",
+    "report": "report",
+    "page": "page",
+    "best": "best",
+    "confirm": "confirm --top 1 --replicates 1 --plan-only",
+    "compare": "compare toy other",
+}
+
+#: How the shell closes streams.
+CLOSED = {"stdin and stderr": "<&- 2>&-", "all": "<&- >&- 2>&-"}
+
+
+@pytest.fixture
+def ended(sandbox: Sandbox, toy: Toy) -> Sandbox:
+    """Two sweeps at rest."""
+    for name in ("other", "toy"):
+        toy(
+            name=name,
+            parameters="{x: [0, 1, 2], how: [ok]}",
+            command="[python3, trial.py, '{{ x }}', '{{ \"fail\" if x == 0 else how }}']",
+        )
+        sandbox.sweep("plan")
+        sandbox.sweep("submit")
+        sandbox.follow()
+    assert sandbox.states() == {"done": 2, "failed": 1}
+    return sandbox
+
+
+def call(
+    sandbox: Sandbox, words: str, streams: str, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """Run a command by a new interpreter: which streams are open is seen when it starts."""
+    (sandbox.path / "new.yaml").unlink(missing_ok=True)
+    line = f"exec {shlex.quote(sys.executable)} -m sweep {words} {streams}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=sandbox.path, env=sandbox.env, stdout=stdout, stderr=subprocess.PIPE, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_all_commands_are_tried() -> None:
+    assert {*CALLS} == {name for names in GROUPS.values() for name in names}
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_streams_change_nothing(ended: Sandbox, closed: str) -> None:
+    for words in CALLS.values():
+        ran = call(ended, words, CLOSED[closed])
+        assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), f"{words}: {ran.stderr}"
+    undamaged(ended)
+
+
+def test_nobody_reads(ended: Sandbox) -> None:
+    for words in CALLS.values():
+        reader, writer = os.pipe()
+        os.close(reader)
+        ran = call(ended, words, "", stdout=writer)
+        os.close(writer)
+        assert (ran.returncode, "rror" in ran.stderr) == (0, False), f"{words}: {ran.stderr}"
+    undamaged(ended)
+
+
+def test_a_full_device(ended: Sandbox) -> None:
+    for words in CALLS.values():
+        ran = call(ended, words, ">/dev/full")
+        assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), f"{words}: {ran.stderr}"
+        assert "No space left on device" in ran.stderr, words
+        assert call(ended, words, ">/dev/null 2>/dev/full").returncode == 0, words
+    undamaged(ended)
+
+
+def undamaged(sandbox: Sandbox) -> None:
+    """Nothing that was to be printed stands in the sweep's files, and no command has stopped half-way."""
+    status = sandbox.sweep("status", "--json").json
+    assert status["notes"] == []
+    assert status["counts"] == {"done": 2, "planned": 2}
+    assert sandbox.sweep("report", "--csv").out.startswith("rank,")
