@@ -1,9 +1,23 @@
 """``python -m trainer``."""
 
+import contextlib
 import os
 import sys
 
-from trainer.cli import main
+
+def search_working_folder_last() -> None:
+    """Have the libraries found before what the working folder has by their names, such as a person's keras.py.
+
+    ``python -m`` puts that folder first. Call it before anything else is imported.
+    """
+    with contextlib.suppress(OSError):  # the folder is gone
+        if sys.path[0] in ("", os.getcwd()):
+            sys.path.append(sys.path.pop(0))
+
+
+search_working_folder_last()
+
+from trainer.cli import main  # noqa: E402
 
 
 def run_and_exit() -> None:

@@ -43,6 +43,34 @@ def test_kerass_settings_are_the_trainers_own(
     assert json.loads((tmp_path / ".keras/keras.json").read_text()) == config
 
 
+#: Modules of a person's own, by the names of libraries that the trainer imports.
+HOMONYMS = ("keras", "numpy", "tensorflow", "typer", "skimage", "scipy", "tifffile", "json", "network", "scoring")
+
+
+def test_files_of_the_project_are_not_taken_for_libraries(tmp_path: Path) -> None:
+    for name in HOMONYMS:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('this is {name}.py of the project')\n")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise SystemExit('this is torch of the project')\n")
+    trainer = [sys.executable, "-m", "trainer"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    for command in (
+        ["data", "synth", "set", "--count", "6", "--rows", "64", "--columns", "64"],
+        ["train", "--data", "set", "--epochs", "1", "--division", "2", "--batch-size", "4", "--out", "result.json"],
+    ):
+        done = subprocess.run(
+            [*trainer, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "result.json").is_file()
+
+
 @pytest.mark.parametrize("how", ["half", "empty", "zeros", "flipped", "text"])
 def test_a_damaged_checkpoint_is_none_of_another_training(tmp_path: Path, how: str) -> None:
     path = tmp_path / "model.checkpoint.npz"
