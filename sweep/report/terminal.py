@@ -273,7 +273,8 @@ def _failure_lines(groups: Sequence[FailureGroup]) -> Iterator[RenderableType]:
         trials = (
             f"trial {_trial_list(group.trials)}" if group.same_reason else f"trial {group.trials[0]}, for example"
         )
-        table.add_row(group.state, str(group.count), Text(f"{group.reason} ({trials}){shared}{log}"))
+        others = "".join(f"\n{reason} (trial {number}, for example)" for number, reason in group.others)
+        table.add_row(group.state, str(group.count), Text(f"{group.reason} ({trials}){others}{shared}{log}"))
     yield table
     if len(groups) > MAX_ROWS:
         yield Text(f"… and {len(groups) - MAX_ROWS} more reasons")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from typing import Any, NamedTuple
 
 from sweep.model import Cause, ResultProblem, State
 from sweep.state.snapshot import TrialStatus
+
+#: So many reasons of one group are shown beside the first.
+MOST_REASONS = 4
+
+_NUMBER_OR_NAME = re.compile(r"'[^']*'|\d+")
 
 #: A value is named if at least this share of the failures has it …
 COMMON = 0.75
@@ -53,6 +59,8 @@ class FailureGroup:
         Their numbers.
     shared : Shared or None
         What they have in common, where something stands out.
+    others : tuple of (int, str)
+        Reasons that differ from it by more than a number or a name, each with the first trial that has it.
     node, on_node : str, int
         The node on which most of them failed, and how many did, where few others ended there.
     log_tail : tuple of str
@@ -69,6 +77,7 @@ class FailureGroup:
     log_tail: tuple[str, ...] = ()
     node: str = ""
     on_node: int = 0
+    others: tuple[tuple[int, str], ...] = ()
 
 
 def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus]) -> list[FailureGroup]:
@@ -89,10 +98,22 @@ def failure_groups(failed: Iterable[TrialStatus], everyone: Sequence[TrialStatus
             in_common([member.trial.params for member in members], all_params),
             node=(node := _node_of(members, all_nodes)),
             on_node=sum(member.verdict.host == node for member in members) if node else 0,
+            others=_other_reasons(members),
         )
         for kind, members in kinds.items()
     ]
     return sorted(groups, key=lambda group: -group.count)
+
+
+def _other_reasons(members: Sequence[TrialStatus]) -> tuple[tuple[int, str], ...]:
+    """List reasons that are worded otherwise than the first trial's, for people to read."""
+    first: dict[str, tuple[int, str]] = {}
+    for member in members:
+        reason = member.verdict.reason
+        first.setdefault(_NUMBER_OR_NAME.sub("", reason), (member.trial.number, reason))
+        if len(first) > MOST_REASONS:
+            break
+    return tuple(first.values())[1:]
 
 
 def _node_of(members: Sequence[TrialStatus], all_nodes: Counter[str]) -> str:

@@ -112,3 +112,27 @@ def test_a_result_that_is_not_visible_yet(sandbox: Sandbox, ended: dict[int, Pat
     sandbox.env["SWEEP_GRACE_S"] = "0"
     until(sandbox.states, {"done": 2, "failed": 1})
     assert sandbox.sweep("why", "2", "--json").json["cause"] == "no result"
+
+
+def test_each_kind_of_reason_is_shown(sandbox: Sandbox, toy: Toy) -> None:
+    """The trials are one group: that the first one's result is a folder says nothing of the others'."""
+    toy(parameters="{x: [1, 2, 3, 4, 5], how: [ok]}")
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    trials = sandbox.path / "results/toy/trials"
+    until(lambda: len(list(trials.rglob("segMeasure.json"))), 5)
+    results = sorted(trials.rglob("segMeasure.json"), key=lambda path: json.loads(path.read_text())["segMeasure"])
+    for path in results:
+        path.unlink()
+    results[0].mkdir()
+    results[1].symlink_to("segMeasure.json")  # which is itself
+    results[2].mkdir()
+    results[3].write_text("{")
+    results[4].write_text('{"segMeasure": }')
+    until(sandbox.states, {"failed": 5})
+    groups = sandbox.sweep("status", "--json").json["failures"]
+    assert [(group["count"], len(group["others"])) for group in groups] in ([(3, 1), (2, 1)], [(3, 1), (2, 0)])
+    assert "directory" in groups[0]["reason"]
+    assert "symbolic links" in groups[0]["others"][0][1]
+    shown = " ".join(sandbox.sweep("status").out.split())
+    assert "symbolic links (trial 1, for example)" in shown
