@@ -100,7 +100,7 @@ class Runaways(Packed):
         return {path.stem: psutil.Process(int(path.read_text())) for path in self.work.glob("*.runaway")}
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

@@ -56,7 +56,19 @@ def test_files_of_the_project_are_not_taken_for_libraries(tmp_path: Path) -> Non
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     for command in (
         ["data", "synth", "set", "--count", "6", "--rows", "64", "--columns", "64"],
-        ["train", "--data", "set", "--epochs", "1", "--division", "2", "--batch-size", "4", "--out", "result.json"],
+        [
+            "train",
+            "--data",
+            "set",
+            "--epochs",
+            "1",
+            "--division",
+            "2",
+            "--batch-size",
+            "4",
+            "--out",
+            "result.json",
+        ],
     ):
         done = subprocess.run(
             [*trainer, *command],
