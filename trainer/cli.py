@@ -185,12 +185,13 @@ def check_data(
     masks: Annotated[
         str, typer.Option(help="How masks are written: instances, binary, classes, or auto.")
     ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The seed that draws the images to validate on.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a set, and what is wrong with it, by file. Exit code 2 if anything is wrong."""
     from trainer.data import check
 
-    checked = check.check_set(folder, masks)
+    checked = check.check_set(folder, masks, seed)
     print(json.dumps(checked, indent=1) if as_json else check.as_text(checked))
     if checked["wrong"]:
         sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from skimage import io
 
+from tests.trainer.conftest import Trainer
+from trainer.data import faults, samples
 from trainer.errors import InputError
 from trainer.files.images import image_size, read_grey, read_labels
 from trainer.files.tags import TURNS, turn, undone
@@ -219,3 +223,91 @@ def test_masks_that_are_not_plain_are_refused(tmp_path: Path, write: Write, mess
     with pytest.raises(InputError, match=message) as caught:
         read_labels(tmp_path / "a.tif")
     assert "MinIsBlack" in caught.value.hint
+
+
+# --- sets -----------------------------------------------------------------------------------------------------
+
+
+def rewrite(folder: Path, kind: str, stems: slice, write: Write) -> list[str]:
+    """Write some files of a set anew, as TIFF. Returns their names."""
+    paths = sorted((folder / kind).iterdir())[stems]
+    for path in paths:
+        array = io.imread(path)
+        path.unlink()
+        write(path.with_suffix(".tif"), array)
+    return [path.with_suffix(".tif").name for path in paths]
+
+
+def binary(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        mask = io.imread(path) > 0
+        io.imsave(path, mask * np.uint8(255), check_contrast=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stems", "write", "told"),
+    [
+        ("masks", slice(None), inverted_tiff, ""),
+        ("masks", slice(2), inverted_tiff, "the masks are stored in different ways"),
+        ("images", slice(None), inverted_tiff, ""),
+        ("images", slice(2), inverted_tiff, "the images are stored in different ways"),
+        ("masks", slice(2), IMAGEJ, ""),
+        ("images", slice(None), turned_tiff(3), "5 images have another Orientation than their masks"),
+        ("masks", slice(1), turned_tiff(8), "1 images have another Orientation than their masks"),
+        ("images", slice(1), with_exif(3, "PNG"), "synth_000.tif (3, its mask 1)"),
+    ],
+)
+def test_a_set_is_the_same_however_it_is_stored_and_mixtures_are_told(
+    nuclei: Path, trainer: Trainer, kind: str, stems: slice, write: Write, told: str
+) -> None:
+    binary(nuclei)
+    before = samples.read_samples(samples.image_pairs(nuclei))
+    rewrite(nuclei, kind, stems, write)
+    for stem, sample in samples.read_samples(samples.image_pairs(nuclei)).items():
+        np.testing.assert_allclose(sample.image, before[stem].image, atol=1e-6)
+        assert (sample.labels == before[stem].labels).all()
+    report = trainer("data", "check", nuclei, "--json").json
+    assert report["wrong"] == []
+    assert any(told in note for note in report["notes"]) if told else report["notes"] == []
+    dry = trainer("train", "--data", nuclei, "--batch-size", 2, "--dry-run").out
+    assert told in dry if told else "stored in different" not in dry
+
+
+def test_an_orientation_that_turns_an_image_from_its_mask_is_refused(nuclei: Path, trainer: Trainer) -> None:
+    """Most programs of microscopy ignore the tag, so a mask may have been drawn on the pixels as they are stored."""
+
+    def marked(path: Path, array: NDArray[Any]) -> None:
+        tifffile.imwrite(path, array, extratags=[(ORIENTATION, 3, 1, 3, True)])
+
+    rewrite(nuclei, "images", slice(1), marked)
+    for command in (("data", "check", nuclei), ("train", "--data", nuclei)):
+        ran = trainer(*command, code=2)
+        assert "has Orientation 3 and its mask 1, and they fit only if that is ignored" in ran.out + ran.err
+        assert "remove the tag from both" in ran.out + ran.err
+
+
+def test_sizes_that_differ_by_an_orientation_say_so(nuclei: Path) -> None:
+    def on_its_side(path: Path, array: NDArray[Any]) -> None:
+        tifffile.imwrite(path, array, extratags=[(ORIENTATION, 3, 1, 6, True)])
+
+    rewrite(nuclei, "images", slice(1), on_its_side)
+    with pytest.raises(InputError, match="is 120×96 and its mask 96×120") as caught:
+        samples.read_samples(samples.image_pairs(nuclei))
+    assert "the image has Orientation 6" in caught.value.hint
+
+
+def test_real_images_in_every_form(real_data: Path, tmp_path: Path) -> None:
+    """A real set with binary masks, stored inverted or turned, has the nuclei that it had."""
+    shutil.copytree(real_data / "dsb512", tmp_path / "set")
+    binary(tmp_path / "set")
+    pairs = samples.image_pairs(tmp_path / "set")
+    before = samples.read_samples(pairs)
+    rewrite(tmp_path / "set", "masks", slice(0, 7), inverted_tiff)
+    rewrite(tmp_path / "set", "images", slice(4, 9), inverted_tiff)
+    rewrite(tmp_path / "set", "images", slice(9, 12), turned_tiff(3))
+    rewrite(tmp_path / "set", "images", slice(12, 15), with_exif(6, "PNG"))
+    pairs = samples.image_pairs(tmp_path / "set")
+    for stem, sample in samples.read_samples(pairs).items():
+        np.testing.assert_allclose(sample.image, before[stem].image, atol=1e-6)
+        assert (sample.labels == before[stem].labels).all()
+    assert len(faults.of_tags(samples.tags_of(pairs.values()))) == 3
