@@ -252,8 +252,8 @@ def binary(folder: Path) -> None:
         ("images", slice(None), inverted_tiff, ""),
         ("images", slice(2), inverted_tiff, "the images are stored in different ways"),
         ("masks", slice(2), IMAGEJ, ""),
-        ("images", slice(None), turned_tiff(3), "5 images have another Orientation than their masks"),
-        ("masks", slice(1), turned_tiff(8), "1 images have another Orientation than their masks"),
+        ("images", slice(None), turned_tiff(3), "5 of the images have another Orientation than their masks"),
+        ("masks", slice(1), turned_tiff(8), "1 of the images have another Orientation than their masks"),
         ("images", slice(1), with_exif(3, "PNG"), "synth_000.tif (3, its mask 1)"),
     ],
 )

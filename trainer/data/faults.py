@@ -262,8 +262,8 @@ def of_tags(pairs: Iterable[tuple[tuple[Path, PixelTags], tuple[Path, PixelTags]
     ]
     if turned:
         notes.append(
-            f"{len(turned)} images have another Orientation than their masks, and each was turned as it says: "
-            f"{_some(turned)}; does the mask lie on the nuclei?"
+            f"{len(turned)} of the images have another Orientation than their masks, and each was turned as it "
+            f"says: {_some(turned)}; do the masks lie on the nuclei?"
         )
     return notes
 
