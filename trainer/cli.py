@@ -92,14 +92,22 @@ def train(
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Argument(help="A folder of reference label images.")],
-    prediction: Annotated[Path, typer.Argument(help="A folder of label images of the same names.")],
+    truth: Annotated[Path, typer.Argument(help="A folder of reference masks; of 01_GT/SEG, for instance.")],
+    prediction: Annotated[
+        Path, typer.Argument(help="A folder of label images of the same names; or 01_RES, with mask000.tif.")
+    ],
+    masks: Annotated[
+        str, typer.Option(help="How the reference is written: instances, binary, classes, or auto.")
+    ] = "auto",
+    partial: Annotated[bool, typer.Option("--partial", help="Leave out results without a reference.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score one folder of label images against another: SEG, F1 and AP at IoU 0.5."""
     from trainer.folders import score_folders
 
-    scores = score_folders(truth, prediction)
+    scores, notes = score_folders(truth, prediction, masks, partial=partial)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if as_json:
         print(json.dumps(scores, indent=1))
         return
@@ -107,7 +115,9 @@ def score(
     for name, value in scores["images"].items():
         print(f"{name:{width}}  {'no object' if value is None else f'{value:.4f}'}")
     means = "  ".join(f"{name} {scores[name]:.4f}" for name in ("segMeasure", "f1", "ap50"))
-    print(f"{means}  ({scores['objects']} objects)")
+    left_out = scores["without_truth"]
+    spare = f"; {left_out} result{'s' if left_out != 1 else ''} without a reference left out" if left_out else ""
+    print(f"{means}  ({scores['objects']} objects, masks as {scores['masks']}{spare})")
 
 
 @app.command()
@@ -185,12 +195,13 @@ def check_data(
     masks: Annotated[
         str, typer.Option(help="How masks are written: instances, binary, classes, or auto.")
     ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="The seed that draws the images to validate on.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a set, and what is wrong with it, by file. Exit code 2 if anything is wrong."""
     from trainer.data import check
 
-    checked = check.check_set(folder, masks)
+    checked = check.check_set(folder, masks, seed)
     print(json.dumps(checked, indent=1) if as_json else check.as_text(checked))
     if checked["wrong"]:
         sys.exit(2)

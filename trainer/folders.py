@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,48 +15,85 @@ from rich.progress import track
 from skimage.measure import regionprops
 from skimage.segmentation import find_boundaries, relabel_sequential
 
-from trainer.data.masks import MAX_OBJECTS
+from trainer.data.masks import MAX_OBJECTS, mask_form, mask_to_labels
+from trainer.data.recipe import MASK_FORMS
 from trainer.data.samples import normalise
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
-from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, write_png
+from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
+from trainer.files.pairing import pair_results
 from trainer.network.predict import predict_probabilities
 from trainer.scoring.instances import find_nuclei
-from trainer.scoring.seg import AnyLabels, score
+from trainer.scoring.seg import AnyLabels, foreground_overlap, score
 from trainer.training import environment, modelfile
+
+#: A score below the first beside an overlap of all nuclei above the second is told.
+LOW_SCORE, HIGH_OVERLAP = 0.1, 0.5
 
 #: The colour of outlines in an overlay: a yellow that is seen on grey of any brightness.
 OUTLINE = (255, 200, 0)
 
 
-def score_folders(truth: Path, prediction: Path) -> dict[str, Any]:
-    """Score the label images of one folder by those of another, paired by name without suffix.
+def score_folders(
+    truth: Path, prediction: Path, masks: str = "auto", *, partial: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """Score the label images of one folder by those of another.
 
     Parameters
     ----------
     truth, prediction : Path
-        Folders of label images, any integer type; 0 is background.
+        Folders of label images, any integer type; 0 is background. They are paired by name without suffix, or as
+        the Cell Tracking Challenge names them.
+    masks : str
+        How the reference is written, one of `recipe.MASK_FORMS`. ``auto`` finds out, as for a training. In the
+        layout of the Cell Tracking Challenge it is instances.
+    partial : bool
+        Whether results that have no reference are left out. In the layout of the Cell Tracking Challenge they
+        always are.
 
     Returns
     -------
-    dict
-        See `seg.score`. The image names are those of the reference.
+    dict, list of str
+        The scores, see `seg.score`; the image names are those of the reference. Beside them ``masks``, how the
+        reference was read; ``foreground``, the Jaccard index of the pixels of all nuclei, in [0, 1];
+        ``without_truth``, the number of results that were left out. Then what is worth a look.
 
     Raises
     ------
     InputError
         A file has no partner or cannot be read, sizes differ, or there is no reference object at all.
     """
-    references, results = list_images(truth), list_images(prediction)
-    if not references:
-        raise InputError(f"there are no label images in {str(truth)!r}", "PNG or TIFF files are expected there")
-    for ours, theirs, folder in ((references, results, prediction), (results, references, truth)):
-        lonely = [path for stem, path in ours.items() if stem not in theirs]
-        if lonely:
-            raise InputError(
-                f"{str(lonely[0])!r} has no partner in {str(folder)!r}", "both folders need the same names"
-            )
-    return score({path.name: (read_labels(path), read_labels(results[stem])) for stem, path in references.items()})
+    if masks not in MASK_FORMS:
+        raise InputError(f"--masks is {masks}", f"it should be {' or '.join(MASK_FORMS)}")
+    files = pair_results(truth, prediction, partial=partial)
+    references = {name: read_labels(path) for name, (path, _) in files.pairs.items()}
+    if masks == "auto":
+        masks = "instances" if files.challenge else mask_form(list(references.values()))
+    if masks != "instances":  # which may have more numbers than a mask to train on
+        references = {
+            name: mask_to_labels(mask, masks, str(files.pairs[name][0])) for name, mask in references.items()
+        }
+    results = {name: read_labels(path) for name, (_, path) in files.pairs.items()}
+    scores = score({name: (reference, results[name]) for name, reference in references.items()})
+    foreground = foreground_overlap((reference, results[name]) for name, reference in references.items())
+    scores |= {"masks": masks, "foreground": foreground, "without_truth": len(files.without_truth)}
+    return scores, _notes(scores, mask_form(list(results.values())))
+
+
+def _notes(scores: dict[str, Any], result_form: str) -> list[str]:
+    """Tell where the nuclei were found and are not separated: then one of the folders is read wrongly."""
+    if scores["foreground"] <= HIGH_OVERLAP:
+        return []
+    notes = []
+    if scores["segMeasure"] < LOW_SCORE:
+        notes.append(
+            f"the score is {scores['segMeasure']:.4f}, though the pixels of all nuclei overlap by "
+            f"{scores['foreground']:.2f}: the reference was read as {scores['masks']}; does --masks say how it is "
+            "written?"
+        )
+    if result_form != "instances" and scores["objects"] > len(scores["images"]):
+        notes.append(f"the results look like {result_form} masks, and were read as labels: number their nuclei")
+    return notes
 
 
 def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um: float) -> tuple[int, int]:
@@ -90,6 +128,12 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
     paths = _image_paths(images)
     for path in paths.values():
         read_grey(path)  # a file that cannot be read is reported before anything is written
+    turned = [path.name for path in paths.values() if read_tags(path).orientation != 1]
+    if turned:
+        number = f"{len(turned)} image{'s have' if len(turned) != 1 else ' has'}"
+        print(
+            f"note: {number} an Orientation, first {turned[0]}: what is written is turned by it", file=sys.stderr
+        )
     for kind in ("labels", "overlays"):
         _make_folder(out / kind)
     environment.start_tensorflow(0)

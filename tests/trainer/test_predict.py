@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from skimage import io
 
 from tests.conftest import Sandbox
@@ -44,6 +45,14 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
     # The training images are predicted: far from perfect after 20 epochs, far above 0.
     scored = trainer("score", nuclei / "masks", predicted / "labels", "--json").json
     assert scored["segMeasure"] > 0.3
+    # An image that is stored on its side is predicted upright.
+    upright, exif = io.imread(nuclei / "images/synth_001.png"), Pillow.Exif()
+    exif[274] = 6
+    Pillow.fromarray(np.ascontiguousarray(np.rot90(upright))).save(sandbox.path / "synth_001.png", exif=exif)
+    ran = trainer("predict", model, sandbox.path / "synth_001.png", "--out", "turned")
+    assert "note: 1 image has an Orientation, first synth_001.png" in ran.err
+    turned = io.imread(sandbox.path / "turned/labels/synth_001.png")
+    assert (turned == io.imread(predicted / "labels/synth_001.png")).all()
     # The prediction in tiles is the same, except for the last bit of a probability.
     trainer("predict", model, nuclei / "images", "--out", "tiled", "--tile", 32)
     tiled = trainer("score", predicted / "labels", sandbox.path / "tiled" / "labels", "--json").json

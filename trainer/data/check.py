@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.classes import CLASSES, encode
-from trainer.data import splits
-from trainer.data.masks import mask_form, mask_to_labels
+from trainer.classes import CLASSES, LabelImage, encode
+from trainer.data import faults, splits
 from trainer.data.recipe import MASK_FORMS, SplitRule
-from trainer.data.samples import MIN_SIDE_PX, list_set
+from trainer.data.samples import ImagePair, fingerprint, list_set, read_masks, read_pair, tags_of
 from trainer.errors import InputError
-from trainer.files.images import read_grey, read_labels
 
 
-def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
+def check_set(folder: Path, form: str = "auto", seed: int = 0) -> dict[str, Any]:
     """Count and check everything in a set. A bad file does not hide the next one.
 
     Parameters
@@ -27,6 +25,8 @@ def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
         With ``images/`` and ``masks/``.
     form : str
         One of `recipe.MASK_FORMS`.
+    seed : int
+        Draws the images to validate on.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
         ``images``, ``objects``, ``touching_pairs``: counts. ``sizes``, ``bit_depths``: number of images of each.
         ``masks``: their form. ``class_fractions``: with a contour of 2 px. ``empty``: names of images without an
         object. ``split``: number of images by use. ``files``: one entry for each file. ``wrong``: what is wrong,
-        with the file and what to do.
+        with the file and what to do; a training refuses the set for it. ``notes``: what is worth a look.
 
     Raises
     ------
@@ -44,60 +44,43 @@ def check_set(folder: Path, form: str = "auto") -> dict[str, Any]:
     if form not in MASK_FORMS:
         raise InputError(f"--masks is {form}", f"it should be {' or '.join(MASK_FORMS)}")
     images, masks = list_set(folder)
-    wrong = [f"{images[stem]}: has no mask; add one, or remove it" for stem in images if stem not in masks]
-    wrong += [f"{masks[stem]}: has no image; add it, or remove the mask" for stem in masks if stem not in images]
-    readable: dict[str, NDArray[np.integer]] = {}
-    for stem in images:
-        if stem in masks:
-            _read_mask(wrong, readable, stem, masks[stem])
-    form = mask_form(list(readable.values())) if form == "auto" and readable else form
-    files = [
-        entry
-        for stem, mask in readable.items()
-        if (entry := _check_pair(wrong, images[stem], masks[stem], mask, form)) is not None
-    ]
+    wrong = faults.of_names(images, masks)
+    pairs = {stem: ImagePair(images[stem].name, images[stem], masks[stem]) for stem in images if stem in masks}
+    read, form = read_masks(pairs, form, wrong)
+    wrong += faults.of_labels(read.values())
+    files: dict[str, dict[str, Any]] = {}
+    for stem, mask in read.items():
+        image_and_labels = read_pair(pairs[stem], mask, form, wrong)
+        if image_and_labels:
+            files[stem] = _count(pairs[stem].name, *image_and_labels)
+    # Where a file could not be read, nothing is said of its nuclei.
+    objects = {stem: stem not in files or files[stem]["objects"] > 0 for stem in images}
+    digests = {path: fingerprint([path], names=False) for path in images.values()}
+    faults_of_split, notes = faults.of_split(folder, images, objects, digests, seed)
+    wrong += faults_of_split
+    fractions = _class_fractions(list(files.values()))
+    notes += faults.of_background(fractions["background"]) if fractions else []
+    notes += faults.of_tags(tags_of(pairs[stem] for stem in files))
     return {
         "folder": str(folder),
         "images": len(images),
         "masks": form,
-        "objects": sum(file["objects"] for file in files),
-        "touching_pairs": sum(file["touching_pairs"] for file in files),
-        "sizes": dict(Counter(f"{file['rows']}×{file['columns']}" for file in files)),
-        "bit_depths": dict(Counter(f"{file['bits']} bit" for file in files)),
-        "class_fractions": _class_fractions(files),
-        "empty": [file["name"] for file in files if not file["objects"]],
-        "split": _split_counts(wrong, folder, list(images)),
-        "files": files,
-        "wrong": wrong,
+        "objects": sum(file["objects"] for file in files.values()),
+        "touching_pairs": sum(file["touching_pairs"] for file in files.values()),
+        "sizes": dict(Counter(f"{file['rows']}×{file['columns']}" for file in files.values())),
+        "bit_depths": dict(Counter(f"{file['bits']} bit" for file in files.values())),
+        "class_fractions": fractions,
+        "empty": [file["name"] for file in files.values() if not file["objects"]],
+        "split": _split_counts(folder, list(images), seed),
+        "files": list(files.values()),
+        "wrong": [str(fault) for fault in wrong],
+        "notes": notes,
     }
 
 
-def _read_mask(wrong: list[str], readable: dict[str, NDArray[np.integer]], stem: str, path: Path) -> None:
-    try:
-        readable[stem] = read_labels(path)
-    except InputError as error:
-        wrong.append(f"{error}; {error.hint}")
-
-
-def _check_pair(
-    wrong: list[str], image_path: Path, mask_path: Path, mask: NDArray[np.integer], form: str
-) -> dict[str, Any] | None:
-    try:
-        image = read_grey(image_path)
-        labels = mask_to_labels(mask, form, str(mask_path))
-    except InputError as error:
-        wrong.append(f"{error}; {error.hint}")
-        return None
-    if image.shape != mask.shape:
-        sizes = " and its mask ".join("×".join(map(str, array.shape)) for array in (image, mask))
-        wrong.append(f"{image_path}: is {sizes}; they need the same size")
-        return None
-    if min(image.shape) < MIN_SIDE_PX:
-        wrong.append(f"{image_path}: is smaller than {MIN_SIDE_PX} pixels a side; leave it out")
-    if image.min() == image.max():
-        wrong.append(f"{image_path}: all its pixels are {image.min()}; there is nothing to see")
+def _count(name: str, image: NDArray[np.generic], labels: LabelImage) -> dict[str, Any]:
     return {
-        "name": image_path.name,
+        "name": name,
         "rows": image.shape[0],
         "columns": image.shape[1],
         "bits": 1 if image.dtype == bool else 8 * image.dtype.itemsize,
@@ -138,11 +121,10 @@ def _class_fractions(files: list[dict[str, Any]]) -> dict[str, float]:
     return {name: round(float(count / counts.sum()), 5) for name, count in zip(CLASSES, counts, strict=True)}
 
 
-def _split_counts(wrong: list[str], folder: Path, stems: list[str]) -> dict[str, int]:
+def _split_counts(folder: Path, stems: list[str], seed: int) -> dict[str, int]:
     try:
-        split = splits.split(folder, stems, 0, SplitRule())
-    except InputError as error:
-        wrong.append(f"{error}; {error.hint}")
+        split = splits.split(folder, stems, seed, SplitRule())
+    except InputError:  # it is among what is wrong
         return {}
     train = len(split.train) + len(split.validation)
     return {"train": train, "test": len(split.test), "unused": len(stems) - train - len(split.test)}
@@ -170,6 +152,7 @@ def as_text(checked: dict[str, Any]) -> str:
         f"{file['least']:>5}–{file['most']:<5}  {file['objects']:>5} objects  {file['touching_pairs']:>4} touching"
         for file in checked["files"]
     ]
+    lines += [f"note: {note}" for note in checked["notes"]]
     if checked["wrong"]:
         return "\n".join(
             [*lines, "", f"{len(checked['wrong'])} wrong:", *(f"  {why}" for why in checked["wrong"])]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.classes import CLASSES, GreyImage, LabelImage, encode
-from trainer.data import samples, splits
+from trainer.data import faults, samples, splits
 from trainer.data.augment import augmented_image
 from trainer.data.recipe import Recipe, SplitRule
 from trainer.data.samples import ImagePair, PreparedImage, Sample
@@ -29,7 +29,7 @@ from trainer.files.cache import Cache, IndexedArrays
 from trainer.files.images import image_size
 
 #: Goes up whenever the same options would prepare other bytes.
-VERSION = 1
+VERSION = 2
 
 #: Of a prepared image: float32 grey values, uint16 labels, uint8 classes.
 BYTES_A_PIXEL = 7
@@ -51,6 +51,8 @@ class PreparedSet:
         Hash of the names and bytes of the files.
     key : str
         Of the set in the cache.
+    notes : list of str
+        What is worth a look in the files.
     size : tuple of int
         Rows and columns of the main set's images: the most common size, of equally common ones the smallest.
     """
@@ -62,6 +64,7 @@ class PreparedSet:
     fingerprint: str
     key: str
     size: tuple[int, int]
+    notes: list[str]
 
     @cached_property
     def class_fractions(self) -> dict[str, float]:
@@ -124,8 +127,10 @@ def prepare(
     key = _key(fingerprints, sources.split, recipe, len(originals))
     parts = _unflatten(cache.get_or_make(key, lambda: _flatten(_prepare_images(sources, recipe, size))))
     names = [pair.name for pair in originals]
+    everything = [*main.values(), *(pair for further_set in sources.further for pair in further_set.values())]
+    notes = faults.of_tags(samples.tags_of(everything))
     return PreparedSet(
-        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size
+        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size, notes
     )
 
 
@@ -162,16 +167,9 @@ def _check_disjoint(sources: _Sources, *, on_test: bool) -> None:
     split, main = sources.split, sources.main
     train, test = sources.train, [main[stem] for stem in split.test]
     validation = [] if on_test else [main[stem] for stem in split.validation]
-    digests = {pair.image: samples.fingerprint([pair.image], names=False) for pair in (*train, *validation, *test)}
-    for held_back, others in ((test, [*train, *validation]), (validation, train)):
-        by_digest = {digests[pair.image]: pair for pair in held_back}
-        for pair in others:
-            twin = by_digest.get(digests[pair.image])
-            if twin is not None:
-                raise InputError(
-                    f"{str(pair.image)!r} is the same as {str(twin.image)!r}, which is held back from it",
-                    "leave one of them out",
-                )
+    paths = [[pair.image for pair in part] for part in (train, validation, test)]
+    digests = {path: samples.fingerprint([path], names=False) for part in paths for path in part}
+    faults.refuse(faults.of_twins(digests, *paths), samples.folder_of(main))
 
 
 def _training_pairs(folder: Path) -> dict[str, ImagePair]:
@@ -184,8 +182,11 @@ def _prepare_images(sources: _Sources, recipe: Recipe, size: tuple[int, int]) ->
     train = [main[stem] for stem in sources.split.train]
     for pairs in sources.further:
         train += samples.read_samples(pairs, recipe.masks).values()
-    if not any(sample.labels.any() for sample in train):
-        raise InputError("there is no nucleus in any mask of the training images", "are the masks empty?")
+    wrong = faults.of_labels(sample.labels for sample in main.values()) or faults.of_parts(
+        (bool(sample.labels.any()) for sample in train),
+        {main[stem].name: bool(main[stem].labels.any()) for stem in sources.split.validation},
+    )
+    faults.refuse(wrong, samples.folder_of(sources.main))
 
     def with_classes(name: str, image: GreyImage, labels: LabelImage) -> PreparedImage:
         return PreparedImage(name, image, labels, encode(labels, recipe.contour_px))

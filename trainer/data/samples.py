@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.classes import ClassImage, GreyImage, LabelImage
+from trainer.data import faults
+from trainer.data.faults import Fault
 from trainer.data.masks import mask_form, mask_to_labels
 from trainer.errors import InputError
-from trainer.files.images import list_images, read_grey, read_labels
+from trainer.files.images import list_images, read_grey, read_labels, read_tags
+from trainer.files.tags import PixelTags, turn, undone
 
 #: A smaller image cannot hold a nucleus and what surrounds it.
 MIN_SIDE_PX = 16
+
+#: An Orientation is refused where image and mask fit by so much better without it: in the correlation of grey
+#: values and nuclei. On 55 real images it is 0.14 to 0.91, and each loses 0.10 or more if the image is turned.
+MISFIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,13 @@ def image_pairs(folder: Path) -> dict[str, ImagePair]:
         A folder is missing or empty, or a file has no partner. The message names it.
     """
     images, masks = list_set(folder)
-    lonely = [str(images[stem]) for stem in images if stem not in masks]
-    if lonely:
-        raise InputError(f"the image {lonely[0]!r} has no mask", "each needs one of the same name in masks/")
-    lonely = [str(masks[stem]) for stem in masks if stem not in images]
-    if lonely:
-        raise InputError(f"the mask {lonely[0]!r} has no image", "remove it, or add the image")
+    faults.refuse(faults.of_names(images, masks), folder)
     return {stem: ImagePair(images[stem].name, images[stem], masks[stem]) for stem in images}
+
+
+def tags_of(pairs: Iterable[ImagePair]) -> list[tuple[tuple[Path, PixelTags], tuple[Path, PixelTags]]]:
+    """Read what the files of a set say of their pixels. Raises as `read_grey` does."""
+    return [((pair.image, read_tags(pair.image)), (pair.mask, read_tags(pair.mask))) for pair in pairs]
 
 
 def fingerprint(paths: list[Path], *, names: bool = True) -> str:
@@ -113,25 +121,124 @@ def read_samples(pairs: dict[str, ImagePair], form: str = "auto") -> dict[str, S
     Raises
     ------
     InputError
-        A file is unreadable, of the wrong form or too small, or the two sizes of a pair differ. The message names
-        the file.
+        A file is unreadable, of the wrong form or too small, an image is constant, or the two sizes of a pair
+        differ. The message names the file.
     """
-    masks = {stem: read_labels(pair.mask) for stem, pair in pairs.items()}
-    form = mask_form(list(masks.values())) if form == "auto" else form
-    return {stem: _sample(pair, masks[stem], form) for stem, pair in pairs.items()}
+    wrong: list[Fault] = []
+    masks, form = read_masks(pairs, form, wrong)
+    read: dict[str, Sample] = {}
+    for stem, mask in masks.items():
+        image_and_labels = read_pair(pairs[stem], mask, form, wrong)
+        if image_and_labels:
+            read[stem] = Sample(pairs[stem].name, normalise(image_and_labels[0]), image_and_labels[1])
+    faults.refuse(wrong, folder_of(pairs))
+    return read
 
 
-def _sample(pair: ImagePair, mask: NDArray[np.integer], form: str) -> Sample:
-    image = read_grey(pair.image)
-    if mask.shape != image.shape:
-        raise InputError(
-            f"{str(pair.image)!r} is {_size(image)} and its mask {_size(mask)}", "they need the same size"
+def folder_of(pairs: dict[str, ImagePair]) -> str:
+    """Name the folder of a set by its files."""
+    return str(next((pair.image.parent.parent for pair in pairs.values()), ""))
+
+
+def read_masks(
+    pairs: dict[str, ImagePair], form: str, wrong: list[Fault]
+) -> tuple[dict[str, NDArray[np.integer]], str]:
+    """Read all masks of a set, and find out how they are written. A bad file does not hide the next one.
+
+    Parameters
+    ----------
+    pairs : dict of str to ImagePair
+    form : str
+        One of `recipe.MASK_FORMS`.
+    wrong : list of Fault
+        Faults are added to it.
+
+    Returns
+    -------
+    dict of str to ndarray of int, str
+        The masks that could be read, by stem, and their form; it stays ``auto`` if there is none.
+    """
+    masks: dict[str, NDArray[np.integer]] = {}
+    for stem, pair in pairs.items():
+        try:
+            masks[stem] = read_labels(pair.mask)
+        except InputError as error:
+            wrong.append(Fault.of(error))
+    return masks, mask_form(list(masks.values())) if form == "auto" and masks else form
+
+
+def read_pair(
+    pair: ImagePair, mask: NDArray[np.integer], form: str, wrong: list[Fault]
+) -> tuple[NDArray[np.generic], LabelImage] | None:
+    """Read an image, and check it with its mask.
+
+    Parameters
+    ----------
+    pair : ImagePair
+    mask : ndarray of int, shape (rows, columns)
+        As `read_masks` read it.
+    form : str
+        Of the masks of the set.
+    wrong : list of Fault
+        Faults are added to it.
+
+    Returns
+    -------
+    (ndarray, ndarray of uint16) or None
+        Grey values as in the file, and labels. None if there are no two arrays that belong together.
+    """
+    try:
+        image = read_grey(pair.image)
+        labels = mask_to_labels(mask, form, str(pair.mask))
+        tags = read_tags(pair.image), read_tags(pair.mask)
+    except InputError as error:
+        wrong.append(Fault.of(error))
+        return None
+    if image.shape != mask.shape:
+        turned = "".join(
+            f"; the {kind} has Orientation {tag.orientation}"
+            for kind, tag in zip(("image", "mask"), tags, strict=True)
+            if tag.orientation != 1
         )
+        wrong.append(
+            Fault(f"is {_size(image)} and its mask {_size(mask)}", f"they need the same size{turned}", pair.image)
+        )
+        return None
     if min(image.shape) < MIN_SIDE_PX:
-        raise InputError(
-            f"{str(pair.image)!r} is {_size(image)}", f"at least {MIN_SIDE_PX} pixels a side are needed"
+        what = f"is {_size(image)}, smaller than {MIN_SIDE_PX} pixels a side"
+        wrong.append(Fault(what, "leave it out", pair.image))
+    if image.min() == image.max():
+        what = f"all its pixels are {int(image.min())}"
+        wrong.append(Fault(what, "there is nothing to see: leave it out", pair.image))
+    if tags[0].orientation != tags[1].orientation and _fits_unturned(image, labels, *tags):
+        orientations = f"has Orientation {tags[0].orientation} and its mask {tags[1].orientation}"
+        wrong.append(
+            Fault(
+                f"{orientations}, and they fit only if that is ignored",
+                "turn the pixels as they should be, and remove the tag from both",
+                pair.image,
+            )
         )
-    return Sample(pair.name, normalise(image), mask_to_labels(mask, form, str(pair.mask)))
+    return image, labels
+
+
+def _fits_unturned(
+    image: NDArray[np.generic], labels: LabelImage, image_tags: PixelTags, mask_tags: PixelTags
+) -> bool:
+    """Say whether a mask fits its image clearly better if both are as they are stored."""
+    stored_image = turn(image, undone(image_tags.orientation))
+    stored_labels = turn(labels, undone(mask_tags.orientation))
+    if stored_image.shape != stored_labels.shape:
+        return False
+    return _fit(stored_image, stored_labels) > _fit(image, labels) + MISFIT
+
+
+def _fit(image: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+    """Return how strongly the nuclei stand out, bright or dark: a correlation, in [0, 1]."""
+    grey, nuclei = normalise(image).ravel(), labels.astype(bool).ravel()
+    if not (grey.any() and nuclei.any()) or nuclei.all():
+        return 0.0
+    return abs(float(np.corrcoef(grey, nuclei)[0, 1]))
 
 
 def _size(array: NDArray[np.generic]) -> str:

@@ -1,10 +1,14 @@
-"""Image files: PNG and TIFF, one grey channel. No other file decodes or encodes them."""
+"""Image files: PNG and TIFF, one grey channel. No other file decodes or encodes them.
+
+Pixels come as their file says they are to be read, see `tags`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -13,8 +17,18 @@ from PIL import Image as Pillow
 
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
+from trainer.files.tags import Photometric, PixelTags, grey_values, label_values, upright
 
 SUFFIXES = (".png", ".tif", ".tiff")
+
+#: How TIFF and BigTIFF files begin, in either order of bytes. Some files are named otherwise than they are.
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+#: How a PNG names what may hold EXIF. Pillow decodes all of a PNG before it can say that there is none.
+PNG_EXIF_MARKS = (b"eXIf", b"Raw profile type ", b"XML:com.adobe.xmp")
+
+#: Tags of TIFF.
+PHOTOMETRIC, ORIENTATION, SOFTWARE = 262, 274, 305
 
 #: The largest image. It is decoded as a whole; more would not fit into the memory of a job.
 MAX_PX = 50_000_000
@@ -55,52 +69,56 @@ def _check_regular(path: Path) -> None:
 
 
 def read_grey(path: Path) -> NDArray[np.generic]:
-    """Read an image of one channel.
+    """Read an image of one channel: the higher a value, the brighter, and the first row is the top.
 
     Returns
     -------
     ndarray, shape (rows, columns)
-        As it is in the file: 8 or 16 bit, or bool.
+        8 or 16 bit as in the file, or bool.
 
     Raises
     ------
     InputError
-        The file is missing or damaged, or the image is not grayscale, of another depth or beyond 50 megapixels.
+        The file is missing or damaged, or the image is not grayscale, of another depth or beyond 50 megapixels, or
+        its tags are not plain.
     """
-    array = read_any(path)
+    array, tags = _read(path)
     if array.ndim != 2:
         raise InputError(
             f"{str(path)!r} has the shape {array.shape}, not grayscale", "convert it to one channel, one plane"
         )
     if array.dtype not in (np.bool_, np.uint8, np.uint16):
-        raise InputError(f"{str(path)!r} has pixels of {array.dtype}", "convert it to 8 or 16 bit")
-    return array
+        raise InputError(f"{str(path)!r} has pixels of {array.dtype}", "convert it to unsigned 8 or 16 bit")
+    return grey_values(array, tags, str(path))
 
 
 def read_labels(path: Path) -> NDArray[np.integer]:
-    """Read a label image: one channel of integers of any width.
+    """Read a label image: one channel of integers of any width, the first row is the top.
 
     Raises
     ------
     InputError
-        As for `read_any`, or a value is not a whole number from 0.
+        As for `read_any`, or a value is not a whole number from 0, or its tags are not plain.
     """
-    array = read_any(path)
+    array, tags = _read(path)
     if array.ndim != 2 or array.dtype.kind not in "biu":
         raise InputError(
             f"{str(path)!r} has the shape {array.shape} of {array.dtype}; labels are integers in one channel",
-            "save it as an 8, 16 or 32 bit label image",
+            "save it as an unsigned 8, 16 or 32 bit label image",
         )
-    labels: NDArray[np.integer] = array.astype(np.uint8) if array.dtype == bool else array  # type: ignore[assignment]
+    labels = label_values(array, tags, str(path))  # type: ignore[arg-type]
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
     if labels.size and int(labels.min()) < 0:
         raise InputError(
-            f"{str(path)!r} has the label {int(labels.min())}", "labels are 0 for background, then 1 and up"
+            f"{str(path)!r} has the label {int(labels.min())}",
+            "labels are 0 for background, then 1 and up: save it as an unsigned 8, 16 or 32 bit label image",
         )
     return labels
 
 
 def read_any(path: Path) -> NDArray[np.generic]:
-    """Read any image file into an array.
+    """Read any image file into an array, the first row is the top.
 
     Raises
     ------
@@ -108,26 +126,41 @@ def read_any(path: Path) -> NDArray[np.generic]:
         The file is missing or cannot be decoded, or the image is beyond 50 megapixels. The size is checked
         before decoding.
     """
-    rows, columns = image_size(path)
-    if rows * columns > MAX_PX:
-        raise InputError(
-            f"{str(path)!r} is {rows}×{columns}, more than {MAX_PX // 1_000_000} megapixels", "cut it into parts"
-        )
-    with _naming(path), path.open("rb") as file:
-        if _is_tiff(path):
-            return np.asarray(tifffile.imread(file))
-        with Pillow.open(file) as image:
-            return _png_array(image, _stretch_factor(path))
+    return _read(path)[0]
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image. It is not decoded. Raises as `read_any` does."""
-    with _naming(path):
-        return _tiff_size(path) if _is_tiff(path) else _png_size(path)
+    """Rows and columns of an image, as `read_any` gives it. It is not decoded. Raises as `read_any` does."""
+    with _naming(path), path.open("rb") as file:
+        rows, columns = _stored_size(path, file)
+        return (columns, rows) if _tags_of(file).on_its_side else (rows, columns)
 
 
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in (".tif", ".tiff")
+def read_tags(path: Path) -> PixelTags:
+    """Read what a file says of its pixels. Raises as `read_any` does."""
+    with _naming(path), path.open("rb") as file:
+        _stored_size(path, file)
+        return _tags_of(file)
+
+
+def _read(path: Path) -> tuple[NDArray[np.generic], PixelTags]:
+    """Read the values as stored, but turned upright, and what the file says of them."""
+    with _naming(path), path.open("rb") as file:
+        _stored_size(path, file)
+        tags = _tags_of(file)
+        if _is_tiff(file):
+            array = np.asarray(tifffile.imread(file))
+        else:
+            with Pillow.open(file) as image:
+                array = _pillow_array(image, _stretch_factor(file))
+        return upright(array, tags, str(path)), tags
+
+
+def _is_tiff(file: BinaryIO) -> bool:
+    file.seek(0)
+    signature = file.read(4)
+    file.seek(0)
+    return signature in TIFF_SIGNATURES
 
 
 @contextmanager
@@ -147,19 +180,29 @@ def _naming(path: Path) -> Iterator[None]:
         raise InputError(f"{str(path)!r} cannot be read as an image: {reason}", "is it whole?") from None
 
 
-def _png_size(path: Path) -> tuple[int, int]:
+def _stored_size(path: Path, file: BinaryIO) -> tuple[int, int]:
+    """Rows and columns as stored. It is an error if they are too many, or if there are several pages."""
+    rows, columns = _tiff_size(path, file) if _is_tiff(file) else _pillow_size(file)
+    if rows * columns > MAX_PX:
+        raise InputError(
+            f"{str(path)!r} is {rows}×{columns}, more than {MAX_PX // 1_000_000} megapixels", "cut it into parts"
+        )
+    return rows, columns
+
+
+def _pillow_size(file: BinaryIO) -> tuple[int, int]:
     limit, Pillow.MAX_IMAGE_PIXELS = (
         Pillow.MAX_IMAGE_PIXELS,
         None,
     )  # MAX_PX is lower
     try:
-        with Pillow.open(path) as image:
+        with Pillow.open(file) as image:
             return image.height, image.width
     finally:
         Pillow.MAX_IMAGE_PIXELS = limit
 
 
-def _png_array(image: Pillow.Image, stretch: int) -> NDArray[np.generic]:
+def _pillow_array(image: Pillow.Image, stretch: int) -> NDArray[np.generic]:
     if image.mode == "P":
         image = image.convert("RGBA")  # the numbers of a palette mean nothing
     array = np.asarray(image)
@@ -168,23 +211,57 @@ def _png_array(image: Pillow.Image, stretch: int) -> NDArray[np.generic]:
     return array // stretch if stretch > 1 else array
 
 
-def _stretch_factor(path: Path) -> int:
+def _stretch_factor(file: BinaryIO) -> int:
     """Say by which factor Pillow stretches the values of a grey PNG: 85 for 2 bit, 17 for 4 bit, else 1.
 
     Pillow stretches them to 255. PNG optimisers write three-class masks in 2 bit.
     """
-    with path.open("rb") as file:
-        header = file.read(26)
+    position = file.tell()
+    file.seek(0)
+    header = file.read(26)
+    file.seek(position)
     bits, grey = header[24], header[:8] == b"\x89PNG\r\n\x1a\n" and header[25] == 0
     return {2: 85, 4: 17}.get(bits, 1) if grey else 1
 
 
-def _tiff_size(path: Path) -> tuple[int, int]:
-    with tifffile.TiffFile(path) as file:
-        if len(file.pages) > 1:
-            raise InputError(f"{str(path)!r} has {len(file.pages)} pages", "save each plane as a file of its own")
-        page = file.pages.first
+def _tiff_size(path: Path, file: BinaryIO) -> tuple[int, int]:
+    with tifffile.TiffFile(file) as tiff:
+        if len(tiff.pages) > 1:
+            raise InputError(f"{str(path)!r} has {len(tiff.pages)} pages", "save each plane as a file of its own")
+        page = tiff.pages.first
         return int(page.imagelength), int(page.imagewidth)
+
+
+def _tags_of(file: BinaryIO) -> PixelTags:
+    if _is_tiff(file):
+        with tifffile.TiffFile(file) as tiff:
+            return _tiff_tags(tiff.pages.first)
+    content = file.read()
+    file.seek(0)
+    with Pillow.open(file) as image:
+        if image.format == "PNG" and not any(mark in content for mark in PNG_EXIF_MARKS):
+            return PixelTags()
+        return PixelTags(orientation=int(image.getexif().get(ORIENTATION, 1)))
+
+
+def _tiff_tags(page: Any) -> PixelTags:
+    photometric = int(page.tags.valueof(PHOTOMETRIC, default=Photometric.MIN_IS_BLACK))
+    bits = int(page.bitspersample)
+    # tifffile marks every array of bool as MinIsWhite, and writes it as it is.
+    by_tifffile = str(page.tags.valueof(SOFTWARE, default="")).startswith("tifffile") or page.is_shaped
+    return PixelTags(
+        photometric=photometric,
+        orientation=int(page.tags.valueof(ORIENTATION, default=1)),
+        bits=bits,
+        for_display=bool(page.is_imagej or (bits == 1 and by_tifffile)),
+        greys=photometric == Photometric.PALETTE and _is_grey_ramp(page.colormap),
+    )
+
+
+def _is_grey_ramp(palette: NDArray[np.uint16]) -> bool:
+    """Say whether a palette, of shape (3, colours), is of greys from dark to bright."""
+    red, green, blue = palette.astype(np.int64)
+    return bool((red == green).all() and (green == blue).all() and (np.diff(red) > 0).all())
 
 
 def write_png(path: Path, array: NDArray[np.generic]) -> None:

@@ -5,7 +5,7 @@ SEG does not punish objects that are not there; the other two do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,28 @@ def score(images: Mapping[str, tuple[AnyLabels, AnyLabels]]) -> dict[str, Any]:
         "objects": int(everything.size),
         "images": {name: float(one.mean()) if one.size else None for name, one in scores.items()},
     }
+
+
+def foreground_overlap(images: Iterable[tuple[AnyLabels, AnyLabels]]) -> float:
+    """Return the Jaccard index of the pixels of all objects, over all images together: in [0, 1].
+
+    It does not see how the objects are separated.
+
+    Parameters
+    ----------
+    images : iterable of (reference, result)
+        Label images of the same size.
+
+    Examples
+    --------
+    >>> foreground_overlap([(np.array([[1, 2, 0]]), np.array([[3, 3, 3]]))])
+    0.6666666666666666
+    """
+    both = either = 0
+    for reference, result in images:
+        both += int(((reference > 0) & (result > 0)).sum())
+        either += int(((reference > 0) | (result > 0)).sum())
+    return both / either if either else 0.0
 
 
 def _overlaps_of(name: str, reference: AnyLabels, result: AnyLabels) -> Overlaps:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from trainer.classes import CLASSES, ClassWeights
+from trainer.data import faults
 from trainer.data.patches import Patches, cut_patches
 from trainer.data.prepare import PreparedSet, prepare
 from trainer.errors import InputError
@@ -63,12 +64,9 @@ def make_setting(options: Options, cache: Cache) -> Setting:
             f"--batch-size is {options.batch_size}, and there are {len(patches.corners)} patches",
             "lower it, or raise --division or --augmentation",
         )
-    if not any(image.labels.any() for image in prepared.validation):
-        names = ", ".join(image.name for image in prepared.validation)
-        raise InputError(
-            f"there is no nucleus in the images to validate on: {names}", "choose others, or another seed"
-        )
-    warnings = starved_classes(prepared.class_fractions, options.weights)
+    fractions = prepared.class_fractions
+    warnings = [*prepared.notes, *faults.of_background(fractions["background"])]
+    warnings += starved_classes(fractions, options.weights)
     return Setting(options, prepared, patches, options.shape, warnings)
 
 
