@@ -89,8 +89,7 @@ def report(
     from sweep.verbs.report import report as verb
 
     view = ReportView(*view_options)
-    numbers = [*view.columns, *(name.rpartition(":")[0] or name for name in view.pareto)]
-    leaderboard = verb(store, shell_of(store), where=where, columns=numbers, retired=retired, fresh=fresh)
+    leaderboard = verb(store, shell_of(store), where=where, columns=view.numbers, retired=retired, fresh=fresh)
     print_notes(leaderboard.notes, leaderboard.stale)
     with contextlib.nullcontext() if form == "parquet" else kept.listening():  # bytes are not kept
         _print(leaderboard, view, form, output)
@@ -129,13 +128,9 @@ def _print(leaderboard: LeaderboardReport, view: ReportView, form: str, output: 
 def _export(leaderboard: LeaderboardReport, view: ReportView, form: str, output: Path | None) -> None:
     from sweep.report import exports, views
 
-    if form == "json" and view.cost:
-        from sweep.leaderboard.cost import cost
-
-        print_json(asdict(cost(leaderboard.attempts)))
-        return
-    if form == "json" and view.importance:
-        print_json(asdict(views.importance_of(leaderboard)))
+    if form == "json" and (view.cost or view.importance):
+        analysis = leaderboard.analysis
+        print_json(asdict(analysis.cost if view.cost else analysis.importance))
         return
     data = exports.export(views.requested_table(leaderboard, view), form)
     if output:
@@ -181,12 +176,13 @@ def page(
 @app.command()
 def best(sweep: Sweep = None, as_json: Json = False) -> None:
     """Print the best configuration, and write best.yaml. The command that repeats it comes last."""
-    from sweep.verbs import report as verbs
+    from sweep.verbs.best import best_configuration, write_best
+    from sweep.verbs.report import report as ranked
 
     store = store_of(sweep)
-    leaderboard = verbs.report(store, shell_of(store))
+    leaderboard = ranked(store, shell_of(store))
     print_notes(leaderboard.notes, leaderboard.stale)
-    configuration = verbs.best_configuration(leaderboard)
+    configuration = best_configuration(leaderboard)
     if as_json:
         print_json(asdict(configuration))
     else:
@@ -195,7 +191,7 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
         show(sections.best(configuration, leaderboard))
         print(configuration.command)  # in one line, whatever the terminal's width: it is there to be copied
     try:
-        wrote(verbs.write_best(store, configuration))
+        wrote(write_best(store, configuration))
     except StoreError as error:  # a reader without the right to write has seen it all the same
         print_notes([str(error)])
 
@@ -237,7 +233,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set two sweeps side by side, where configurations agree."""
-    from sweep.verbs.report import compare as verb
+    from sweep.verbs.compare import compare as verb
 
     first, second = store_of(a), store_of(b)
     comparison, objective = verb(first, second, shell_of())

@@ -18,6 +18,7 @@ from sweep.report.timeline import timeline_figure
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sweep.leaderboard.analysis import Analysis
     from sweep.verbs.report import LeaderboardReport
 
 #: Nobody reads a figure with more parameters than this.
@@ -39,10 +40,11 @@ MAX_PAIRS = 5
 MAX_SVG_POINTS = 1500
 
 
-def page_figures(report: LeaderboardReport, importance: Importance) -> list[PageFigure]:
+def page_figures(report: LeaderboardReport) -> list[PageFigure]:
     """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
-    scored = report.frame.dropna(subset=[report.column])
-    varying = varying_columns(report)
+    analysis, importance = report.analysis, report.analysis.importance
+    scored = analysis.leaderboard.dropna(subset=[analysis.column])
+    varying = varying_columns(analysis)
     by_importance = [share.names[0] for share in importance.single]
     ranked = [
         name
@@ -56,22 +58,19 @@ def page_figures(report: LeaderboardReport, importance: Importance) -> list[Page
         with_groups = with_grouped_values(scored, ranked)
         figures += [
             _importance(importance),
-            _effects(report, with_groups, ranked[:MAX_PARAMETERS]),
-            _heat_map(report, with_groups, ranked),
-            _parallel(report, scored, ranked[:MAX_PARAMETERS]),
+            _effects(analysis, with_groups, ranked[:MAX_PARAMETERS]),
+            _heat_map(analysis, with_groups, ranked),
+            _parallel(analysis, scored, ranked[:MAX_PARAMETERS]),
         ]
     if len(scored):
-        figures.append(_score_against_time(report, scored, ranked))
+        figures.append(_score_against_time(analysis, scored, ranked))
     figures.append(timeline_figure(report))
     return [figure for figure in figures if figure]
 
 
-def varying_columns(report: LeaderboardReport) -> list[str]:
+def varying_columns(analysis: Analysis) -> list[str]:
     """Return the columns of the parameters that have more than one value."""
-    from sweep.leaderboard.frames import columns_of
-
-    columns = columns_of((configuration.entry for configuration in report.board.configurations), report.objective)
-    return [name for name in columns.values() if report.frame[name].map(repr).nunique() > 1]
+    return [name for name in analysis.parameters if analysis.leaderboard[name].map(repr).nunique() > 1]
 
 
 def _importance(importance: Importance) -> PageFigure | None:
@@ -98,7 +97,7 @@ def _importance(importance: Importance) -> PageFigure | None:
     return PageFigure("importance", alt, plotly_json(go.Figure(bars), layout))
 
 
-def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _effects(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
     """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -109,7 +108,7 @@ def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[st
     subplots = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes="all",
                              vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
     for index, name in enumerate(names):
-        table = sorted_by_value(effects.by(scored, [name], report.objective))
+        table = sorted_by_value(effects.by(scored, [name], analysis.objective))
         # x counts the values: two long values may have the same text.
         texts, x = [escaped_text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
         cell = {"row": index // columns + 1, "col": index % columns + 1}
@@ -131,9 +130,9 @@ def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[st
         subplots.update_xaxes(
             tickvals=x[ticks], ticktext=texts[ticks], tickangle=0, range=[-0.4, len(x) - 0.6], **cell
         )
-    subplots.update_yaxes(title_text=escaped_text(report.objective.metric), col=1)
+    subplots.update_yaxes(title_text=escaped_text(analysis.objective.metric), col=1)
     layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
-    alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
+    alt = f"Mean and best {analysis.objective.metric} by the values of {', '.join(names)}"
     return PageFigure("effects", alt, plotly_json(subplots, layout))
 
 
@@ -174,23 +173,23 @@ def sorted_by_value(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order]
 
 
-def _heat_map(report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _heat_map(analysis: Analysis, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
     """Draw the mean score for each pair of values of the two most important parameters."""
     import plotly.graph_objects as go
 
     if len(ranked) < 2:
         return None
     across, down = ranked[:2]
-    table = effects.by(scored, [down, across], report.objective)
-    xs = _values_in_order(scored, across, report)
-    ys = _values_in_order(scored, down, report)
+    table = effects.by(scored, [down, across], analysis.objective)
+    xs = _values_in_order(scored, across, analysis)
+    ys = _values_in_order(scored, down, analysis)
     columns = table.iloc[:, 0].tolist(), table.iloc[:, 1].tolist(), table["mean"].tolist()
     mean_of = {(_key(y), _key(x)): mean for y, x, mean in zip(*columns, strict=True)}
     means = [[mean_of.get((_key(y), _key(x))) for x in xs] for y in ys]
     labels = [[spelling.score(mean, 3) if mean is not None else "" for mean in row] for row in means]
     heat_map = go.Heatmap(
         x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in means], colorscale="Cividis",
-        reversescale=report.objective.minimize, colorbar={"title": escaped_text(report.objective.metric)},
+        reversescale=analysis.objective.minimize, colorbar={"title": escaped_text(analysis.objective.metric)},
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
         customdata=[[f"{escaped_text(y)}, {escaped_text(x)}" for x in xs] for y in ys],
         hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
@@ -200,7 +199,7 @@ def _heat_map(report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[
         "xaxis": _named_axis(across, xs),
         "yaxis": {**_named_axis(down, ys), "automargin": True},
     }
-    alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the numbers"
+    alt = f"Mean {analysis.objective.metric} by {down} and {across}; the table of effects has the numbers"
     return PageFigure("heat", alt, plotly_json(go.Figure(heat_map), layout))
 
 
@@ -210,8 +209,8 @@ def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
 
 
-def _values_in_order(scored: pd.DataFrame, name: str, report: LeaderboardReport) -> list[Any]:
-    by_value = effects.by(scored, [name], report.objective)
+def _values_in_order(scored: pd.DataFrame, name: str, analysis: Analysis) -> list[Any]:
+    by_value = effects.by(scored, [name], analysis.objective)
     values: list[Any] = sorted_by_value(by_value).iloc[:, 0].tolist()
     return values
 
@@ -221,14 +220,14 @@ def _key(value: Any) -> str:
     return repr(value)
 
 
-def _parallel(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _parallel(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
     """Draw parallel coordinates: one line for each configuration, across its parameters to its score."""
     import plotly.graph_objects as go
 
     dimensions: list[dict[str, Any]] = []
     for name in names:
         values = scored[name].tolist()
-        in_order = _values_in_order(scored, name, report)
+        in_order = _values_in_order(scored, name, analysis)
         positions = {_key(value): position for position, value in enumerate(in_order)}
         ticks = slice(None, None, -(-len(in_order) // MAX_VALUES))
         dimensions.append(
@@ -239,20 +238,18 @@ def _parallel(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[s
                 "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
             }
         )
-    scores = _rounded(scored[report.column])
-    dimensions.append({"label": escaped_text(report.objective.metric), "values": scores})
+    scores = _rounded(scored[analysis.column])
+    dimensions.append({"label": escaped_text(analysis.objective.metric), "values": scores})
     # From grey to vermilion. With any kind of colour vision the best stand out, on white and on black.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
-    line = {"color": scores, "colorscale": scale, "reversescale": report.objective.minimize, "showscale": True}
+    line = {"color": scores, "colorscale": scale, "reversescale": analysis.objective.minimize, "showscale": True}
     axes = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
-    alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the numbers"
+    alt = f"Every configuration's parameters and its {analysis.objective.metric}; the leaderboard has the numbers"
     return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
 
 
-def _score_against_time(
-    report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]
-) -> PageFigure | None:
+def _score_against_time(analysis: Analysis, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
     """Draw the score against the elapsed time, with the Pareto front as a line."""
     import plotly.graph_objects as go
 
@@ -262,29 +259,33 @@ def _score_against_time(
     plotly_figure = go.Figure()
     kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
     coloured_by = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
-    for index, value in enumerate(_values_in_order(timed, coloured_by, report) if coloured_by else [None]):
+    for index, value in enumerate(_values_in_order(timed, coloured_by, analysis) if coloured_by else [None]):
         part = timed[timed[coloured_by].map(_key) == _key(value)] if coloured_by else timed
         plotly_figure.add_trace({
-            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]), "y": _rounded(part[report.column]),
+            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]),
+            "y": _rounded(part[analysis.column]),
             "name": f"{escaped_text(coloured_by)} = {escaped_text(value)}" if coloured_by else "configurations",
             "marker": {"color": COLOURS[index], "size": 6, "opacity": 0.75, "symbol": index},
             "text": [f"trial {number}" for number in part["trial"]],
             "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         })  # fmt: skip
-    less_is_better = {report.column: report.objective.minimize, "elapsed_s": True}
+    less_is_better = {analysis.column: analysis.objective.minimize, "elapsed_s": True}
     front = effects.pareto(timed, less_is_better).sort_values("elapsed_s")
     plotly_figure.add_trace({
-        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]), "y": _rounded(front[report.column]),
+        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]),
+        "y": _rounded(front[analysis.column]),
         "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "Pareto front",
         "hoverinfo": "skip",
     })  # fmt: skip
     layout = {
         "height": 460,
         "xaxis": {"title": "elapsed, s", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
-        "yaxis": {"title": escaped_text(report.objective.metric)},
+        "yaxis": {"title": escaped_text(analysis.objective.metric)},
         "legend": {"orientation": "h", "y": -0.2},
     }
-    alt = f"No other configuration beats these {len(front)} of {len(timed)} in {report.objective.metric} and time"
+    alt = (
+        f"No other configuration beats these {len(front)} of {len(timed)} in {analysis.objective.metric} and time"
+    )
     return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
 
 

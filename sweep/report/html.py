@@ -12,14 +12,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
-from sweep.leaderboard.cost import Cost, cost
+from sweep.leaderboard.cost import Cost
 from sweep.leaderboard.ranking import Configuration
 from sweep.report import sections, spelling
 from sweep.report.curves import learning_curves
 from sweep.report.figures import page_figures, sorted_by_value, varying_columns, with_grouped_values
 from sweep.report.plotting import PageFigure
 from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_table, none_if_missing
-from sweep.report.views import importance_of
 
 if TYPE_CHECKING:
     from sweep.steps.pictures import TrialPicture
@@ -35,11 +34,9 @@ MAX_FAILURES = 20
 
 def page(contents: PageContents) -> str:
     """Render the page. It never reloads itself: the reader would lose their place in it."""
-    report = contents.report
-    importance = importance_of(report)
-    table = leaderboard_table(report.frame.head(MAX_ROWS), report.column, score_first=True)
-    figures = page_figures(report, importance)
-    ranked = [configuration for configuration in report.board.configurations if configuration.scores]
+    report, analysis = contents.report, contents.report.analysis
+    table = leaderboard_table(analysis.leaderboard.head(MAX_ROWS), analysis.column, score_first=True)
+    figures = page_figures(report)
     best = report.best
     return (
         template_environment()
@@ -51,22 +48,22 @@ def page(contents: PageContents) -> str:
             report=report,
             heading=sections.heading(report),
             footer=sections.footer(report, len(table.rows)),
-            score=spelling.score(best.score, decimals_of(report.frame)) if best else "",
-            certainty_lines=[*sections.certainty_lines(report)] if best else [],
+            score=spelling.score(best.score, decimals_of(analysis.leaderboard)) if best else "",
+            certainty_lines=[*sections.certainty_lines(analysis)] if best else [],
             params=_spelled_params(best.parameters) if best else {},
-            replicates_noun=sections.replicates_noun(report) if best else "",
+            replicates_noun=sections.replicates_noun(analysis) if best else "",
             command=contents.command,
             table=table,
-            has_more_rows=len(report.frame) > MAX_ROWS,
+            has_more_rows=len(analysis.leaderboard) > MAX_ROWS,
             figures={figure.name: figure for figure in figures},
-            importance=importance,
-            shares=sections.shown_shares(importance),
+            importance=analysis.importance,
+            shares=sections.shown_shares(analysis.importance),
             effects=_effect_tables(report),
-            cost=_spelled_cost(cost(report.attempts)),
+            cost=_spelled_cost(analysis.cost),
             failures=contents.failures[:MAX_FAILURES],
             galleries=[
                 {
-                    "heading": _gallery_heading(ranked, number),
+                    "heading": _gallery_heading(analysis.board.scored, number),
                     "pictures": [_inline(picture) for picture in pictures],
                 }
                 for number, pictures in contents.pictures.items()
@@ -107,10 +104,10 @@ def _effect_tables(report: LeaderboardReport) -> list[tuple[str, TextTable]]:
     """Return, for each parameter that varies, its name and the table by its values."""
     from sweep.leaderboard import effects
 
-    decimals, names = decimals_of(report.frame), varying_columns(report)
-    frame = with_grouped_values(report.frame, names)
+    frame, names = report.analysis.leaderboard, varying_columns(report.analysis)
+    decimals, grouped = decimals_of(frame), with_grouped_values(frame, names)
     return [
-        (name, frame_table(sorted_by_value(effects.by(frame, [name], report.objective)), decimals))
+        (name, frame_table(sorted_by_value(effects.by(grouped, [name], report.objective)), decimals))
         for name in names
     ]
 
@@ -137,16 +134,16 @@ def _script_data(report: LeaderboardReport, table: TextTable, figures: list[Page
         a missing one. ``curves``: the learning curves of each row, empty where no row has any. ``trials``: the
         trial of each row.
     """
-    frame = report.frame.head(MAX_ROWS)
+    frame = report.analysis.leaderboard.head(MAX_ROWS)
     sort_keys: list[Any] = []
     for name in table.names:
         column = frame["ci_low" if name == "interval" else name]
         numeric = name in ("rank", "scores") or column.dtype.kind in "iuf"
         sort_keys.append([_sort_key(none_if_missing(value)) for value in column.tolist()] if numeric else None)
-    by_goal = (report.column, "test", "interval", "scores")
+    by_goal = (report.analysis.column, "test", "interval", "scores")
     curves = [
         learning_curves(configuration, report.objective)
-        for configuration in report.board.configurations[:MAX_ROWS]
+        for configuration in report.analysis.board.configurations[:MAX_ROWS]
     ]
     return {
         "figures": {figure.name: figure.plotly_json for figure in figures},

@@ -12,7 +12,8 @@ from sweep.shell import Shell
 from sweep.state.failures import FailureGroup
 from sweep.steps.pictures import TrialPicture, pictures
 from sweep.store import Store
-from sweep.verbs.report import LeaderboardReport, best_configuration, report
+from sweep.verbs.best import best_configuration
+from sweep.verbs.report import LeaderboardReport, report
 from sweep.verbs.status import failures
 
 #: Trials whose pictures are shown.
@@ -89,7 +90,7 @@ def pages(
 
 def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None = None) -> PageContents:
     """Gather what a page shows."""
-    ranked = [configuration for configuration in leaderboard.board.configurations if configuration.scores]
+    ranked = leaderboard.analysis.board.scored
     return PageContents(
         leaderboard,
         best_configuration(leaderboard).command if leaderboard.best else "",
