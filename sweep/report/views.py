@@ -1,9 +1,7 @@
-"""Which parts of a report are requested, and those parts: the leaderboard, or another table made of it."""
+"""The parts of a report that are requested: the leaderboard, or what else follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -16,42 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.leaderboard.importance import Importance
+    from sweep.report.request import ReportView
     from sweep.verbs.report import LeaderboardReport
 
 #: Rows of the leaderboard on a terminal where no other number is requested.
 DEFAULT_ROWS = 10
-
-
-@dataclass(frozen=True)
-class ReportView:
-    """Which parts of a report are requested. Without any part it is the leaderboard.
-
-    Attributes
-    ----------
-    top : int or None
-        The largest number of rows of each table.
-    columns : sequence of str
-        The columns of the leaderboard, beside rank, trial and metric. Empty: the usual ones.
-    by : sequence of sequence of str
-        For each table by the values of parameters, the names of the parameters.
-    pareto : sequence of str
-        The measures of the Pareto front, as the user wrote them.
-    importance, cost, trials : bool
-        Whether the importance of the parameters, the cost, and the table of all trials are requested.
-    """
-
-    top: int | None = None
-    columns: Sequence[str] = ()
-    by: Sequence[Sequence[str]] = ()
-    pareto: Sequence[str] = ()
-    importance: bool = False
-    cost: bool = False
-    trials: bool = False
-
-    @property
-    def numbers(self) -> list[str]:
-        """The names that may be numbers in the results: further columns of the leaderboard."""
-        return [*self.columns, *(name.rpartition(":")[0] or name for name in self.pareto)]
 
 
 def requested_table(report: LeaderboardReport, view: ReportView) -> pd.DataFrame:
