@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.leaderboard import effects
-from sweep.leaderboard.importance import Importance
 from sweep.report import spelling
 from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
 from sweep.report.sections import MIN_PAIR_PERCENT
@@ -19,16 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.leaderboard.analysis import Analysis
-    from sweep.verbs.report import LeaderboardReport
+    from sweep.leaderboard.importance import Importance
 
 #: Nobody reads a figure with more parameters than this.
 MAX_PARAMETERS = 12
 
 #: Nobody reads an axis with more values than this.
 MAX_VALUES = 40
-
-#: A number with more values than that is cut into this many spans.
-SPANS = 10
 
 #: The largest number of values that are written beneath a small figure.
 MAX_TICKS = 6
@@ -40,37 +32,21 @@ MAX_PAIRS = 5
 MAX_SVG_POINTS = 1500
 
 
-def page_figures(report: LeaderboardReport) -> list[PageFigure]:
+def page_figures(analysis: Analysis) -> list[PageFigure]:
     """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
-    analysis, importance = report.analysis, report.analysis.importance
-    scored = analysis.leaderboard.dropna(subset=[analysis.column])
-    varying = varying_columns(analysis)
-    by_importance = [share.names[0] for share in importance.single]
-    ranked = [
-        name
-        for param in by_importance
-        for name in varying
-        if name.removeprefix("param.") == param or name == param
-    ]
-    ranked += [name for name in varying if name not in ranked]
     figures: list[PageFigure | None] = []
-    if len(scored) > 1 and varying:
-        with_groups = with_grouped_values(scored, ranked)
+    if len(analysis.scored) > 1 and analysis.varying:
         figures += [
-            _importance(importance),
-            _effects(analysis, with_groups, ranked[:MAX_PARAMETERS]),
-            _heat_map(analysis, with_groups, ranked),
-            _parallel(analysis, scored, ranked[:MAX_PARAMETERS]),
+            _importance(analysis.importance),
+            _effects(analysis),
+            _heat_map(analysis),
+            _parallel(analysis),
         ]
-    if len(scored):
-        figures.append(_score_against_time(analysis, scored, ranked))
-    figures.append(timeline_figure(report))
+    if len(analysis.timed):
+        figures.append(_score_against_time(analysis))
+    if analysis.timeline:
+        figures.append(timeline_figure(analysis.timeline))
     return [figure for figure in figures if figure]
-
-
-def varying_columns(analysis: Analysis) -> list[str]:
-    """Return the columns of the parameters that have more than one value."""
-    return [name for name in analysis.parameters if analysis.leaderboard[name].map(repr).nunique() > 1]
 
 
 def _importance(importance: Importance) -> PageFigure | None:
@@ -97,18 +73,19 @@ def _importance(importance: Importance) -> PageFigure | None:
     return PageFigure("importance", alt, plotly_json(go.Figure(bars), layout))
 
 
-def _effects(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _effects(analysis: Analysis) -> PageFigure:
     """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
+    names = analysis.by_importance[:MAX_PARAMETERS]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     titles = [escaped_text(name) for name in names]
     subplots = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes="all",
                              vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
     for index, name in enumerate(names):
-        table = sorted_by_value(effects.by(scored, [name], analysis.objective))
+        table = analysis.effects_of_scored.single[name]
         # x counts the values: two long values may have the same text.
         texts, x = [escaped_text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
         cell = {"row": index // columns + 1, "col": index % columns + 1}
@@ -136,53 +113,16 @@ def _effects(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) -> 
     return PageFigure("effects", alt, plotly_json(subplots, layout))
 
 
-def with_grouped_values(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Group the values of a column where nobody could read so many.
-
-    Numbers are replaced by the span that they are in, the rarer texts by ``all others``.
-    """
-    import pandas as pd
-
-    result = table.copy()
-    for name in names:
-        groups: list[Any]
-        values = table[name].tolist()
-        if len({repr(value) for value in values}) <= MAX_VALUES:
-            continue
-        if _all_numbers(values):
-            ordered = sorted({*values})
-            edges = [ordered[round(index * (len(ordered) - 1) / SPANS)] for index in range(SPANS + 1)]
-            spans = [*itertools.pairwise(edges)]
-            groups = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
-        else:
-            common = {key for key, _ in Counter(map(repr, values)).most_common(MAX_VALUES - 1)}
-            groups = [value if repr(value) in common else "all others" for value in values]
-        result[name] = pd.Series(groups, index=table.index, dtype=object)
-    return result
-
-
-def _all_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def sorted_by_value(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort a table of effects by its first column, the values: numbers and spans by size, all else as text."""
-    values = table.iloc[:, 0].tolist()
-    has_sizes = _all_numbers(values) or all(isinstance(value, tuple) for value in values)
-    order = sorted(range(len(values)), key=lambda row: values[row] if has_sizes else str(values[row]))
-    return table.iloc[order]
-
-
-def _heat_map(analysis: Analysis, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _heat_map(analysis: Analysis) -> PageFigure | None:
     """Draw the mean score for each pair of values of the two most important parameters."""
     import plotly.graph_objects as go
 
-    if len(ranked) < 2:
+    effects = analysis.effects_of_scored
+    table = effects.crossed
+    if table is None:
         return None
-    across, down = ranked[:2]
-    table = effects.by(scored, [down, across], analysis.objective)
-    xs = _values_in_order(scored, across, analysis)
-    ys = _values_in_order(scored, down, analysis)
+    across, down = effects.names[:2]
+    xs, ys = (effects.single[name].iloc[:, 0].tolist() for name in (across, down))
     columns = table.iloc[:, 0].tolist(), table.iloc[:, 1].tolist(), table["mean"].tolist()
     mean_of = {(_key(y), _key(x)): mean for y, x, mean in zip(*columns, strict=True)}
     means = [[mean_of.get((_key(y), _key(x))) for x in xs] for y in ys]
@@ -209,25 +149,19 @@ def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
 
 
-def _values_in_order(scored: pd.DataFrame, name: str, analysis: Analysis) -> list[Any]:
-    by_value = effects.by(scored, [name], analysis.objective)
-    values: list[Any] = sorted_by_value(by_value).iloc[:, 0].tolist()
-    return values
-
-
 def _key(value: Any) -> str:
     """Return a key for a parameter's value: a list has no hash, and True equals 1."""
     return repr(value)
 
 
-def _parallel(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _parallel(analysis: Analysis) -> PageFigure:
     """Draw parallel coordinates: one line for each configuration, across its parameters to its score."""
     import plotly.graph_objects as go
 
     dimensions: list[dict[str, Any]] = []
-    for name in names:
-        values = scored[name].tolist()
-        in_order = _values_in_order(scored, name, analysis)
+    for name in analysis.by_importance[:MAX_PARAMETERS]:
+        values = analysis.scored[name].tolist()
+        in_order = analysis.values(name, analysis.scored)
         positions = {_key(value): position for position, value in enumerate(in_order)}
         ticks = slice(None, None, -(-len(in_order) // MAX_VALUES))
         dimensions.append(
@@ -238,7 +172,7 @@ def _parallel(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) ->
                 "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
             }
         )
-    scores = _rounded(scored[analysis.column])
+    scores = _rounded(analysis.scored[analysis.column])
     dimensions.append({"label": escaped_text(analysis.objective.metric), "values": scores})
     # From grey to vermilion. With any kind of colour vision the best stand out, on white and on black.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
@@ -249,17 +183,16 @@ def _parallel(analysis: Analysis, scored: pd.DataFrame, names: Sequence[str]) ->
     return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
 
 
-def _score_against_time(analysis: Analysis, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _score_against_time(analysis: Analysis) -> PageFigure:
     """Draw the score against the elapsed time, with the Pareto front as a line."""
     import plotly.graph_objects as go
 
-    timed = scored.dropna(subset=["elapsed_s"])
-    if not len(timed):
-        return None
+    timed, front = analysis.timed, analysis.front
     plotly_figure = go.Figure()
     kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
-    coloured_by = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
-    for index, value in enumerate(_values_in_order(timed, coloured_by, analysis) if coloured_by else [None]):
+    few_values = (name for name in analysis.by_importance if timed[name].map(repr).nunique() <= len(COLOURS))
+    coloured_by = next(few_values, None)
+    for index, value in enumerate(analysis.values(coloured_by, timed) if coloured_by else [None]):
         part = timed[timed[coloured_by].map(_key) == _key(value)] if coloured_by else timed
         plotly_figure.add_trace({
             "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]),
@@ -269,8 +202,6 @@ def _score_against_time(analysis: Analysis, scored: pd.DataFrame, ranked: Sequen
             "text": [f"trial {number}" for number in part["trial"]],
             "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         })  # fmt: skip
-    less_is_better = {analysis.column: analysis.objective.minimize, "elapsed_s": True}
-    front = effects.pareto(timed, less_is_better).sort_values("elapsed_s")
     plotly_figure.add_trace({
         "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]),
         "y": _rounded(front[analysis.column]),

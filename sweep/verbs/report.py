@@ -125,10 +125,17 @@ def report(
     everyone = collect.entries(store, snapshot, trials, whole=whole, fresh=fresh)
     board = _ranked(everyone, snapshot.settings.objective, where)
     counted = [entry.verdict.state for entry in board.entries if where or not entry.trial.retired]
+    analysis = analyse(
+        board,
+        columns=columns,
+        attempts=collect.attempts(store, snapshot),
+        statuses=snapshot.active,
+        at=snapshot.at,
+    )
     leaderboard = LeaderboardReport(
         name=store.name,
         folder=str(store.path),
-        analysis=analyse(board, columns=columns, attempts=collect.attempts(store, snapshot)),
+        analysis=analysis,
         snapshot=snapshot,
         counts=count_states(counted),
         where=where,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from sweep.errors import UsageError
@@ -32,9 +34,10 @@ def analysis(entries: list[Entry]) -> Analysis:
 
 
 def test_nothing_is_computed_before_it_is_asked_for(analysis: Analysis) -> None:
-    assert set(vars(analysis)) == {"board", "more", "attempts"}
+    given = {field.name for field in dataclasses.fields(analysis)}
+    assert set(vars(analysis)) == given
     assert analysis.cost.allotted_core_h == 0
-    assert set(vars(analysis)) == {"board", "more", "attempts", "cost"}
+    assert set(vars(analysis)) == {*given, "cost"}
 
 
 @pytest.mark.parametrize("part", ["leaderboard", "trials", "results", "importance", "cost"])
@@ -46,7 +49,7 @@ def test_the_frames_are_of_all_configurations_and_trials(analysis: Analysis) -> 
     assert analysis.leaderboard["x"].tolist() == [8, 7, 6, 5, 4, 3, 2, 1, 0, 9]
     assert analysis.trials["trial"].tolist() == list(range(19))
     assert analysis.results.index.tolist() == list(range(19))
-    assert (analysis.column, analysis.parameters) == ("score", ["x", "y"])
+    assert (analysis.column, analysis.columns) == ("score", {"x": "x", "y": "y"})
     assert len(analysis.board.scored) == 9
 
 
@@ -82,3 +85,26 @@ def test_tables_are_those_of_the_leaderboard(analysis: Analysis) -> None:
     front = analysis.pareto(["score", "peak_memory_mib"])
     assert front.less_is_better == {"score": False, "peak_memory_mib": True}
     assert front.table["x"].tolist() == [8]
+
+
+def test_what_the_page_draws(make: Make) -> None:
+    """Of twelve configurations one failed, and one has no elapsed time; x matters, z does not vary."""
+    ran = [make(n, n + 0.1 * (n % 2), y=n % 2, x=n, z=1, elapsed_s=20.0 - n) for n in range(10)]
+    untimed = make(10, 0.05, y=0, x=10, z=1, elapsed_s=None)
+    analysis = analyse(rank([*ran, untimed, make(11, None, state=State.FAILED, y=5, x=11, z=1)], OBJECTIVE))
+    assert (analysis.varying, analysis.by_importance) == (["y", "x"], ["x", "y"])
+    assert (len(analysis.leaderboard), len(analysis.scored), len(analysis.timed)) == (12, 11, 10)
+    assert analysis.effects.single["y"]["y"].tolist() == [0, 1, 5]
+    assert analysis.effects_of_scored.names == ["x", "y"]
+    assert analysis.effects_of_scored.single["y"]["y"].tolist() == [0, 1]
+    assert analysis.values("y", analysis.timed) == [0, 1]
+    assert analysis.front["x"].tolist() == [9]  # the best is the fastest, too
+    assert analysis.timeline is None
+
+
+def test_a_parameters_column_is_found_by_its_name(make: Make) -> None:
+    """A parameter may have the name of a column, and another one the name that the column of the first gets."""
+    entries = [make(n, n % 4, **{"rank": n % 4, "param.x": n // 4}) for n in range(16)]
+    analysis = analyse(rank(entries, OBJECTIVE))
+    assert analysis.columns == {"rank": "param.rank", "param.x": "param.x"}
+    assert analysis.by_importance == ["param.rank", "param.x"]
