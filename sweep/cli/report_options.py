@@ -6,13 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sweep.cli.common import Fresh, Json, Retired, Where
 from sweep.errors import UsageError
-from sweep.report.request import ReportView
+
+if TYPE_CHECKING:
+    from sweep.report.request import ReportView
 
 #: What a file's name says of its form.
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".tex": "latex", ".parquet": "parquet"}
@@ -66,6 +68,8 @@ class ReportOptions:
     @property
     def view(self) -> ReportView:
         """The parts of the report that are requested."""
+        from sweep.report.request import ReportView  # not at the start: no other command needs it
+
         return ReportView(
             top=self.top,
             columns=_split(*self.columns or ()),
