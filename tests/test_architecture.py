@@ -138,6 +138,9 @@ def test_schedulers_open_no_file_and_start_no_process() -> None:
 #: What draws may not import: these modules start processes, or read and write files.
 IO_MODULES = {"sweep.store", "sweep.shell", "sweep.node", "subprocess", "os", "shutil", "pathlib"}
 
+#: What draws knows these by their types alone, and calls none of their functions: it decides and computes nothing.
+KNOWN_BY_TYPE = {"sweep.leaderboard", "sweep.steps", "sweep.verbs"}
+
 #: What draws may not call, whatever it is called on.
 IO_CALLS = {"open", "print", "sleep", "write_text", "write_bytes", "read_bytes"}
 
@@ -149,16 +152,21 @@ def test_report_draws_and_does_no_io(path: Path) -> None:
     for module in IO_MODULES:
         assert not {name for name in imported if name == module or name.startswith(f"{module}.")}
     assert "time.sleep" not in imported
-    # The types of the steps are known here, and their functions are not.
     for node in type_checking_blocks(tree):
         node.body = [ast.Pass()]
-    assert not {name for name in imported_by(tree) if name == "sweep.steps" or name.startswith("sweep.steps.")}
+    for module in KNOWN_BY_TYPE:
+        assert not {name for name in imported_by(tree) if name == module or name.startswith(f"{module}.")}
     for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
         name = called_name(call)
         assert name not in IO_CALLS, f"{path.name}:{call.lineno} calls {name}"
         if name == "read_text":  # of a file inside an installed package
             assert receiver(call) == "files", f"{path.name}:{call.lineno} reads a file"
             assert "importlib.resources.files" in imported
+
+
+@pytest.mark.parametrize("path", files("sweep/cli"), ids=lambda path: path.name)
+def test_the_command_line_ranks_and_analyses_nothing(path: Path) -> None:
+    assert not {name for name in imports(path) if name.startswith("sweep.leaderboard")}
 
 
 def type_checking_blocks(tree: ast.Module) -> list[ast.If]:

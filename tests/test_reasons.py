@@ -135,7 +135,8 @@ def decisions(folder: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> list
     out: list[Any] = [asdict(submit(store, shell))]
     write_evidence(store, words)
     out.append(asdict(status(store, shell)))
-    out.append([(entry.trial.number, entry.verdict.state) for entry in report(store, shell, write=False).entries])
+    ranked = report(store, shell, write=False).analysis.board.entries
+    out.append([(entry.trial.number, entry.verdict.state) for entry in ranked])
     with pytest.raises(SchedulerRefused):  # the trials of the rules are planned, their jobs refused
         submit(store, shell, retry=True)
     out.append(asdict(status(store, shell)))

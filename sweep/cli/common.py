@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 import typer.core
@@ -109,10 +111,32 @@ Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; e
 SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
+Where = Annotated[str, typer.Option(help="Only configurations that fit: \"model == 'UNet'\".")]
+Retired = Annotated[bool, typer.Option("--retired", help="With those that a newer grid dropped.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Read all results anew: some were edited.")]
 TrialName = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
 TrialNames = Annotated[
     list[str] | None, typer.Argument(help="Trials, by number or id. Default: all that the command is for.")
 ]
+
+
+def takes(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a dataclass as options, in place of its own ``**given``."""
+    types, keyword = get_type_hints(options, include_extras=True), inspect.Parameter.KEYWORD_ONLY
+    declared = [
+        inspect.Parameter(field.name, keyword, default=field.default, annotation=types[field.name])
+        for field in fields(options)
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [own for own in signature.parameters.values() if own.kind is not own.VAR_KEYWORD]
+        parameters = [*own, *declared]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
 
 
 def _version(value: bool) -> None:

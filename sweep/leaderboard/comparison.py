@@ -82,7 +82,7 @@ def compare(a: Board, b: Board) -> Comparison:
 
 
 def _scored(board: Board) -> dict[str, Configuration]:
-    return {key_of(each.entry.trial.params): each for each in board.configurations if each.scores}
+    return {key_of(each.entry.trial.params): each for each in board.scored}
 
 
 def _all_scores(configuration: Configuration, board: Board) -> dict[int, float]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +23,12 @@ COSTS = ("elapsed_s", "cpu_s", "peak_memory_mib", "memory_percent")
 
 #: The columns of a table by values. A parameter with such a name becomes ``param.NAME``.
 SUMS = ("configurations", "scored", "best", "mean", "ci_low", "ci_high", "elapsed_s", "peak_memory_mib")
+
+#: The values of a parameter with more of them than this are grouped.
+MAX_VALUES = 40
+
+#: The number of spans into which so many numbers are cut.
+SPANS = 10
 
 
 def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.DataFrame:
@@ -71,9 +83,83 @@ def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.Da
             }
         )
     columns = [*headings.values(), *SUMS]
-    by_value = pd.DataFrame(rows, columns=columns)
-    by_value = by_value.sort_values("mean", ascending=objective.minimize, na_position="last", kind="stable")
-    return by_value.reset_index(drop=True)
+    sums = pd.DataFrame(rows, columns=columns)
+    sums = sums.sort_values("mean", ascending=objective.minimize, na_position="last", kind="stable")
+    return sums.reset_index(drop=True)
+
+
+def by_value(table: pd.DataFrame, name: str, objective: Objective) -> pd.DataFrame:
+    """Sum up the leaderboard by the values of one parameter, as `by` does, in the order of the values.
+
+    Numbers and spans are ordered by size, all else as text.
+    """
+    by_mean = by(table, [name], objective)
+    values = by_mean.iloc[:, 0].tolist()
+    has_sizes = _all_numbers(values) or all(isinstance(value, tuple) for value in values)
+    order = sorted(range(len(values)), key=lambda row: values[row] if has_sizes else str(values[row]))
+    return by_mean.iloc[order]
+
+
+def grouped(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Group the values of a column where nobody could read so many.
+
+    Numbers are replaced by the span that they are in, the rarer texts by ``all others``.
+    """
+    result = table.copy()
+    for name in names:
+        groups: list[Any]
+        values = table[name].tolist()
+        if len({repr(value) for value in values}) <= MAX_VALUES:
+            continue
+        if _all_numbers(values):
+            ordered = sorted({*values})
+            edges = [ordered[round(index * (len(ordered) - 1) / SPANS)] for index in range(SPANS + 1)]
+            spans = [*itertools.pairwise(edges)]
+            groups = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
+        else:
+            common = {key for key, _ in Counter(map(repr, values)).most_common(MAX_VALUES - 1)}
+            groups = [value if repr(value) in common else "all others" for value in values]
+        result[name] = pd.Series(groups, index=table.index, dtype=object)
+    return result
+
+
+def values_of(table: pd.DataFrame, name: str, objective: Objective) -> list[Any]:
+    """Return the different values of a parameter in a leaderboard, in their order."""
+    values: list[Any] = by_value(table, name, objective).iloc[:, 0].tolist()
+    return values
+
+
+def _all_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effects of some parameters on the score, where many values are in groups.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Rows of the leaderboard, with the parameters' values in groups.
+    names : list of str
+        The parameters' columns.
+    objective : Objective
+        What ranks.
+    """
+
+    table: pd.DataFrame
+    names: list[str]
+    objective: Objective
+
+    @cached_property
+    def single(self) -> dict[str, pd.DataFrame]:
+        """For each parameter the table by its values, in their order."""
+        return {name: by_value(self.table, name, self.objective) for name in self.names}
+
+    @cached_property
+    def crossed(self) -> pd.DataFrame | None:
+        """The table by the pairs of values of the first two parameters, the second first; None with fewer."""
+        return by(self.table, self.names[1::-1], self.objective) if len(self.names) > 1 else None
 
 
 def balanced(table: pd.DataFrame, names: Sequence[str], params: Sequence[str], metric: str) -> bool:

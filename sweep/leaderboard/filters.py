@@ -9,8 +9,8 @@ import pandas as pd
 
 from sweep.errors import UsageError
 from sweep.grid.expressions import Expression, ExpressionError
-from sweep.leaderboard.entries import Entry, measure
-from sweep.leaderboard.frames import OWN, columns_of, leaderboard
+from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.frames import columns_of, leaderboard, numbers_named
 from sweep.leaderboard.ranking import Board
 
 #: How many results are searched for a name, the best first.
@@ -64,13 +64,8 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _result_numbers(board: Board, text: str) -> list[str]:
     """Return the names in an expression that are numbers in the results, and nothing else."""
-    entries = [each.entry for each in board.configurations if each.scores][:SEARCHED_RESULTS]
-    params = {name for entry in entries for name in entry.trial.params}
-    words = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", text))
-    taken = {*OWN, board.objective.metric, *params}
-    return [
-        name for name in words if name not in taken and any(measure(entry, name) is not None for entry in entries)
-    ]
+    entries = [configuration.entry for configuration in board.scored[:SEARCHED_RESULTS]]
+    return numbers_named(entries, re.findall(r"[A-Za-z_]\w*", text), board.objective)
 
 
 def _hint(board: Board, text: str, hint: str) -> str:

@@ -114,6 +114,17 @@ def columns_of(entries: Iterable[Entry], objective: Objective) -> dict[str, str]
     return {name: f"param.{name}" if name in taken else name for entry in entries for name in entry.trial.params}
 
 
+def numbers_named(entries: Sequence[Entry], names: Iterable[str], objective: Objective) -> list[str]:
+    """Return the names that are numbers in the results and nothing else: neither a column's nor a parameter's."""
+    params = {name for entry in entries for name in entry.trial.params}
+    taken = {*OWN, objective.metric, *params}
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name not in taken and any(measure(entry, name) is not None for entry in entries)
+    ]
+
+
 def _framed(
     rows: list[dict[str, Any]], columns: list[str], floats: Iterable[str], params: Iterable[str]
 ) -> pd.DataFrame:

@@ -176,6 +176,16 @@ class Board:
     configurations: tuple[Configuration, ...]
     best: Best | None
 
+    @cached_property
+    def scored(self) -> tuple[Configuration, ...]:
+        """The configurations with a score, the best first."""
+        return tuple([configuration for configuration in self.configurations if configuration.scores])
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """All trials that were ranked, configuration by configuration."""
+        return tuple([entry for configuration in self.configurations for entry in configuration.entries])
+
     @property
     def replicated(self) -> bool:
         """Whether any configuration has several trials."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.leaderboard import effects
-from sweep.leaderboard.importance import Importance
 from sweep.report import spelling
 from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
 from sweep.report.sections import MIN_PAIR_PERCENT
@@ -18,16 +13,14 @@ from sweep.report.timeline import timeline_figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.verbs.report import LeaderboardReport
+    from sweep.leaderboard.analysis import Analysis
+    from sweep.leaderboard.importance import Importance
 
 #: Nobody reads a figure with more parameters than this.
 MAX_PARAMETERS = 12
 
 #: Nobody reads an axis with more values than this.
 MAX_VALUES = 40
-
-#: A number with more values than that is cut into this many spans.
-SPANS = 10
 
 #: The largest number of values that are written beneath a small figure.
 MAX_TICKS = 6
@@ -39,39 +32,21 @@ MAX_PAIRS = 5
 MAX_SVG_POINTS = 1500
 
 
-def page_figures(report: LeaderboardReport, importance: Importance) -> list[PageFigure]:
+def page_figures(analysis: Analysis) -> list[PageFigure]:
     """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
-    scored = report.frame.dropna(subset=[report.column])
-    varying = varying_columns(report)
-    by_importance = [share.names[0] for share in importance.single]
-    ranked = [
-        name
-        for param in by_importance
-        for name in varying
-        if name.removeprefix("param.") == param or name == param
-    ]
-    ranked += [name for name in varying if name not in ranked]
     figures: list[PageFigure | None] = []
-    if len(scored) > 1 and varying:
-        with_groups = with_grouped_values(scored, ranked)
+    if len(analysis.scored) > 1 and analysis.varying:
         figures += [
-            _importance(importance),
-            _effects(report, with_groups, ranked[:MAX_PARAMETERS]),
-            _heat_map(report, with_groups, ranked),
-            _parallel(report, scored, ranked[:MAX_PARAMETERS]),
+            _importance(analysis.importance),
+            _effects(analysis),
+            _heat_map(analysis),
+            _parallel(analysis),
         ]
-    if len(scored):
-        figures.append(_score_against_time(report, scored, ranked))
-    figures.append(timeline_figure(report))
+    if len(analysis.timed):
+        figures.append(_score_against_time(analysis))
+    if analysis.timeline:
+        figures.append(timeline_figure(analysis.timeline))
     return [figure for figure in figures if figure]
-
-
-def varying_columns(report: LeaderboardReport) -> list[str]:
-    """Return the columns of the parameters that have more than one value."""
-    from sweep.leaderboard.frames import columns_of
-
-    columns = columns_of((configuration.entry for configuration in report.board.configurations), report.objective)
-    return [name for name in columns.values() if report.frame[name].map(repr).nunique() > 1]
 
 
 def _importance(importance: Importance) -> PageFigure | None:
@@ -98,18 +73,19 @@ def _importance(importance: Importance) -> PageFigure | None:
     return PageFigure("importance", alt, plotly_json(go.Figure(bars), layout))
 
 
-def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _effects(analysis: Analysis) -> PageFigure:
     """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
+    names = analysis.by_importance[:MAX_PARAMETERS]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     titles = [escaped_text(name) for name in names]
     subplots = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes="all",
                              vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
     for index, name in enumerate(names):
-        table = sorted_by_value(effects.by(scored, [name], report.objective))
+        table = analysis.effects_of_scored.single[name]
         # x counts the values: two long values may have the same text.
         texts, x = [escaped_text(value) for value in table.iloc[:, 0].tolist()], [*range(len(table))]
         cell = {"row": index // columns + 1, "col": index % columns + 1}
@@ -131,66 +107,29 @@ def _effects(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[st
         subplots.update_xaxes(
             tickvals=x[ticks], ticktext=texts[ticks], tickangle=0, range=[-0.4, len(x) - 0.6], **cell
         )
-    subplots.update_yaxes(title_text=escaped_text(report.objective.metric), col=1)
+    subplots.update_yaxes(title_text=escaped_text(analysis.objective.metric), col=1)
     layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
-    alt = f"Mean and best {report.objective.metric} by the values of {', '.join(names)}"
+    alt = f"Mean and best {analysis.objective.metric} by the values of {', '.join(names)}"
     return PageFigure("effects", alt, plotly_json(subplots, layout))
 
 
-def with_grouped_values(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Group the values of a column where nobody could read so many.
-
-    Numbers are replaced by the span that they are in, the rarer texts by ``all others``.
-    """
-    import pandas as pd
-
-    result = table.copy()
-    for name in names:
-        groups: list[Any]
-        values = table[name].tolist()
-        if len({repr(value) for value in values}) <= MAX_VALUES:
-            continue
-        if _all_numbers(values):
-            ordered = sorted({*values})
-            edges = [ordered[round(index * (len(ordered) - 1) / SPANS)] for index in range(SPANS + 1)]
-            spans = [*itertools.pairwise(edges)]
-            groups = [spans[max(0, bisect.bisect_left(edges, value) - 1)] for value in values]
-        else:
-            common = {key for key, _ in Counter(map(repr, values)).most_common(MAX_VALUES - 1)}
-            groups = [value if repr(value) in common else "all others" for value in values]
-        result[name] = pd.Series(groups, index=table.index, dtype=object)
-    return result
-
-
-def _all_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def sorted_by_value(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort a table of effects by its first column, the values: numbers and spans by size, all else as text."""
-    values = table.iloc[:, 0].tolist()
-    has_sizes = _all_numbers(values) or all(isinstance(value, tuple) for value in values)
-    order = sorted(range(len(values)), key=lambda row: values[row] if has_sizes else str(values[row]))
-    return table.iloc[order]
-
-
-def _heat_map(report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]) -> PageFigure | None:
+def _heat_map(analysis: Analysis) -> PageFigure | None:
     """Draw the mean score for each pair of values of the two most important parameters."""
     import plotly.graph_objects as go
 
-    if len(ranked) < 2:
+    effects = analysis.effects_of_scored
+    table = effects.crossed
+    if table is None:
         return None
-    across, down = ranked[:2]
-    table = effects.by(scored, [down, across], report.objective)
-    xs = _values_in_order(scored, across, report)
-    ys = _values_in_order(scored, down, report)
+    across, down = effects.names[:2]
+    xs, ys = (effects.single[name].iloc[:, 0].tolist() for name in (across, down))
     columns = table.iloc[:, 0].tolist(), table.iloc[:, 1].tolist(), table["mean"].tolist()
     mean_of = {(_key(y), _key(x)): mean for y, x, mean in zip(*columns, strict=True)}
     means = [[mean_of.get((_key(y), _key(x))) for x in xs] for y in ys]
     labels = [[spelling.score(mean, 3) if mean is not None else "" for mean in row] for row in means]
     heat_map = go.Heatmap(
         x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in means], colorscale="Cividis",
-        reversescale=report.objective.minimize, colorbar={"title": escaped_text(report.objective.metric)},
+        reversescale=analysis.objective.minimize, colorbar={"title": escaped_text(analysis.objective.metric)},
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
         customdata=[[f"{escaped_text(y)}, {escaped_text(x)}" for x in xs] for y in ys],
         hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
@@ -200,7 +139,7 @@ def _heat_map(report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[
         "xaxis": _named_axis(across, xs),
         "yaxis": {**_named_axis(down, ys), "automargin": True},
     }
-    alt = f"Mean {report.objective.metric} by {down} and {across}; the table of effects has the numbers"
+    alt = f"Mean {analysis.objective.metric} by {down} and {across}; the table of effects has the numbers"
     return PageFigure("heat", alt, plotly_json(go.Figure(heat_map), layout))
 
 
@@ -210,25 +149,19 @@ def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
     return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
 
 
-def _values_in_order(scored: pd.DataFrame, name: str, report: LeaderboardReport) -> list[Any]:
-    by_value = effects.by(scored, [name], report.objective)
-    values: list[Any] = sorted_by_value(by_value).iloc[:, 0].tolist()
-    return values
-
-
 def _key(value: Any) -> str:
     """Return a key for a parameter's value: a list has no hash, and True equals 1."""
     return repr(value)
 
 
-def _parallel(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[str]) -> PageFigure:
+def _parallel(analysis: Analysis) -> PageFigure:
     """Draw parallel coordinates: one line for each configuration, across its parameters to its score."""
     import plotly.graph_objects as go
 
     dimensions: list[dict[str, Any]] = []
-    for name in names:
-        values = scored[name].tolist()
-        in_order = _values_in_order(scored, name, report)
+    for name in analysis.by_importance[:MAX_PARAMETERS]:
+        values = analysis.scored[name].tolist()
+        in_order = analysis.values(name, analysis.scored)
         positions = {_key(value): position for position, value in enumerate(in_order)}
         ticks = slice(None, None, -(-len(in_order) // MAX_VALUES))
         dimensions.append(
@@ -239,52 +172,51 @@ def _parallel(report: LeaderboardReport, scored: pd.DataFrame, names: Sequence[s
                 "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
             }
         )
-    scores = _rounded(scored[report.column])
-    dimensions.append({"label": escaped_text(report.objective.metric), "values": scores})
+    scores = _rounded(analysis.scored[analysis.column])
+    dimensions.append({"label": escaped_text(analysis.objective.metric), "values": scores})
     # From grey to vermilion. With any kind of colour vision the best stand out, on white and on black.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
-    line = {"color": scores, "colorscale": scale, "reversescale": report.objective.minimize, "showscale": True}
+    line = {"color": scores, "colorscale": scale, "reversescale": analysis.objective.minimize, "showscale": True}
     axes = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
-    alt = f"Every configuration's parameters and its {report.objective.metric}; the leaderboard has the numbers"
+    alt = f"Every configuration's parameters and its {analysis.objective.metric}; the leaderboard has the numbers"
     return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
 
 
-def _score_against_time(
-    report: LeaderboardReport, scored: pd.DataFrame, ranked: Sequence[str]
-) -> PageFigure | None:
+def _score_against_time(analysis: Analysis) -> PageFigure:
     """Draw the score against the elapsed time, with the Pareto front as a line."""
     import plotly.graph_objects as go
 
-    timed = scored.dropna(subset=["elapsed_s"])
-    if not len(timed):
-        return None
+    timed, front = analysis.timed, analysis.front
     plotly_figure = go.Figure()
     kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
-    coloured_by = next((name for name in ranked if timed[name].map(repr).nunique() <= len(COLOURS)), None)
-    for index, value in enumerate(_values_in_order(timed, coloured_by, report) if coloured_by else [None]):
+    few_values = (name for name in analysis.by_importance if timed[name].map(repr).nunique() <= len(COLOURS))
+    coloured_by = next(few_values, None)
+    for index, value in enumerate(analysis.values(coloured_by, timed) if coloured_by else [None]):
         part = timed[timed[coloured_by].map(_key) == _key(value)] if coloured_by else timed
         plotly_figure.add_trace({
-            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]), "y": _rounded(part[report.column]),
+            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]),
+            "y": _rounded(part[analysis.column]),
             "name": f"{escaped_text(coloured_by)} = {escaped_text(value)}" if coloured_by else "configurations",
             "marker": {"color": COLOURS[index], "size": 6, "opacity": 0.75, "symbol": index},
             "text": [f"trial {number}" for number in part["trial"]],
             "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
         })  # fmt: skip
-    less_is_better = {report.column: report.objective.minimize, "elapsed_s": True}
-    front = effects.pareto(timed, less_is_better).sort_values("elapsed_s")
     plotly_figure.add_trace({
-        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]), "y": _rounded(front[report.column]),
+        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]),
+        "y": _rounded(front[analysis.column]),
         "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "Pareto front",
         "hoverinfo": "skip",
     })  # fmt: skip
     layout = {
         "height": 460,
         "xaxis": {"title": "elapsed, s", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
-        "yaxis": {"title": escaped_text(report.objective.metric)},
+        "yaxis": {"title": escaped_text(analysis.objective.metric)},
         "legend": {"orientation": "h", "y": -0.2},
     }
-    alt = f"No other configuration beats these {len(front)} of {len(timed)} in {report.objective.metric} and time"
+    alt = (
+        f"No other configuration beats these {len(front)} of {len(timed)} in {analysis.objective.metric} and time"
+    )
     return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
 
 

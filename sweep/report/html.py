@@ -6,25 +6,22 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
-from sweep.leaderboard.cost import Cost, cost
-from sweep.leaderboard.ranking import Configuration
 from sweep.report import sections, spelling
-from sweep.report.curves import learning_curves
-from sweep.report.figures import page_figures, sorted_by_value, varying_columns, with_grouped_values
+from sweep.report.figures import page_figures
 from sweep.report.plotting import PageFigure
 from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_table, none_if_missing
-from sweep.report.views import importance_of
 
 if TYPE_CHECKING:
-    from sweep.steps.pictures import TrialPicture
+    from sweep.leaderboard.analysis import Analysis
+    from sweep.leaderboard.cost import Cost
+    from sweep.leaderboard.ranking import Configuration
+    from sweep.steps.pictures import Gallery, TrialPicture
     from sweep.verbs.page import PageContents
-    from sweep.verbs.report import LeaderboardReport
 
 #: The largest number of rows of the leaderboard in the page. leaderboard.csv has all.
 MAX_ROWS = 10_000
@@ -35,11 +32,9 @@ MAX_FAILURES = 20
 
 def page(contents: PageContents) -> str:
     """Render the page. It never reloads itself: the reader would lose their place in it."""
-    report = contents.report
-    importance = importance_of(report)
-    table = leaderboard_table(report.frame.head(MAX_ROWS), report.column, score_first=True)
-    figures = page_figures(report, importance)
-    ranked = [configuration for configuration in report.board.configurations if configuration.scores]
+    report, analysis = contents.report, contents.report.analysis
+    table = leaderboard_table(analysis.leaderboard.head(MAX_ROWS), analysis.column, score_first=True)
+    figures = page_figures(analysis)
     best = report.best
     return (
         template_environment()
@@ -51,27 +46,27 @@ def page(contents: PageContents) -> str:
             report=report,
             heading=sections.heading(report),
             footer=sections.footer(report, len(table.rows)),
-            score=spelling.score(best.score, decimals_of(report.frame)) if best else "",
-            certainty_lines=[*sections.certainty_lines(report)] if best else [],
+            score=spelling.score(best.score, decimals_of(analysis.leaderboard)) if best else "",
+            certainty_lines=[*sections.certainty_lines(analysis)] if best else [],
             params=_spelled_params(best.parameters) if best else {},
-            replicates_noun=sections.replicates_noun(report) if best else "",
+            replicates_noun=sections.replicates_noun(analysis) if best else "",
             command=contents.command,
             table=table,
-            has_more_rows=len(report.frame) > MAX_ROWS,
+            has_more_rows=len(analysis.leaderboard) > MAX_ROWS,
             figures={figure.name: figure for figure in figures},
-            importance=importance,
-            shares=sections.shown_shares(importance),
-            effects=_effect_tables(report),
-            cost=_spelled_cost(cost(report.attempts)),
+            importance=analysis.importance,
+            shares=sections.shown_shares(analysis.importance),
+            effects=_effect_tables(analysis),
+            cost=_spelled_cost(analysis.cost),
             failures=contents.failures[:MAX_FAILURES],
             galleries=[
                 {
-                    "heading": _gallery_heading(ranked, number),
-                    "pictures": [_inline(picture) for picture in pictures],
+                    "heading": _gallery_heading(gallery),
+                    "pictures": [_inline(picture) for picture in gallery.pictures],
                 }
-                for number, pictures in contents.pictures.items()
+                for gallery in contents.galleries
             ],
-            data=compressed_base64(_script_data(report, table, figures)),
+            data=compressed_base64(_script_data(analysis, table, figures)),
             plotly=plotly_js(),
             datatables=datatables_js(),
             datatables_css=_itables_file("dt_bundle.css"),
@@ -83,18 +78,13 @@ def _spelled_params(params: dict[str, Any]) -> dict[str, str]:
     return {name: spelling.parameter_value(value) for name, value in params.items()}
 
 
-def _gallery_heading(ranked: Sequence[Configuration], number: int) -> str:
+def _gallery_heading(gallery: Gallery) -> str:
     """Say which configuration and which of its trials the pictures are from."""
-    [configuration] = [
-        configuration
-        for configuration in ranked
-        if any(entry.trial.number == number for entry in configuration.entries)
-    ]
-    params = ", ".join(
-        f"{name}={value}" for name, value in _spelled_params(configuration.entry.trial.params).items()
-    )
+    values = _spelled_params(gallery.configuration.entry.trial.params)
+    params = ", ".join(f"{name}={value}" for name, value in values.items())
     colon = ": " if params else ""
-    return f"Rank {configuration.rank}, trial {number}{colon}{spelling.shortened(params, 200)}"
+    rank = gallery.configuration.rank
+    return f"Rank {rank}, trial {gallery.trial}{colon}{spelling.shortened(params, 200)}"
 
 
 def _inline(picture: TrialPicture) -> dict[str, str]:
@@ -103,16 +93,10 @@ def _inline(picture: TrialPicture) -> dict[str, str]:
     return {"source": f"data:{picture.kind};base64,{data}", "caption": picture.caption}
 
 
-def _effect_tables(report: LeaderboardReport) -> list[tuple[str, TextTable]]:
+def _effect_tables(analysis: Analysis) -> list[tuple[str, TextTable]]:
     """Return, for each parameter that varies, its name and the table by its values."""
-    from sweep.leaderboard import effects
-
-    decimals, names = decimals_of(report.frame), varying_columns(report)
-    frame = with_grouped_values(report.frame, names)
-    return [
-        (name, frame_table(sorted_by_value(effects.by(frame, [name], report.objective)), decimals))
-        for name in names
-    ]
+    decimals = decimals_of(analysis.leaderboard)
+    return [(name, frame_table(table, decimals)) for name, table in analysis.effects.single.items()]
 
 
 def _spelled_cost(cost: Cost) -> dict[str, Any]:
@@ -126,7 +110,7 @@ def _spelled_cost(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _script_data(report: LeaderboardReport, table: TextTable, figures: list[PageFigure]) -> dict[str, Any]:
+def _script_data(analysis: Analysis, table: TextTable, figures: list[PageFigure]) -> dict[str, Any]:
     """Gather what report.js reads.
 
     Returns
@@ -137,27 +121,45 @@ def _script_data(report: LeaderboardReport, table: TextTable, figures: list[Page
         a missing one. ``curves``: the learning curves of each row, empty where no row has any. ``trials``: the
         trial of each row.
     """
-    frame = report.frame.head(MAX_ROWS)
+    frame = analysis.leaderboard.head(MAX_ROWS)
     sort_keys: list[Any] = []
     for name in table.names:
         column = frame["ci_low" if name == "interval" else name]
         numeric = name in ("rank", "scores") or column.dtype.kind in "iuf"
         sort_keys.append([_sort_key(none_if_missing(value)) for value in column.tolist()] if numeric else None)
-    by_goal = (report.column, "test", "interval", "scores")
-    curves = [
-        learning_curves(configuration, report.objective)
-        for configuration in report.board.configurations[:MAX_ROWS]
-    ]
+    by_goal = (analysis.column, "test", "interval", "scores")
+    curves = [_spelled_curves(analysis, each) for each in analysis.board.configurations[:MAX_ROWS]]
     return {
         "figures": {figure.name: figure.plotly_json for figure in figures},
         "sort_keys": sort_keys,
         # A missing value comes last where the best come first. Where more is better it counts as the least.
         "missing_keys": [
-            -1e308 if name in by_goal and not report.objective.minimize else 1e308 for name in table.names
+            -1e308 if name in by_goal and not analysis.objective.minimize else 1e308 for name in table.names
         ],
         "curves": curves if any(curves) else [],
         "trials": frame["trial"].tolist(),
     }
+
+
+def _spelled_curves(analysis: Analysis, configuration: Configuration) -> dict[str, list[dict[str, Any]]]:
+    """Return a configuration's learning curves as report.js draws them.
+
+    ``y`` holds the values. ``x`` holds their epochs, and is there only where epochs were left out.
+    """
+    return {
+        name: [
+            {
+                "y": [_three_digits(value) for value in curve.values],
+                **({"x": [*curve.epochs]} if curve.epochs.step > 1 else {}),
+            }
+            for curve in curves
+        ]
+        for name, curves in analysis.curves(configuration).items()
+    }
+
+
+def _three_digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def _sort_key(value: Any) -> float | None:

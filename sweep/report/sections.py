@@ -10,17 +10,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.leaderboard.comparison import Comparison
-from sweep.leaderboard.cost import Cost, GroupUse
-from sweep.leaderboard.importance import Importance, Share
-from sweep.model import Objective
 from sweep.report import spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
 from sweep.report.terminal import EMPTY_LINE, console, empty_table
 
 if TYPE_CHECKING:
+    from sweep.leaderboard.analysis import Analysis, Front
+    from sweep.leaderboard.comparison import Comparison
+    from sweep.leaderboard.cost import Cost, GroupUse
+    from sweep.leaderboard.importance import Importance, Share
+    from sweep.model import Objective
+    from sweep.verbs.best import BestConfiguration
     from sweep.verbs.confirm import ConfirmReport
-    from sweep.verbs.report import BestConfiguration, LeaderboardReport
+    from sweep.verbs.report import LeaderboardReport
 
 #: Stands beneath a table by value whose rows differ in more than the value.
 UNBALANCED = Text(
@@ -36,7 +38,8 @@ MIN_PAIR_PERCENT = 1
 
 def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[str] = ()) -> RenderableType:
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
-    whole = leaderboard_table(report.frame, report.column, top, columns)
+    analysis = report.analysis
+    whole = leaderboard_table(analysis.leaderboard, analysis.column, top, columns)
     table, left_out = whole.fit_to_width(console().width, columns)
     lines: list[RenderableType] = [
         Text(heading(report), "bold"),
@@ -47,7 +50,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
         Text(footer(report, top)),
     ]
     if report.best:
-        lines += [Text(line) for line in (winner_line(report), *certainty_lines(report))]
+        lines += [Text(line) for line in (winner_line(analysis), *certainty_lines(analysis))]
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
@@ -64,66 +67,66 @@ def footer(report: LeaderboardReport, top: int) -> str:
     """Count all configurations and trials, so that none is left out in silence."""
     states = ", ".join(f"{count} {state}" for state, count in report.counts.items())
     retired = f"; {spelling.count(report.retired, 'trial')} retired" if report.retired else ""
-    replicated = report.board.replicated
-    total = len(report.frame)
+    replicated = report.analysis.board.replicated
+    total = len(report.analysis.leaderboard)
     rows = spelling.count(total, "configuration" if replicated else "trial")
     trials = spelling.count(sum(report.counts.values()), "trial")
     return f"{min(top, total)} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
 
 
-def winner_score(report: LeaderboardReport) -> str:
+def winner_score(analysis: Analysis) -> str:
     """Say which trial stands for the best configuration, and its score."""
-    best = report.best
+    best = analysis.best
     assert best
-    decimals = decimals_of(report.frame)
+    decimals = decimals_of(analysis.leaderboard)
     own = spelling.score(best.configuration.scores[best.entry.trial.replicate], decimals)
     count = len(best.replicates)
-    mean = f" (mean of {count} {replicates_noun(report)}; {own} itself)" if count > 1 else ""
+    mean = f" (mean of {count} {replicates_noun(analysis)}; {own} itself)" if count > 1 else ""
     score = spelling.score(best.score, decimals)
-    return f"trial {best.entry.trial.number}, {report.objective.metric} {score}{mean}"
+    return f"trial {best.entry.trial.number}, {analysis.objective.metric} {score}{mean}"
 
 
-def winner_line(report: LeaderboardReport) -> str:
+def winner_line(analysis: Analysis) -> str:
     """Say which configuration is the best."""
-    best = report.best
+    best = analysis.best
     assert best
     params = ", ".join(
         f"{name}={spelling.shortened(spelling.parameter_value(value), 60)}"
         for name, value in best.entry.trial.params.items()
     )
     equal = f"; as good: trial {_trial_list(best.equal_scores)}" if best.equal_scores else ""
-    return f"best: {winner_score(report)}{': ' if params else ''}{params}{equal}"
+    return f"best: {winner_score(analysis)}{': ' if params else ''}{params}{equal}"
 
 
-def certainty_lines(report: LeaderboardReport) -> Iterator[str]:
+def certainty_lines(analysis: Analysis) -> Iterator[str]:
     """Say how sure it is that the best is the best, and which configurations are tied with it."""
-    best = report.best
+    best = analysis.best
     assert best
-    decimals = decimals_of(report.frame)
+    decimals = decimals_of(analysis.leaderboard)
     if best.optimism is not None and math.isfinite(best.low):
-        yield expected_score_line(report)
+        yield expected_score_line(analysis)
     if best.tied:
         yield (
             f"{spelling.count(len(best.tied), 'configuration')} marked = cannot be told from it: "
             f"trial {_trial_list(best.tied)}"
         )
-    test = best.configuration.test(report.objective)
+    test = best.configuration.test(analysis.objective)
     if not math.isnan(test):
         yield f"on the test images, which no choice has seen: {spelling.score(test, decimals)}"
 
 
-def replicates_noun(report: LeaderboardReport) -> str:
+def replicates_noun(analysis: Analysis) -> str:
     """Return what the winner's replicates are called."""
-    assert report.best
-    return "confirming runs" if report.best.configuration.confirmed else "replicates"
+    assert analysis.best
+    return "confirming runs" if analysis.best.configuration.confirmed else "replicates"
 
 
-def expected_score_line(report: LeaderboardReport) -> str:
+def expected_score_line(analysis: Analysis) -> str:
     """Say what new runs of the winner score on average: less than it did, because it was chosen by its score."""
-    best = report.best
+    best = analysis.best
     assert best
     assert best.expected is not None
-    decimals = decimals_of(report.frame)
+    decimals = decimals_of(analysis.leaderboard)
     expected = spelling.score(best.expected, decimals)
     interval = spelling.interval(best.low, best.high, decimals)
     candidates = f"{best.compared:,} confirmed ones" if best.configuration.confirmed else f"{best.compared:,}"
@@ -153,9 +156,12 @@ def frame_section(
     return _table_section(title, frame_table(rows, decimals, metric))
 
 
-def pareto_section(title: str, front: Any, report: LeaderboardReport, top: int | None) -> RenderableType:
-    """Show the rows of the leaderboard that are on the Pareto front."""
-    return _table_section(title, leaderboard_table(front, report.column, top))
+def pareto_section(front: Front, metric: str, top: int | None) -> RenderableType:
+    """Show the rows of the leaderboard that are on the Pareto front. `metric` is the metric's column."""
+    measures = ", ".join(
+        f"{name} ({'less' if less else 'more'} is better)" for name, less in front.less_is_better.items()
+    )
+    return _table_section(f"Pareto front of {measures}", leaderboard_table(front.table, metric, top))
 
 
 def _table_section(title: str, whole: TextTable) -> RenderableType:
@@ -178,9 +184,9 @@ def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
     for name, value in best.parameters.items():
         table.add_row(Text(name), Text(spelling.parameter_value(value)))
     return Group(
-        Text(f"{best.sweep}: {winner_score(report)}", "bold"),
+        Text(f"{best.sweep}: {winner_score(report.analysis)}", "bold"),
         table,
-        *(Text(line) for line in certainty_lines(report)),
+        *(Text(line) for line in certainty_lines(report.analysis)),
         *(Text(f"note: {doubt}") for doubt in report.doubts),
         Text("to repeat it:"),
     )

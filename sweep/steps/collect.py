@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: With more trials than this, learning curves are not loaded: they are most of a result.
 MOST_WHOLE = 20_000
+
+#: How many failed trials' results are searched for metrics.
+MAX_SEARCHED = 12
 
 #: The file of kept results is written again when this share of it is new.
 WORTH_KEEPING = 0.02
@@ -58,6 +62,20 @@ def kept_of(store: Store, snapshot: Snapshot, numbers: Collection[int]) -> dict[
     """Return what was kept of results that are gone."""
     kept = store.cache.results(snapshot.settings.objective.file)
     return {number: kept[number][1] for number in numbers if number in kept}
+
+
+def numbers_in_failed(store: Store, snapshot: Snapshot) -> list[str]:
+    """Name the numbers in the results of some trials that failed: the metric may be there under another name."""
+    from sweep.leaderboard.entries import numbers
+
+    names: dict[str, None] = {}
+    for status in snapshot.of(State.FAILED)[:MAX_SEARCHED]:
+        value = None
+        with contextlib.suppress(CannotRead):
+            value = store.result(status.trial, snapshot.settings.objective.file).value
+        if isinstance(value, dict):
+            names |= dict.fromkeys(numbers(value))
+    return [*names]
 
 
 def _whole(store: Store, snapshot: Snapshot, chosen: Sequence[TrialStatus]) -> dict[int, dict[str, Any] | None]:

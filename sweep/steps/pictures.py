@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.leaderboard.entries import Entry
+from sweep.leaderboard.ranking import Configuration
 from sweep.store import Store
 
 #: The kinds that a browser shows and that can hide nothing, by a file's first bytes. SVG can hold scripts.
@@ -28,41 +29,50 @@ class TrialPicture:
     caption: str
 
 
-def pictures(
-    store: Store, configurations: Sequence[Sequence[Entry]], max_configurations: int
-) -> dict[int, list[TrialPicture]]:
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one configuration, which one of its trials left."""
+
+    configuration: Configuration
+    trial: int
+    pictures: list[TrialPicture]
+
+
+def galleries(store: Store, configurations: Sequence[Configuration], max_configurations: int) -> list[Gallery]:
     """Read the pictures of the best configurations that have some, each of one of its trials.
 
     A result names them under ``images``: a list of paths, or of objects with ``path`` and ``caption``. Relative
-    paths lie in the trial's folder. What is missing, too large or no picture is passed over.
+    paths lie in the trial's folder. What is missing, too large or no picture is passed over. A trial whose score
+    counts comes before one whose score does not.
 
     Parameters
     ----------
-    configurations : sequence of sequences of Entry
-        The best first, with all trials of each.
-
-    Returns
-    -------
-    dict
-        Trial number → its pictures.
+    configurations : sequence of Configuration
+        The best first.
+    max_configurations : int
+        The largest number of galleries.
     """
-    by_trial: dict[int, list[TrialPicture]] = {}
+    shown: list[Gallery] = []
     bytes_left = MOST_BYTES_ALL
-    for entries in configurations[:SEARCHED]:
-        if len(by_trial) == max_configurations or not bytes_left:
+    for configuration in configurations[:SEARCHED]:
+        if len(shown) == max_configurations or not bytes_left:
             break
-        for entry in entries:
+        for entry in _counted_first(configuration):
             of_trial = [
                 picture for path, caption in named(entry.result) if (picture := _read(store, entry, path, caption))
             ]
             if of_trial:
                 size = sum(len(picture.data) for picture in of_trial)
                 if size > bytes_left:  # pictures of worse configurations may fit, but they would not be the best
-                    return by_trial
+                    return shown
                 bytes_left -= size
-                by_trial[entry.trial.number] = of_trial
+                shown.append(Gallery(configuration, entry.trial.number, of_trial))
                 break
-    return by_trial
+    return shown
+
+
+def _counted_first(configuration: Configuration) -> list[Entry]:
+    return sorted(configuration.entries, key=lambda entry: entry.trial.replicate not in configuration.scores)
 
 
 def named(result: dict[str, Any]) -> list[tuple[str, str]]:

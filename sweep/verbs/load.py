@@ -50,14 +50,6 @@ class Loaded:
 
 def load(path: Path) -> Loaded:
     """Load a sweep by its folder. The scheduler is not asked if it ever was; only the journal is written."""
-    from sweep.leaderboard import frames
-
     store = Shelf(path.parent).find(str(path)) if path.is_dir() else Shelf(Path("results")).find(str(path))
-    leaderboard = report(store, Shell(store.log), write=False, recent_s=math.inf)
-    return Loaded(
-        store.name,
-        frames.trials(leaderboard.entries, leaderboard.objective),
-        frames.results(leaderboard.entries),
-        leaderboard.frame,
-        leaderboard.best,
-    )
+    analysis = report(store, Shell(store.log), write=False, recent_s=math.inf).analysis
+    return Loaded(store.name, analysis.trials, analysis.results, analysis.leaderboard, analysis.best)

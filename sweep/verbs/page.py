@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.leaderboard.entries import Entry
-from sweep.leaderboard.ranking import Configuration
 from sweep.shell import Shell
 from sweep.state.failures import FailureGroup
-from sweep.steps.pictures import TrialPicture, pictures
+from sweep.steps.pictures import Gallery, galleries
 from sweep.store import Store
-from sweep.verbs.report import LeaderboardReport, best_configuration, report
+from sweep.verbs.best import best_configuration
+from sweep.verbs.report import LeaderboardReport, report
 from sweep.verbs.status import failures
 
 #: Trials whose pictures are shown.
@@ -27,8 +26,8 @@ class PageContents:
     ----------
     command : str
         The command that repeats the best configuration; empty if there is none.
-    pictures : dict
-        Trial number → the pictures that it left, of the best configurations.
+    galleries : tuple of Gallery
+        Pictures of the best configurations.
     again_s : float or None
         How often the page is written again, while it is.
     """
@@ -36,7 +35,7 @@ class PageContents:
     report: LeaderboardReport
     command: str
     failures: tuple[FailureGroup, ...]
-    pictures: dict[int, list[TrialPicture]]
+    galleries: tuple[Gallery, ...]
     again_s: float | None
 
 
@@ -89,16 +88,10 @@ def pages(
 
 def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None = None) -> PageContents:
     """Gather what a page shows."""
-    ranked = [configuration for configuration in leaderboard.board.configurations if configuration.scores]
     return PageContents(
         leaderboard,
         best_configuration(leaderboard).command if leaderboard.best else "",
         tuple(failures(store, leaderboard.snapshot)),
-        pictures(store, [_counted_first(configuration) for configuration in ranked], PICTURED),
+        tuple(galleries(store, leaderboard.analysis.board.scored, PICTURED)),
         again_s,
     )
-
-
-def _counted_first(configuration: Configuration) -> list[Entry]:
-    counted = {entry.trial.number for entry in configuration.counted}
-    return sorted(configuration.entries, key=lambda entry: entry.trial.number not in counted)

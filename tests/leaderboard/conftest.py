@@ -22,7 +22,7 @@ def entry(
     *,
     state: State = State.DONE,
     cpu_s: float | None = 10.0,
-    elapsed_s: float = 10.0,
+    elapsed_s: float | None = 10.0,
     replicate: int = 0,
     confirms: bool = False,
     test: float | None = None,

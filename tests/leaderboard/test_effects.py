@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweep.errors import UsageError
 from sweep.leaderboard.cost import Attempted, cost
-from sweep.leaderboard.effects import by, directions, pareto
+from sweep.leaderboard.effects import MAX_VALUES, SPANS, Effects, by, by_value, directions, grouped, pareto
 from sweep.leaderboard.filters import where
 from sweep.leaderboard.frames import leaderboard
 from sweep.leaderboard.ranking import rank
@@ -35,6 +38,56 @@ def test_the_front_is_what_brute_force_finds(points: list[tuple[float, float, fl
 def test_the_front_leaves_out_rows_with_a_missing_measure() -> None:
     table = pd.DataFrame({"a": [1.0, None], "b": [1.0, 9.0]})
     assert len(pareto(table, {"a": False, "b": False})) == 1
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    """Make a leaderboard of these columns; the best score is the last."""
+    rows = len(next(iter(columns.values())))
+    scores = [float(row) for row in range(rows)]
+    return pd.DataFrame(
+        {"trial": range(rows), **columns, "score": scores, "elapsed_s": 1.0, "peak_memory_mib": 1.0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "in_order"),
+    [
+        ([10, 9, 1.5], [1.5, 9, 10]),
+        (["b", "a", "10"], ["10", "a", "b"]),
+        ([True, 2, None], [2, None, True]),  # as text
+        ([(2.0, 3.0), (1.0, 2.0)], [(1.0, 2.0), (2.0, 3.0)]),
+    ],
+)
+def test_values_are_ordered_by_size_or_as_text(values: list[Any], in_order: list[Any]) -> None:
+    table = by_value(frame(x=pd.Series(values, dtype=object)), "x", SCORE)
+    assert table["x"].tolist() == in_order
+
+
+def test_many_numbers_become_spans_and_rare_texts_others() -> None:
+    few = [*range(MAX_VALUES)] * 3
+    many = [n * 1.5 for n in range(3 * MAX_VALUES)]
+    texts = [f"name {n % 7}" if n % 2 else f"rare {n}" for n in range(3 * MAX_VALUES)]
+    table = grouped(frame(few=few, many=many, texts=texts, other=many), ["few", "many", "texts"])
+    assert (table["few"].tolist(), table["other"].tolist()) == (few, many)
+    spans = [*dict.fromkeys(table["many"])]
+    assert len(spans) == SPANS
+    assert all(low <= number <= high for number, (low, high) in zip(many, table["many"], strict=True))
+    assert all(end == begin for (_, end), (begin, _) in itertools.pairwise(spans))
+    kept = {*table["texts"]}
+    assert len(kept) == MAX_VALUES
+    assert kept >= {"all others", *(f"name {n}" for n in range(7))}
+
+
+def test_effects_are_single_and_crossed() -> None:
+    effects = Effects(frame(a=[1, 1, 2, 2], b=["x", "y", "x", "y"]), ["b", "a"], SCORE)
+    assert {name: table.iloc[:, 0].tolist() for name, table in effects.single.items()} == {
+        "b": ["x", "y"],
+        "a": [1, 2],
+    }
+    assert effects.crossed is not None
+    assert list(effects.crossed)[:2] == ["a", "b"]
+    assert len(effects.crossed) == 4
+    assert Effects(effects.table, ["b"], SCORE).crossed is None
 
 
 @pytest.mark.parametrize(

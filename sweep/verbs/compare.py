@@ -1,0 +1,42 @@
+"""compare: two sweeps side by side, where their configurations agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweep.errors import SweepError
+from sweep.model import Objective
+from sweep.shell import Shell
+from sweep.store import Store
+from sweep.verbs.report import report
+
+if TYPE_CHECKING:
+    from sweep.leaderboard.comparison import Comparison
+
+
+def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
+    """Set two sweeps side by side.
+
+    Raises
+    ------
+    SweepError
+        They are ranked by different metrics, or no configuration with a score is in both.
+    """
+    from sweep.leaderboard.comparison import compare as side_by_side
+
+    first, second = (report(store, shell, write=False) for store in (a, b))
+    ours, theirs = (
+        f"{leaderboard.objective.metric} ({leaderboard.objective.goal})" for leaderboard in (first, second)
+    )
+    if ours != theirs:
+        raise SweepError(
+            f"{a.name} is ranked by {ours}, {b.name} by {theirs}",
+            "plan one of them again with the other's objective: results are kept",
+        )
+    comparison = side_by_side(first.analysis.board, second.analysis.board)
+    if not len(comparison.table):
+        raise SweepError(
+            f"no configuration with a score is both in {a.name} and in {b.name}",
+            "they are compared where their parameters and values are the same",
+        )
+    return comparison, first.objective

@@ -1,0 +1,43 @@
+"""Learning curves: which epochs, which names, of which trials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sweep.leaderboard.curves import MAX_POINTS, Curve, learning_curves
+from sweep.leaderboard.ranking import rank
+from sweep.model import Objective
+from tests.leaderboard.conftest import entry
+
+OBJECTIVE = Objective("test.score")
+
+
+def curves(*histories: Any) -> dict[str, list[Curve]]:
+    """Return the curves of one configuration with a replicate for each history."""
+    entries = [
+        replace(entry(n, 0.5, replicate=n, x=1), result={"test": {"score": 0.5}, "history": history})
+        for n, history in enumerate(histories)
+    ]
+    [configuration] = rank(entries, OBJECTIVE).configurations
+    return learning_curves(configuration, OBJECTIVE)
+
+
+def test_the_metric_by_either_name_and_the_losses() -> None:
+    history = [{"score": 0.1, "loss": 3}, "odd", {"score": "?", "loss": 2, "accuracy": 1}]
+    assert curves(history, [{"loss": 1}]) == {
+        "score": [Curve(range(1, 3), [0.1, None])],
+        "loss": [Curve(range(1, 3), [3.0, 2.0]), Curve(range(1, 2), [1.0])],
+    }
+
+
+def test_a_long_history_loses_epochs_and_keeps_the_last() -> None:
+    epochs = 2 * MAX_POINTS + 1
+    [curve] = curves([{"loss": epoch} for epoch in range(1, epochs + 1)])["loss"]
+    assert len(curve.epochs) <= MAX_POINTS
+    assert curve.epochs[-1] == epochs
+    assert curve.values == [*curve.epochs]
+
+
+def test_what_is_no_history() -> None:
+    assert curves(None, [], 7, {"a": 1}, ["text"]) == {}
