@@ -1,10 +1,13 @@
 """Simulated sweeps whose best is known: how often the winner is right, its optimism, the coverage of intervals.
 
-    python bench/winners_curse.py --sweeps 1500    # some minutes; the table of docs/leaderboard.md
+    python bench/winners_curse.py --sweeps 1500    # half an hour; the two tables of docs/leaderboard.md
 
 Every configuration has a true score. A run's score is the true score plus normal noise of standard deviation 1. A
 sweep runs each configuration once or three times; `confirm` then runs the best five another five times. The code
 of `sweep report` ranks them.
+
+The second table is about ``=``: how often a true best is told apart, and how many of those that are truly worse
+by 2 are, beside the paired t test with Holm's correction for all pairs, by which ties were told before.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sweep.leaderboard import statistics
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.ranking import Board, rank
 from sweep.model import Objective, Resources, State, Trial, Verdict
@@ -56,7 +60,36 @@ def judged(board: Board, real: np.ndarray) -> dict[str, float]:
         "estimated": np.nan if best.optimism is None else best.optimism,
         "covers": np.nan if np.isnan(best.low) else float(best.low <= own <= best.high),
         "uncorrected": np.nan if np.isnan(plain.low) else float(plain.low <= own <= plain.high),
+        **told_apart(board, real),
     }
+
+
+def told_apart(board: Board, real: np.ndarray) -> dict[str, float]:
+    """Say whether a true best was told apart from the winner, and the share of those worse by 2 that were."""
+    first = board.configurations[0]
+    others = [each for each in board.configurations[1:] if each.scores.keys() == first.scores.keys()]
+    if not others or len(first.scores) < 2:
+        return {"wrong": np.nan, "found": np.nan, "found_by_holm": np.nan}
+    truths = np.array([real[each.entry.trial.params["x"]] for each in others])
+    best = max(float(truths.max()), float(real[first.entry.trial.params["x"]]))
+    apart = np.array([each.tied is False for each in others])
+    pairs = np.array([[first.scores[r] - each.scores[r] for r in first.scores] for each in others])
+    p = statistics.holm([*map(float, statistics.paired_p(pairs))], (len(others) + 1) * len(others) // 2)
+    worse = truths <= best - 2
+    share = np.nan if not worse.any() else float(apart[worse].mean())
+    by_holm = np.nan if not worse.any() else float((np.array(p)[worse] <= 0.05).mean())
+    return {"wrong": float(apart[truths == best].any()), "found": share, "found_by_holm": by_holm}
+
+
+def five_and_55(sweeps: int) -> dict[str, float]:
+    """Return how many of 55 that are worse by 2 than the five best are told apart, with three runs each."""
+    rng = np.random.default_rng(2)
+    real = np.repeat([0.0, -2.0], [5, 55])
+    found = []
+    for _ in range(sweeps):
+        entries = [run(x, r, real[x] + rng.normal()) for x in range(60) for r in range(3)]
+        found.append(told_apart(rank(entries, Objective("score")), real))
+    return {name: 55 * float(np.mean([each[name] for each in found])) for name in ("found", "found_by_holm")}
 
 
 def sweep(rng: np.random.Generator, prior: str, spread: float, count: int, runs: int) -> list[dict[str, float]]:
@@ -83,7 +116,7 @@ def row(prior: str, spread: float, count: int, runs: int, sweeps: int) -> dict[s
     for place, when in enumerate(("before", "after")):
         for name in pairs[0][0]:
             values = [pair[place][name] for pair in pairs]
-            table_row[f"{when}_{name}"] = None if np.isnan(values).all() else round(float(np.mean(values)), 3)
+            table_row[f"{when}_{name}"] = None if np.isnan(values).all() else round(float(np.nanmean(values)), 3)
     return table_row
 
 
@@ -103,6 +136,23 @@ def main() -> None:
     print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
     for table_row in rows:
         print("| " + " | ".join(spelled(table_row)) + " |")
+    heads = ["true scores", "runs", "a true best told apart", "found of those worse by 2", "by Holm"]
+    heads += ["after: a true best told apart", "found", "by Holm"]
+    print("\n| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+    for table_row in rows:
+        print("| " + " | ".join(ties_spelled(table_row)) + " |")
+    found = five_and_55(options.sweeps)
+    print(f"\n5 + 55 worse by 2, 3 runs: {found['found']:.1f} of 55 found, by Holm {found['found_by_holm']:.1f}")
+
+
+def ties_spelled(row: dict[str, Any]) -> list[str]:
+    def share(name: str, digits: int) -> str:
+        return "–" if row[name] is None else f"{row[name]:.{digits}%}"
+
+    cells = [f"{row['prior']}, spread {row['spread']:g}", str(row["runs"])]
+    for when in ("before", "after"):
+        cells += [share(f"{when}_wrong", 1), share(f"{when}_found", 0), share(f"{when}_found_by_holm", 0)]
+    return cells
 
 
 def spelled(row: dict[str, Any]) -> list[str]:

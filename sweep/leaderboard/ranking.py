@@ -18,7 +18,7 @@ from sweep.model import Objective
 #: nobody reads further down.
 BOOTSTRAPPED = 200
 
-#: A configuration is tied with the first if the corrected p-value is above this.
+#: A configuration whose seeds are not those of the first is tied with it if the corrected p-value is above this.
 SIGNIFICANT = 1 - statistics.CONFIDENCE
 
 
@@ -40,7 +40,7 @@ class Configuration:
     low, high : float
         The 95 % interval of the mean; NaN with fewer than two scores.
     tied : bool or None
-        Whether it cannot be told from the first. None where no test is possible, and for the first itself.
+        Whether it may be the best, too. None where no test is possible, and for the first itself.
     """
 
     entries: tuple[Entry, ...]
@@ -107,7 +107,8 @@ class Best:
         The other configurations with exactly the same score and rank. A configuration is named by the number of
         the trial that stands for it.
     tied : tuple of int
-        The other configurations that a test cannot tell from it, named in the same way.
+        The other configurations that may be the best as well, named in the same way: with a probability of 95 %
+        the best is one of them or this one.
     compared : int
         The number of configurations that it is the best of, itself included: all that were confirmed, or all with
         a score where none was.
@@ -233,7 +234,7 @@ def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     if not ranked or not ranked[0].scores:
         return Board(objective, tuple(ranked), None)
     peers = sum(tier(configuration) == tier(unranked[0]) for configuration in unranked)
-    ranked = _with_ties(ranked)
+    ranked = _with_ties(ranked, sign)
     return Board(objective, tuple(ranked), _best(ranked, peers, sign))
 
 
@@ -254,35 +255,55 @@ def _configuration(entries: tuple[Entry, ...], objective: Objective) -> Configur
     return Configuration(entries, confirming_scores or scores, bool(confirming_scores))
 
 
-def _with_ties(ranked: list[Configuration]) -> list[Configuration]:
-    """Mark the configurations that are tied with the first.
+def _with_ties(ranked: list[Configuration], sign: float) -> list[Configuration]:
+    """Mark the configurations that may be the best as well as the first.
 
-    The test is paired where at least two seeds or folds are shared with the first. Otherwise it is Welch's.
+    Those that have the seeds or folds of the first are compared in pairs, so that what a seed adds to both
+    cancels, and with the noise of all of them. Where fewer are shared, two at least, these are compared. Where
+    none are, the test is Welch's. Both are corrected by Holm.
     """
     first = ranked[0]
     if len(first.scores) < 2:
         return ranked
-    p: dict[int, float] = {}
-    same_seeds: list[int] = []
-    for index, other in enumerate(ranked[1:], 1):
-        if other.scores.keys() == first.scores.keys():
-            same_seeds.append(index)
-        elif len(shared := [name for name in first.scores if name in other.scores]) > 1:
+    others = range(1, len(ranked))
+    paired = [index for index in others if ranked[index].scores.keys() == first.scores.keys()]
+    rest = [index for index in others if index not in {*paired} and len(ranked[index].scores) > 1]
+    may_be = _paired_ties([ranked[index] for index in (0, *paired)], sign) if paired else []
+    ties = dict(zip(paired, may_be, strict=True)) | _other_ties(ranked, rest, sign)
+    return [replace(configuration, tied=ties.get(index)) for index, configuration in enumerate(ranked)]
+
+
+def _paired_ties(configurations: list[Configuration], sign: float) -> list[bool]:
+    """Return whether each after the first may be the best; all have the same seeds."""
+    names = [*configurations[0].scores]
+    scores = np.array([[each.scores[name] for name in names] for each in configurations])
+    # By the exact sums, as they are shown: equal scores are equal.
+    gaps = sign * np.array([each.mean - configurations[0].mean for each in configurations])
+    variances, freedom = statistics.residual_variances(scores)
+    rounding = 1e-12 * np.maximum(np.abs(scores).max(), 1e-300)
+    variances[variances <= rounding**2] = 0.0
+    variances, freedom = statistics.moderated_variances(variances, freedom)
+    freedom = min(freedom, (len(scores) - 1) * (len(names) - 1))
+    errors = np.sqrt((variances[0] + variances) / len(names))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        standard = np.where(errors > 0, gaps / errors, np.where(gaps > rounding, np.inf, 0.0))
+    return [bool(value) for value in statistics.may_be_best(standard, float(f"{freedom:.2g}"))[1:]]
+
+
+def _other_ties(ranked: list[Configuration], others: Sequence[int], sign: float) -> dict[int, bool]:
+    """Return whether each may be the best, by tests of its own: its seeds are not those of the first."""
+    first = ranked[0]
+    p = []
+    for index in others:
+        other = ranked[index]
+        shared = [name for name in first.scores if name in other.scores]
+        if len(shared) > 1:
             pairs = np.array([[first.scores[name] - other.scores[name] for name in shared]])
-            p[index] = float(statistics.paired_p(pairs)[0])
-        elif len(other.scores) > 1:
-            p[index] = statistics.welch_p(np.array([*first.scores.values()]), np.array([*other.scores.values()]))
-    if same_seeds:  # tested in one call: there may be 100,000
-        names = [*first.scores]
-        ours = np.array([first.scores[name] for name in names])
-        theirs = np.array([[ranked[index].scores[name] for name in names] for index in same_seeds])
-        p.update(zip(same_seeds, map(float, statistics.paired_p(ours - theirs)), strict=True))
-    all_pairs = (len(p) + 1) * len(p) // 2  # the first was chosen: any pair might have been the one that differs
-    corrected = dict(zip(p, statistics.holm([*p.values()], all_pairs), strict=True))
-    return [
-        replace(configuration, tied=corrected[index] > SIGNIFICANT if index in corrected else None)
-        for index, configuration in enumerate(ranked)
-    ]
+            two_sided = float(statistics.paired_p(pairs)[0])
+        else:
+            two_sided = statistics.welch_p(np.array([*first.scores.values()]), np.array([*other.scores.values()]))
+        p.append(two_sided / 2 if sign * (other.mean - first.mean) > 0 else 1.0)
+    return {index: value > SIGNIFICANT for index, value in zip(others, statistics.holm(p), strict=True)}
 
 
 def _best(ranked: list[Configuration], peers: int, sign: float) -> Best:

@@ -107,7 +107,7 @@ def certainty_lines(analysis: Analysis) -> Iterator[str]:
         yield expected_score_line(analysis)
     if best.tied:
         yield (
-            f"{spelling.count(len(best.tied), 'configuration')} marked = cannot be told from it: "
+            f"{spelling.count(len(best.tied), 'configuration')} marked = may be the best as well: "
             f"trial {_trial_list(best.tied)}"
         )
     test = best.configuration.test(analysis.objective)

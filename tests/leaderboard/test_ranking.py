@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.frames import leaderboard
@@ -194,3 +197,32 @@ def test_a_configuration_with_one_failed_run_can_win() -> None:
     winner = best(entries, MAXIMIZE)
     assert winner
     assert (winner.entry.trial.params, len(winner.replicates), winner.compared) == ({"x": 1}, 4, 2)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.lists(st.integers(-50, 50), min_size=3, max_size=3), min_size=2, max_size=8),
+    st.randoms(use_true_random=False),
+    st.integers(-1000, 1000),
+)
+def test_no_decision_hangs_on_what_means_nothing(
+    scores: list[list[int]], shuffle: random.Random, constant: int
+) -> None:
+    """Neither the trials' order, nor the parameters' names, nor a constant that is added to all scores."""
+
+    def decisions(order: list[tuple[int, int]], name: str, added: float) -> object:
+        params: list[dict[str, Any]] = [{name: x} for x, _ in order]
+        entries = [
+            entry(10 * x + run, scores[x][run] / 8 + added, replicate=run, **those)
+            for (x, run), those in zip(order, params, strict=True)
+        ]
+        board = rank(entries, Objective("score"))
+        assert board.best
+        rows = [(each.number, each.rank, each.tied) for each in board.configurations]
+        return rows, board.best.equal_scores, board.best.tied
+
+    order = [(x, run) for x in range(len(scores)) for run in range(3)]
+    before = decisions(order, "x", 0.0)
+    shuffle.shuffle(order)
+    assert decisions(order, "a name", 0.0) == before
+    assert decisions(order, "x", constant / 4) == before

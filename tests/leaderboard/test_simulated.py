@@ -90,6 +90,45 @@ def test_a_difference_is_rarely_claimed_where_there_is_none() -> None:
     assert wrong / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
+def test_the_true_best_is_rarely_told_apart_and_the_others_mostly_are() -> None:
+    """60 configurations, three seeds: at most 5 % errors, within two standard errors; Holm's method found none."""
+    rng = np.random.default_rng(5)
+    wrong, found = [], []
+    for _ in range(200):
+        truths = rng.normal(0, 1, 60)
+        seeds = rng.normal(0, 3, 3)  # what a seed adds to all alike
+        entries = [
+            entry(10 * x + run, truths[x] + seeds[run] + rng.normal(), replicate=run, x=x)
+            for x in range(60)
+            for run in range(3)
+        ]
+        apart = {
+            configuration.entry.trial.params["x"]
+            for configuration in rank(entries, SCORE).configurations
+            if configuration.tied is False
+        }
+        wrong.append(int(truths.argmax()) in apart)
+        found.append(np.mean([x in apart for x in np.flatnonzero(truths < truths.max() - 2)]))
+    assert np.mean(wrong) <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
+    assert np.mean(found) > 0.75
+
+
+def test_three_seeds_tell_what_anyone_sees() -> None:
+    """5 near 0.97 and 55 far below, each with three seeds: the paired test with Holm's correction told none apart."""
+    rng = np.random.default_rng(6)
+    truths = [0.9735, 0.972, 0.971, 0.97, 0.969, *np.linspace(0.085, 0.9, 55)]
+    entries = [
+        entry(10 * x + run, truth + rng.normal(0, 0.03 if x >= 5 else 0.004), replicate=run, x=x)
+        for x, truth in enumerate(truths)
+        for run in range(3)
+    ]
+    board = rank(entries, SCORE)
+    assert board.best
+    apart = [configuration for configuration in board.configurations if configuration.tied is False]
+    assert len(apart) >= 50
+    assert min(configuration.entry.trial.params["x"] for configuration in apart) >= 5
+
+
 def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["winners_curse.py", "--sweeps", "8", "--json"])
     runpy.run_path(str(ROOT / "bench" / "winners_curse.py"), run_name="__main__")

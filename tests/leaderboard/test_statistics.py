@@ -8,7 +8,19 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.leaderboard.statistics import holm, interval, noise_variance, paired_p, shrunken, student_half, welch_p
+from sweep.leaderboard.statistics import (
+    _largest_by_chance,
+    _range_by_chance,
+    holm,
+    interval,
+    may_be_best,
+    moderated_variances,
+    noise_variance,
+    paired_p,
+    shrunken,
+    student_half,
+    welch_p,
+)
 
 
 def test_students_interval_by_hand() -> None:
@@ -120,3 +132,40 @@ def test_means_far_below_change_nothing(far: float) -> None:
     if far:
         both = shrunken([*means, *(rng.normal(0, 1, 100) - far)], 1.0, best)
         assert both == pytest.approx(alone, abs=0.05)
+
+
+@pytest.mark.parametrize(("count", "freedom"), [(2, 10.0), (5, 16.0), (60, 118.0), (100, 4.0), (1000, np.inf)])
+def test_the_range_is_scipys(count: int, freedom: float) -> None:
+    expected = scipy.stats.studentized_range.ppf(0.95, count, freedom) / 2**0.5
+    assert _range_by_chance(count, freedom) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("count", "freedom"), [(2, 10.0), (4, 16.0), (10, 50.0), (20, np.inf)])
+def test_the_largest_difference_is_as_simulated(count: int, freedom: float) -> None:
+    rng = np.random.default_rng(7)
+    means = rng.normal(size=(40_000, count))
+    scale = 1.0 if np.isinf(freedom) else np.sqrt(rng.chisquare(freedom, 40_000) / freedom)
+    largest = (means[:, 1:].max(axis=1) - means[:, 0]) / 2**0.5 / scale
+    assert _largest_by_chance(count, freedom) == pytest.approx(np.quantile(largest, 0.95), rel=0.02)
+
+
+def test_two_may_be_the_best_by_students_bound() -> None:
+    assert may_be_best([0.0, 2.2], 10.0).tolist() == [True, True]
+    assert may_be_best([0.0, 2.3], 10.0).tolist() == [True, False]
+    assert may_be_best([0.0], np.inf).tolist() == [True]
+    assert may_be_best([0.0, np.inf, 0.0], np.inf).tolist() == [True, False, True]
+
+
+def test_variances_count_for_themselves_as_far_as_they_differ() -> None:
+    """Smyth's estimate: of one variance, chi-square draws are taken for one; of very different ones, they are not."""
+    rng = np.random.default_rng(8)
+    alike = rng.chisquare(4, 2000) / 4
+    moderated, freedom = moderated_variances(alike, 4)
+    assert freedom > 60
+    assert np.ptp(moderated) < 0.2 * np.ptp(alike)
+    spread = alike * np.exp(rng.normal(0, 1, 2000))
+    moderated, freedom = moderated_variances(spread, 4)
+    # The trigamma of half the prior's freedom is the variance of the logarithms, here 1: a freedom of 2.9.
+    assert freedom == pytest.approx(4 + 2.9, abs=0.5)
+    assert np.corrcoef(moderated, spread)[0, 1] > 0.95
+    assert moderated_variances([0.0, 0.0], 2)[0].tolist() == [0.0, 0.0]
