@@ -15,13 +15,13 @@ from sweep.errors import CannotRead, StoreError, SweepError, UsageError, nearest
 from sweep.model import ALIVE, Objective, State, Trial
 from sweep.node import command as node_command
 from sweep.node import runner
+from sweep.schedulers.base import POLL_EVERY_S
 from sweep.shell import Shell
 from sweep.state.results import gone_words
 from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
 from sweep.steps.observe import observe
-from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbslike
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbsoutput
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture, torque_capture
 from tests.schedulers.replay import replay, reply
@@ -117,7 +117,7 @@ def test_one_odd_id_silences_no_server() -> None:
 def test_why_a_job_waits(name: str, reason: str) -> None:
     shown = reply(torque_capture(name))
     full_id = re.findall(r"Job Id: (\S+)", shown.stdout)[0]
-    number, index = pbslike.split_id(full_id)
+    number, index = pbsoutput.split_id(full_id)
     task = TaskRef(full_id if index is None else f"{number}[].vm", index)
     answer, _ = replay(Torque().poll([task]), [shown])
     assert answer.statuses[task].reason == reason
