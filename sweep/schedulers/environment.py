@@ -16,7 +16,7 @@ from sweep.schedulers.base import Variables
 
 #: What tells a trial or a worker which one it is, or where it runs.
 _OF_A_TRIAL = re.compile(
-    r"SWEEP_(TRIAL|NUMBER|ATTEMPT|FOLDER|RESULT|SEED|REPLICATE|CPUS|PARAMS|PARAMS_FILE|TASK|WORKER|DRIVER|ELAPSED_S)"
+    r"SWEEP_(TRIAL|NUMBER|ATTEMPT|FOLDER|RESULT|SEED|REPLICATE|CPUS|PARAMS|PARAMS_FILE|TASK|NODE|WORKER|DRIVER|ELAPSED_S)"
 )
 
 #: What schedulers and launchers set beside their own variables, for the one job. TMPDIR is gone when it ends.
