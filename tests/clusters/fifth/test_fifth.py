@@ -65,6 +65,19 @@ def test_what_is_shown_counts_as_it_does(here: Cluster, toy: Callable[..., Path]
     sandbox.accounted_for()
 
 
+def test_a_sites_own_template_extends_it(here: Cluster, toy: Callable[..., Path]) -> None:
+    sandbox = here.sandbox
+    sandbox.write("ours.sh.j2", '{% extends "fifth.sh.j2" %}{% block setup %}\nulimit -c 0\n{% endblock %}')
+    toy(scheduler=here.scheduler)
+    sandbox.sweep("plan", "--template", "ours.sh.j2")
+    script = (sandbox.path / "results/toy/jobs/j0001.sh").read_text()
+    assert "\nulimit -c 0\n" in script
+    assert ("\n#FIFTH -t 1-3\n" in script) is here.has_arrays
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 3}
+
+
 def test_doctor_names_it(here: Cluster) -> None:
     findings = {finding["what"]: finding["finding"] for finding in here.sandbox.sweep("doctor", "--json").json}
     assert findings["fifth"] == "Fifth 5.0; arrays of up to 64"
