@@ -254,7 +254,7 @@ class Job:
 
 
 class TaskRef(NamedTuple):
-    """How the scheduler names one task: the job's id and, in an array, the index. `Scheduler.spell` spells it."""
+    """One task of the scheduler: the job's id and, in an array, the index, from 0. `Scheduler.spell` spells it."""
 
     job_id: str
     index: int | None = None  # type: ignore[assignment] # a tuple, since it is hashed so often: it has an `index`

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,10 +131,14 @@ class Warm:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A folder with a space, a quote, a dollar and an umlaut in its name, and the command line in it."""
+    """A folder with a space, a quote, a dollar and an umlaut in its name, and the command line in it.
+
+    `program` is what Python runs as sweep: the module, or a script that starts it otherwise.
+    """
 
     path: Path
     env: dict[str, str]
+    program: tuple[str, ...] = ("-m", "sweep")
 
     def write(self, name: str, text: str) -> Path:
         """Write a file."""
@@ -146,7 +150,10 @@ class Sandbox:
     def run(self, *argv: str, timeout_s: float = 120, env: dict[str, str] | None = None) -> Ran:
         """Run any command here."""
         environment = {**self.env, **(env or {})}
-        is_sweep = argv[:3] == (sys.executable, "-m", "sweep") or argv[:2] == (sys.executable, str(DYING))
+        python, started = argv[:1], argv[1:]
+        is_sweep = python == (sys.executable,) and (
+            started[: len(self.program)] == self.program or started[:1] == (str(DYING),)
+        )
         if is_sweep and (warm := Warm.of(environment)):
             return warm.run(argv[1:], self.path, environment, timeout_s)
         done = subprocess.run(
@@ -161,7 +168,7 @@ class Sandbox:
 
     def sweep(self, *argv: str, code: int = 0, **options: Any) -> Ran:
         """Run sweep and check its exit code."""
-        ran = self.run(sys.executable, "-m", "sweep", *argv, **options)
+        ran = self.run(sys.executable, *self.program, *argv, **options)
         assert ran.code == code, f"sweep {argv} ended with {ran.code}\n{ran.out}\n{ran.err}"
         return ran
 
@@ -171,7 +178,7 @@ class Sandbox:
 
     def room(self, name: str) -> Sandbox:
         """Make a folder within, with copies of the grid and the program, for a sweep of its own."""
-        room = Sandbox(self.path / name, self.env)
+        room = replace(self, path=self.path / name)
         for file in ("grid.yaml", "trial.py"):
             room.write(file, (self.path / file).read_text())
         return room

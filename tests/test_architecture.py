@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from sweep.schedulers import SCHEDULERS
 from tests.drawing import drawing
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +127,17 @@ def test_one_file_starts_processes() -> None:
     }
     # All but the first run elsewhere, in the processes that are started.
     assert starting == {"shell", "node", "localbatch"}
+
+
+def test_the_core_knows_no_scheduler_by_name() -> None:
+    """What differs between schedulers is a fact of the scheduler's own class."""
+    names = {*SCHEDULERS, *(client for scheduler in SCHEDULERS.values() for client in scheduler.clients)}
+    for path in files("sweep"):
+        if part(path) in {"schedulers", *APART}:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert not names & {value for value in constants if isinstance(value, str)}, path
 
 
 def test_schedulers_open_no_file_and_start_no_process() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from sweep.errors import SchedulerSilent
 from sweep.model import Outcome, SchedulerStatus, Submission, TaskRef, TaskState
-from sweep.schedulers import Scheduler
 from sweep.schedulers.base import PollAnswer, Talk
+from sweep.schedulers.slurm import Slurm
 from sweep.shell import Shell
 from sweep.state.snapshot import PollResult
 from sweep.steps.poll import poll
@@ -21,10 +20,8 @@ TASKS = [TaskRef("7", 0), TaskRef("7", 1), TaskRef("8")]
 OURS = Submission("t0ken", "j0001", "toy.j0001.t0ken", None, 0.0)
 
 
-class FakeScheduler:
+class FakeScheduler(Slurm):
     """A scheduler that answers with these statuses, or not at all."""
-
-    kind = "slurm"
 
     def __init__(self, *statuses: SchedulerStatus) -> None:
         self.statuses = statuses
@@ -42,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def polled(store: Store, *statuses: SchedulerStatus) -> PollResult:
-    return poll(store, Shell(), cast("Scheduler", FakeScheduler(*statuses)), dict.fromkeys(TASKS, OURS), 0.0)
+    return poll(store, Shell(), FakeScheduler(*statuses), dict.fromkeys(TASKS, OURS), 0.0)
 
 
 WAITS = SchedulerStatus(TaskState.PENDING, reason="Priority \udc80", job_name=OURS.job_name)

@@ -17,6 +17,7 @@ from sweep.errors import SchedulerRefused, SchedulerSilent
 from sweep.model import Cause, Limits, Outcome, SchedulerStatus, State, TaskRef, TaskState, Verdict
 from sweep.report import terminal
 from sweep.schedulers import SCHEDULERS, PollAnswer, SoughtJob, SubmitRequest, Talk
+from sweep.schedulers.local import Local
 from sweep.shell import Shell
 from sweep.state import recovery, results, verdict
 from sweep.state.evidence import ReadResult, ResultFault
@@ -72,10 +73,10 @@ def evidence_of_trials(words: str) -> dict[int, TrialEvidence]:
     }
 
 
-class Scheduler:
+class Scheduler(Local):
     """A scheduler that accepts the first job, refuses the later ones, and answers with the given statuses."""
 
-    kind, clients, grace_s, can_exclude_nodes = "local", (), 0.0, False
+    grace_s = 0.0
 
     def __init__(self, words: str) -> None:
         self.words, self.evidence, self.submitted = words, evidence_of_trials(words), 0

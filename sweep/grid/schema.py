@@ -20,6 +20,7 @@ from sweep.errors import GridError, InvalidValue, nearest
 from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
 from sweep.grid.source import KeyPath, Source
+from sweep.schedulers import ALWAYS_HERE, SCHEDULERS
 
 _AXIS_SCHEMA = {
     "description": "A list of values, or a short form of one.",
@@ -173,10 +174,25 @@ class LimitsSpec(_Section):
     gpus: int | None = Field(None, ge=0, description="The number of GPUs of the largest node.")
 
 
+def _scheduler(name: Any) -> Any:
+    """Refuse what no scheduler is called."""
+    if name not in list(SCHEDULERS):
+        raise InvalidValue(f"kind is {name!r}", nearest(str(name), SCHEDULERS))
+    return name
+
+
+#: A scheduler's name in the registry.
+Kind = Annotated[str, BeforeValidator(_scheduler)]
+
+
 class SchedulerSpec(_Section):
     """The scheduler that the jobs are submitted to, and how."""
 
-    kind: Literal["local", "slurm", "pbs", "torque"] = Field("local", description="Which scheduler it is.")
+    kind: Kind = Field(
+        ALWAYS_HERE,
+        description="Which scheduler it is.",
+        json_schema_extra=lambda schema: schema.update(enum=list(SCHEDULERS)),
+    )
     queue: PlainWord | None = Field(None, description="The queue (PBS, Torque) or partition (Slurm).")
     account: PlainWord | None = Field(None, description="The account that the jobs are charged to.")
     qos: PlainWord | None = Field(None, description="Slurm: the quality of service.")
@@ -193,9 +209,9 @@ class SchedulerSpec(_Section):
     )
 
     @model_validator(mode="after")
-    def _refuse_what_only_slurm_has(self) -> SchedulerSpec:
+    def _refuse_what_only_some_have(self) -> SchedulerSpec:
         for name in ("qos", "cluster"):
-            if getattr(self, name) and self.kind != "slurm":
+            if getattr(self, name) and name not in SCHEDULERS[self.kind].further_keys:
                 raise InvalidValue(f"{name} means nothing to {self.kind}", "take it out, or use `extra`")
         return self
 

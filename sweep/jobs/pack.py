@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.errors import GridError
 from sweep.grid import Grid, Source, units
-from sweep.jobs.where import option
 from sweep.model import Job, Limits, Resources, Task
+from sweep.schedulers import SCHEDULERS
+from sweep.schedulers.directives import Requests
 
 #: A worker needs more time than its trials: to start, to find the next trial, to write the last record. It gets
 #: the larger of a number of seconds and a share of the trials' time.
@@ -46,9 +46,10 @@ class AttemptRequest:
 def effective_limits(grid: Grid, scheduler_limits: Limits) -> Limits:
     """Return the scheduler's limits, with those replaced that the grid gives."""
     in_grid = grid.scheduler.limits
+    max_array_size = grid.submit.max_array_size or scheduler_limits.max_array_size
     return replace(
         scheduler_limits,
-        max_array_size=grid.submit.max_array_size or scheduler_limits.max_array_size,
+        max_array_size=max_array_size if SCHEDULERS[grid.scheduler.kind].has_arrays else 1,
         max_queued=grid.submit.max_queued or scheduler_limits.max_queued,
         walltime_s=units.walltime_s(in_grid.walltime) if in_grid.walltime else scheduler_limits.walltime_s,
         memory_mib=units.memory_mib(in_grid.memory) if in_grid.memory else scheduler_limits.memory_mib,
@@ -128,18 +129,12 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
             "queued no place is left for a trial",
             "raise max_queued, or take the driver out",
         )
-    throttle = grid.submit.throttle
-    if throttle and limits.max_throttle is not None and throttle > limits.max_throttle:
-        raise source.error(
-            ("submit", "throttle"),
-            f"{throttle} tasks of an array are to run at once, and the scheduler allows {limits.max_throttle}",
-            "lower the throttle",
-        )
+    _check_arrays(grid, source, limits)
     _check_requests(grid, source, jobs)
     _check_ceilings(grid, source, jobs)
     _check_warning(grid, source, jobs)
     where = f"the queue {grid.scheduler.queue!r}" if grid.scheduler.queue else "the default queue"
-    if grid.scheduler.kind == "local":
+    if SCHEDULERS[grid.scheduler.kind].this_machine:
         where = "this machine"
     formats: dict[str, Callable[[int], str]] = {
         "walltime": lambda seconds: Resources(seconds, 0, 0).walltime,
@@ -175,33 +170,31 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
             )
 
 
+def _check_arrays(grid: Grid, source: Source, limits: Limits) -> None:
+    """Refuse what an array cannot be."""
+    kind = grid.scheduler.kind
+    for key in ("throttle", "max_array_size") if not SCHEDULERS[kind].has_arrays else ():
+        if getattr(grid.submit, key):
+            raise source.error(("submit", key), f"{key} is for arrays, and {kind} has none", "use max_queued")
+    throttle = grid.submit.throttle
+    if throttle and limits.max_throttle is not None and throttle > limits.max_throttle:
+        raise source.error(
+            ("submit", "throttle"),
+            f"{throttle} tasks of an array are to run at once, and the scheduler allows {limits.max_throttle}",
+            "lower the throttle",
+        )
+
+
 def _check_requests(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:
     """Refuse a request in a place where the scheduler would not heed it, or would refuse it."""
-    kind, extra = grid.scheduler.kind, grid.scheduler.extra
-    if kind == "local" and grid.resources.extra:
-        raise source.error(("resources", "extra"), "this machine has no units of its own", "take extra out")
-    path = ("scheduler", "extra")
-    memory = next((name for name in ("--mem-per-cpu", "--mem-per-gpu", "--mem") if option(extra, (name,))), None)
-    in_units = next((name for name in ("mem-per-cpu", "mem-per-gpu", "mem") if name in grid.resources.extra), None)
-    if kind == "slurm" and (memory or in_units) and any(job.resources.memory_mib for job in jobs):
-        raise source.error(
-            path if memory else ("resources", "extra", str(in_units)),
-            f"this asks for memory, and so does resources: {{memory: {grid.resources.memory}}}",
-            "leave one of them out: resources: {memory: null}",
-        )
-    chunk = next((line for line in extra if re.match(r"-l\s*(select|nodes)\b", line)), None)
-    if kind in ("pbs", "torque") and chunk:
-        raise source.error(
-            path,
-            f"{chunk!r} would be ignored: PBS heeds a script's first request, which is the one of `resources`",
-            "write the site's own units as resources: {extra: {mpiprocs: 4}}",
-        )
-    if kind == "pbs":
-        for name in grid.resources.extra:
-            if any(":" in dict(job.resources.extra)[name] for job in jobs):
-                raise source.error(
-                    ("resources", "extra", name), "a colon ends a part of a PBS chunk", "take it out"
-                )
+    units_of_jobs = [dict(job.resources.extra) for job in jobs]
+    requests = Requests(
+        grid.scheduler.extra,
+        {name: frozenset(of_job[name] for of_job in units_of_jobs) for name in grid.resources.extra},
+        str(grid.resources.memory) if any(job.resources.memory_mib for job in jobs) else "",
+    )
+    for objection in SCHEDULERS[grid.scheduler.kind].objections(requests):
+        raise source.error(*objection)
 
 
 def _check_warning(grid: Grid, source: Source, jobs: Sequence[Job]) -> None:

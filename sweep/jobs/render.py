@@ -13,11 +13,8 @@ from sweep.errors import TemplateError
 from sweep.grid import Grid, units
 from sweep.jobs import where
 from sweep.model import Job
+from sweep.schedulers import SCHEDULERS
 from sweep.state.settings import Planner
-
-#: How often node.py refreshes a running trial's record. A file server is shared, so it is written to less often.
-HEARTBEAT_S = {"local": 2.0}
-DEFAULT_HEARTBEAT_S = 60.0
 
 #: The longest time in which a trial fails at once, and the longest for which a place on an unfit node is held.
 QUICK_S, HOLD_S = 60, 3600
@@ -33,7 +30,9 @@ def templates_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "templates"
 
 
-def template_environment(site: Path | None = None, beside: Path | None = None) -> jinja2.Environment:
+def template_environment(
+    site: Path | None = None, beside: Path | None = None, own: Path | None = None
+) -> jinja2.Environment:
     """Make the Jinja environment of the templates. An undefined name is an error; ``sh`` and ``comment`` quote.
 
     Parameters
@@ -42,8 +41,11 @@ def template_environment(site: Path | None = None, beside: Path | None = None) -
         A site's own template. Its folder is searched first.
     beside : Path, optional
         The folder that the site's own template was in, with others that it may include.
+    own : Path, optional
+        The scheduler's template, which may be in a folder of its own.
     """
-    folders = [folder for folder in (site and site.parent, beside, templates_folder()) if folder]
+    elsewhere = own.parent if own and own.is_absolute() else None
+    folders = [folder for folder in (site and site.parent, beside, elsewhere, templates_folder()) if folder]
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         undefined=jinja2.StrictUndefined,
@@ -84,8 +86,11 @@ class Renderer:
         beside: Path | None = None,
     ) -> None:
         self.grid, self.paths, self.python, self.planner = grid, paths, python, planner
-        name = site.name if site else f"{grid.scheduler.kind}.sh.j2"
-        self.template = _with_template_errors(name, template_environment(site, beside).get_template, name)
+        self.scheduler = SCHEDULERS[grid.scheduler.kind]
+        own = Path(self.scheduler.template or f"{grid.scheduler.kind}.sh.j2")
+        name = site.name if site else own.name
+        jinja = template_environment(site, beside, own)
+        self.template = _with_template_errors(name, jinja.get_template, name)
 
     def __call__(self, job: Job, driver_command: Sequence[str] = ()) -> str:
         """Render one job.
@@ -111,12 +116,12 @@ class Renderer:
 
     def _names(self, job: Job, driver_command: Sequence[str]) -> dict[str, Any]:
         grid, folder = self.grid, Path(self.paths["folder"])
-        kind = grid.scheduler.kind
         return {
             "sweep": grid.name,
             "job": job.name,
             "trials": len(job.tasks),
             "array": array_range(grid, job),
+            "throttle": grid.submit.throttle or 0,
             "cpus": job.asks.cpus,
             "gpus": job.asks.gpus,
             "memory_mib": job.asks.memory_mib,
@@ -146,9 +151,10 @@ class Renderer:
             "log": str(folder / "jobs" / f"{job.name}.log"),
             "variables": str(folder / "jobs" / f"{job.name}.variables") if job.variables else "",
             "python": self.python,
-            "quick_s": quick_s(job.resources.walltime_s) if kind != "local" else 0,  # which has one node
+            # On the only node there is, nothing can go elsewhere.
+            "quick_s": 0 if self.scheduler.this_machine else quick_s(job.resources.walltime_s),
             "hold_s": hold_s(job.resources.walltime_s),
-            "heartbeat_s": HEARTBEAT_S.get(kind, DEFAULT_HEARTBEAT_S),
+            "heartbeat_s": self.scheduler.heartbeat_s,
             **self.paths,
         }
 
@@ -171,15 +177,13 @@ def warning_s(grid: Grid, walltime_s: int) -> int:
 
 
 def array_range(grid: Grid, job: Job) -> str:
-    """Spell the array's indices and the throttle, ``0-99%50``. Empty: the job is no array.
+    """Spell the array's indices and the throttle as the scheduler does, ``0-99%50``. Empty: the job is no array.
 
-    All four schedulers spell it alike. A job of one task is never an array, because OpenPBS refuses that.
+    A job of one task is never an array: not every scheduler takes one.
     """
     size = job.workers or (len(job.tasks) if grid.submit.placement == "array" else 1)
-    if size < 2:
-        return ""
-    throttle = f"%{grid.submit.throttle}" if grid.submit.throttle else ""
-    return f"0-{size - 1}{throttle}"
+    scheduler = SCHEDULERS[grid.scheduler.kind]
+    return scheduler.spell_array(0, size - 1, grid.submit.throttle) if size > 1 else ""
 
 
 def _with_template_errors(name: str, function: Any, *arguments: Any) -> Any:

@@ -23,6 +23,11 @@ else:  # beside it in the sweep's folder
 HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
 
 
+def node_name() -> str:
+    """Return the scheduler's own name for this machine, which the job script exports. Empty: it has none."""
+    return os.environ.get("SWEEP_NODE") or os.environ.get("SLURMD_NODENAME", "")  # Slurm says so in every job
+
+
 def replace(path: str, record: "Record") -> None:
     """Write a whole file by rename. It is synced first, so that a crash of the machine does not undo it."""
     temporary = "%s.%s.%d.tmp" % (path, HOST, os.getpid())

@@ -29,11 +29,11 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
 
 if __package__:
     from sweep.node import fitness
-    from sweep.node.claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record
+    from sweep.node.claim import HOST, claim, is_anothers, node_name, remove, replace, write, write_exit_record
     from sweep.node.command import ELAPSED, WARNING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
     import fitness  # type: ignore[import-not-found, no-redef]
-    from claim import HOST, claim, is_anothers, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
+    from claim import HOST, claim, is_anothers, node_name, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
     from command import ELAPSED, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
 
@@ -97,7 +97,7 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
     ``packed`` : bool
         A packed job's worker runs it.
     ``host``, ``node`` : str
-        The machine's own name, and Slurm's name for it (elsewhere empty).
+        The machine's own name, and the scheduler's name for it; empty where it has none.
     ``pid`` : int
         The process that writes this record: runner or worker.
     ``started_at`` : float
@@ -146,7 +146,7 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         "format": FORMAT, "trial": trial["id"], "number": trial["number"], "attempt": attempt,
         "job": options.job, "job_id": options.job_id, "job_name": options.job_name,
         "index": options.index if options.worker < 0 else options.worker, "packed": options.worker >= 0,
-        "host": HOST, "node": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(),
+        "host": HOST, "node": node_name(), "pid": os.getpid(),
         "started_at": time.time(), "setup_s": float(os.environ.get(ELAPSED) or 0), "ended": False,
     }  # fmt: skip
 

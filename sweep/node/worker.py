@@ -21,10 +21,11 @@ import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 if __package__:
-    from sweep.node import bystander, command, fitness, keeper, preload, runner
+    from sweep.node import bystander, claim, command, fitness, keeper, preload, runner
 else:  # beside it in the sweep's folder
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import bystander  # type: ignore[import-not-found, no-redef]
+    import claim  # type: ignore[import-not-found, no-redef]
     import command  # type: ignore[import-not-found, no-redef]
     import fitness  # type: ignore[import-not-found, no-redef]
     import keeper  # type: ignore[import-not-found, no-redef]
@@ -156,7 +157,7 @@ class Worker(object):
         self.keepers = [keeper.Keeper() for _ in range(options.per_worker)]
         self.bystander = bystander.Bystander()
         options_of_node = runner.Options(node_options)
-        name = os.environ.get("SLURMD_NODENAME") or os.uname()[1]
+        name = claim.node_name() or claim.HOST
         self.node = fitness.Node(options.folder, name, options_of_node.quick_s)
         self.is_unfit = False
         self.job_started_s = time.monotonic() - int(os.environ.pop(command.ELAPSED, "0"))
@@ -257,8 +258,8 @@ def is_free(options: argparse.Namespace, index: int) -> bool:
     attempt, trial = runner.read_task(options.folder, options.job, index)
     path = os.path.join(runner.trial_folder(options.folder, trial["id"]), "attempt-%d.json" % attempt)
     try:
-        with open(path, encoding="utf-8") as claim:
-            record = json.load(claim)
+        with open(path, encoding="utf-8") as attempt_file:
+            record = json.load(attempt_file)
     except FileNotFoundError:
         return True
     except (OSError, ValueError):

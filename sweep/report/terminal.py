@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sweep.model import ENDED, Cause, Raised, SchedulerStatus, State, Submission
 from sweep.report import spelling
+from sweep.schedulers import SCHEDULERS
 from sweep.state.evidence import Attempt
 
 if TYPE_CHECKING:  # a command that imported the others' verbs would start slower
@@ -103,9 +104,7 @@ def _limit_lines(report: PlanReport) -> Iterator[Text]:
     """Say what the scheduler allows, and what follows from it for this sweep."""
     limits = report.limits
     parts = [
-        f"arrays of up to {limits.max_array_size:,}"
-        if report.placement == "array" and report.kind != "local"
-        else "",
+        _array_limit(report) if report.placement == "array" else "",
         f"{limits.max_idle:,} idle tasks of an array" if limits.max_idle and report.placement != "each" else "",
         f"{limits.max_queued:,} queued tasks of one user" if limits.max_queued else "",
         f"{limits.group_queued:,} queued tasks of all users of the account or QOS" if limits.group_queued else "",
@@ -125,6 +124,13 @@ def _limit_lines(report: PlanReport) -> Iterator[Text]:
     if report.waves > 1:
         sender = "the driver job sends" if report.driver else "sweep submit --follow sends"
         yield Text(f"so: {report.waves} waves; {sender} them one after another")
+
+
+def _array_limit(report: PlanReport) -> str:
+    scheduler = SCHEDULERS[report.kind]
+    if not scheduler.has_arrays:
+        return "no arrays"
+    return f"arrays of up to {report.limits.max_array_size:,}" if scheduler.caps_arrays else ""
 
 
 def submit(report: SubmitReport) -> RenderableType:

@@ -8,6 +8,21 @@ from sweep.schedulers.pbs import Pbs
 from sweep.schedulers.slurm import Slurm
 from sweep.schedulers.torque import Torque
 
-__all__ = ["SCHEDULERS", "Call", "Place", "PollAnswer", "Reply", "Scheduler", "SoughtJob", "SubmitRequest", "Talk"]
+__all__ = [
+    "ALWAYS_HERE",
+    "SCHEDULERS",
+    "Call",
+    "Place",
+    "PollAnswer",
+    "Reply",
+    "Scheduler",
+    "SoughtJob",
+    "SubmitRequest",
+    "Talk",
+]
 
+#: Slurm comes before those that have a qsub: it ships one of its own.
 SCHEDULERS: dict[str, Scheduler] = {scheduler.kind: scheduler for scheduler in (Local(), Slurm(), Pbs(), Torque())}
+
+#: The one that needs no cluster.
+ALWAYS_HERE = Local.kind

@@ -11,13 +11,15 @@ reply. ``shell.converse`` runs a `Talk` with real commands; a test runs it with 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sweep.errors import SchedulerSilent
 from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers.directives import Objection, Requests, Speaker
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ class Reply:
 #: File servers' clients cache attributes for up to a minute (nfs(5), acdirmax).
 SHARED_GRACE_S = 60.0
 
+#: No scheduler that many people share is asked again so short a time after it was asked.
+POLL_EVERY_S = 10.0
+
 T = TypeVar("T")
 #: A conversation with a scheduler. It yields calls, is sent replies, and returns a T.
 Talk = Generator[Call, Reply, T]
@@ -92,7 +97,7 @@ class SubmitRequest:
     job_name : str
         The job's name. It contains the token.
     index : int or None
-        The task to run as a job of its own. None: the script's array, if it has one.
+        The task to run as a job of its own. None: the script's array, if it has one. Tasks are counted from 0.
     output : str
         Absolute path of the file that the scheduler writes its own messages to.
     span : (int, int) or None
@@ -116,13 +121,6 @@ class SubmitRequest:
     after: str = ""
     cluster: str = ""
     exclude: tuple[str, ...] = ()
-
-    @property
-    def array(self) -> str:
-        """The array's indices as all schedulers spell them, ``5-9%2``. Empty: the script gives them."""
-        if self.span is None:
-            return ""
-        return f"{self.span[0]}-{self.span[1]}" + (f"%{self.throttle}" if self.throttle else "")
 
 
 @dataclass(frozen=True)
@@ -170,8 +168,36 @@ class PollAnswer:
     notes: tuple[str, ...] = ()
 
 
-class Scheduler(Protocol):
-    """What a scheduler's file provides; ``docs/schedulers.md`` shows how to add one.
+@dataclass(frozen=True)
+class Variables:
+    """A scheduler's environment variables, as patterns that fit a whole name; see ``environment.py``.
+
+    Attributes
+    ----------
+    cluster : frozenset of str
+        They name the cluster and the way to it, or are the site's own settings: every command gets them.
+    own : str
+        All others of this scheduler that a job has, or that stand for options of the submit command.
+    questions : str
+        Those that filter, sort or format what its other commands print.
+    job : str
+        The name of one that is set in a job and nowhere else.
+    options : str
+        Those that a person's own submit command heeds, and a job of ours does not get.
+    """
+
+    cluster: frozenset[str] = frozenset()
+    own: str = ""
+    questions: str = ""
+    job: str = ""
+    options: str = ""
+
+
+class Scheduler(ABC):
+    """What a scheduler's file provides: facts, calls to make, output to read. CONTRIBUTING.md says how to add one.
+
+    sweep counts the tasks of a job from 0: `TaskRef`, `SubmitRequest` and `SoughtJob` do so, and so do the
+    script's ``index`` and all files. A scheduler that counts otherwise translates in its methods and its template.
 
     Attributes
     ----------
@@ -179,22 +205,65 @@ class Scheduler(Protocol):
         Its name in the grid.
     clients : tuple of str
         The commands it needs on PATH.
+    template : str
+        The job script's template: a name among ``templates/``, or an absolute path. Empty: ``<kind>.sh.j2``.
+    variables : Variables
+        Its environment variables.
     grace_s : float
         A node's record may appear so many seconds after the scheduler says that the job ended, because a shared
         file system shows new files late.
+    heartbeat_s : float
+        How often node.py refreshes a running trial's record. A file server is shared: it is written to less often.
+    poll_every_s : float
+        For so long an answer is good enough. 0: asking costs nobody anything.
+    has_arrays : bool
+        Whether a job can be an array. If not, each trial is a job of its own, and a packed job has one worker.
+    caps_arrays : bool
+        Whether there is a largest array. If not, no report says how large one may be.
     can_exclude_nodes : bool
         Whether a job can name nodes that it must not run on. If so, the template writes `avoid`.
+    this_machine : bool
+        Whether jobs run on this machine and nowhere else.
+    is_private : bool
+        Whether each person has a queue of their own, which nobody else can ask.
+    further_keys : tuple of str
+        Those keys of the grid's `scheduler` that not all schedulers have: ``qos``, ``cluster``.
+    speakers : mapping of str to Speaker
+        What gives a key of the grid's `scheduler` where the grid is silent. Other variables stand back.
+    example_queue, example_directive : str
+        What `sweep init` shows. Empty: it has no queues.
     """
 
     kind: str
-    clients: tuple[str, ...]
-    grace_s: float
-    can_exclude_nodes: bool
+    clients: tuple[str, ...] = ()
+    template: str = ""
+    variables = Variables()
+    grace_s: float = SHARED_GRACE_S
+    heartbeat_s: float = 60.0
+    poll_every_s: float = POLL_EVERY_S
+    has_arrays: bool = True
+    caps_arrays: bool = True
+    can_exclude_nodes: bool = False
+    this_machine: bool = False
+    is_private: bool = False
+    further_keys: tuple[str, ...] = ()
+    speakers: Mapping[str, Speaker] = {}
+    example_queue: str = ""
+    example_directive: str = ""
 
+    @abstractmethod
     def version(self) -> Talk[str]:
         """Ask for the scheduler's name and version. SchedulerSilent if it does not answer."""
-        ...
 
+    def others_client(self) -> Talk[str]:
+        """Say whose a client is, if another scheduler's has the same name: ``qstat is Torque's``. Else nothing.
+
+        No server is asked.
+        """
+        yield from ()
+        return ""
+
+    @abstractmethod
     def limits(self, place: Place) -> Talk[Limits]:
         """Ask for the limits. A limit that it does not tell is None.
 
@@ -205,44 +274,54 @@ class Scheduler(Protocol):
         SchedulerSilent
             It does not answer.
         """
-        ...
 
+    @abstractmethod
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Submit a script and return the job's id. Else SchedulerRefused, SchedulerBusy or SchedulerSilent."""
-        ...
 
+    @abstractmethod
     def find(self, jobs: Sequence[SoughtJob], cluster: str = "") -> Talk[dict[str, str]]:
         """Ask for jobs by name. Returns name → id of the jobs it knows. SchedulerSilent if it does not answer."""
-        ...
 
+    @abstractmethod
     def poll(self, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
         """Ask about tasks, in a constant number of calls. SchedulerSilent if it does not answer."""
-        ...
 
-    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
+    def usage(self, tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:  # noqa: ARG002
         """Ask what running tasks use now, where `poll` does not say. It costs much, so only on request."""
-        ...
+        yield from ()
+        return {}
 
+    @abstractmethod
     def queued(self, place: Place) -> Talk[int]:
         """Count the user's tasks in the queue, whoever submitted them. SchedulerSilent if it does not answer."""
-        ...
 
+    @abstractmethod
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Cancel whole jobs and single tasks. A job that has ended, or is unknown, is no error.
 
         The caller has asked whose they are: an id alone may be another job's by now.
         """
-        ...
 
     def spell(self, task: TaskRef) -> str:
-        """Spell a task as the scheduler's own commands take it."""
-        ...
+        """Spell a task as the scheduler's own commands take it: ``12_3``."""
+        return task.job_id if task.index is None else f"{task.job_id}_{task.index}"
 
+    def spell_array(self, first: int, last: int, throttle: int | None) -> str:
+        """Spell the first and the last task of an array, and how many run at once at most: ``5-9%2``."""
+        return f"{first}-{last}" + (f"%{throttle}" if throttle else "")
 
-def no_usage(_tasks: Sequence[TaskRef]) -> Talk[dict[TaskRef, SchedulerStatus]]:
-    """Return nothing and make no call: the `usage` of a scheduler whose poll says all there is."""
-    yield from ()
-    return {}
+    def array_of(self, request: SubmitRequest) -> str:
+        """Spell the array that a request names. Empty: the script does."""
+        return "" if request.span is None else self.spell_array(*request.span, request.throttle)
+
+    def unfit_folder(self, folder: str) -> str:  # noqa: ARG002
+        """Say what in the path of a sweep's folder the scheduler cannot take. Empty: nothing."""
+        return ""
+
+    def objections(self, requests: Requests) -> Iterator[Objection]:  # noqa: ARG002
+        """Yield the requests that it would not heed, or would refuse."""
+        yield from ()
 
 
 def confirmed(scheduler: Scheduler, request: SubmitRequest, reply: Reply, candidates: Sequence[str]) -> Talk[str]:

@@ -1,59 +1,23 @@
 """Which of the user's variables a scheduler's commands get, and with them the jobs (pure).
 
 A site's profile, a colleague's hint or the job that a command runs in may set variables that change what a
-scheduler is asked, or what a job gets. ``docs/schedulers.md`` has the table.
+scheduler is asked, or what a job gets. Each scheduler names its own (`Variables`). Those of all count, since a job
+of one may submit to another. ``docs/schedulers.md`` has the table.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-#: They name the cluster and the way to it. Without them, no command finds the user's scheduler.
-NAME_THE_CLUSTER = frozenset(
-    {
-        "SLURM_CONF",
-        "SLURM_CONF_SERVER",
-        "SLURM_JWT",
-        "SLURM_SACK_KEY",
-        "SLURM_SACK_JWKS",
-        "PBS_CONF_FILE",
-        "PBS_DEFAULT",
-        "PBS_SERVER",
-        "PBS_SERVER_HOST_NAME",
-        "PBS_PRIMARY",
-        "PBS_SECONDARY",
-        "PBS_EXEC",
-        "PBS_HOME",
-        "PBS_LEAF_NAME",
-        "PBS_LEAF_ROUTERS",
-        "PBS_PUBLIC_HOST_NAME",
-        "PBS_BATCH_SERVICE_PORT",
-        "PBS_BATCH_SERVICE_PORT_DIS",
-        "PBS_MANAGER_SERVICE_PORT",
-        "PBS_AUTH_METHOD",
-        "PBS_ENCRYPT_METHOD",
-        "PBS_SUPPORTED_AUTH_METHODS",
-    }
-)
+from sweep.schedulers import SCHEDULERS
+from sweep.schedulers.base import Variables
 
-#: How srun starts MPI programs is the site's own setting; Slurm does not set it in a job.
-_OF_THE_SITE = frozenset({"SLURM_MPI_TYPE"})
-
-#: The variables of Slurm and PBS: those that a job has, and those that stand for options of the submit command.
-_OF_SCHEDULERS = re.compile(r"(SLURM|SLURMD|SBATCH|SALLOC|PBS)_.*|QSTATRCHOME")
-
-#: Those that filter, sort or format what the other commands print, or make them wait for an answer.
-_OF_QUESTIONS = re.compile(r"(SQUEUE|SACCT|SINFO|SSTAT|SCANCEL|SCONTROL|SACCTMGR|SPRIO|SREPORT|SDIAG)_.*|PBSDEBUG")
-
-#: What tells a trial, a worker or a job of the local scheduler which one it is.
+#: What tells a trial or a worker which one it is, or where it runs.
 _OF_A_TRIAL = re.compile(
-    r"SWEEP_(TRIAL|NUMBER|ATTEMPT|FOLDER|RESULT|SEED|REPLICATE|CPUS|PARAMS|PARAMS_FILE"
-    r"|TASK|WORKER|DRIVER|ELAPSED_S|LOCAL_(TASK_ID|JOB_ID|JOB_NAME))"
+    r"SWEEP_(TRIAL|NUMBER|ATTEMPT|FOLDER|RESULT|SEED|REPLICATE|CPUS|PARAMS|PARAMS_FILE|TASK|NODE|WORKER|DRIVER|ELAPSED_S)"
 )
-
-#: Any of these is set in a job, and nowhere else.
-_IN_A_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "SWEEP_LOCAL_JOB_ID")
 
 #: What schedulers and launchers set beside their own variables, for the one job. TMPDIR is gone when it ends.
 _OF_A_JOB = re.compile(
@@ -70,17 +34,15 @@ def of_submission(environment: Mapping[str, str]) -> dict[str, str]:
     environment : mapping of str to str
         The variables of this process, which may itself run in a job, in a step or in a trial.
     """
-    in_a_job = any(name in environment for name in _IN_A_JOB)
+    known = _known()
+    own = _any_of(tuple(variables.own for variables in known))
+    in_a_job = any(variables.job in environment for variables in known)
+    passed_on = frozenset[str]().union(*(variables.cluster for variables in known))
     return {
         name: value
         for name, value in environment.items()
-        if name in NAME_THE_CLUSTER
-        or name in _OF_THE_SITE
-        or not (
-            _OF_SCHEDULERS.fullmatch(name)
-            or _OF_A_TRIAL.fullmatch(name)
-            or (in_a_job and _OF_A_JOB.fullmatch(name))
-        )
+        if name in passed_on
+        or not (own.fullmatch(name) or _OF_A_TRIAL.fullmatch(name) or (in_a_job and _OF_A_JOB.fullmatch(name)))
     }
 
 
@@ -92,14 +54,24 @@ def of_question(environment: Mapping[str, str]) -> dict[str, str]:
     environment : mapping of str to str
         The variables of this process.
     """
+    questions = _any_of(tuple(variables.questions for variables in _known()))
     own = of_submission(environment)
-    return {name: value for name, value in own.items() if not _OF_QUESTIONS.fullmatch(name)} | {"LC_ALL": "C"}
+    return {name: value for name, value in own.items() if not questions.fullmatch(name)} | {"LC_ALL": "C"}
 
 
-def of_submit_options(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that stand for options of the submit command, and are not empty."""
+def of_submit_options(variables: Variables, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that stand for options of a scheduler's submit command, and are not empty."""
+    options = _any_of((variables.options,))
     return {
-        name: value
-        for name, value in sorted(environment.items())
-        if value.strip() and (name.startswith("SBATCH_") or name in ("SLURM_CLUSTERS", "PBS_DPREFIX"))
+        name: value for name, value in sorted(environment.items()) if value.strip() and options.fullmatch(name)
     }
+
+
+def _known() -> list[Variables]:
+    return [scheduler.variables for scheduler in SCHEDULERS.values()]
+
+
+@lru_cache(maxsize=16)
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Make a pattern of several, of which some are empty. Of none at all, one that fits nothing."""
+    return re.compile("|".join(filter(None, patterns)) or r"(?!)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sweep
@@ -16,13 +16,15 @@ from sweep.schedulers.base import (
     Place,
     PollAnswer,
     Reply,
+    Scheduler,
     SoughtJob,
     SubmitRequest,
     Talk,
+    Variables,
     absent,
     no_answer,
-    no_usage,
 )
+from sweep.schedulers.directives import Objection, Requests
 
 #: PYTHON… variables are for the jobs, and no module of the user's folder may replace one of Python's or ours.
 _COMMAND = (sys.executable, "-E", "-P", f"{sweep.__path__[0]}/localbatch/__main__.py")
@@ -45,13 +47,17 @@ _NO_SPOOL = 4
 _NAME_A_SPOOL = "name a folder that you may write in the variable SWEEP_LOCAL_SPOOL"
 
 
-class Local:
+class Local(Scheduler):
     """Runs and reads the commands of localbatch."""
 
     kind = "local"
-    clients: tuple[str, ...] = ()
+    variables = Variables(own="SWEEP_LOCAL_(TASK_ID|JOB_ID|JOB_NAME)", job="SWEEP_LOCAL_JOB_ID")
     grace_s = 1.0
-    can_exclude_nodes = False
+    heartbeat_s = 2.0
+    poll_every_s = 0.0
+    caps_arrays = False
+    this_machine = True
+    is_private = True
 
     def version(self) -> Talk[str]:
         """Ask what the machine has."""
@@ -66,7 +72,7 @@ class Local:
     def submit(self, request: SubmitRequest) -> Talk[str]:
         """Queue a script."""
         task = () if request.index is None else ("--set", f"SWEEP_TASK={request.index}")
-        array = ("--array", request.array) if request.array else ()
+        array = ("--array", self.array_of(request)) if request.span else ()
         after = ("--after", request.after) if request.after else ()
         call = Call(
             (
@@ -116,22 +122,21 @@ class Local:
             {task: statuses.get(task, absent()) for task in tasks if task.job_id not in elsewhere}, notes
         )
 
-    usage = staticmethod(no_usage)
-
     def queued(self, place: Place) -> Talk[int]:  # noqa: ARG002 - one queue, one person
         """Count the tasks that have not ended."""
         call = Call((*_COMMAND, "status"))
         reply = yield call
         return sum(STATES[line["state"]][0] is not TaskState.ENDED for line in _lines(call, reply))
 
+    def objections(self, requests: Requests) -> Iterator[Objection]:
+        """Refuse units: they are a site's."""
+        if requests.units:
+            yield Objection(("resources", "extra"), "this machine has no units of its own", "take extra out")
+
     def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
         """Cancel jobs and tasks."""
         call = Call((*_COMMAND, "cancel", *jobs, *(self.spell(task) for task in tasks)))
         _lines(call, (yield call))
-
-    def spell(self, task: TaskRef) -> str:
-        """Spell a task as localbatch takes it: ``12.queue_3``."""
-        return task.job_id if task.index is None else f"{task.job_id}_{task.index}"
 
 
 def _count(queue: str, elsewhere: Mapping[str, str]) -> str:

@@ -1,16 +1,14 @@
-"""What OpenPBS and Torque share: qsub, qdel, and the output of ``qstat -f``."""
+"""What OpenPBS and Torque share: four commands, most states and ends, and how a job's record is read."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from sweep.errors import SchedulerRefused, SchedulerSilent
-from sweep.model import Limits, TaskRef
-from sweep.schedulers import refusals
+from sweep.errors import SchedulerError, SchedulerSilent
+from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers import pbslimits, refusals
 from sweep.schedulers.base import (
     Call,
     Place,
@@ -18,22 +16,38 @@ from sweep.schedulers.base import (
     Scheduler,
     SubmitRequest,
     Talk,
+    Variables,
     confirmed,
     no_answer,
-    smallest,
 )
+from sweep.schedulers.directives import Objection, Requests
+from sweep.schedulers.pbsoutput import Record, parse_int, parse_mib, parse_seconds, spelled
 
-#: One job as qstat shows it. Nested attributes have a dot in their name: ``resources_used.cput``.
-Record = dict[str, str]
+#: The states that both have, by qstat(1B).
+STATES: dict[str, TaskState] = {
+    "Q": TaskState.PENDING,
+    "H": TaskState.PENDING,  # held; also what waits for another job, or is above its array's throttle
+    "W": TaskState.PENDING,  # waiting for its time
+    "T": TaskState.PENDING,  # being moved
+    "R": TaskState.RUNNING,
+    "S": TaskState.SUSPENDED,
+    "E": TaskState.RUNNING,  # exiting: its record may not be there yet
+}
 
+#: Below zero, the exit status says why the server ended the job. Both have these.
+ENDS: dict[int, tuple[Outcome, str]] = {
+    -1: (Outcome.LAUNCH, "the node could not start it"),
+    -2: (Outcome.LAUNCH, "the node could not start it"),
+    -3: (Outcome.NODE_FAIL, "the node gave it back"),
+    -4: (Outcome.NODE_FAIL, "the node restarted"),
+    -5: (Outcome.NODE_FAIL, "the node restarted"),
+    -6: (Outcome.NODE_FAIL, "the node restarted"),
+}
 
 #: qstat makes two connections for every id, from ports of which a server has some hundred for all of its users:
 #: 200 ids take it half a minute, 400 end in a time-out, and other people's commands wait as long. So no look asks
 #: for more ids than this; from there on it asks once for everything.
 MOST_IDS = 20
-
-#: The exit codes of a qstat about a queue that is not there: OpenPBS's, Torque's.
-_UNKNOWN_QUEUE = (170, 172)
 
 #: A pattern in qsub's message → the directive it is about. Empty: the pattern's first group names it.
 _DIRECTIVES: tuple[tuple[str, str], ...] = (
@@ -47,315 +61,227 @@ _DIRECTIVES: tuple[tuple[str, str], ...] = (
     (r"[Aa]ccount", "-A"),
 )
 
+#: What ``qstat --version`` says, by the name of whose it is.
+_VERSIONS = {"OpenPBS": r"pbs_version\s*=\s*(\S+)", "Torque": r"Version:\s*(\S+)"}
 
-def submit(
-    scheduler: Scheduler,
-    request: SubmitRequest,
-    errors: Mapping[int, tuple[refusals.Kind, str]],
-    array: tuple[str, ...] = (),
-    after: tuple[str, ...] = (),
-) -> Talk[str]:
-    """Submit a script with qsub. What differs from call to call is an option here, not a line of the script.
+#: How a job ended: outcome, reason, exit code, signal.
+End = tuple[Outcome | None, str, int | None, int | None]
 
-    Parameters
+
+class PbsLike(Scheduler):
+    """Runs and reads the commands that OpenPBS and Torque have both.
+
+    Attributes
     ----------
-    scheduler : Scheduler
-        Which of the two it is: it is asked for the id where the answer has several lines.
-    request : SubmitRequest
-        What to submit.
-    errors : mapping of int to (Kind, str)
+    name, short_name : str
+        What people call it, and what errors do.
+    states : mapping of str to TaskState
+        Its job states, by their letter.
+    refusals : mapping of int to (Kind, str)
         What qsub's exit codes mean.
-    array, after : tuple of str
-        qsub's options for the request's array and for the job to wait for.
+    harmless : collection of int
+        qdel's exit codes that mean "the job has ended" or "there is no such job".
+    array_option : str
+        qsub's option for an array.
+    format : tuple of str
+        The options by which qstat and pbsnodes show attributes in the form that is read here.
+    server_is_up : tuple of str
+        A cheap question to the server.
+    list_tasks : tuple of str
+        qselect's option to list every task of an array. Empty: it does so anyway.
+    queued_states : str
+        The letters of the states that count as in the queue.
+    exit_status : str
+        The attribute that has a job's exit status.
+    ends : mapping of int to (Outcome, str)
+        What an exit status below zero means: why the server ended the job.
+    default_queue : str
+        The queue where neither the grid nor the server names one.
     """
-    # -v takes only plain words. It refuses quotes, cuts at commas and doubles backslashes.
-    task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
-    call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script), submits=True)
-    reply = yield call
-    candidates = re.findall(r"^\d+(?:\[\])?(?:\.\S+)?$", reply.stdout, re.MULTILINE)
-    if reply.exit_code == 0 and candidates:
-        return (yield from confirmed(scheduler, request, reply, candidates))
-    if reply.exit_code is None or reply.exit_code == 0 or "qsub" not in reply.stderr:
-        raise SchedulerSilent(f"qsub: {reply.summary or 'no job id in its answer'}")
-    kind = errors.get(reply.exit_code, (refusals.Kind.UNKNOWN, ""))[0]
-    directive = refusals.blamed(reply.stderr, _DIRECTIVES)
-    raise refusals.error_of("qsub", kind, reply.stderr, reply.summary, directive)
 
-
-def cancel(jobs: Sequence[str], tasks: Sequence[TaskRef], harmless: Collection[int]) -> Talk[None]:
-    """Delete single jobs, subjobs and arrays in separate calls. OpenPBS's qdel aborts where they are mixed.
-
-    `harmless` are the exit codes that mean "the job has ended" or "there is no such job".
-    """
-    arrays = tuple(job for job in jobs if "[]" in job)
-    singles = tuple(job for job in jobs if "[]" not in job)
-    subjobs = tuple(spell(task) for task in tasks)
-    for ids in (singles, subjobs, arrays):
-        if ids:
-            call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
-            reply = yield call
-            if reply.exit_code != 0 and reply.exit_code not in harmless:
-                raise no_answer(call, reply)
-
-
-def spell(task: TaskRef) -> str:
-    """Spell a task as qstat and qdel take it.
-
-    >>> spell(TaskRef("17[].vm", 0)), spell(TaskRef("18.vm"))
-    ('17[0].vm', '18.vm')
-    """
-    return task.job_id if task.index is None else task.job_id.replace("[]", f"[{task.index}]", 1)
-
-
-def read_text(text: str) -> dict[str, Record]:
-    """Read ``qstat -f``: full id → record. qstat may fold a value anywhere, with a newline and a tab."""
-    records: dict[str, Record] = {}
-    current: Record = {}
-    for line in text.replace("\n\t", "").splitlines():
-        if line.startswith("Job Id:"):
-            current = records[line.partition(":")[2].strip()] = {}
-        else:
-            name, equals, value = line.partition(" = ")
-            if equals:
-                current[name.strip()] = value
-    return records
-
-
-def read_text_reply(call: Call, reply: Reply) -> dict[str, Record]:
-    """Read ``qstat -f`` about our jobs. SchedulerSilent if it succeeds and shows no job: then it is broken."""
-    records = read_text(reply.stdout)
-    if reply.exit_code == 0 and not records:
-        raise no_sense(call, reply)
-    return records
-
-
-def no_sense(call: Call, reply: Reply) -> SchedulerSilent:
-    """Make the error for a call that succeeded, and whose answer is none."""
-    return no_answer(call, replace(reply, stderr="", stdout=f"it makes no sense: {reply.stdout[:80]!r}"))
-
-
-def read_json(text: str, section: str = "Jobs") -> dict[str, Record] | None:
-    """Read ``qstat -f -F json``. None: it does not parse. One odd job of any user may cause that."""
-    try:
-        document = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return None
-    records = document.get(section, {}) if isinstance(document, dict) else None
-    if not isinstance(records, dict):
-        return None
-    return {name: _flat(record) for name, record in records.items() if isinstance(record, dict)}
-
-
-def limit_of_user(text: str | None, user: str) -> int | None:
-    """Read the limit that holds for a user from text such as ``[u:PBS_GENERIC=5],[o:PBS_ALL=100]``.
-
-    >>> limit_of_user("[u:PBS_GENERIC=5],[u:eve=9],[o:PBS_ALL=100]", "eve")
-    9
-    >>> limit_of_user("20", "eve"), limit_of_user(None, "eve")
-    (20, None)
-    """
-    if not text:
-        return None
-    if text.isdigit():
-        return int(text)
-    limits = {entity: int(number) for entity, number in re.findall(r"([ugop]:[^=\]\s]+)=(\d+)", text)}
-    return smallest(limits.get(f"u:{user}", limits.get("u:PBS_GENERIC")), limits.get("o:PBS_ALL"))
-
-
-def read_attributes(text: str) -> dict[str, Record]:
-    """Read ``qstat -Q -f`` or ``qstat -B -f``: name of the queue or server → its attributes."""
-    return read_text(re.sub(r"^(?:Queue|Server):", "Job Id:", text, flags=re.MULTILINE))
-
-
-def ways(
-    place: Place,
-    server: Record,
-    default: str,
-    call: tuple[str, ...],
-    read: Callable[[str], Mapping[str, Record]],
-) -> Talk[dict[str, list[Record]]]:
-    """Ask for the queue of a place and, of a routing queue, for all that it leads to.
-
-    Parameters
-    ----------
-    server : dict
-        The server's attributes.
-    default : str
-        The queue where neither the place nor the server names one.
-    call : tuple of str
-        The command that shows the attributes of the queues that are appended, or of all.
-    read : callable
-        Reads its output: name of the queue → its attributes.
-
-    Returns
-    -------
-    dict
-        Name of each queue that may run the job → the attributes that hold there: the server's and the queues'.
-
-    Raises
-    ------
-    SchedulerRefused
-        There is no such queue, or it does not take this user's jobs.
-    """
-    name = place.queue or server.get("default_queue", default)
-    reply = yield Call((*call, name))
-    if place.queue and reply.exit_code in _UNKNOWN_QUEUE:
-        raise SchedulerRefused(f"there is no queue {name!r} on this server", "`qstat -Q` lists them")
-    own = read(reply.stdout).get(name, {})
-    if not _lets_in(own, place):
-        raise SchedulerRefused(
-            f"the queue {name!r} does not take the jobs of {place.user}",
-            "name another one; `qstat -Q -f` shows whom it takes (acl_users, acl_groups)",
-        )
-    if own.get("queue_type") != "Route":
-        return {name: [server, own]}
-    reply = yield Call(call)
-    destinations = _destinations(name, read(reply.stdout), place)
-    return {way: [server, own, queue] for way, queue in destinations.items()}
-
-
-def _lets_in(queue: Mapping[str, str], place: Place) -> bool:
-    """Whether the queue's lists of users and groups let this user in. Without a list, everyone is."""
-    lists = (("acl_user_enable", "acl_users", (place.user,)), ("acl_group_enable", "acl_groups", place.groups))
-    return all(
-        queue.get(switch, "").lower() != "true" or any(_is_listed(queue.get(entries, ""), name) for name in names)
-        for switch, entries, names in lists
-        if names
+    clients = ("qsub", "qstat", "qdel", "qselect")
+    variables = Variables(
+        cluster=frozenset(
+            f"PBS_{name}"
+            for name in (
+                *("CONF_FILE", "DEFAULT", "SERVER", "SERVER_HOST_NAME", "PRIMARY", "SECONDARY", "EXEC", "HOME"),
+                *("LEAF_NAME", "LEAF_ROUTERS", "PUBLIC_HOST_NAME", "BATCH_SERVICE_PORT", "BATCH_SERVICE_PORT_DIS"),
+                *("MANAGER_SERVICE_PORT", "AUTH_METHOD", "ENCRYPT_METHOD", "SUPPORTED_AUTH_METHODS"),
+            )
+        ),
+        own="PBS_.*|QSTATRCHOME",
+        questions="PBSDEBUG",
+        job="PBS_JOBID",
+        options="PBS_DPREFIX",
     )
+    example_queue = "batch"
+    example_directive = "-m n"
 
+    name: str
+    short_name: str
+    states: Mapping[str, TaskState]
+    refusals: Mapping[int, tuple[refusals.Kind, str]]
+    harmless: Collection[int]
+    array_option: str
+    format: tuple[str, ...] = ()
+    server_is_up: tuple[str, ...]
+    list_tasks: tuple[str, ...] = ()
+    queued_states: str
+    exit_status: str
+    ends: Mapping[int, tuple[Outcome, str]]
+    default_queue: str = ""
 
-def _is_listed(entries: str, name: str) -> bool:
-    """Whether an access list has this name. The first entry that fits decides; a minus excludes.
+    def others_client(self) -> Talk[str]:
+        """Ask qstat which of the two it belongs to."""
+        reply = yield Call(("qstat", "--version"), timeout_s=20)
+        text = reply.stdout + reply.stderr
+        owner = next((name for name, version in _VERSIONS.items() if re.search(version, text)), self.name)
+        return "" if owner == self.name else f"qstat is {owner}'s"
 
-    >>> _is_listed("pbsother@*", "eve"), _is_listed("-eve@*,+", "eve"), _is_listed("eve@n1,bob", "eve")
-    (False, False, True)
-    """
-    for entry in entries.split(","):
-        listed = entry.strip().lstrip("+-").partition("@")[0]
-        if listed in (name, "*", ""):
-            return bool(entry.strip()) and not entry.strip().startswith("-")
-    return False
+    def version(self) -> Talk[str]:
+        """Ask for the version, and whether the server is up."""
+        call = Call(("qstat", "--version"))
+        reply = yield call
+        version = re.search(_VERSIONS[self.name], reply.stdout + reply.stderr)
+        if not version:
+            raise no_answer(call, reply)
+        yield from asked(*self.server_is_up)
+        return f"{self.name} {version[1]}"
 
-
-def _destinations(name: str, queues: Mapping[str, Record], place: Place) -> dict[str, Record]:
-    """Return the queues that a routing queue leads this user's jobs to. Another server's has no attributes here.
-
-    Raises
-    ------
-    SchedulerRefused
-        There is none.
-    """
-    found: dict[str, Record] = {}
-    waiting = [name]
-    seen = set()
-    while waiting:
-        current = waiting.pop(0)
-        queue = queues.get(current.partition("@")[0], {})
-        if current in seen or not _lets_in(queue, place) or queue.get("enabled", "True").lower() == "false":
-            continue
-        seen.add(current)
-        if queue.get("queue_type", "").lower().startswith("r"):
-            waiting += [word.strip("[]' \"") for word in queue.get("route_destinations", "").split(",")]
-        else:
-            found[current] = queue
-    if not found:
-        raise SchedulerRefused(
-            f"none of the queues that {name!r} leads to takes the jobs of {place.user}",
-            "name another queue; `qstat -Q -f` shows them",
+    def limits(self, place: Place) -> Talk[Limits]:
+        """Ask for the limits of the server, the queue and the nodes."""
+        server_reply = yield from asked("qstat", "-B", "-f", *self.format)
+        server = next(iter(self.read_attributes(server_reply.stdout, "Server").values()), {})
+        show_queues = ("qstat", "-Q", "-f", *self.format)
+        ways = yield from pbslimits.ways(
+            place, server, self.default_queue, show_queues, lambda text: self.read_attributes(text, "Queue")
         )
-    return found
+        nodes = yield Call(("pbsnodes", "-a", *self.format))
+        limits = {way: self.read_limits(records, nodes.stdout, place) for way, records in ways.items()}
+        return pbslimits.either(limits)
+
+    @abstractmethod
+    def read_attributes(self, text: str, section: str) -> Mapping[str, Record]:
+        """Read what qstat shows of servers (`section` is ``Server``) or queues (``Queue``): name → attributes."""
+
+    @abstractmethod
+    def read_limits(self, records: Sequence[Record], nodes: str, place: Place) -> Limits:
+        """Read the limits from the attributes of a server and its queues, the server's first, and of the nodes."""
+
+    def submit(self, request: SubmitRequest) -> Talk[str]:
+        """Submit with qsub, after another job where one is named."""
+        return (yield from self.submit_after(request, f"depend=afterany:{request.after}" if request.after else ""))
+
+    def submit_after(self, request: SubmitRequest, dependency: str) -> Talk[str]:
+        """Submit with qsub. What differs from call to call is an option here, not a line of the script."""
+        # -v takes only plain words. It refuses quotes, cuts at commas and doubles backslashes.
+        task = () if request.index is None else ("-v", f"SWEEP_TASK={request.index}")
+        array = (self.array_option, self.array_of(request)) if request.span else ()
+        after = ("-W", dependency) if dependency else ()
+        call = Call(("qsub", "-N", request.job_name, *task, *array, *after, request.script), submits=True)
+        reply = yield call
+        candidates = re.findall(r"^\d+(?:\[\])?(?:\.\S+)?$", reply.stdout, re.MULTILINE)
+        if reply.exit_code == 0 and candidates:
+            return (yield from confirmed(self, request, reply, candidates))
+        if reply.exit_code is None or reply.exit_code == 0 or "qsub" not in reply.stderr:
+            raise SchedulerSilent(f"qsub: {reply.summary or 'no job id in its answer'}")
+        kind = self.refusals.get(reply.exit_code, (refusals.Kind.UNKNOWN, ""))[0]
+        directive = refusals.blamed(reply.stderr, _DIRECTIVES)
+        raise refusals.error_of("qsub", kind, reply.stderr, reply.summary, directive)
+
+    def queued(self, place: Place) -> Talk[int]:
+        """Ask qselect for the user's jobs, every task of an array among them."""
+        reply = yield from asked("qselect", *self.list_tasks, "-u", place.user, "-s", self.queued_states)
+        return len(reply.stdout.split())
+
+    def cancel(self, jobs: Sequence[str], tasks: Sequence[TaskRef]) -> Talk[None]:
+        """Delete single jobs, subjobs and arrays in separate calls. OpenPBS's qdel aborts where they are mixed."""
+        arrays = tuple(job for job in jobs if "[]" in job)
+        singles = tuple(job for job in jobs if "[]" not in job)
+        subjobs = tuple(self.spell(task) for task in tasks)
+        for ids in (singles, subjobs, arrays):
+            if ids:
+                call = Call(("qdel", *ids), timeout_s=120)  # 8192 queued subjobs took it 20 s
+                reply = yield call
+                if reply.exit_code != 0 and reply.exit_code not in self.harmless:
+                    raise no_answer(call, reply)
+
+    def spell(self, task: TaskRef) -> str:
+        """Spell a task as qstat and qdel take it: ``17[0].vm``."""
+        return spelled(task)
+
+    def objections(self, requests: Requests) -> Iterator[Objection]:
+        """Refuse a second request of nodes."""
+        chunk = next((line for line in requests.directives if re.match(r"-l\s*(select|nodes)\b", line)), None)
+        if chunk:
+            yield Objection(
+                ("scheduler", "extra"),
+                f"{chunk!r} would be ignored: PBS heeds a script's first request, which is the one of `resources`",
+                "write the site's own units as resources: {extra: {mpiprocs: 4}}",
+            )
+
+    def state_of(self, record: Record) -> TaskState:
+        """Look up the state that a record has."""
+        letter = record.get("job_state", "")
+        if letter not in self.states:
+            raise SchedulerError(
+                f"unknown {self.short_name} job state {letter!r}",
+                f"add it to STATES in sweep/schedulers/{self.kind}.py",
+            )
+        return self.states[letter]
+
+    def status_of(self, record: Record, task: TaskRef) -> SchedulerStatus:
+        """Read the record of a task."""
+        state = self.state_of(record)
+        end: End = (None, self.why_it_waits(record) if state is TaskState.PENDING else "", None, None)
+        if state is TaskState.ENDED:
+            end = self.end_of(self.exit_status_of(record, task), record)
+        return SchedulerStatus(
+            state,
+            *end,
+            elapsed_s=parse_seconds(record.get("resources_used.walltime")),
+            # They say 0 of a job that is shorter than the node's poll: the value is not known.
+            cpu_s=parse_seconds(record.get("resources_used.cput")) or None,
+            peak_memory_mib=parse_mib(record.get("resources_used.mem")) or None,
+            job_name=record.get("Job_Name", ""),
+            cancelled_by=self.cancelled_by(record) if end[0] is Outcome.CANCELLED else "",
+        )
+
+    def why_it_waits(self, record: Record) -> str:
+        """Return what keeps a task in the queue, in the server's words."""
+        return record.get("comment", "")
+
+    def cancelled_by(self, record: Record) -> str:  # noqa: ARG002
+        """Return who deleted the job, as ``user@host``. Empty: the server does not say."""
+        return ""
+
+    def exit_status_of(self, record: Record, task: TaskRef) -> int | None:  # noqa: ARG002
+        """Read a task's exit status. None: it never ran."""
+        return parse_int(record.get(self.exit_status))
+
+    def end_of(self, exit_status: int | None, record: Record) -> End:
+        """Return how a job ended."""
+        if exit_status is None:
+            return Outcome.CANCELLED, "it was deleted before it started", None, None
+        if exit_status < 0:
+            unknown = (Outcome.UNKNOWN, f"{self.short_name} exit status {exit_status}")
+            return *self.ends.get(exit_status, unknown), None, None
+        return self.end_of_script(exit_status, record)
+
+    @abstractmethod
+    def end_of_script(self, exit_status: int, record: Record) -> End:
+        """Return how a job ended whose script has an exit status: 0 to 255, or more where a signal ended it."""
 
 
-def either(limits: Mapping[str, Limits]) -> Limits:
-    """Return the limits of a job that has to fit one of several queues: in each resource, the largest."""
-    largest: dict[str, Any] = {
-        name: None if None in values else max(values)
-        for name in ("walltime_s", "memory_mib", "cpus", "gpus")
-        for values in [[getattr(limit, name) for limit in limits.values()]]
-    }
-    return replace(next(iter(limits.values())), **largest, one_of=dict(limits) if len(limits) > 1 else {})
+def asked(*argv: str) -> Talk[Reply]:
+    """Ask one question. SchedulerSilent if it fails."""
+    call = Call(argv)
+    reply = yield call
+    if reply.exit_code != 0:
+        raise no_answer(call, reply)
+    return reply
 
 
-def shared_limits(records: Sequence[Mapping[str, str]], user: str) -> dict[str, int | None]:
-    """Read the limits that OpenPBS and Torque spell alike, from the attributes of a server and a queue."""
-
-    def lowest(attribute: str, parse: Callable[[str | None], float | None]) -> int | None:
-        limits = [parse(record.get(attribute)) for record in records]
-        return smallest(*(None if limit is None else int(limit) for limit in limits))
-
-    return {
-        "max_running": lowest("max_run", lambda text: limit_of_user(text, user)),
-        "walltime_s": lowest("resources_max.walltime", parse_seconds),
-        "memory_mib": lowest("resources_max.mem", parse_mib),
-        "cpus": lowest("resources_max.ncpus", parse_int),
-    }
-
-
-def _flat(record: Mapping[str, Any]) -> Record:
-    """Name nested attributes as the text form does. Values become text, because PBS's JSON guesses their types."""
-    flat: Record = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat.update({f"{name}.{inner_name}": str(inner) for inner_name, inner in value.items()})
-        else:
-            flat[name] = str(value)
-    return flat
-
-
-def array_id(full_id: str) -> str:
-    """Return the id of the array that a subjob belongs to. A single job keeps its id.
-
-    >>> array_id("2[0].vm"), array_id("11.vm")
-    ('2[].vm', '11.vm')
-    """
-    return re.sub(r"\[\d+\]", "[]", full_id, count=1)
-
-
-def split_id(full_id: str) -> tuple[str, int | None]:
-    """Split ``19[3].vm`` into the job's number and the task's index.
-
-    >>> split_id("19[3].vm"), split_id("11.vm"), split_id("19[].vm:16001")
-    (('19', 3), ('11', None), ('19', None))
-    """
-    match = re.match(r"(\d+)(?:\[(\d*)\])?", full_id)
-    if not match:
-        return full_id, None
-    return match[1], int(match[2]) if match[2] else None
-
-
-def records_of_tasks(records: Mapping[str, Record], tasks: Sequence[TaskRef]) -> dict[TaskRef, Record]:
-    """Match records to the tasks asked about. The server's name in the ids may differ, and is not compared."""
-    by_id = {split_id(full_id): record for full_id, record in records.items()}
-    pairs = ((task, by_id.get((split_id(task.job_id)[0], task.index))) for task in tasks)
-    return {task: record for task, record in pairs if record is not None}
-
-
-def parse_seconds(text: str | None) -> float | None:
-    """Read ``HH:MM:SS`` or plain seconds, in seconds.
-
-    >>> parse_seconds("00:10:05"), parse_seconds("43"), parse_seconds(None)
-    (605.0, 43.0, None)
-    """
-    if not text or not re.fullmatch(r"\d+(:\d+)*", text):
-        return None
-    total = 0.0
-    for part in text.split(":"):
-        total = total * 60 + int(part)
-    return total
-
-
-def parse_mib(text: str | None) -> float | None:
-    """Read an amount of memory such as ``167588kb``, in MiB.
-
-    >>> parse_mib("2048kb"), parse_mib("1gb"), parse_mib(None)
-    (2.0, 1024.0, None)
-    """
-    match = re.fullmatch(r"(\d+)(b|kb|mb|gb|tb)", text or "")
-    if not match:
-        return None
-    return int(match[1]) * {"b": 2**-20, "kb": 2**-10, "mb": 1.0, "gb": 2.0**10, "tb": 2.0**20}[match[2]]
-
-
-def parse_int(text: str | None) -> int | None:
-    """Read a whole number. None: the text is none."""
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else None
+def ended_by_itself(exit_status: int) -> End:
+    """Return how a job ended whose script returned."""
+    return (Outcome.FAILED if exit_status else Outcome.COMPLETED), "", exit_status, None

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 
 from sweep.errors import SchedulerError, SchedulerSilent
 from sweep.model import Limits, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import refusals, slurmlimits
+from sweep.schedulers import refusals, slurmlimits, slurmrefusals
 from sweep.schedulers.base import (
-    SHARED_GRACE_S,
     Call,
-    CallFailure,
     Place,
     PollAnswer,
     Reply,
+    Scheduler,
     SoughtJob,
     SubmitRequest,
     Talk,
+    Variables,
     absent,
     confirmed,
     no_answer,
 )
-from sweep.schedulers.slurmoutput import merge_statuses, read_sacct, read_squeue, read_sstat, task_ref
+from sweep.schedulers.directives import Objection, Requests, Speaker, option
+from sweep.schedulers.slurmids import (
+    cluster_of,
+    id_on,
+    number_of,
+    option_for,
+    spelled,
+    tasks_by_cluster,
+    with_cluster,
+)
+from sweep.schedulers.slurmoutput import (
+    keeps_no_accounting,
+    lines_of,
+    merge_statuses,
+    read_sacct,
+    read_squeue,
+    read_sstat,
+    task_ref,
+)
 
 _SQUEUE_FORMAT = "%i|%T|%r|%M|%j"
 _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
@@ -32,13 +49,31 @@ _SACCT_FORMAT = "JobID,State,ExitCode,ElapsedRaw,TotalCPU,MaxRSS,JobName"
 _MAX_IDS = 10_000
 
 
-class Slurm:
+class Slurm(Scheduler):
     """Runs and reads the commands of Slurm."""
 
     kind = "slurm"
-    clients: tuple[str, ...] = ("sbatch", "squeue", "scancel", "scontrol")
-    grace_s = SHARED_GRACE_S
+    clients = ("sbatch", "squeue", "scancel", "scontrol")
+    variables = Variables(
+        # SLURM_MPI_TYPE: how srun starts MPI programs is the site's own setting; Slurm does not set it in a job.
+        cluster=frozenset(
+            {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_JWKS", "SLURM_MPI_TYPE"}
+        ),
+        own="(SLURM|SLURMD|SBATCH|SALLOC)_.*",
+        questions="(SQUEUE|SACCT|SINFO|SSTAT|SCANCEL|SCONTROL|SACCTMGR|SPRIO|SREPORT|SDIAG)_.*",
+        job="SLURM_JOB_ID",
+        options="SBATCH_.*|SLURM_CLUSTERS",
+    )
     can_exclude_nodes = True
+    further_keys = ("qos", "cluster")
+    speakers: Mapping[str, Speaker] = {
+        "queue": Speaker(("SBATCH_PARTITION",), ("--partition", "-p")),
+        "account": Speaker(("SBATCH_ACCOUNT",), ("--account", "-A")),
+        "qos": Speaker(("SBATCH_QOS",), ("--qos", "-q")),
+        "cluster": Speaker(("SBATCH_CLUSTERS", "SLURM_CLUSTERS"), ("--clusters", "--cluster", "-M")),
+    }
+    example_queue = "a-partition"
+    example_directive = "--constraint=avx2"
 
     def version(self) -> Talk[str]:
         """Ask for the version, and whether the controller is up."""
@@ -55,7 +90,7 @@ class Slurm:
         Of several clusters, the first is asked.
         """
         first = place.cluster.split(",")[0]
-        on = _on(first)
+        on = option_for(first)
         yield from _ping(first)
         config = yield Call(("scontrol", *on, "show", "config"))
         partitions = yield Call(("scontrol", "-a", *on, "show", "partition"))
@@ -80,8 +115,8 @@ class Slurm:
         """
         # Without ALL, Slurm runs the job in a new login environment.
         task = () if request.index is None else (f"--export=ALL,SWEEP_TASK={request.index}",)
-        array = (f"--array={request.array}",) if request.array else ()
-        after = (f"--dependency=afterany:{_number(request.after)}",) if request.after else ()
+        array = (f"--array={self.array_of(request)}",) if request.span else ()
+        after = (f"--dependency=afterany:{number_of(request.after)}",) if request.after else ()
         exclude = (f"--exclude={','.join(request.exclude)}",) if request.exclude else ()
         # In the name of an output file, % begins a pattern such as %A.
         output = request.output.replace("%", "%%")
@@ -112,7 +147,7 @@ class Slurm:
         """
         statuses: dict[TaskRef, SchedulerStatus] = {}
         notes: tuple[str, ...] = ()
-        for cluster, on_cluster in _tasks_by_cluster(tasks).items():
+        for cluster, on_cluster in tasks_by_cluster(tasks).items():
             answer = yield from _poll_cluster(cluster, on_cluster)
             statuses |= answer.statuses
             notes += answer.notes
@@ -123,7 +158,7 @@ class Slurm:
 
         It knows only its own cluster, and has no option for another one.
         """
-        here = [task for task in tasks if not _cluster(task.job_id)]
+        here = [task for task in tasks if not cluster_of(task.job_id)]
         if not here:
             return {}
         ids = ",".join(sorted({task.job_id for task in here}, key=int))
@@ -145,7 +180,7 @@ class Slurm:
         count = 0
         for cluster in place.cluster.split(","):
             yield from _ping(cluster)
-            call = Call(("squeue", "-h", "-a", "-r", *_on(cluster), f"--user={place.user}", "-o", "%i"))
+            call = Call(("squeue", "-h", "-a", "-r", *option_for(cluster), f"--user={place.user}", "-o", "%i"))
             reply = yield call
             if reply.exit_code != 0:
                 raise no_answer(call, reply)
@@ -160,11 +195,11 @@ class Slurm:
         scancel says nothing about ended and unknown jobs.
         """
         targets = [*(TaskRef(job) for job in jobs), *tasks]
-        for cluster, on_cluster in _tasks_by_cluster(targets).items():
-            whole = [_number(task.job_id) for task in on_cluster if task.index is None]
-            single = [_spelled(task) for task in on_cluster if task.index is not None]
-            calls = [("scancel", *_on(cluster), "--state=PENDING", *whole)] if whole else []
-            calls.append(("scancel", *_on(cluster), *single, *whole))
+        for cluster, on_cluster in tasks_by_cluster(targets).items():
+            whole = [number_of(task.job_id) for task in on_cluster if task.index is None]
+            single = [spelled(task) for task in on_cluster if task.index is not None]
+            calls = [("scancel", *option_for(cluster), "--state=PENDING", *whole)] if whole else []
+            calls.append(("scancel", *option_for(cluster), *single, *whole))
             for argv in calls:
                 call = Call(argv)
                 reply = yield call
@@ -173,50 +208,27 @@ class Slurm:
 
     def spell(self, task: TaskRef) -> str:
         """Spell a task as scancel and squeue take it: ``106_3``, ``106_3 --clusters=two``."""
-        return " ".join((_spelled(task), *_on(_cluster(task.job_id))))
+        return " ".join((spelled(task), *option_for(cluster_of(task.job_id))))
 
+    def unfit_folder(self, folder: str) -> str:
+        """Refuse a backslash: every job would fail at its start."""
+        return "a backslash, which Slurm drops from a job's output path" if "\\" in folder else ""
 
-# --- clusters ---------------------------------------------------------------------------------------------
-
-
-def _number(job_id: str) -> str:
-    return job_id.partition(";")[0]
-
-
-def _cluster(job_id: str) -> str:
-    """Return the cluster that a job's id names. Empty: the one that the commands belong to.
-
-    >>> _cluster("106;two"), _cluster("106")
-    ('two', '')
-    """
-    return job_id.partition(";")[2]
-
-
-def _job_id(number: str, cluster: str) -> str:
-    return f"{number};{cluster}" if cluster else number
-
-
-def _on(cluster: str) -> tuple[str, ...]:
-    return (f"--clusters={cluster}",) if cluster else ()
-
-
-def _spelled(task: TaskRef) -> str:
-    number = _number(task.job_id)
-    return number if task.index is None else f"{number}_{task.index}"
-
-
-def _tasks_by_cluster(tasks: Sequence[TaskRef]) -> dict[str, list[TaskRef]]:
-    by_cluster: dict[str, list[TaskRef]] = {}
-    of_job: dict[str, list[TaskRef]] = {}  # thousands of tasks share an id
-    for task in tasks:
-        if task.job_id not in of_job:
-            of_job[task.job_id] = by_cluster.setdefault(_cluster(task.job_id), [])
-        of_job[task.job_id].append(task)
-    return by_cluster
+    def objections(self, requests: Requests) -> Iterator[Objection]:
+        """Refuse to ask for memory in two ways: sbatch would take one of them."""
+        names = ("mem-per-cpu", "mem-per-gpu", "mem")
+        in_directives = any(option(requests.directives, (f"--{name}",)) for name in names)
+        in_units = next((name for name in names if name in requests.units), "")
+        if requests.memory and (in_directives or in_units):
+            yield Objection(
+                ("scheduler", "extra") if in_directives else ("resources", "extra", in_units),
+                f"this asks for memory, and so does resources: {{memory: {requests.memory}}}",
+                "leave one of them out: resources: {memory: null}",
+            )
 
 
 def _find_on(cluster: str, job_names: Sequence[str]) -> Talk[dict[str, str]]:
-    names, on = ",".join(job_names), _on(cluster)
+    names, on = ",".join(job_names), option_for(cluster)
     yield from _ping(cluster)
     squeue_call = Call(("squeue", "-h", "-a", *on, "-t", "all", f"--name={names}", "-o", "%F|%j"))
     squeue = yield squeue_call
@@ -226,80 +238,54 @@ def _find_on(cluster: str, job_names: Sequence[str]) -> Talk[dict[str, str]]:
         ("sacct", "-n", "-P", "-X", *on, "-S", "now-30days", f"--name={names}", "--format=JobID,JobName")
     )
     sacct = yield sacct_call
-    if sacct.exit_code != 0 and not _no_accounting(sacct):
+    if sacct.exit_code != 0 and not keeps_no_accounting(sacct):
         raise no_answer(sacct_call, sacct)
     ids = {}
-    for line in [*_lines(sacct_call, sacct, 2), *_lines(squeue_call, squeue, 2)]:
+    for line in [*lines_of(sacct_call, sacct, 2), *lines_of(squeue_call, squeue, 2)]:
         number, _, name = line.partition("|")
         if name in job_names:
-            ids[name] = _job_id(re.split(r"[_+.]", number)[0], cluster)
+            ids[name] = id_on(re.split(r"[_+.]", number)[0], cluster)
     return ids
 
 
 def _poll_cluster(cluster: str, tasks: Sequence[TaskRef]) -> Talk[PollAnswer]:
     yield from _ping(cluster)
-    ids = sorted({_number(job_id) for job_id in {task.job_id for task in tasks}}, key=int)
+    ids = sorted({number_of(job_id) for job_id in {task.job_id for task in tasks}}, key=int)
     statuses: dict[TaskRef, SchedulerStatus] = {}
     notes: tuple[str, ...] = ()
     for start in range(0, len(ids), _MAX_IDS):
-        jobs = (*_on(cluster), f"--jobs={','.join(ids[start : start + _MAX_IDS])}")
+        jobs = (*option_for(cluster), f"--jobs={','.join(ids[start : start + _MAX_IDS])}")
         squeue_call = Call(("squeue", "-h", "-a", "-r", "-t", "all", *jobs, "-o", _SQUEUE_FORMAT))
         squeue = yield squeue_call
         # squeue fails where it knows none of the ids. That is an answer: all these jobs have left the queue.
         if squeue.exit_code != 0 and "Invalid job id" not in squeue.stderr:
             raise no_answer(squeue_call, squeue)
-        lines = _lines(squeue_call, squeue, 5)
-        statuses |= _on_cluster(read_squeue("\n".join(lines)), cluster)
+        lines = lines_of(squeue_call, squeue, 5)
+        statuses |= with_cluster(read_squeue("\n".join(lines)), cluster)
         if all(task in statuses and statuses[task].state is not TaskState.ENDED for task in tasks):
             continue
         sacct_call = Call(("sacct", "-n", "-P", "--noconvert", *jobs, f"--format={_SACCT_FORMAT}"), 120.0)
         sacct = yield sacct_call
-        if sacct.exit_code != 0 and not _no_accounting(sacct):
+        if sacct.exit_code != 0 and not keeps_no_accounting(sacct):
             # The accounting exists and is down. Only it can say whether a job that left the queue has ended.
             notes = (f"sacct did not answer ({sacct.summary}); jobs that left the queue are not judged",)
-        lines = _lines(sacct_call, sacct, 7) if sacct.exit_code == 0 else []
-        statuses = merge_statuses(statuses, _on_cluster(read_sacct("\n".join(lines)), cluster))
+        lines = lines_of(sacct_call, sacct, 7) if sacct.exit_code == 0 else []
+        statuses = merge_statuses(statuses, with_cluster(read_sacct("\n".join(lines)), cluster))
     if notes:
         return PollAnswer({task: statuses[task] for task in tasks if task in statuses}, notes)
     not_named = absent()
     return PollAnswer({task: statuses.get(task, not_named) for task in tasks})
 
 
-def _on_cluster(statuses: dict[TaskRef, SchedulerStatus], cluster: str) -> dict[TaskRef, SchedulerStatus]:
-    if not cluster:
-        return statuses
-    return {ref._replace(job_id=_job_id(ref.job_id, cluster)): status for ref, status in statuses.items()}
-
-
 def _ping(cluster: str = "") -> Talk[None]:
-    call = Call(("scontrol", *_on(cluster), "ping"), timeout_s=20)
+    call = Call(("scontrol", *option_for(cluster), "ping"), timeout_s=20)
     reply = yield call
     if " is UP" not in reply.stdout:
         raise no_answer(call, reply)
 
 
-def _lines(call: Call, reply: Reply, fields: int) -> list[str]:
-    """Return the lines of a reply. SchedulerSilent if one has too few fields: no task is ABSENT because of it."""
-    lines = reply.stdout.splitlines() if reply.exit_code == 0 else []
-    # With --clusters, a line says which cluster comes next. -h takes it away, though not in every version.
-    lines = [line for line in lines if line.strip() and not line.startswith("CLUSTER: ")]
-    if any(line.count("|") < fields - 1 for line in lines):
-        raise no_answer(
-            call,
-            replace(reply, stderr="", failure=CallFailure.NONE, stdout=f"it makes no sense: {lines[0][:80]!r}"),
-        )
-    return lines
-
-
-def _no_accounting(reply: Reply) -> bool:
-    """Whether this cluster keeps no accounting. Accounting that is down is another case."""
-    return (
-        "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure is CallFailure.NOT_FOUND
-    )
-
-
 def _submit_error(reply: Reply) -> SchedulerError:
     if reply.exit_code is None or reply.exit_code == 0 or "sbatch" not in reply.stderr:
         return SchedulerSilent(f"sbatch: {reply.summary or 'no job id in its answer'}")
-    kind, directive = refusals.of_slurm(reply.stderr)
+    kind, directive = slurmrefusals.meaning(reply.stderr)
     return refusals.error_of("sbatch", kind, reply.stderr, reply.summary, directive)

@@ -1,4 +1,4 @@
-"""What Slurm's squeue, sacct and sstat print → statuses."""
+"""What Slurm's squeue, sacct and sstat print → rows and statuses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from sweep.errors import SchedulerError
 from sweep.model import Outcome, SchedulerStatus, TaskRef, TaskState
+from sweep.schedulers.base import Call, CallFailure, Reply, no_answer
 
 #: squeue(1), "JOB STATE CODES" (22.05 to 24.11). COMPLETING counts as running, because the record
 #: may not be there yet. A state of a newer Slurm is an error that names this file.
@@ -39,6 +40,26 @@ STATES: dict[str, tuple[TaskState, Outcome | None]] = {
     "LAUNCH_FAILED": (TaskState.ENDED, Outcome.LAUNCH),
     "PREEMPTED": (TaskState.ENDED, Outcome.PREEMPTED),
 }
+
+
+def lines_of(call: Call, reply: Reply, fields: int) -> list[str]:
+    """Return the lines of a reply. SchedulerSilent if one has too few fields: no task is ABSENT because of it."""
+    lines = reply.stdout.splitlines() if reply.exit_code == 0 else []
+    # With --clusters, a line says which cluster comes next. -h takes it away, though not in every version.
+    lines = [line for line in lines if line.strip() and not line.startswith("CLUSTER: ")]
+    if any(line.count("|") < fields - 1 for line in lines):
+        raise no_answer(
+            call,
+            replace(reply, stderr="", failure=CallFailure.NONE, stdout=f"it makes no sense: {lines[0][:80]!r}"),
+        )
+    return lines
+
+
+def keeps_no_accounting(reply: Reply) -> bool:
+    """Whether this cluster keeps no accounting. Accounting that is down is another case."""
+    return (
+        "accounting storage is disabled" in reply.stderr + reply.stdout or reply.failure is CallFailure.NOT_FOUND
+    )
 
 
 def read_squeue(text: str) -> dict[TaskRef, SchedulerStatus]:

@@ -171,7 +171,7 @@ class JobMaker:
         if not self.workdir.is_dir():
             raise source.error(("workdir",), f"the workdir {str(self.workdir)!r} is not a folder", "make it first")
         self.python = grid.scheduler.python
-        if grid.scheduler.kind == "local" and self.python == "python3":
+        if SCHEDULERS[grid.scheduler.kind].this_machine and self.python == "python3":
             self.python = sys.executable
         self.renderer = render.Renderer(
             grid,

@@ -15,9 +15,6 @@ from sweep.shell import Shell
 from sweep.state.snapshot import GONE, PollResult
 from sweep.store import Store, whoami
 
-#: `status` and `report` ask no scheduler again that was asked so short a time ago.
-POLL_EVERY_S = 10.0
-
 
 def poll(
     store: Store, shell: Shell, scheduler: Scheduler, asked: Mapping[TaskRef, Submission], recent_s: float
@@ -33,10 +30,11 @@ def poll(
     """
     if not asked:
         return PollResult()
-    if scheduler.kind == "local" and not store.is_ours:
-        return PollResult(notes=("the local queue is its owner's alone: the trials' records decide",), fresh=False)
+    if scheduler.is_private and not store.is_ours:
+        words = f"the {scheduler.kind} queue is its owner's alone: the trials' records decide"
+        return PollResult(notes=(words,), fresh=False)
     at, statuses, gone = store.cache.poll()
-    age_s, every_s = store.clock.now() - at, _poll_every_s(scheduler)
+    age_s, every_s = store.clock.now() - at, _seconds_of("SWEEP_POLL_EVERY_S", scheduler.poll_every_s)
     if 0 <= age_s < min(recent_s, every_s) and asked.keys() <= statuses.keys() and not store.cache.poll_is_old:
         note = f"the scheduler was asked {age_s:.0f} s ago; it is asked every {every_s:.0f} s at most"
         return PollResult(statuses, gone, notes=(note,), at=at, fresh=False)
@@ -66,11 +64,6 @@ def _if_ours(status: SchedulerStatus, submission: Submission) -> SchedulerStatus
         reason = f"job {submission.job_id} is now another one, {status.job_name!r}"
         return replace(absent(), reason=reason, other_job=status.job_name)
     return status
-
-
-def _poll_every_s(scheduler: Scheduler) -> float:
-    """Return how long an answer is good enough: no time at all where asking costs nobody anything."""
-    return _seconds_of("SWEEP_POLL_EVERY_S", 0.0 if scheduler.kind == "local" else POLL_EVERY_S)
 
 
 def grace_s(scheduler: Scheduler) -> float:

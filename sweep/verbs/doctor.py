@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from sweep.clock import Clock
 from sweep.errors import SchedulerError
-from sweep.schedulers import SCHEDULERS, Call, Place
+from sweep.schedulers import ALWAYS_HERE, SCHEDULERS, Call, Place
 from sweep.shell import Shell, run
 from sweep.store import Shelf, whoami
 
@@ -64,34 +65,22 @@ def _nodes(results: Path) -> Iterator[Finding]:
 
 def detect(shell: Shell) -> str:
     """Say which scheduler answers here; ``local`` where none does."""
-    # The local one always answers, so it comes last; slurm first, as it ships a qsub of its own.
-    for kind in ("slurm", "pbs", "torque"):
-        scheduler = SCHEDULERS[kind]
-        if kind not in _other_dialect() and all(shutil.which(client) for client in scheduler.clients):
-            try:
+    for kind, scheduler in SCHEDULERS.items():
+        if kind == ALWAYS_HERE or not all(shutil.which(client) for client in scheduler.clients):
+            continue
+        with contextlib.suppress(SchedulerError):
+            if not shell.converse(scheduler.others_client()):
                 shell.converse(scheduler.version())
                 return kind
-            except SchedulerError:
-                continue
-    return "local"
-
-
-def _other_dialect() -> tuple[str, ...]:
-    """Return which of the two that have a qstat, OpenPBS and Torque, it is not. No server is asked."""
-    if not shutil.which("qstat"):
-        return ()
-    reply = run(Call(("qstat", "--version"), timeout_s=20))
-    text = reply.stdout + reply.stderr
-    return ("torque",) if "pbs_version" in text else ("pbs",) if "Version:" in text else ()
+    return ALWAYS_HERE
 
 
 def _schedulers(shell: Shell) -> Iterator[Finding]:
-    other_dialect = _other_dialect()
     for kind, scheduler in SCHEDULERS.items():
         missing = [client for client in scheduler.clients if not shutil.which(client)]
-        if kind in other_dialect:
-            there = "Torque" if kind == "pbs" else "OpenPBS"
-            yield Finding(Level.NOTE, kind, f"not here: qstat is {there}'s")
+        others = shell.converse(scheduler.others_client())
+        if others:
+            yield Finding(Level.NOTE, kind, f"not here: {others}")
         elif len(missing) == len(scheduler.clients) and missing:
             yield Finding(Level.NOTE, kind, "not here", "nothing, unless this should be a login node of one")
         elif missing:
@@ -103,13 +92,15 @@ def _schedulers(shell: Shell) -> Iterator[Finding]:
 
 
 def _answers(kind: str, shell: Shell) -> Finding:
+    scheduler = SCHEDULERS[kind]
     try:
-        version = shell.converse(SCHEDULERS[kind].version())
-        limits = shell.converse(SCHEDULERS[kind].limits(Place(whoami())))
+        version = shell.converse(scheduler.version())
+        limits = shell.converse(scheduler.limits(Place(whoami())))
     except SchedulerError as error:
         return Finding(Level.NOTE, kind, str(error), "if you mean to use it: wait, or ask the cluster's staff")
     idle = f", of which {limits.max_idle:,} wait in the queue at once" if limits.max_idle else ""
-    return Finding(Level.OK, kind, f"{version}; arrays of up to {limits.max_array_size:,}{idle}")
+    arrays = f"arrays of up to {limits.max_array_size:,}{idle}" if scheduler.has_arrays else "no arrays"
+    return Finding(Level.OK, kind, f"{version}; {arrays}")
 
 
 def _file_system(results: Path, clock: Clock) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sweep.errors import UsageError
 from sweep.jobs.render import template_environment
+from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.verbs.doctor import detect
 
@@ -19,7 +20,7 @@ def init(path: Path, shell: Shell, kind: str | None = None) -> str:
         The file is there already, or cannot be written.
     """
     kind = kind or detect(shell)
-    text = template_environment().get_template("grid.yaml.j2").render(kind=kind)
+    text = template_environment().get_template("grid.yaml.j2").render(scheduler=SCHEDULERS[kind])
     try:
         with path.open("x", encoding="utf-8") as out:
             out.write(text)

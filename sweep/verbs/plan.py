@@ -22,7 +22,7 @@ from sweep.jobs import pack, where
 from sweep.model import Job, Limits, State, Trial
 from sweep.node.command import MOST_STRING_BYTES
 from sweep.node.preload import program_of
-from sweep.schedulers import environment
+from sweep.schedulers import SCHEDULERS, environment
 from sweep.shell import Shell
 from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
@@ -181,7 +181,7 @@ def plan(
 def _notes(maker: JobMaker, overrides: Sequence[str]) -> list[str]:
     """Say what a person may not expect of this plan."""
     return [
-        *_spoken(maker.from_environment),
+        *_spoken(maker.grid, maker.from_environment),
         *_unheard(maker.grid, maker.from_environment),
         *_forgotten(maker.store, overrides, maker.template),
         *_moved(maker.store),
@@ -192,10 +192,10 @@ def _notes(maker: JobMaker, overrides: Sequence[str]) -> list[str]:
 
 def _check_path(store: Store, grid: Grid) -> None:
     """Refuse a folder that the scheduler cannot write a job's output to."""
-    if grid.scheduler.kind == "slurm" and "\\" in str(store.path):
+    unfit = SCHEDULERS[grid.scheduler.kind].unfit_folder(str(store.path))
+    if unfit:
         raise UsageError(
-            f"the sweep's folder {str(store.path)!r} has a backslash, which Slurm drops from a job's output path: "
-            "every job would fail at its start",
+            f"the sweep's folder {str(store.path)!r} has {unfit}: every job would fail at its start",
             "rename the folder, or name another one with --results",
         )
 
@@ -325,10 +325,11 @@ def _moved(store: Store) -> list[str]:
     ]
 
 
-def _spoken(from_environment: Mapping[str, str]) -> list[str]:
+def _spoken(grid: Grid, from_environment: Mapping[str, str]) -> list[str]:
     """Say what the environment decided, because the grid is silent about it."""
+    speakers = SCHEDULERS[grid.scheduler.kind].speakers
     return [
-        f"{' or '.join(where.SPEAKERS[key][0])} in the environment gives scheduler: {{{key}: {value}}}: "
+        f"{' or '.join(speakers[key].variables)} in the environment gives scheduler: {{{key}: {value}}}: "
         "the grid is silent about it"
         for key, value in from_environment.items()
     ]
@@ -336,13 +337,13 @@ def _spoken(from_environment: Mapping[str, str]) -> list[str]:
 
 def _unheard(grid: Grid, from_environment: Mapping[str, str]) -> list[str]:
     """Say which variables a person's own submit command would heed, and the jobs of this grid do not get."""
-    heard = {variable for key in from_environment for variable in where.SPEAKERS[key][0]}
-    prefix = {"slurm": ("SBATCH_", "SLURM_CLUSTERS"), "pbs": ("PBS_DPREFIX",), "torque": ("PBS_DPREFIX",)}
-    options = environment.of_submit_options(os.environ)
+    scheduler = SCHEDULERS[grid.scheduler.kind]
+    heard = {variable for key in from_environment for variable in scheduler.speakers[key].variables}
+    options = environment.of_submit_options(scheduler.variables, os.environ)
     return [
         f"{variable}={value} in the environment has no effect: the grid decides (scheduler: {{extra: …}})"
         for variable, value in options.items()
-        if variable not in heard and variable.startswith(prefix.get(grid.scheduler.kind, ("-",)))
+        if variable not in heard
     ]
 
 

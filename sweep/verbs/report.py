@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from sweep.errors import StoreError, UsageError
 from sweep.model import ALIVE, Objective, State
+from sweep.schedulers.base import POLL_EVERY_S
 from sweep.shell import Shell
 from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
 from sweep.steps.observe import observe
-from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import Any
 
 from sweep.model import ALIVE, Cause, SchedulerStatus, State, TaskRef, efficiency, memory_percent
 from sweep.schedulers import SCHEDULERS
+from sweep.schedulers.base import POLL_EVERY_S
 from sweep.shell import Shell
 from sweep.state.failures import FailureGroup, failure_groups
 from sweep.state.ledger import DRIVER
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.logs import last_lines
 from sweep.steps.observe import observe
-from sweep.steps.poll import POLL_EVERY_S
 from sweep.store import Store
 
 #: How many lines of a failed trial's log are shown.

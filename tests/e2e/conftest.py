@@ -1,21 +1,22 @@
-"""The same sweep on every scheduler: the local one, a real Slurm, a site's real PBS, fakes of OpenPBS and Torque."""
+"""The same sweep on every scheduler that tests reach; see ``tests/clusters/``."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clusters import Cluster, modules
+from tests.clusters.fakepbs import fake
 from tests.conftest import Sandbox
 
-FAKE = Path(__file__).parents[1] / "fakes" / "client.py"
+__all__ = ["Cluster", "until"]
+
+#: The name of each cluster → the module that makes it reachable.
+CLUSTERS = {kind: module for module in modules() for kind in module.KINDS}
 
 
 def until(look: Callable[[], Any], expected: Any, timeout_s: float = 60) -> None:
@@ -26,68 +27,10 @@ def until(look: Callable[[], Any], expected: Any, timeout_s: float = 60) -> None
         time.sleep(0.3)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A scheduler that the sandbox's commands reach."""
-
-    kind: str
-    sandbox: Sandbox
-    knobs: Path | None = None
-
-    def knob(self, name: str, on: bool = True, text: str = "") -> None:
-        """Turn one of the fake's knobs."""
-        assert self.knobs
-        path = self.knobs / name
-        path.write_text(text) if on else path.unlink()
-
-    def calls(self) -> list[list[str]]:
-        """List the fake's calls so far."""
-        assert self.knobs
-        path = self.knobs / "calls"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    @property
-    def scheduler(self) -> str:
-        """The grid's `scheduler`, as YAML."""
-        return f"{{kind: {self.kind}}}"
-
-
-def fake(sandbox: Sandbox, folder: Path, kind: str) -> Cluster:
-    """Put a fake cluster on the sandbox's PATH."""
-    (folder / "bin").mkdir(parents=True)
-    for client in ("qsub", "qstat", "qdel", "qselect", "qsig", "pbsnodes"):
-        wrapper = folder / "bin" / client
-        wrapper.symlink_to(FAKE)
-    FAKE.chmod(0o755)
-    sandbox.env.update(FAKE_PBS=str(folder), FAKE_PBS_DIALECT=kind)
-    sandbox.env["PATH"] = os.pathsep.join([str(folder / "bin"), sandbox.env["PATH"]])
-    return Cluster(kind, sandbox, folder)
-
-
-@pytest.fixture(params=["local", "pbs", "torque", "slurm", "site-pbs"])
+@pytest.fixture(params=list(CLUSTERS))
 def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Cluster]:
     """Each scheduler in turn; ``site-pbs`` is the real one that this machine submits to."""
-    kind = request.param
-    if kind == "slurm":
-        request.getfixturevalue("slurm")
-        yield Cluster(kind, sandbox)
-        _cancel_all(sandbox, "scancel")
-    elif kind == "site-pbs":
-        sandbox.env["SWEEP_GRACE_S"] = (
-            "20"  # a real mom is slower than the fake one, and so may be the file server
-        )
-        yield Cluster(request.getfixturevalue("site_pbs"), sandbox)
-        _cancel_all(sandbox, "qdel")
-    else:
-        yield Cluster(kind, sandbox) if kind == "local" else fake(sandbox, tmp_path / "fake", kind)
-
-
-def _cancel_all(sandbox: Sandbox, command: str) -> None:
-    """Cancel what a test that failed has left, one job a call: OpenPBS's qdel takes no arrays beside single jobs."""
-    for journal in sandbox.path.glob("results/*/journal.jsonl"):
-        events = [json.loads(line) for line in journal.read_text().splitlines()]
-        for job_id in [event["id"] for event in events if event["event"] == "submitted"]:
-            subprocess.run([command, job_id], check=False, timeout=120, capture_output=True)
+    yield from CLUSTERS[request.param].cluster(request.param, request, sandbox, tmp_path / "fake")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.schedulers import environment
+from sweep.schedulers import SCHEDULERS, environment
 from tests.conftest import Sandbox
 from tests.e2e.conftest import Cluster, until
 
@@ -241,7 +241,8 @@ def test_a_local_job_submitted_inside_a_trial_gets_nothing_of_it(sandbox: Sandbo
 
 
 def test_what_names_the_cluster_is_kept() -> None:
-    own = dict.fromkeys(environment.NAME_THE_CLUSTER, "x") | {"SLURM_MPI_TYPE": "pmix", "LC_ALL": "de_DE"}
+    named = {name for scheduler in SCHEDULERS.values() for name in scheduler.variables.cluster}
+    own = dict.fromkeys(named, "x") | {"SLURM_MPI_TYPE": "pmix", "LC_ALL": "de_DE"}
     odd = {**ODD, **BEATS, "PBS_DPREFIX": "#XYZ", "PBS_O_HOST": "n1", "QSTATRCHOME": "/x", "PBSDEBUG": "yes"}
     assert environment.of_question({**own, **odd, "HOME": "/h"}) == {**own, "HOME": "/h", "LC_ALL": "C"}
     submission = environment.of_submission({**own, **odd, "HOME": "/h"})

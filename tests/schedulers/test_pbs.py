@@ -6,7 +6,7 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, SchedulerStatus, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbslike
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbsoutput
 from sweep.schedulers.pbs import Pbs
 from tests.conftest import CAPTURES, pbs_capture
 from tests.schedulers.replay import replay, reply
@@ -100,7 +100,7 @@ def test_poll_asks_for_text_where_the_json_has_only_the_first_id() -> None:
 
 def test_poll_asks_for_text_where_the_json_is_broken() -> None:
     broken = (CAPTURES / "pbs" / "json-traps-23.06.06" / "name-nan.json").read_text(errors="surrogateescape")
-    assert pbslike.read_json(broken) is None
+    assert pbsoutput.read_json(broken) is None
     text = pbs_capture("openpbs-qstat-x-f-single-finished-exit3.txt")
     answer, _ = replay(Pbs().poll([TaskRef("11.vm")]), [Reply(0, broken), reply(text)])
     assert answer.statuses[TaskRef("11.vm")].exit_code == 3
@@ -111,7 +111,7 @@ def test_poll_asks_for_text_where_the_json_is_broken() -> None:
 )
 def test_hostile_json_reads_correctly_or_not_at_all(path: object) -> None:
     text = path.read_text(errors="surrogateescape")  # type: ignore[attr-defined]
-    records = pbslike.read_json(text)
+    records = pbsoutput.read_json(text)
     if records is not None:
         assert all(record.get("job_state", "Q") in "QHWRESFXBTMU" for record in records.values())
 
@@ -127,7 +127,7 @@ def test_hostile_json_reads_correctly_or_not_at_all(path: object) -> None:
 )
 def test_every_captured_text_listing_reads(path: object) -> None:
     text = path.read_text(errors="surrogateescape")  # type: ignore[attr-defined]
-    records = pbslike.read_text(text)
+    records = pbsoutput.read_text(text)
     assert len(records) == sum(line.startswith("Job Id:") for line in text.splitlines())
     assert all(record.get("job_state") and record.get("Job_Name") for record in records.values())
 
@@ -149,7 +149,7 @@ def test_a_dead_server_and_an_empty_queue_print_the_same_json() -> None:
         pbs_capture("openpbs-err-server-down-qstat-f-json.txt"),
         pbs_capture("openpbs-qstat-f-json-empty.json"),
     )
-    assert pbslike.read_json(dead[0]) == pbslike.read_json(empty[0]) == {}
+    assert pbsoutput.read_json(dead[0]) == pbsoutput.read_json(empty[0]) == {}
     with pytest.raises(SchedulerSilent):
         replay(Pbs().poll([TaskRef("11.vm")]), [reply(dead)])
     unknown = reply(pbs_capture("openpbs-err-qstat-unknown.txt"))

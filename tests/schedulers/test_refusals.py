@@ -8,7 +8,10 @@ import re
 import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerRefused, SchedulerSilent
-from sweep.schedulers.refusals import PBS, TORQUE, Kind, error_of, of_slurm
+from sweep.schedulers.pbs import REFUSALS as PBS
+from sweep.schedulers.refusals import Kind, error_of
+from sweep.schedulers.slurmrefusals import meaning
+from sweep.schedulers.torque import REFUSALS as TORQUE
 from tests.conftest import CAPTURES, ROOT, capture
 
 SECTION = (ROOT / "docs" / "schedulers.md").read_text().split("## What a refusal means")[1].split("\n## ")[0]
@@ -29,7 +32,7 @@ def test_the_table_in_the_docs(kind: Kind) -> None:
     messages = re.findall(r"`([^`]+)`", slurm)
     assert len(messages) >= 3
     for message in messages:
-        assert of_slurm(f"sbatch: error: {message}")[0] is kind, message
+        assert meaning(f"sbatch: error: {message}")[0] is kind, message
     for cell, table in ((pbs, PBS), (torque, TORQUE)):
         assert [int(code) for code in cell.split(",")] == sorted(code for code in table if table[code][0] is kind)
 
@@ -53,11 +56,11 @@ def test_a_limit_of_the_accounting(message: str, kind: Kind, directive: str) -> 
         "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy "
         "(job submit limit, user's size and/or time limits)"
     )
-    assert of_slurm(f"sbatch: error: {message}\n{last}\n") == (kind, directive)
+    assert meaning(f"sbatch: error: {message}\n{last}\n") == (kind, directive)
 
 
 def test_what_no_list_has_is_told_and_may_be_repeated() -> None:
-    assert of_slurm("sbatch: error: the site's filter says: talk to us first") == (Kind.UNKNOWN, "")
+    assert meaning("sbatch: error: the site's filter says: talk to us first") == (Kind.UNKNOWN, "")
     error = error_of("sbatch", Kind.UNKNOWN, "talk to us first", "talk to us first")
     assert isinstance(error, SchedulerRefused)
     assert "talk to us first" in str(error)
@@ -88,7 +91,7 @@ def test_every_captured_refusal_of_slurm_is_known() -> None:
     unknown = []
     for path in sorted((CAPTURES / "slurm" / "errors").glob("*.err")):
         text, code = path.read_text(), capture(f"errors/{path.stem}")[2]
-        if code and text.startswith("sbatch: ") and of_slurm(text)[0] is Kind.UNKNOWN:
+        if code and text.startswith("sbatch: ") and meaning(text)[0] is Kind.UNKNOWN:
             unknown.append((path.stem, text))
     # Mistakes in the script itself, which sweep does not make.
     assert [name for name, _ in unknown] == ["crlf", "no_file"]

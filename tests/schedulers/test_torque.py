@@ -9,7 +9,9 @@ import pytest
 
 from sweep.errors import SchedulerBusy, SchedulerError, SchedulerRefused, SchedulerSilent
 from sweep.model import Limits, Outcome, TaskRef, TaskState
-from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbslike
+from sweep.schedulers import Place, Reply, SoughtJob, SubmitRequest, pbsoutput
+from sweep.schedulers.base import CallFailure
+from sweep.schedulers.pbs import Pbs
 from sweep.schedulers.torque import Torque
 from tests.conftest import pbs_capture, torque_capture
 from tests.schedulers.replay import replay, reply
@@ -117,7 +119,7 @@ def test_one_odd_id_silences_no_server() -> None:
 def test_why_a_job_waits(name: str, reason: str) -> None:
     shown = reply(torque_capture(name))
     full_id = re.findall(r"Job Id: (\S+)", shown.stdout)[0]
-    number, index = pbslike.split_id(full_id)
+    number, index = pbsoutput.split_id(full_id)
     task = TaskRef(full_id if index is None else f"{number}[].vm", index)
     answer, _ = replay(Torque().poll([task]), [shown])
     assert answer.statuses[task].reason == reason
@@ -244,3 +246,15 @@ def test_a_part_of_an_array() -> None:
     job_id, [waits, at_once] = replay(Torque().submit(behind), [ended, Reply(0, "38.vm\n")])
     assert waits.argv == ("qsub", "-N", "n", "-W", "depend=afteranyarray:4[].vm", "/f/j.sh")
     assert (job_id, at_once.argv) == ("38.vm", ("qsub", "-N", "n", "/f/j.sh"))
+
+
+def test_a_qstat_of_the_other_dialect_is_told() -> None:
+    """Both have a qstat. It says whose it is, and no server is asked."""
+    for version, of_torque, of_pbs in (
+        (Reply(0, "", "Version: 6.1.3\nCommit: x\n"), "", "qstat is Torque's"),
+        (Reply(0, "pbs_version = 23.06.06\n"), "qstat is OpenPBS's", ""),
+        (Reply(1, "", 'error: unknown option "--version"\n'), "", ""),  # a third one's
+        (Reply(None, failure=CallFailure.NOT_FOUND), "", ""),
+    ):
+        assert replay(Torque().others_client(), [version])[0] == of_torque
+        assert replay(Pbs().others_client(), [version])[0] == of_pbs
