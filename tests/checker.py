@@ -15,7 +15,7 @@ from typing import Any
 RUNS = "runs"
 
 #: States in which nothing more happens by itself.
-SETTLED = {"done", "failed", "cancelled", "planned"}
+SETTLED = {"done", "failed", "cancelled", "planned", "held"}
 
 
 def check(work: Path, sweep: Path, reported: list[dict[str, Any]], *, also: frozenset[str] = frozenset()) -> str:

@@ -262,7 +262,9 @@ def test_follow_retries_by_the_grids_rules_and_ends(sandbox: Sandbox, toy: Toy) 
     ran = sandbox.sweep("submit", "--follow", "--interval", "0.3")
     assert "3 trials tried again" in ran.out
     assert sandbox.states() == {"done": 3}
-    assert [event["trials"][0]["rule"] for event in events(sandbox, "retried")][:1] == ["error"]
+    assert [(event["by"], event["attempts"][0]["rule"]) for event in events(sandbox, "decided")][:1] == [
+        ("rules", "error")
+    ]
 
 
 def test_a_warning_signal_reaches_only_commands_that_handle_it(sandbox: Sandbox, slurm: None, toy: Toy) -> None:

@@ -90,10 +90,11 @@ def test_nobody_reads(ended: Sandbox) -> None:
 
 
 def test_a_full_device(ended: Sandbox) -> None:
-    for words in CALLS.values():
+    for name, words in CALLS.items():
         ran = call(ended, words, ">/dev/full")
-        assert (ran.returncode, "Traceback" in ran.stderr) == (1, False), f"{words}: {ran.stderr}"
-        assert "No space left on device" in ran.stderr, words
+        is_told = name != "page"  # which prints nothing on stdout
+        assert (ran.returncode, "Traceback" in ran.stderr) == (int(is_told), False), f"{words}: {ran.stderr}"
+        assert ("No space left on device" in ran.stderr) is is_told, words
         assert call(ended, words, ">/dev/null 2>/dev/full").returncode == 0, words
     undamaged(ended)
 
