@@ -30,7 +30,7 @@ GROUPS = {
     "Begin": ("init", "doctor", "schema"),
     "Run": ("plan", "submit", "retry", "cancel"),
     "Look": ("status", "why", "logs"),
-    "Decide": ("report", "page", "best", "confirm", "compare"),
+    "Decide": ("report", "page", "best", "confirm", "compare", "verdict"),
 }
 
 

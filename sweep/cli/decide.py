@@ -1,4 +1,4 @@
-"""The commands that decide: report, page, best, confirm, compare."""
+"""The commands that decide: report, page, best, confirm, compare, verdict."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sweep.cli.common import (
     Json,
     Retired,
     Sweep,
+    SweepOption,
     Where,
     app,
     print_json,
@@ -198,3 +199,35 @@ def compare(
         from sweep.report import sections
 
         show(sections.compare(first.name, second.name, comparison, objective, top))
+
+
+#: The exit codes of `verdict`, beside 2 for what cannot be asked.
+EXIT_CODES = {"better": 0, "not better": 1, "cannot be told": 3}
+
+
+@app.command()
+def verdict(
+    base: Annotated[str, typer.Argument(help="A trial, for its configuration; or a sweep, for its best.")],
+    candidate: Annotated[str, typer.Argument(help="What may be better: a trial, or a sweep.")],
+    sweep: SweepOption = None,
+    at_least: Annotated[
+        float, typer.Option(min=0.0, help="By how much it has to be better, in the metric's units.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Say whether one configuration is better than another, or one sweep's best than another's.
+
+    The exit code is 0: better, 1: not better, 3: it cannot be told.
+    """
+    from sweep.verbs.verdict import verdict as verb
+
+    report = verb(base, candidate, store_of, shell_of(), at_least=at_least, sweep=sweep)
+    print_notes(report.notes)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        from sweep.report import sections
+
+        show(sections.verdict(report))
+    if code := EXIT_CODES[report.answer]:
+        raise typer.Exit(code)

@@ -279,15 +279,40 @@ def _paired_ties(configurations: list[Configuration], sign: float) -> list[bool]
     scores = np.array([[each.scores[name] for name in names] for each in configurations])
     # By the exact sums, as they are shown: equal scores are equal.
     gaps = sign * np.array([each.mean - configurations[0].mean for each in configurations])
-    variances, freedom = statistics.residual_variances(scores)
-    rounding = 1e-12 * np.maximum(np.abs(scores).max(), 1e-300)
-    variances[variances <= rounding**2] = 0.0
-    variances, freedom = statistics.moderated_variances(variances, freedom)
-    freedom = min(freedom, (len(scores) - 1) * (len(names) - 1))
+    variances, freedom = _noise_of_each(scores)
     errors = np.sqrt((variances[0] + variances) / len(names))
     with np.errstate(divide="ignore", invalid="ignore"):
-        standard = np.where(errors > 0, gaps / errors, np.where(gaps > rounding, np.inf, 0.0))
+        standard = np.where(errors > 0, gaps / errors, np.where(gaps > _rounding(scores), np.inf, 0.0))
     return [bool(value) for value in statistics.may_be_best(standard, float(f"{freedom:.2g}"))[1:]]
+
+
+def _noise_of_each(scores: statistics.Floats) -> tuple[statistics.Floats, float]:
+    """Estimate the variance of a run of each configuration from all of them, and its degrees of freedom."""
+    variances, freedom = statistics.residual_variances(scores)
+    variances[variances <= _rounding(scores) ** 2] = 0.0
+    variances, freedom = statistics.moderated_variances(variances, freedom)
+    return variances, min(freedom, (scores.shape[0] - 1) * (scores.shape[1] - 1))
+
+
+def _rounding(scores: statistics.Floats) -> float:
+    return 1e-12 * max(float(np.abs(scores).max()), 1e-300)
+
+
+def noise_of_a_run(board: Board, a: Configuration, b: Configuration) -> tuple[float, float] | None:
+    """Estimate the variance of the difference of two configurations' runs with one seed, by all of the board.
+
+    Returns
+    -------
+    variance, freedom : float
+        None where the two do not have the same seeds, or no others have them.
+    """
+    peers = [each for each in board.configurations if each.scores.keys() == a.scores.keys()]
+    if len(peers) < 3 or len(a.scores) < 2 or b.scores.keys() != a.scores.keys():
+        return None
+    names = [*a.scores]
+    variances, freedom = _noise_of_each(np.array([[each.scores[name] for name in names] for each in peers]))
+    by_number = dict(zip((each.number for each in peers), map(float, variances), strict=True))
+    return by_number[a.number] + by_number[b.number], freedom
 
 
 def _other_ties(ranked: list[Configuration], others: Sequence[int], sign: float) -> dict[int, bool]:

@@ -75,9 +75,19 @@ def interval(scores: ArrayLike, *, bootstrapped: bool = True) -> tuple[float, fl
 def student_half(values: Floats) -> float:
     """Return half the width of Student's interval."""
     n = len(values)
-    from scipy.special import stdtrit  # takes 0.1 s, and sweeps without replicates do not need it
+    return float(student_bound(n - 1.0) * values.std(ddof=1) / np.sqrt(n))
 
-    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * values.std(ddof=1) / np.sqrt(n))
+
+def student_bound(freedom: float) -> float:
+    """Return the bound that Student's t stays within with 95 % probability.
+
+    >>> round(student_bound(2.0), 3), round(student_bound(np.inf), 3)
+    (4.303, 1.96)
+    """
+    from scipy.special import ndtri, stdtrit  # takes 0.1 s, and sweeps without replicates do not need it
+
+    share = 0.5 + CONFIDENCE / 2
+    return float(ndtri(share) if np.isinf(freedom) else stdtrit(freedom, share))
 
 
 def paired_p(differences: Floats) -> Floats:

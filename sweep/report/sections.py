@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sweep.verbs.best import BestConfiguration
     from sweep.verbs.confirm import ConfirmReport
     from sweep.verbs.report import LeaderboardReport
+    from sweep.verbs.verdict import Judged, VerdictReport
 
 #: Stands beneath a table by value whose rows differ in more than the value.
 UNBALANCED = Text(
@@ -315,6 +316,42 @@ def compare(a: str, b: str, comparison: Comparison, objective: Objective, top: i
         lines.append(Text(_difference_line(comparison, objective)))
     lines.append(Text(f"only in {a}: {comparison.only_a}; only in {b}: {comparison.only_b}"))
     return Group(*lines)
+
+
+def verdict(report: VerdictReport) -> RenderableType:
+    """Show whether a candidate is better than a base, by how much, and what would tell."""
+    candidate, base = report.candidate, report.base
+    lines = [f"{report.metric}: {_judged(candidate)} {report.answer.sentence} {_judged(base)}"]
+    amount = f"difference {report.difference:+.4g}"
+    if report.at_least:
+        amount += f", asked for {report.at_least:g} at least"
+    if report.interval:
+        amount += f", 95 % interval {spelling.interval(*report.interval)}"
+    how = (
+        f"over {report.shared_seeds} seeds that both have"
+        if report.shared_seeds
+        else f"{spelling.count(candidate.runs, 'run')} against {base.runs}, no two seeds shared"
+    )
+    lines.append(f"{amount} ({how})")
+    for side, what in ((candidate, "candidate"), (base, "base")):
+        if side.optimism > abs(report.difference) / 100:
+            lines.append(
+                f"the {what} is the best of its sweep: {side.optimism:.2g} is taken off, for it was chosen"
+            )
+    if report.interval is None:
+        lines.append(
+            "one run says nothing of the noise: run both again with further seeds (replicates, sweep confirm)"
+        )
+    elif report.further_runs:
+        runs = spelling.count(report.further_runs, "further run")
+        lines.append(f"about {runs} of each would tell, if the difference is what it seems")
+    elif report.further_runs is None:
+        lines.append("no feasible number of runs would tell")
+    return Group(*map(Text, lines))
+
+
+def _judged(side: Judged) -> str:
+    return f"trial {side.trial} of {side.sweep}, {side.score:.4g}"
 
 
 def _difference_line(comparison: Comparison, objective: Objective) -> str:

@@ -8,10 +8,20 @@ from sweep.errors import SweepError
 from sweep.model import Objective
 from sweep.shell import Shell
 from sweep.store import Store
-from sweep.verbs.report import report
+from sweep.verbs.report import LeaderboardReport, report
 
 if TYPE_CHECKING:
     from sweep.leaderboard.comparison import Comparison
+
+
+def check_objectives(first: LeaderboardReport, second: LeaderboardReport) -> None:
+    """Refuse to compare sweeps that are ranked by different metrics. SweepError."""
+    ours, theirs = (f"{each.objective.metric} ({each.objective.goal})" for each in (first, second))
+    if ours != theirs:
+        raise SweepError(
+            f"{first.name} is ranked by {ours}, {second.name} by {theirs}",
+            "plan one of them again with the other's objective: results are kept",
+        )
 
 
 def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
@@ -25,14 +35,7 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
     from sweep.leaderboard.comparison import compare as side_by_side
 
     first, second = (report(store, shell, write=False) for store in (a, b))
-    ours, theirs = (
-        f"{leaderboard.objective.metric} ({leaderboard.objective.goal})" for leaderboard in (first, second)
-    )
-    if ours != theirs:
-        raise SweepError(
-            f"{a.name} is ranked by {ours}, {b.name} by {theirs}",
-            "plan one of them again with the other's objective: results are kept",
-        )
+    check_objectives(first, second)
     comparison = side_by_side(first.analysis.board, second.analysis.board)
     if not len(comparison.table):
         raise SweepError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import shlex
 import sys
@@ -233,6 +234,35 @@ def test_compare(done: Sandbox) -> None:
     )
     ended(done.path / "results", "d", [Ran({"y": 1}, {"segMeasure": 1})])
     assert "no configuration with a score is both" in done.sweep("compare", "a", "d", code=1).err
+
+
+def test_verdict(done: Sandbox) -> None:
+    rng = random.Random(1)
+    seeds = [rng.gauss(0, 0.1) for _ in range(4)]
+
+    def sweep_of(name: str, *scores: float) -> None:
+        runs = [
+            Ran({"x": x}, {"segMeasure": score + seeds[replicate] + rng.gauss(0, 0.004)}, replicate)
+            for x, score in enumerate(scores)
+            for replicate in range(4)
+        ]
+        ended(done.path / "results", name, runs)
+
+    sweep_of("before", 0.60, 0.70, 0.601)
+    sweep_of("after", 0.65, 0.80)
+    better = done.sweep("verdict", "0", "4", "--sweep", "before", "--json").json
+    assert (better["answer"], better["shared_seeds"], better["further_runs"]) == ("better", 4, 0)
+    assert better["base"]["parameters"] == {"x": 0}
+    assert better["interval"][0] < better["difference"] < better["interval"][1]
+    assert done.sweep("verdict", "4", "0", "-s", "before", code=1).out.startswith("segMeasure: trial 0 of before")
+    open_ = done.sweep("verdict", "0", "8", "-s", "before", code=3).out
+    assert "cannot be told from trial 0 of before" in open_
+    assert "of each would tell" in open_
+    assert done.sweep("verdict", "before", "after", "--json").json["answer"] == "better"
+    assert done.sweep("verdict", "before", "after", "--at-least", "0.2", "--json", code=1).json["at_least"] == 0.2
+    assert "neither a sweep nor a trial" in done.sweep("verdict", "before", "nothing", code=2).err
+    ended(done.path / "results", "losses", [Ran({"y": 1}, {"loss": 1})], metric="loss")
+    assert "is ranked by" in done.sweep("verdict", "before", "losses", code=1).err
 
 
 def test_a_page_is_named_and_an_interval_needs_watch(done: Sandbox) -> None:

@@ -33,6 +33,7 @@ CALLS = {
     "best": "best",
     "confirm": "confirm --top 1 --replicates 1 --plan-only",
     "compare": "compare toy other",
+    "verdict": "verdict 1 2",
 }
 
 #: How the shell closes streams.

@@ -25,11 +25,12 @@ def entry(
     elapsed_s: float | None = 10.0,
     replicate: int = 0,
     confirms: bool = False,
+    seed: int = 0,
     test: float | None = None,
     **params: Any,
 ) -> Entry:
     """Make an entry. Further keywords are its parameters."""
-    trial = Trial(number, f"{number:016x}", params, replicate, 0, Resources(60, 100, 2), ("p",))
+    trial = Trial(number, f"{number:016x}", params, replicate, seed, Resources(60, 100, 2), ("p",))
     result = {"score": score} | ({"test": {"score": test}} if test is not None else {})
     return Entry(trial, Verdict(state, "why", elapsed_s, cpu_s, 512.0), result, confirms)
 
