@@ -178,11 +178,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What makes one trial better than another, and the file that says it."""
+    """What makes one trial better than another, and the file that says it.
+
+    Attributes
+    ----------
+    require : tuple of str
+        What a configuration has to meet to be ranked among the best: ``f1 > 0.8``.
+    """
 
     metric: str = "segMeasure"
     goal: str = "maximize"
     file: str = "segMeasure.json"
+    require: tuple[str, ...] = ()
 
     @property
     def minimize(self) -> bool:

@@ -449,3 +449,10 @@ def test_a_whole_line_that_is_no_event_is_an_error(store: Store, line: object) -
     store.append("journal.jsonl", [json.dumps(line).encode()])
     with pytest.raises(FormatError, match="holds a line that is no event"):
         store.ledger()
+
+
+def test_a_plan_without_jobs_says_so_to_the_oldest_readers(store: Store) -> None:
+    """They know no default for the jobs."""
+    store.note(planned())
+    line = json.loads((store.path / "journal.jsonl").read_text())
+    assert line["jobs"] == []

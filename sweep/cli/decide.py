@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,7 @@ from sweep.cli.common import (
 from sweep.cli.kept import Kept
 from sweep.cli.report_options import ReportOptions
 from sweep.cli.run import print_next, send_planned
-from sweep.errors import StoreError, UsageError
+from sweep.errors import StoreError, SweepError, UsageError
 
 if TYPE_CHECKING:
     from sweep.report.request import ReportView
@@ -221,13 +222,24 @@ def verdict(
     """
     from sweep.verbs.verdict import verdict as verb
 
-    report = verb(base, candidate, store_of, shell_of(), at_least=at_least, sweep=sweep)
-    print_notes(report.notes)
-    if as_json:
-        print_json(asdict(report))
-    else:
-        from sweep.report import sections
+    if not math.isfinite(at_least):
+        raise UsageError(f"--at-least is {at_least}", "give a number of the metric's units")
+    try:
+        report = verb(base, candidate, store_of, shell_of(), at_least=at_least, sweep=sweep)
+        print_notes(report.notes)
+        if as_json:
+            print_json(asdict(report))
+        else:
+            from sweep.report import sections
 
-        show(sections.verdict(report))
+            show(sections.verdict(report))
+        sys.stdout.flush()
+    except BrokenPipeError:  # who does not read asks for the exit code
+        pass
+    except OSError as error:
+        raise UsageError(f"no answer: {error.strerror}") from None
+    except SweepError as error:  # 1 is an answer
+        error.exit_code = 2
+        raise
     if code := EXIT_CODES[report.answer]:
         raise typer.Exit(code)

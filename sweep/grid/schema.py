@@ -19,6 +19,7 @@ from pydantic import (
 from sweep.errors import GridError, InvalidValue, nearest
 from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
+from sweep.grid.requirement import parse as parse_requirement
 from sweep.grid.source import KeyPath, Source
 from sweep.schedulers import ALWAYS_HERE, SCHEDULERS
 
@@ -130,6 +131,11 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _requirement(text: str) -> str:
+    parse_requirement(text)
+    return text
+
+
 class ObjectiveSpec(_Section):
     """What makes one trial better than another."""
 
@@ -143,6 +149,11 @@ class ObjectiveSpec(_Section):
     )
     file: Annotated[str, AfterValidator(_result_file)] = Field(
         "segMeasure.json", description="The name of the result file in the trial's folder."
+    )
+    require: list[Annotated[str, AfterValidator(_requirement)]] = Field(
+        default_factory=list,
+        description="What a configuration has to meet, like f1 > 0.8: a number of the result, >, >=, < or <=, and "
+        "a bound. What fails it is ranked below all that meet it.",
     )
 
 

@@ -18,7 +18,7 @@ from sweep.leaderboard.cost import Attempted, Cost, cost
 from sweep.leaderboard.curves import Curve, learning_curves
 from sweep.leaderboard.effects import Effects
 from sweep.leaderboard.importance import Importance, importance
-from sweep.leaderboard.ranking import Best, Board, Configuration
+from sweep.leaderboard.ranking import Best, Board, Configuration, required_metrics
 from sweep.leaderboard.timeline import Timeline, timeline
 from sweep.model import Objective
 
@@ -230,5 +230,6 @@ def analyse(
     Analysis
         Nothing of it is computed yet.
     """
-    more = tuple(frames.numbers_named(board.entries, columns, board.objective))
+    names = [*required_metrics(board.objective), *columns]
+    more = tuple(frames.numbers_named(board.entries, names, board.objective))
     return Analysis(board, more, attempts, statuses, at)

@@ -10,10 +10,14 @@ import numpy as np
 
 from sweep.leaderboard import statistics
 from sweep.leaderboard.entries import score_of
-from sweep.leaderboard.ranking import Board, Configuration, noise_of_a_run
+from sweep.leaderboard.ranking import Board, Configuration, expected, noise_of_a_run
 
 #: So many further runs of each are looked ahead. Who would need more will not find out by runs.
 MOST_RUNS = 1000
+
+
+#: Differences that are no larger than this share of a score come of rounding.
+ROUNDING = 1e-12
 
 
 class Answer(StrEnum):
@@ -46,11 +50,9 @@ class Side:
         return {seed: score for seed, score in scores if score is not None}
 
     @property
-    def optimism(self) -> float:
-        """By how much its score is too good, as the best of its board; 0 for another, or where that is unknown."""
-        best = self.board.best
-        is_best = best is not None and best.configuration is self.configuration
-        return best.optimism or 0.0 if best and is_best else 0.0
+    def expected(self) -> float:
+        """What new runs score on average, by those of its board."""
+        return expected(self.board, self.configuration)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Difference:
     Attributes
     ----------
     difference, low, high : float
-        Candidate − base in the metric's own units, without what is too good in the best of a board; and its 95 %
-        interval, NaN where the noise is unknown.
+        Candidate − base in the metric's own units, without what is too good in the best of a board, or too bad in
+        the worst; and its 95 % interval, NaN where the noise is unknown.
     shared_seeds : int
         How many seeds were compared in pairs; 0: other seeds were compared.
     further_runs : int or None
@@ -103,7 +105,10 @@ def judge(base: Side, candidate: Side, at_least: float = 0.0) -> Difference:
     else:
         error, freedom = _error_apart([*ours.values()], [*theirs.values()])
         gain = sign * (candidate.configuration.mean - base.configuration.mean)
-    gain += base.optimism - candidate.optimism
+    shrunk = candidate.expected - candidate.configuration.mean - (base.expected - base.configuration.mean)
+    gain += sign * shrunk
+    if abs(gain) <= ROUNDING * max(abs(candidate.configuration.mean), abs(base.configuration.mean)):
+        gain = 0.0
     half = _student(freedom) * error
     if math.isnan(half):
         answer = Answer.OPEN
@@ -125,14 +130,21 @@ def _error_of_pairs(base: Side, candidate: Side, pairs: np.ndarray) -> tuple[flo
         if noise is not None:
             variance, freedom = noise
             return math.sqrt(variance / count), freedom
-    return float((pairs[:, 0] - pairs[:, 1]).std(ddof=1) / math.sqrt(count)), count - 1.0
+    differences = pairs[:, 0] - pairs[:, 1]
+    largest = ROUNDING * float(np.abs(pairs).max())
+    alike = float(np.ptp(differences)) <= largest < abs(float(differences.mean()))
+    if alike and float(np.ptp(pairs, axis=0).max()) > largest:
+        # Alike in all pairs, although the runs differ: by chance, or in coarse steps. That is no certainty.
+        return _error_apart(pairs[:, 0].tolist(), pairs[:, 1].tolist())
+    error = float(differences.std(ddof=1) / math.sqrt(count))
+    return (error if error > largest else 0.0), count - 1.0
 
 
 def _error_apart(ours: list[float], theirs: list[float]) -> tuple[float, float]:
     """Return the standard error of the difference of two means, and Welch's degrees of freedom."""
     if min(len(ours), len(theirs)) < 2:
         return math.nan, math.nan
-    a, b = np.var(ours, ddof=1) / len(ours), np.var(theirs, ddof=1) / len(theirs)
+    a, b = (np.var(scores, ddof=1) / len(scores) if np.ptp(scores) > 0 else 0.0 for scores in (ours, theirs))
     spread = a**2 / (len(ours) - 1) + b**2 / (len(theirs) - 1)
     return float(np.sqrt(a + b)), float((a + b) ** 2 / spread) if spread > 0 else 1.0
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from sweep.errors import nearest
 from sweep.leaderboard.entries import Entry, measure
-from sweep.leaderboard.ranking import Board
+from sweep.leaderboard.ranking import Board, Configuration
 from sweep.model import Objective, State
 from sweep.state.results import gone_words
 
 #: The largest number of existing metrics that are named where no result has the grid's metric.
 MAX_METRICS = 12
+
+#: The number in results that sees false positives, and the share of the highest one that is much less.
+F1, MUCH_LESS = "f1", 0.75
 
 #: The largest number of better scores that are named where results are gone.
 MAX_BETTER = 8
@@ -27,7 +30,7 @@ def of_winner(board: Board, confirming: int, ended: int) -> list[str]:
     confirming, ended : int
         The number of the grid's confirming trials, and how many of these have ended.
     """
-    doubts, best = [], board.best
+    doubts, best = of_requirements(board), board.best
     if ended < confirming:
         doubts.append(f"{confirming - ended} of {confirming} confirming trials have not ended yet")
     failed = sum(entry.confirms and entry.verdict.state is State.FAILED for entry in board.entries)
@@ -55,6 +58,46 @@ def of_winner(board: Board, confirming: int, ended: int) -> list[str]:
             f"`sweep confirm --top {best.top_to_confirm}` does"
         )
     return doubts
+
+
+def of_requirements(board: Board) -> list[str]:
+    """Say what is ranked below for what it fails, and whether anything meets what is required."""
+    scored = board.scored
+    failing = [each for each in scored if each.fails]
+    if not failing:
+        return []
+    required = " and ".join(board.objective.require)
+    first = f"trial {failing[0].number}: {failing[0].fails}"
+    if len(failing) == len(scored):
+        return [f"no configuration meets what the objective requires, {required} ({first})"]
+    subject = "1 configuration is" if len(failing) == 1 else f"{len(failing):,} configurations are"
+    return [f"{subject} ranked below the others for failing {required} ({first})"]
+
+
+def of_false_positives(board: Board) -> list[str]:
+    """Say that the winner finds much less well than another one, by the F1 of the results, where they have it.
+
+    SEG does not see objects that are found and are not there; F1 does.
+    """
+    best = board.best
+    if best is None or board.objective.metric.lower().endswith(F1):
+        return []
+    own = _mean_f1(best.configuration)
+    if own is None:
+        return []
+    values = {each.number: f1 for each in board.scored if (f1 := _mean_f1(each)) is not None}
+    other, most = max(values.items(), key=lambda item: item[1])
+    if own >= MUCH_LESS * most:
+        return []
+    return [
+        f"the best has an {F1} of {own:.3g}, and trial {other} of {most:.3g}: it may find much that is not there; "
+        f'objective: {{require: ["{F1} > {MUCH_LESS * most:.2g}"]}} ranks such ones below'
+    ]
+
+
+def _mean_f1(configuration: Configuration) -> float | None:
+    known = [f1 for entry in configuration.counted if (f1 := measure(entry, F1)) is not None]
+    return sum(known) / len(known) if known else None
 
 
 def of_gone_results(

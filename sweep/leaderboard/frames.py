@@ -29,7 +29,19 @@ MEASURES = (
 REPLICATED = ("sd", "ci_low", "ci_high", "like_first", "scores", "asked", "confirmed")
 
 #: The leaderboard's own columns. A parameter with such a name becomes ``param.NAME``, a metric ``result.NAME``.
-OWN = ("rank", "trial", "interval", "replicate", "attempt", "seed", "confirms", "test", *REPLICATED, *MEASURES)
+OWN = (
+    "rank",
+    "trial",
+    "interval",
+    "replicate",
+    "attempt",
+    "seed",
+    "confirms",
+    "test",
+    "fails",
+    *REPLICATED,
+    *MEASURES,
+)
 
 
 def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
@@ -56,6 +68,7 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
           if all trials ended well; ``confirmed``;
         - ``test``: the metric on images that no choice has seen, where results have it; it never ranks;
         - the columns of `more`;
+        - where the objective requires something: ``fails``, what the configuration does not meet of that;
         - ``elapsed_s`` and ``cpu_s``: means, in seconds; ``cpu_percent``: CPU time over the time of all requested
           CPUs, the mean; ``peak_memory_mib``: the highest; ``memory_percent``: the highest share of the requested
           memory; ``witness``: who measured these, ``node`` or ``scheduler``; ``state``, ``reason``, ``id``.
@@ -70,7 +83,8 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
         rows.append(row)
     has_test = any(not math.isnan(row["test"]) for row in rows)
     columns = ["rank", "trial", *names.values(), metric, *(REPLICATED if board.replicated else ())]
-    columns += [*(["test"] if has_test else []), *more, *MEASURES]
+    fails = ["fails"] if board.objective.require else []
+    columns += [*(["test"] if has_test else []), *more, *fails, *MEASURES]
     return _framed(rows, columns, [metric, *more], [*names.values()])
 
 
@@ -186,7 +200,11 @@ def _shown(configuration: Configuration) -> tuple[Entry, ...]:
 def _configuration_row(configuration: Configuration, names: dict[str, str], board: Board) -> dict[str, Any]:
     first = configuration.entry
     row = {column: plain(first.trial.params.get(name)) for name, column in names.items()}
-    row |= {"rank": configuration.rank, metric_column(board.objective): configuration.mean}
+    row |= {
+        "rank": configuration.rank,
+        metric_column(board.objective): configuration.mean,
+        "fails": configuration.fails,
+    }
     if len(configuration.entries) == 1:
         return row | _trial_row(first) | _replicated_columns(configuration)
     entries = _shown(configuration)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweep.leaderboard import statistics
-from sweep.leaderboard.entries import Entry, key_of, score_of, test_score_of
+from sweep.leaderboard.entries import Entry, key_of, measure, score_of, test_score_of
 from sweep.model import Objective
 
 #: The number of configurations, best first, whose intervals may be bootstrapped. Each bootstrap takes 30 ms, and
@@ -41,6 +41,8 @@ class Configuration:
         The 95 % interval of the mean; NaN with fewer than two scores.
     tied : bool or None
         Whether it may be the best, too. None where no test is possible, and for the first itself.
+    fails : str
+        What it does not meet of what the objective requires, in words; empty: nothing.
     """
 
     entries: tuple[Entry, ...]
@@ -50,6 +52,7 @@ class Configuration:
     low: float = math.nan
     high: float = math.nan
     tied: bool | None = None
+    fails: str = ""
 
     @cached_property
     def counted(self) -> tuple[Entry, ...]:
@@ -196,11 +199,11 @@ class Board:
 def rank(entries: Sequence[Entry], objective: Objective) -> Board:
     """Rank the configurations.
 
-    Confirmed configurations come first. A score that many were tried for does not win over one that was put to
-    the test. Among the confirmed and among the others, those that are complete enough come first: a single lucky
-    replicate does not win. Complete enough means half as many scores as the most complete configuration has, and
-    at least two where that has two. The mean score decides the rest. Of equal means, the one that used less CPU
-    time comes first.
+    What meets all that the objective requires comes first. Then confirmed configurations do: a score that many
+    were tried for does not win over one that was put to the test. Among the confirmed and among the others, those
+    that are complete enough come first: a single lucky replicate does not win. Complete enough means half as many
+    scores as the most complete configuration has, and at least two where that has two. The mean score decides the
+    rest. Of equal means, the one that used less CPU time comes first.
 
     Parameters
     ----------
@@ -219,9 +222,10 @@ def rank(entries: Sequence[Entry], objective: Objective) -> Board:
         for confirmed in (True, False)
     }
 
-    def tier(configuration: Configuration) -> tuple[bool, bool, bool]:
+    def tier(configuration: Configuration) -> tuple[bool, bool, bool, bool]:
         count, full = len(configuration.scores), most_scores[configuration.confirmed]
-        return not count, not configuration.confirmed, count < max(min(2, full), full / 2)
+        few = count < max(min(2, full), full / 2)
+        return not count, bool(configuration.fails), not configuration.confirmed, few
 
     places = {id(each): (tier(each), sign * each.mean if each.scores else 0.0) for each in unranked}
     unranked.sort(key=lambda each: (*places[id(each)], each.cpu_s if each.scores else 0.0, each.number))
@@ -252,7 +256,32 @@ def _configuration(entries: tuple[Entry, ...], objective: Objective) -> Configur
     }
     confirming = [entry.trial.replicate for entry in entries if entry.confirms]
     confirming_scores = {replicate: scores[replicate] for replicate in confirming if replicate in scores}
-    return Configuration(entries, confirming_scores or scores, bool(confirming_scores))
+    configuration = Configuration(entries, confirming_scores or scores, bool(confirming_scores))
+    return replace(configuration, fails=_fails(configuration, objective)) if objective.require else configuration
+
+
+def required_metrics(objective: Objective) -> list[str]:
+    """Name the numbers of the results that the objective requires something of."""
+    if not objective.require:
+        return []
+    from sweep.grid.requirement import parse  # few sweeps require anything
+
+    return [parse(text).metric for text in objective.require]
+
+
+def _fails(configuration: Configuration, objective: Objective) -> str:
+    """Say what a configuration does not meet, by the mean over the trials whose scores count."""
+    from sweep.grid.requirement import parse
+
+    reasons = []
+    for requirement in map(parse, objective.require) if configuration.scores else ():
+        values = [measure(entry, requirement.metric) for entry in configuration.counted]
+        known = [value for value in values if value is not None]
+        if not known:
+            reasons.append(f"has no {requirement.metric}")
+        elif not requirement.holds(mean := math.fsum(known) / len(known)):
+            reasons.append(f"{requirement.metric} is {mean:.3g}, not {requirement.sign} {requirement.bound:g}")
+    return "; ".join(reasons)
 
 
 def _with_ties(ranked: list[Configuration], sign: float) -> list[Configuration]:
@@ -265,7 +294,7 @@ def _with_ties(ranked: list[Configuration], sign: float) -> list[Configuration]:
     first = ranked[0]
     if len(first.scores) < 2:
         return ranked
-    others = range(1, len(ranked))
+    others = [index for index in range(1, len(ranked)) if bool(ranked[index].fails) is bool(first.fails)]
     paired = [index for index in others if ranked[index].scores.keys() == first.scores.keys()]
     rest = [index for index in others if index not in {*paired} and len(ranked[index].scores) > 1]
     may_be = _paired_ties([ranked[index] for index in (0, *paired)], sign) if paired else []
@@ -292,6 +321,19 @@ def _noise_of_each(scores: statistics.Floats) -> tuple[statistics.Floats, float]
     variances[variances <= _rounding(scores) ** 2] = 0.0
     variances, freedom = statistics.moderated_variances(variances, freedom)
     return variances, min(freedom, (scores.shape[0] - 1) * (scores.shape[1] - 1))
+
+
+def expected(board: Board, configuration: Configuration) -> float:
+    """Return what new runs of a configuration score on average, by those of its board.
+
+    High scores of a board are too good on average, and low ones too bad. Its own mean where the noise is unknown.
+    """
+    candidates = [each for each in board.scored if each.confirmed is configuration.confirmed]
+    replicated = [each for each in candidates if len(each.scores) > 1]
+    if len(candidates) < 2 or len(configuration.scores) < 2:
+        return configuration.mean
+    variance = _noise(replicated)[0] / len(configuration.scores)
+    return statistics.shrunken([each.mean for each in candidates], variance, candidates.index(configuration))
 
 
 def _rounding(scores: statistics.Floats) -> float:
@@ -324,22 +366,30 @@ def _other_ties(ranked: list[Configuration], others: Sequence[int], sign: float)
         shared = [name for name in first.scores if name in other.scores]
         if len(shared) > 1:
             pairs = np.array([[first.scores[name] - other.scores[name] for name in shared]])
-            two_sided = float(statistics.paired_p(pairs)[0])
+            two_sided, behind = float(statistics.paired_p(pairs)[0]), -sign * float(pairs.mean())
         else:
+            behind = sign * (other.mean - first.mean)
             two_sided = statistics.welch_p(np.array([*first.scores.values()]), np.array([*other.scores.values()]))
-        p.append(two_sided / 2 if sign * (other.mean - first.mean) > 0 else 1.0)
+        p.append(two_sided / 2 if behind > 0 else 1.0)
     return {index: value > SIGNIFICANT for index, value in zip(others, statistics.holm(p), strict=True)}
 
 
 def _best(ranked: list[Configuration], peers: int, sign: float) -> Best:
     first = ranked[0]
-    candidates = [each for each in ranked if each.scores and each.confirmed is first.confirmed]
+    candidates = [
+        each
+        for each in ranked
+        if each.scores and each.confirmed is first.confirmed and bool(each.fails) is bool(first.fails)
+    ]
     optimism = _optimism(candidates, sign)
     shift = sign * (optimism or 0.0)  # towards worse: down where more is better
     better_places = [
         place
         for place, other in enumerate(ranked, 1)
-        if first.confirmed and not other.confirmed and other.scores and sign * other.mean < sign * first.mean
+        if first.confirmed
+        and not (other.confirmed or other.fails)
+        and other.scores
+        and sign * other.mean < sign * first.mean
     ]
     return Best(
         first,

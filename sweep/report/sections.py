@@ -334,10 +334,9 @@ def verdict(report: VerdictReport) -> RenderableType:
     )
     lines.append(f"{amount} ({how})")
     for side, what in ((candidate, "candidate"), (base, "base")):
-        if side.optimism > abs(report.difference) / 100:
-            lines.append(
-                f"the {what} is the best of its sweep: {side.optimism:.2g} is taken off, for it was chosen"
-            )
+        if abs(side.score - side.expected) > abs(report.difference) / 100:
+            why = "the best of a sweep are too good on average, and the worst too bad"
+            lines.append(f"of new runs, {side.expected:.4g} is expected of the {what}: {why}")
     if report.interval is None:
         lines.append(
             "one run says nothing of the noise: run both again with further seeds (replicates, sweep confirm)"

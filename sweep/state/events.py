@@ -125,6 +125,7 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
     """
 
     format: int
+    jobs: list[str]  # written even if there are none: the oldest readers know no default
     settings: Settings
     home: str = ""
     new: int = 0

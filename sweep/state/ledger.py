@@ -189,7 +189,7 @@ def _decided(ledger: Ledger, event: events.Decided) -> None:
 def _give_attempt(ledger: Ledger, attempt: events.NextAttempt) -> None:
     number = attempt.number
     ledger.held.pop(number, None)
-    if attempt.attempt > 1:
+    if attempt.attempt > ledger.attempt_of(number):
         ledger.attempts[number] = attempt.attempt
         lost = (0, Verdict(State.LOST, "tried again without a record", cause=Cause.LOST))
         verdict = ledger.settled.pop(number, lost)[1]

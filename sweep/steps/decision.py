@@ -108,6 +108,8 @@ def hold(
 ) -> Decision:
     """Hold trials: they are taken out of the jobs that were not sent, and of no job that was.
 
+    So are trials that are held already: a job that was sent when they were held may have come back.
+
     Parameters
     ----------
     why : mapping of int to str
@@ -119,9 +121,10 @@ def hold(
     unsent: dict[str, list[int]] = {}
     for unit in unsent_units(ledger, tasks, ledger.settings.submit):
         unsent.setdefault(unit.job, []).extend(unit.numbers(ledger, tasks[unit.job]))
-    dropped = [job for job, numbers in unsent.items() if not why.keys().isdisjoint(numbers)]
+    held = {*ledger.held, *why}
+    dropped = [job for job, numbers in unsent.items() if not held.isdisjoint(numbers)]
     trials = store.trials().trials
-    remaining = [number for job in dropped for number in unsent[job] if number not in why]
+    remaining = [number for job in dropped for number in unsent[job] if number not in held]
     requests = tuple(request_of(maker, ledger, trials[number]) for number in remaining)
     return Decision(Decided(by=by, saw=saw, dropped=dropped, held=dict(why)), requests)
 

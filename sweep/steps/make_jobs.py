@@ -119,6 +119,12 @@ def submit_settings(grid: Grid) -> SubmitSettings:
     )
 
 
+def objective_of(grid: Grid) -> Objective:
+    """Take from a grid what ranks its trials."""
+    spec = grid.objective
+    return Objective(spec.metric, spec.goal, spec.file, tuple(spec.require))
+
+
 def retry_rules(grid: Grid) -> RetryRules:
     """Take from a grid what is tried again, or the defaults."""
     rules = grid.retry or RetrySpec()
@@ -187,7 +193,7 @@ class JobMaker:
         grid = self.grid
         return Settings(
             grid.scheduler.kind,
-            Objective(**grid.objective.model_dump()),
+            objective_of(grid),
             self.limits,
             submit_settings(grid),
             retry_rules(grid),

@@ -479,6 +479,7 @@ def _event(maker: JobMaker, ledger: Ledger, overrides: Sequence[str], merged: Me
         by="plan",
         saw=digest((number, attempt, verdict) for number, (attempt, verdict) in ledger.settled.items()),
         format=_format(merged),
+        jobs=[],  # `prepare` names them
         settings=maker.settings(overrides),
         dropped=[job for job in ledger.jobs if job not in submitted],
         home=str(maker.store.path),

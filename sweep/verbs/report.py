@@ -180,6 +180,7 @@ def _doubts(store: Store, snapshot: Snapshot, board: Board, everyone: Sequence[E
     existing = [] if board.best else collect.numbers_in_failed(store, snapshot)
     return [
         *doubts.of_winner(board, confirming, ended),
+        *doubts.of_false_positives(board),
         *doubts.of_gone_results(board, gone, kept, noted),
         *doubts.of_metric(board.objective, existing),
     ]

@@ -140,6 +140,7 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
             retried = _tried_again(store, snapshot, State.FAILED)
         may_come_back = settings.auto_retry or settings.submit.placement == "packed"
         why_stuck = _release(store, snapshot, unattended=retry)
+        _leave_out_held(store)
         outcome = _send_all(store, shell, snapshot, patience_s, may_come_back=may_come_back)
         return SubmitReport(
             sent=outcome.sent,
@@ -271,6 +272,20 @@ def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> list[str]
         else:
             store.note(Exhausted(token=token))
     return why_stuck
+
+
+def _leave_out_held(store: Store) -> None:
+    """Make jobs that come back anew, without those of their trials that were held meanwhile."""
+    ledger = store.ledger()[0]
+    if not ledger.held:
+        return
+    from sweep.steps import decision as decisions  # few sweeps hold anything
+    from sweep.steps.make_jobs import maker_of
+
+    maker = maker_of(store, ledger.settings)
+    decision = decisions.hold(store, ledger, maker, {}, by="submit")
+    if decision.event.dropped:
+        decisions.commit(store, decisions.prepare(store, ledger, maker, decision))
 
 
 def _send_all(

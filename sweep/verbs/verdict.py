@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import NoSuch, SweepError
+from sweep.errors import NoSuch, UsageError
 from sweep.shell import Shell
 from sweep.steps.observe import pick
 from sweep.store import Store
@@ -28,8 +28,8 @@ class Judged:
         The trial that stands for the configuration.
     score : float
         The mean of the scores that count.
-    optimism : float
-        How much of that is taken off, because it was chosen as the best of many.
+    expected : float
+        What new runs score on average: high scores of a sweep are too good on average, and low ones too bad.
     runs : int
         How many scores count.
     """
@@ -38,7 +38,7 @@ class Judged:
     trial: int
     parameters: dict[str, Any]
     score: float
-    optimism: float
+    expected: float
     runs: int
 
 
@@ -51,7 +51,7 @@ class VerdictReport:
     answer : Answer
         ``better``, ``not better`` or ``cannot be told``.
     difference : float
-        Candidate − base, in the metric's units, the optimism taken off.
+        Candidate − base, in the metric's units, of what new runs score on average.
     interval : (float, float) or None
         Its 95 % interval; None where nothing says how large the noise is.
     shared_seeds : int
@@ -94,8 +94,8 @@ def verdict(
 
     Raises
     ------
-    SweepError
-        One of them has no score, or they are ranked by different metrics.
+    UsageError
+        One of them has no score, both are the same, or they are ranked by different metrics.
     """
     from sweep.leaderboard.difference import judge
 
@@ -103,6 +103,8 @@ def verdict(
     sides = [_side(name, sweep, open_store, shell, reports) for name in (base, candidate)]
     (base_report, ours), (candidate_report, theirs) = sides
     check_objectives(base_report, candidate_report)
+    if ours.configuration is theirs.configuration:
+        raise UsageError(f"{base!r} and {candidate!r} are one configuration", "name two")
     judged = judge(ours, theirs, at_least)
     return VerdictReport(
         base_report.objective.metric,
@@ -129,8 +131,9 @@ def _side(
     from sweep.leaderboard.difference import Side
 
     number = None
+    store = open_store(sweep) if sweep is not None else None
     try:
-        store = open_store(sweep)
+        store = store or open_store(None)
         number = pick(store.trials(), name).number
     except NoSuch as no_trial:
         try:
@@ -150,7 +153,7 @@ def _side(
         configuration = next(of_trial, None)
         what = f"trial {number} of {store.name!r} and its replicates have no"
     if configuration is None or not configuration.scores:
-        raise SweepError(
+        raise UsageError(
             f"{what} {ranked.objective.metric}: there is nothing to judge",
             "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
         )
@@ -164,6 +167,6 @@ def _judged(ranked: LeaderboardReport, side: Side) -> Judged:
         configuration.number,
         configuration.entry.trial.params,
         configuration.mean,
-        side.optimism,
+        side.expected,
         len(configuration.scores),
     )

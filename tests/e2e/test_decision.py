@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.jobs.pack import AttemptRequest
-from sweep.state.events import Decided, NextAttempt
+from sweep.state.events import Decided, NextAttempt, Submitting, Unanswered
 from sweep.steps.decision import Decision, commit, hold, prepare, request_of
 from sweep.steps.make_jobs import JobMaker, maker_of
 from sweep.store import Store
@@ -152,3 +152,25 @@ def test_a_new_plan_keeps_what_a_retry_avoids(sandbox: Sandbox, toy: Toy, desk: 
     scripts = [desk.store.script(job).read_text() for job in ledger.jobs]
     assert len(scripts) == 2
     assert sum("--exclude=n7" in script for script in scripts) == 1
+
+
+def test_what_was_held_meanwhile_is_left_out_of_a_job_that_comes_back(
+    sandbox: Sandbox, toy: Toy, desk: Desk
+) -> None:
+    """The job was in doubt when its trial was held, and turns out not to be there."""
+    planned(sandbox, toy, parameters="{x: [1, 2, 3]}")
+    with desk.store.lock():
+        desk.store.note(Submitting(token="00ff00ff", job="j0001", job_name="toy.j0001.00ff00ff"))
+        desk.store.note(Unanswered(token="00ff00ff"))
+    desk.hold(1)
+    assert sandbox.sweep("submit", "--json").json["trials_sent"] == 2
+    until(sandbox.states, {"done": 2, "held": 1})
+
+
+def test_an_attempt_that_is_given_back_is_no_further_one(sandbox: Sandbox, toy: Toy, desk: Desk) -> None:
+    planned(sandbox, toy, parameters="{x: [1, 2]}")
+    with desk.store.lock():
+        desk.store.note(Decided(by="retry", attempts=[NextAttempt(number=0, attempt=2, rule="error")]))
+        desk.store.note(Decided(by="alter", attempts=[NextAttempt(number=0, attempt=2)]))
+    ledger = desk.store.ledger()[0]
+    assert (ledger.rules[0], ledger.attempts[0], len(ledger.earlier)) == (["error"], 2, 1)

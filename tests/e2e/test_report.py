@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
 import shlex
+import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -236,6 +240,35 @@ def test_compare(done: Sandbox) -> None:
     assert "no configuration with a score is both" in done.sweep("compare", "a", "d", code=1).err
 
 
+def test_what_the_objective_requires(sandbox: Sandbox, toy: Callable[..., Path]) -> None:
+    sandbox.write(
+        "f1.py",
+        "import json, os, sys\nx = float(sys.argv[1])\n"
+        "json.dump({'segMeasure': x, 'f1': 1 - x}, open(os.environ['SWEEP_RESULT'], 'w'))\n",
+    )
+    grid = {"command": "[python3, f1.py, '{{ x }}']", "parameters": "{x: [0.1, 0.3, 0.9]}"}
+    toy(**grid)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert "the best has an f1 of 0.1, and trial 0 of 0.9" in " ".join(sandbox.sweep("report").out.split())
+    toy(**grid, objective="{require: ['f1 > 0.5']}")
+    sandbox.sweep("plan")
+    rows = sandbox.sweep("report", "--json").json
+    assert [(row["x"], row["rank"], row["fails"]) for row in rows] == [
+        (0.3, 1, ""),
+        (0.1, 2, ""),
+        (0.9, 3, "f1 is 0.1, not > 0.5"),
+    ]
+    assert rows[0]["f1"] == 0.7
+    assert sandbox.sweep("best", "--json").json["parameters"] == {"x": 0.3}
+    printed = " ".join(sandbox.sweep("report").out.split())
+    assert "f1 is 0.1, not > 0.5" in printed
+    assert "1 configuration is ranked below the others for failing f1 > 0.5" in printed
+    toy(**grid, objective="{require: ['f1 = high']}")
+    assert "'f1 = high' is no requirement" in sandbox.sweep("plan", code=2).err
+
+
 def test_verdict(done: Sandbox) -> None:
     rng = random.Random(1)
     seeds = [rng.gauss(0, 0.1) for _ in range(4)]
@@ -262,7 +295,18 @@ def test_verdict(done: Sandbox) -> None:
     assert done.sweep("verdict", "before", "after", "--at-least", "0.2", "--json", code=1).json["at_least"] == 0.2
     assert "neither a sweep nor a trial" in done.sweep("verdict", "before", "nothing", code=2).err
     ended(done.path / "results", "losses", [Ran({"y": 1}, {"loss": 1})], metric="loss")
-    assert "is ranked by" in done.sweep("verdict", "before", "losses", code=1).err
+    # A failure is no answer: 1 would be "not better".
+    assert "is ranked by" in done.sweep("verdict", "before", "losses", code=2).err
+    assert "are one configuration" in done.sweep("verdict", "0", "1", "-s", "before", code=2).err
+    assert "there is no sweep 'nope'" in done.sweep("verdict", "before", "after", "-s", "nope", code=2).err
+    argv = [sys.executable, "-m", "sweep", "verdict", "4", "0", "-s", "before"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = subprocess.run(argv, cwd=done.path, env=done.env, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (unread.returncode, unread.stderr) == (1, b"")
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(argv, cwd=done.path, env=done.env, stdout=full, check=False).returncode == 2
 
 
 def test_a_page_is_named_and_an_interval_needs_watch(done: Sandbox) -> None:

@@ -69,6 +69,31 @@ def test_equal_runs_are_not_better() -> None:
     assert (judged.answer, judged.difference, judged.low, judged.high) == (Answer.NOT_BETTER, 0.0, 0.0, 0.0)
 
 
+def test_the_order_of_a_board_is_kept() -> None:
+    """What is taken off the best is taken off the second, too: it does not come out ahead for that."""
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        board = board_of(*rng.normal(size=(60, 3)).tolist())
+        first, second = (Side(board, each) for each in board.configurations[:2])
+        assert judge(first, second).difference <= 0
+        assert judge(first, second).answer is not Answer.BETTER
+
+
+def test_two_pairs_that_differ_alike_are_no_certainty() -> None:
+    """A metric in steps of 1/50: two differences are often equal."""
+    base, candidate = board_of([0.50, 0.54]), board_of([0.52, 0.56])
+    judged = judge(side(base, 0), side(candidate, 0))
+    assert judged.answer is Answer.OPEN
+    assert judged.low < 0 < judged.high
+
+
+def test_rounding_is_no_difference() -> None:
+    ours, theirs = board_of([0.1 + 0.2] * 3), board_of([0.3] * 3)
+    assert judge(side(theirs, 0), side(ours, 0)).answer is Answer.NOT_BETTER
+    apart = judge(side(board_of([0.7] * 3), 0), side(board_of([0.7] * 10, seeds=50), 0))
+    assert (apart.answer, apart.further_runs) == (Answer.NOT_BETTER, 0)
+
+
 def test_the_best_of_many_is_not_better_for_its_luck() -> None:
     """All are equal. The best of 30 is compared with another one: its luck is taken off."""
     rng = np.random.default_rng(1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweep.leaderboard.analysis import analyse
+from sweep.leaderboard.doubts import of_false_positives, of_requirements
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.frames import leaderboard
 from sweep.leaderboard.ranking import Best, rank
@@ -226,3 +230,58 @@ def test_no_decision_hangs_on_what_means_nothing(
     shuffle.shuffle(order)
     assert decisions(order, "a name", 0.0) == before
     assert decisions(order, "x", constant / 4) == before
+
+
+def with_f1(number: int, score: float, f1: float | None, **more: Any) -> Entry:
+    plain_entry = entry(number, score, x=number, **more)
+    return replace(plain_entry, result={**plain_entry.result, **({} if f1 is None else {"f1": f1})})
+
+
+def test_four_networks_the_worst_of_which_has_the_best_score() -> None:
+    """By SEG the first is the one that finds twice as much as there is; F1 sees it."""
+    four = [with_f1(0, 0.856, 0.49), with_f1(1, 0.84, 0.97), with_f1(2, 0.83, 0.95), with_f1(3, 0.82, 0.93)]
+    plain = rank(four, MAXIMIZE)
+    assert [each.number for each in plain.configurations] == [0, 1, 2, 3]
+    [doubt] = of_false_positives(plain)
+    assert "trial 1 of 0.97" in doubt
+    [hint] = re.findall(r'\{require: \["(.*)"\]\}', doubt)
+    required = Objective("score", require=(hint,))
+    board = rank(four, required)
+    assert [each.number for each in board.configurations] == [1, 2, 3, 0]
+    assert board.configurations[-1].fails == "f1 is 0.49, not > 0.73"
+    assert board.best
+    assert board.best.compared == 3
+    assert of_false_positives(board) == []
+    assert of_requirements(board) == [
+        "1 configuration is ranked below the others for failing f1 > 0.73 (trial 0: f1 is 0.49, not > 0.73)"
+    ]
+    table = analyse(board).leaderboard
+    assert table["f1"].tolist() == [0.97, 0.95, 0.93, 0.49]
+    assert table["fails"].tolist()[:3] == ["", "", ""]
+
+
+def test_what_meets_nothing_is_ranked_all_the_same() -> None:
+    board = rank([with_f1(0, 0.5, None), with_f1(1, 0.6, 0.2)], Objective("score", require=("f1 >= 0.5",)))
+    assert [(each.number, each.rank, each.fails) for each in board.configurations] == [
+        (1, 1, "f1 is 0.2, not >= 0.5"),
+        (0, 2, "has no f1"),
+    ]
+    assert of_requirements(board)[0].startswith("no configuration meets what the objective requires, f1 >= 0.5")
+
+
+def test_a_configuration_is_required_by_its_mean_and_confirmed_ones_too() -> None:
+    runs = [with_f1(10 * x + r, 0.9 - x / 10, 0.6 + r / 5 - x, replicate=r) for x in range(1) for r in range(3)]
+    same = [replace(run, trial=replace(run.trial, params={"x": 0})) for run in runs]
+    assert rank(same, Objective("score", require=("f1 > 0.7",))).configurations[0].fails == ""
+    assert rank(same, Objective("score", require=("f1 > 0.9",))).configurations[0].fails
+    confirmed = [with_f1(0, 0.9, 0.1, confirms=True), with_f1(1, 0.5, 0.9)]
+    board = rank(confirmed, Objective("score", require=("f1 > 0.5",)))
+    assert [each.number for each in board.configurations] == [1, 0]
+
+
+def test_what_is_better_on_the_shared_seeds_is_not_told_apart_by_them() -> None:
+    """The means are of all seeds, the test of the shared ones: their direction counts."""
+    first = [entry(r, score, replicate=r, x=0) for r, score in {0: 0.5, 1: 0.51, 2: 0.9, 3: 0.9}.items()]
+    other = [entry(10 + r, score, replicate=r, x=1) for r, score in {0: 0.6, 1: 0.612, 7: 0.6}.items()]
+    board = rank([*first, *other], MAXIMIZE)
+    assert [each.tied for each in board.configurations] == [None, True]
