@@ -237,3 +237,20 @@ def test_a_process_that_has_the_pid_of_another_is_left_alone(again: bool) -> Non
         assert process.poll() is None
         process.kill()
     assert process.wait(10) == -signal.SIGKILL
+
+
+def test_a_manager_that_was_seen_before_it_was_one_is_spared(tmp_path: Path) -> None:
+    """Between its fork and its exec it looks like the trial's own process: a sample may fall there."""
+    program = tmp_path / "localbatch" / "__main__.py"
+    program.parent.mkdir()
+    program.write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    manager = subprocess.Popen([sys.executable, str(program), "manage", "spool"], stdout=subprocess.PIPE)
+    assert manager.stdout
+    assert manager.stdout.readline() == b"ready\n"
+    reading, writing = os.pipe()
+    os.close(writing)
+    processes.end_at_eof(reading, b"%d %s\n" % (manager.pid, processes.birth(manager.pid).encode()))
+    os.close(reading)
+    assert manager.poll() is None
+    manager.kill()
+    manager.wait(10)

@@ -201,7 +201,8 @@ def end_at_eof(stream: int, so_far: bytes) -> None:
         known.update((int(pair[0]), pair[1].decode()) for pair in pairs if len(pair) == 2)
         more = os.read(stream, 65536)
     for pause_s in (0.05, 0.2, 0.0):  # one that is being forked right now is seen the second time
-        left = [pid for pid in known if birth(pid) == known[pid]]
+        # The local queue's manager is known if it was seen between its fork and its exec.
+        left = [pid for pid in known if birth(pid) == known[pid] and not _is_local_queue(pid)]
         for pid in left:
             for below in [*descendants(pid), pid]:
                 known.setdefault(below, birth(below))
