@@ -195,12 +195,23 @@ MASKS: dict[str, tuple[Write, bool]] = {
 }  # fmt: skip
 
 
+def skip_what_this_tifffile_cannot_decode(path: Path) -> None:
+    """Its oldest versions that are allowed know no fax compression; there a mask is refused with what is unsupported."""
+    with tifffile.TiffFile(path) as tiff:
+        compression = tiff.pages.first.tags["Compression"].value
+    if compression not in tifffile.TIFF.DECOMPRESSORS:
+        with pytest.raises(InputError, match="not supported"):
+            read_labels(path)
+        pytest.skip(f"this tifffile cannot decode {compression!r}. To try it: make test")
+
+
 @pytest.mark.parametrize("how", MASKS)
 def test_masks_are_read_as_their_tags_say(tmp_path: Path, how: str) -> None:
     labels = np.zeros((20, 30), np.uint8)
     labels[2:8, 3:9], labels[10:18, 12:28] = 1, 2
     write, numbered = MASKS[how]
     write(tmp_path / "a.tif", labels)
+    skip_what_this_tifffile_cannot_decode(tmp_path / "a.tif")
     read = read_labels(tmp_path / "a.tif")
     assert (read == labels).all() if numbered else ((read > 0) == (labels > 0)).all()
 
