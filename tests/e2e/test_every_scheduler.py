@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sandbox
-from tests.e2e.conftest import Cluster
+from tests.e2e.conftest import Cluster, until
 
 Toy = Callable[..., Path]
 
@@ -67,6 +67,8 @@ def test_running_trials_are_shown_and_cancelled_queued_ones_too(cluster: Cluster
     # Queued trials are cancelled first. Otherwise one of them would start in the place of a running one.
     assert sandbox.sweep("cancel", str(running[0]), str(queued), "--json").json["trials"] == [queued, running[0]]
     sandbox.sweep("cancel", str(queued))  # safe to repeat
+    # Its runner ends within a second. Until then it runs, and would be cancelled once more.
+    until(lambda: sandbox.sweep("why", str(running[0]), "--json").json["state"], "cancelled")
     rest = sandbox.sweep("cancel", "--json").json["trials"]
     assert sorted(rest) == sorted(set(range(6)) - {running[0], queued})  # the others were not touched
     sandbox.follow()
