@@ -202,10 +202,6 @@ def compare(
         show(sections.compare(first.name, second.name, comparison, objective, top))
 
 
-#: The exit codes of `verdict`, beside 2 for what cannot be asked.
-EXIT_CODES = {"better": 0, "not better": 1, "cannot be told": 3}
-
-
 @app.command()
 def verdict(
     base: Annotated[str, typer.Argument(help="A trial, for its configuration; or a sweep, for its best.")],
@@ -218,7 +214,7 @@ def verdict(
 ) -> None:
     """Say whether one configuration is better than another, or one sweep's best than another's.
 
-    The exit code is 0: better, 1: not better, 3: it cannot be told.
+    The exit code is 0: better, 1: not better, 3: it cannot be told, 2: there is no answer.
     """
     from sweep.verbs.verdict import verdict as verb
 
@@ -241,5 +237,5 @@ def verdict(
     except SweepError as error:  # 1 is an answer
         error.exit_code = 2
         raise
-    if code := EXIT_CODES[report.answer]:
-        raise typer.Exit(code)
+    if report.answer.exit_code:
+        raise typer.Exit(report.answer.exit_code)

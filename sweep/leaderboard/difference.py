@@ -15,7 +15,6 @@ from sweep.leaderboard.ranking import Board, Configuration, expected, noise_of_a
 #: So many further runs of each are looked ahead. Who would need more will not find out by runs.
 MOST_RUNS = 1000
 
-
 #: Differences that are no larger than this share of a score come of rounding.
 ROUNDING = 1e-12
 
@@ -28,11 +27,14 @@ class Answer(StrEnum):
     OPEN = "cannot be told"
 
     @property
-    def sentence(self) -> str:
+    def exit_code(self) -> int:
+        """The exit code of `sweep verdict`; 2 is for failures."""
+        return {Answer.BETTER: 0, Answer.NOT_BETTER: 1, Answer.OPEN: 3}[self]
+
+    @property
+    def words(self) -> str:
         """The words between the candidate and the base."""
-        return {"better": "is better than", "not better": "is not better than"}.get(
-            self.value, "cannot be told from"
-        )
+        return f"{self} from" if self is Answer.OPEN else f"is {self} than"
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,10 @@ def of_false_positives(board: Board) -> list[str]:
     other, most = max(values.items(), key=lambda item: item[1])
     if own >= MUCH_LESS * most:
         return []
+    between = (own + most) / 2  # rounded, too, it lies between them
     return [
         f"the best has an {F1} of {own:.3g}, and trial {other} of {most:.3g}: it may find much that is not there; "
-        f'objective: {{require: ["{F1} > {MUCH_LESS * most:.2g}"]}} ranks such ones below'
+        f'objective: {{require: ["{F1} > {between:.2g}"]}} ranks such ones below'
     ]
 
 

@@ -333,7 +333,8 @@ def expected(board: Board, configuration: Configuration) -> float:
     if len(candidates) < 2 or len(configuration.scores) < 2:
         return configuration.mean
     variance = _noise(replicated)[0] / len(configuration.scores)
-    return statistics.shrunken([each.mean for each in candidates], variance, candidates.index(configuration))
+    place = next(index for index, each in enumerate(candidates) if each is configuration)
+    return statistics.shrunken([each.mean for each in candidates], variance, place)
 
 
 def _rounding(scores: statistics.Floats) -> float:

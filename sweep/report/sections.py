@@ -321,7 +321,7 @@ def compare(a: str, b: str, comparison: Comparison, objective: Objective, top: i
 def verdict(report: VerdictReport) -> RenderableType:
     """Show whether a candidate is better than a base, by how much, and what would tell."""
     candidate, base = report.candidate, report.base
-    lines = [f"{report.metric}: {_judged(candidate)} {report.answer.sentence} {_judged(base)}"]
+    lines = [f"{report.metric}: {_judged(candidate)} {report.answer.words} {_judged(base)}"]
     amount = f"difference {report.difference:+.4g}"
     if report.at_least:
         amount += f", asked for {report.at_least:g} at least"
