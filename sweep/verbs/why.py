@@ -11,7 +11,7 @@ from sweep.errors import CannotRead, NoSuch
 from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission, Trial
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
-from sweep.state.evidence import Attempt, ReadResult, ResultFault
+from sweep.state.evidence import Attempt, PartialResult, ReadResult, ResultFault
 from sweep.steps import collect
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
@@ -41,6 +41,10 @@ class WhyReport:
         What the scheduler said of its end, in words, once that is settled and `scheduler` is not asked any more.
     notes : tuple of str
         What a person should know about the sweep: its node may be unfit.
+    at : float
+        When this was so (Unix time).
+    partial : PartialResult or None
+        How far it has come, by its result file. None: it has written none, or it is done.
     """
 
     trial: int
@@ -67,6 +71,8 @@ class WhyReport:
     task: str
     said: str
     notes: tuple[str, ...] = ()
+    at: float = 0.0
+    partial: PartialResult | None = None
 
 
 def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadResult, Attempt | None]:
@@ -84,7 +90,7 @@ def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadR
 def why(store: Store, shell: Shell, name: str) -> WhyReport:
     """Tell a trial's state, the reason, and the evidence: journal, node, result, scheduler."""
     trial = pick(store.trials(), name)
-    snapshot = observe(store, shell)
+    snapshot = observe(store, shell, partial_of=[trial.number])
     status = next(status for status in snapshot.trials if status.trial.number == trial.number)
     file = snapshot.settings.objective.file
     status = collect.if_there(store, status, file)
@@ -116,6 +122,8 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         else "",
         said=status.verdict.said or "not asked, or it did not say",
         notes=snapshot.notes,
+        at=snapshot.at,
+        partial=None if status.verdict.state is State.DONE else snapshot.partial_results.get(trial.number),
     )
 
 
