@@ -1,4 +1,4 @@
-"""The commands that run a sweep: plan, submit, retry, cancel."""
+"""The commands that run a sweep: plan, submit, retry, extend, cancel."""
 
 from __future__ import annotations
 
@@ -169,6 +169,32 @@ def retry(
 
     show(terminal.retry(report))
     print_next(sent, planned=bool(report.trials))
+
+
+@app.command()
+def extend(
+    trials: Annotated[list[str], typer.Argument(help="Numbers or ids.")],
+    until: Annotated[int, typer.Option(min=1, help="To which entry of their history.")],
+    sweep: SweepOption = None,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train longer: let trials that are done, or stopped on their way, go on.
+
+    The command is told how far by the variable SWEEP_UNTIL.
+    """
+    from sweep.verbs.extend import extend as verb
+
+    store = store_of(sweep)
+    report = verb(store, shell_of(store), trials, until)
+    sent = None if plan_only else send_planned(store)
+    if as_json:
+        print_json({**asdict(report), "submitted": asdict(sent) if sent else None})
+        return
+    from sweep.report import terminal
+
+    show(terminal.extend(report))
+    print_next(sent, planned=True)
 
 
 def send_planned(store: Store) -> SubmitReport:

