@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The commands as the help lists them. A group is a module of this package.
 GROUPS = {
     "Begin": ("init", "doctor", "schema"),
-    "Run": ("plan", "submit", "retry", "extend", "cancel"),
+    "Run": ("plan", "submit", "race", "retry", "extend", "cancel"),
     "Look": ("status", "why", "logs"),
     "Decide": ("report", "page", "best", "confirm", "compare", "verdict"),
 }

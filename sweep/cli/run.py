@@ -1,4 +1,4 @@
-"""The commands that run a sweep: plan, submit, retry, extend, cancel."""
+"""The commands that run a sweep: plan, submit, race, retry, extend, cancel."""
 
 from __future__ import annotations
 
@@ -135,6 +135,26 @@ def _print_submitted(report: SubmitReport, *, as_json: bool) -> None:
         from sweep.report import terminal
 
         show(terminal.submit(report))
+
+
+@app.command()
+def race(sweep: Sweep = None, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Decide which trials run next, and send them. Repeat it, or let `sweep submit --follow` do so.
+
+    It goes by the scores so far, as the grid's `race` says.
+    """
+    from sweep.verbs.race import race as verb
+
+    store = store_of(sweep)
+    report = verb(store, shell_of(store), dry_run=dry_run, patience_s=Options.patience_s)
+    print_notes(report.notes)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        from sweep.report import racing
+
+        show(racing.race(report))
+        print_next(report.sent, planned=False)
 
 
 @app.command()

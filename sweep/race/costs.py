@@ -39,14 +39,16 @@ class Costs:
         return self.start_s + self.training_s
 
 
-def forecast(space: Space, trained: Floats, starts: NDArray[np.intp], core_s: Floats) -> Costs:
+def forecast(
+    space: Space, trained: Floats, starts: NDArray[np.intp], core_s: Floats, asked_core_s: Floats
+) -> Costs:
     """Forecast what every configuration's training costs, from what was measured of some.
 
     A training costs the same for each of its starts, and beyond that nearly a product: each value of each
     parameter makes it so many times dearer. A linear model of the logarithm finds the factors, also of
     configurations unlike those that were begun. Of a few costs of a start, the one is taken that agrees best with
-    that model; least squares then fit that cost and the level of the other to what was spent in all. All 1 where
-    nothing is known.
+    that model; least squares then fit that cost and the level of the other to what was spent in all. Where
+    nothing is known, what was asked for is reckoned with.
 
     Parameters
     ----------
@@ -56,10 +58,12 @@ def forecast(space: Space, trained: Floats, starts: NDArray[np.intp], core_s: Fl
         How often each began or went on.
     core_s : ndarray
         What it cost.
+    asked_core_s : ndarray
+        What it may cost, by what it asks for.
     """
     known = np.flatnonzero(np.isfinite(trained) & (core_s > 0))
     if not len(known):
-        return Costs(0.0, np.ones(len(space)))
+        return Costs(0.0, asked_core_s)
     share, began, spent_s = trained[known], np.maximum(1, starts[known]), core_s[known]
     if len(known) < FEWEST:
         return Costs(0.0, np.full(len(space), float(np.mean(spent_s / share))))

@@ -74,7 +74,7 @@ class _Decider:
             forecasts.forecast(space, standing.scores, random, jobs) if rules.propose == "forest" else None
         )
         reached = np.where(standing.reached > 0, self.shares[standing.reached - 1], np.nan)
-        self.costs = costs.forecast(space, reached, standing.starts, standing.core_s)
+        self.costs = costs.forecast(space, reached, standing.starts, standing.core_s, standing.asked_core_s)
         self.whole_s = self.costs.whole_s
         self.grid_s = float(self.whole_s.sum())
         self.budget_s = rules.core_hours * 3600 or rules.share * self.grid_s
@@ -101,6 +101,11 @@ class _Decider:
         reserve_s = rules.confirm_runs * min(self._finalist_s(), DEAREST * float(self.whole_s.mean()))
         race_s = max(0.0, self.budget_s - reserve_s)
         self.left_s = self.budget_s - reserve_s - spent_s
+        if (
+            not standing.target.any()
+        ):  # by what they ask for they may seem too dear; some tell what they really take
+            first_s = self._part_s(self.shares[self.first])
+            self.left_s = max(self.left_s, SMALLEST_WAVE * float(np.mean(first_s)))
         self.most = rules.wave or len(self.space)
         self._audit(spent_s, race_s)
         self.wave_s = min(self.left_s, race_s / FEWEST_WAVES)

@@ -26,8 +26,8 @@ class How(StrEnum):
 class Over(StrEnum):
     """Why a race begins nothing more."""
 
-    BUDGET = "the budget is spent"
-    ALL = "every configuration has been trained or parked"
+    BUDGET = "budget"  # what is left of it does not pay for another one
+    ALL = "all"  # every configuration has been trained, or goes no further
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Standing:
         What it cost so far, in core-seconds.
     starts : ndarray of int
         How often it began or went on.
+    asked_core_s : ndarray
+        What its whole training may cost, by the walltime that it asks for. It counts until some have run.
     """
 
     scores: NDArray[np.float64]
@@ -56,6 +58,7 @@ class Standing:
     ended: NDArray[np.bool_]
     core_s: NDArray[np.float64]
     starts: NDArray[np.intp]
+    asked_core_s: NDArray[np.float64]
 
     @classmethod
     def blank(cls, configurations: int, rungs: int) -> Standing:
@@ -67,6 +70,7 @@ class Standing:
             np.zeros(configurations, dtype=bool),
             np.zeros(configurations),
             np.zeros(configurations, dtype=np.intp),
+            np.ones(configurations),
         )
 
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report import spelling
+from sweep.report import racing, spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
 from sweep.report.terminal import EMPTY_LINE, console, empty_table
 
@@ -54,6 +54,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
         lines += [Text(line) for line in (winner_line(analysis), *certainty_lines(analysis))]
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
+    lines += [Text(line) for line in (racing.result_lines(report.race) if report.race else ())]
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
     return Group(*lines)
 

@@ -12,6 +12,7 @@ from sweep.errors import NoSuch
 from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verdict
 from sweep.state import events
 from sweep.state.events import Event
+from sweep.state.racing import Race
 from sweep.state.settings import Settings
 
 #: The name under which the driver job, which runs no trial, is submitted.
@@ -86,6 +87,8 @@ class Ledger:
         Attempts that ended and were tried again.
     stopped_at : float
         When someone last cancelled everything. `sweep submit --follow` stops when it sees this.
+    race : Race
+        What a race has decided.
     planned : Planned or None
         The newest plan.
     """
@@ -106,6 +109,7 @@ class Ledger:
     counting: set[int] = field(default_factory=set)
     earlier: list[EarlierAttempt] = field(default_factory=list)
     stopped_at: float = 0.0
+    race: Race = field(default_factory=Race)
     planned: events.Planned | None = None
 
     @property
@@ -149,6 +153,12 @@ class Ledger:
         self.settled = {number: end for number, end in self.settled.items() if not hangs_on(end[1])}
 
     @property
+    def is_racing(self) -> bool:
+        """Whether a race has something left to decide."""
+        rules = self.settings.race
+        return rules is not None and not self.race.is_finished(rules)
+
+    @property
     def doubts(self) -> list[Submission]:
         """Return the submissions that were begun and whose outcome is not known."""
         return [submission for submission in self.submissions.values() if submission.in_doubt]
@@ -166,6 +176,7 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
         ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
+        ledger.race.begin_anew()
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
@@ -188,6 +199,8 @@ def _decided(ledger: Ledger, event: events.Decided) -> None:
         _give_attempt(ledger, attempt)
     ledger.confirming.update(event.confirming)
     ledger.counting.update(event.confirming)
+    if event.race is not None:
+        ledger.race.add(event.race)
     for number in event.released:
         ledger.held.pop(number, None)
     for number, why in event.held.items():

@@ -162,6 +162,8 @@ class Settings(msgspec.Struct, frozen=True):
     variables : dict or None
         The variables of the environment that the grid's expressions read, and what they held. None: an older plan
         did not keep them.
+    race : RaceRules or None
+        The grid has ``race``: `sweep race` decides what runs. None: all trials run.
     """
 
     kind: str
@@ -178,6 +180,7 @@ class Settings(msgspec.Struct, frozen=True):
     from_environment: dict[str, str] = {}
     planner: Planner = Planner()
     variables: dict[str, str] | None = None
+    race: RaceRules | None = None
 
     @property
     def limits_of_one_trial(self) -> Limits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import visible
 from sweep.errors import CannotRead, NoSuch
@@ -12,10 +12,14 @@ from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.evidence import Attempt, PartialResult, ReadResult, ResultFault
+from sweep.state.snapshot import Snapshot
 from sweep.steps import collect
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
 from sweep.store import Store
+
+if TYPE_CHECKING:
+    from sweep.steps.raced import TrialRace
 
 #: The log's end that usually says it.
 TAIL_LINES = 15
@@ -45,6 +49,8 @@ class WhyReport:
         When this was so (Unix time).
     partial : PartialResult or None
         How far it has come, by its result file. None: it has written none, or it is done.
+    race : TrialRace or None
+        What a race did with it. None: nothing.
     """
 
     trial: int
@@ -73,6 +79,7 @@ class WhyReport:
     notes: tuple[str, ...] = ()
     at: float = 0.0
     partial: PartialResult | None = None
+    race: TrialRace | None = None
 
 
 def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadResult, Attempt | None]:
@@ -124,7 +131,16 @@ def why(store: Store, shell: Shell, name: str) -> WhyReport:
         notes=snapshot.notes,
         at=snapshot.at,
         partial=None if status.verdict.state is State.DONE else snapshot.partial_results.get(trial.number),
+        race=_race(snapshot, trial.number),
     )
+
+
+def _race(snapshot: Snapshot, number: int) -> TrialRace | None:
+    if number not in snapshot.ledger.race.moves:
+        return None
+    from sweep.steps.raced import trial_race
+
+    return trial_race(snapshot, number)
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def test_costs_are_forecast_from_few(start_s: float) -> None:
     noise = np.exp(random.normal(0, 0.1, 60))
     core_s[known] = (starts[known] * start_s + raced.core_s[known] * trained[known]) * noise
     core_s[known[::7]] += start_s  # a worker imported its modules first
-    expected = costs.forecast(space, trained, starts, core_s)
+    expected = costs.forecast(space, trained, starts, core_s, np.ones(len(space)))
     assert expected.whole_s.sum() == pytest.approx((raced.core_s + start_s).sum(), rel=0.15)
     assert expected.start_s == pytest.approx(start_s, rel=0.3, abs=0.1)
 
@@ -231,9 +231,10 @@ def test_where_a_training_is_nearly_all_start_it_is_decided_all_the_same() -> No
         assert decide(encode(CONFIGURATIONS), standing, RaceRules(share=share, rungs=RUNGS, confirm=CONFIRM), 0, 2)
 
 
-def test_nothing_known_costs_all_the_same() -> None:
+def test_where_nothing_is_known_what_is_asked_for_is_the_cost() -> None:
     space = encode(CONFIGURATIONS)
     nothing = np.full(len(space), np.nan)
-    expected = costs.forecast(space, nothing, np.zeros(len(space), dtype=np.intp), np.zeros(len(space)))
-    assert set(expected.whole_s) == {1.0}
+    asked = np.full(len(space), 7.0)
+    expected = costs.forecast(space, nothing, np.zeros(len(space), dtype=np.intp), np.zeros(len(space)), asked)
+    assert set(expected.whole_s) == {7.0}
     assert expected.start_s == 0.0
