@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Begin": ("init", "doctor", "schema"),
     "Run": ("plan", "submit", "race", "retry", "extend", "cancel"),
-    "Look": ("status", "why", "logs"),
+    "Look": ("status", "why", "logs", "replay"),
     "Decide": ("report", "page", "best", "confirm", "compare", "verdict"),
 }
 

@@ -235,3 +235,24 @@ def test_a_history_without_the_metric_and_another_metric_midway(
     judged = decisions(sandbox)[-1]["race"]["judged"]
     assert judged
     assert all(scores[-1] is not None for _, _, _, _, scores in judged)
+
+
+def test_a_finished_grid_is_raced_on_paper(sandbox: Sandbox, racing: Callable[..., None]) -> None:
+    racing(race="null", replicates="2")
+    assert "too few to race" in sandbox.sweep("replay", code=1).err
+    sandbox.sweep("submit")
+    sandbox.follow()
+    before = (sandbox.path / "results/toy/journal.jsonl").read_bytes()
+    settings = ["--set", "race.budget=60%", "--set", "race.confirm={top: 3, replicates: 2}"]
+    report = sandbox.sweep("replay", *settings, "--seeds", "2", "--json").json
+    assert report["rules"]["rungs"] == [1, 3, 9]  # as far as the histories go
+    assert (report["configurations"], report["replicates"], report["seeds"]) == (24, 2, 2)
+    assert [way["name"] for way in report["ways"]] == ["whole grid", "race", "random", "first rung"]
+    grid, raced, chance, first = report["ways"]
+    assert raced["share"] < grid["share"] > 1
+    assert first["begun"] == grid["begun"] == 24 > chance["begun"]
+    assert raced["place"] <= 12  # what runs so short took is chance; `tests/race` says how well races do
+    assert "winner's place" in sandbox.sweep("replay", *settings, "--seeds", "1").out
+    assert (sandbox.path / "results/toy/journal.jsonl").read_bytes() == before
+    assert "to confirm" in sandbox.sweep("replay", "--set", "race.budget=2%", code=2).err
+    assert "no setting of a race" in sandbox.sweep("replay", "--set", "a=1", code=2).err
