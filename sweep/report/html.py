@@ -50,6 +50,7 @@ def page(contents: PageContents) -> str:
             certainty_lines=[*sections.certainty_lines(analysis)] if best else [],
             params=_spelled_params(best.parameters) if best else {},
             replicates_noun=sections.replicates_noun(analysis) if best else "",
+            price=_price(contents),
             command=contents.command,
             table=table,
             has_more_rows=len(analysis.leaderboard) > MAX_ROWS,
@@ -72,6 +73,17 @@ def page(contents: PageContents) -> str:
             datatables_css=_itables_file("dt_bundle.css"),
         )
     )
+
+
+def _price(contents: PageContents) -> str:
+    """Say what the sweep cost, how long it took, and how much of it did not end well."""
+    report = contents.report
+    timeline, cost = report.analysis.timeline, report.analysis.cost
+    trials = sum(report.counts.values())
+    lost = sum(group.count for group in contents.failures)
+    took = f" over {spelling.span(timeline.duration_s)}" if timeline else ""
+    without = f"{lost:,} of {trials:,} did not end well" if lost else "all that ended did so well"
+    return f"{spelling.count(trials, 'trial')}, {spelling.hours(cost.allotted_core_h)} core-hours{took}; {without}"
 
 
 def _spelled_params(params: dict[str, Any]) -> dict[str, str]:

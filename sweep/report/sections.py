@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sweep.report import spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
-from sweep.report.terminal import EMPTY_LINE, console, empty_table
+from sweep.report.terminal import EMPTY_LINE, empty_table, table_columns
 
 if TYPE_CHECKING:
     from sweep.leaderboard.analysis import Analysis, Front
@@ -41,7 +41,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
     analysis = report.analysis
     whole = leaderboard_table(analysis.leaderboard, analysis.column, top, columns)
-    table, left_out = whole.fit_to_width(console().width, columns)
+    table, left_out = whole.fit_to_width(table_columns(), columns)
     lines: list[RenderableType] = [
         Text(heading(report), "bold"),
         EMPTY_LINE,
@@ -166,7 +166,7 @@ def pareto_section(front: Front, metric: str, top: int | None) -> RenderableType
 
 
 def _table_section(title: str, whole: TextTable) -> RenderableType:
-    table, left_out = whole.fit_to_width(console().width)
+    table, left_out = whole.fit_to_width(table_columns())
     return Group(Text(title, "bold"), EMPTY_LINE, _rich_table(table), EMPTY_LINE, *_beneath(table, left_out))
 
 
@@ -176,7 +176,7 @@ def _beneath(table: TextTable, left_out: Sequence[str]) -> Iterator[Text]:
         fixed = ", ".join(f"{name}={spelling.shortened(value, 60)}" for name, value in table.fixed.items())
         yield Text(f"the same in all: {fixed}")
     if left_out:
-        yield Text(f"left out, as the terminal is narrow: {', '.join(left_out)}")
+        yield Text(f"left out, for want of width: {', '.join(left_out)}")
 
 
 def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
