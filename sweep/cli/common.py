@@ -111,13 +111,8 @@ Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; e
 SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
-Where = Annotated[str, typer.Option(help="Only configurations that fit: \"model == 'UNet'\".")]
 Retired = Annotated[bool, typer.Option("--retired", help="With those that a newer grid dropped.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Read all results anew: some were edited.")]
-TrialName = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
-TrialNames = Annotated[
-    list[str] | None, typer.Argument(help="Trials, by number or id. Default: all that the command is for.")
-]
 
 
 def takes(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -18,7 +18,6 @@ from sweep.cli.common import (
     Retired,
     Sweep,
     SweepOption,
-    Where,
     app,
     print_json,
     print_notes,
@@ -32,6 +31,7 @@ from sweep.cli.common import (
 from sweep.cli.kept import Kept
 from sweep.cli.report_options import ReportOptions
 from sweep.cli.run import print_next, send_planned
+from sweep.cli.selection import Where
 from sweep.errors import StoreError, SweepError, UsageError
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def confirm(
     replicates: Annotated[
         int, typer.Option(min=1, help="How many confirming runs of each, with fresh seeds.")
     ] = 5,
+    where: Where = "",
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -168,7 +169,7 @@ def confirm(
     from sweep.verbs.confirm import confirm as verb
 
     store = store_of(sweep)
-    confirmation = verb(store, shell_of(store), top=top, replicates=replicates, dry_run=dry_run)
+    confirmation = verb(store, shell_of(store), top=top, replicates=replicates, where=where, dry_run=dry_run)
     sent = send_planned(store) if confirmation.trials and not (plan_only or dry_run) else None
     if as_json:
         print_json({**asdict(confirmation), "submitted": asdict(sent) if sent else None})

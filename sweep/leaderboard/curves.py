@@ -1,13 +1,12 @@
-"""Learning curves out of results (pure). A result may have a ``history``: a list of objects, one an epoch."""
+"""Learning curves out of results (pure). A result may have a ``history``: a list with an entry for each epoch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sweep.leaderboard.entries import number
 from sweep.leaderboard.ranking import Configuration
 from sweep.model import Objective
+from sweep.state.results import history_of, number
 
 #: The largest number of points of a curve. A longer history loses epochs at equal distances.
 MAX_POINTS = 100
@@ -43,7 +42,7 @@ def learning_curves(configuration: Configuration, objective: Objective) -> dict[
     metric = objective.metric.rpartition(".")[2]
     curves: dict[str, list[Curve]] = {}
     for entry in configuration.counted or configuration.entries:
-        history = epochs_of(entry.result)
+        history = history_of(entry.result, objective.metric)
         stride, last = max(1, -(-len(history) // MAX_POINTS)), len(history) - 1
         indices = range(last % stride, len(history), stride)  # the last epoch is one of them
         for name in dict.fromkeys((objective.metric, metric, *LOSSES)):
@@ -52,9 +51,3 @@ def learning_curves(configuration: Configuration, objective: Objective) -> dict[
                 epochs = range(indices.start + 1, indices.stop + 1, stride)
                 curves.setdefault(name, []).append(Curve(epochs, values))
     return curves
-
-
-def epochs_of(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the epochs in a result's ``history``. Empty where it has none, or something else under this name."""
-    epochs = result.get("history")
-    return [epoch for epoch in epochs if isinstance(epoch, dict)] if isinstance(epochs, list) else []

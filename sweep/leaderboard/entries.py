@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.model import Objective, State, Trial, Verdict, canonical
-from sweep.state.results import finite, metric_of
+from sweep.state.results import metric_of, number
 
 #: The largest number of columns made of one result. A program may write a number for each of its weights.
 MAX_NUMBERS = 200
-
-#: A larger number is no measure: variances would overflow.
-MAX_VALUE = 1e150
 
 #: How many levels of objects in a result are searched for numbers.
 MAX_DEPTH = 4
@@ -36,17 +33,6 @@ class Entry:
     verdict: Verdict
     result: dict[str, Any] = field(default_factory=dict)
     confirms: bool = False
-
-
-def number(value: Any) -> float | None:
-    """Return a value as a float. None unless it is a finite number whose square is finite as well.
-
-    >>> number(3), number(True), number("0.9"), number(float("nan")), number(10**400), number(1e200)
-    (3.0, None, None, None, None, None)
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not finite(value):
-        return None
-    return float(value) if abs(value) <= MAX_VALUE else None
 
 
 def score_of(entry: Entry, objective: Objective) -> float | None:

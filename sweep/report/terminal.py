@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sweep.model import ENDED, Cause, Raised, SchedulerStatus, State, Submission
+from sweep.model import ENDED, Cause, Raised, ResultProblem, SchedulerStatus, State, Submission
 from sweep.report import spelling
 from sweep.schedulers import SCHEDULERS
-from sweep.state.evidence import Attempt
+from sweep.state.evidence import Attempt, PartialResult
 
 if TYPE_CHECKING:  # a command that imported the others' verbs would start slower
     from sweep.state.failures import FailureGroup
@@ -305,6 +305,8 @@ def why(report: WhyReport) -> RenderableType:
     table.add_row("scheduler", Text(_scheduler_text(report.scheduler) if report.scheduler else report.said))
     table.add_row("on the node", Text(_attempt_text(report.attempt)))
     table.add_row("result", Text(spelling.shortened(_result_text(report), 400)))
+    if report.partial and (history := _history_text(report.partial, report.at)):
+        table.add_row("history", Text(history))
     table.add_row("folder", Text(report.folder))
     lines: list[RenderableType] = [
         Text(f"trial {report.trial} ({report.id}) is {report.state}: {report.reason}", "bold"),
@@ -365,6 +367,16 @@ def _result_text(report: WhyReport) -> str:
     return _name_value_list(
         {name: value for name, value in report.result.items() if not isinstance(value, dict | list)}
     )
+
+
+def _history_text(partial: PartialResult, now: float) -> str:
+    """Say how far a trial has come. Nothing where its result has no history."""
+    ago = "" if partial.written_at is None else f", {spelling.duration(max(0.0, now - partial.written_at))} ago"
+    if partial.fault and partial.fault.problem is ResultProblem.TOO_LARGE:
+        return f"not read, {partial.fault.words}{ago}"
+    if not partial.epochs:
+        return ""
+    return f"epoch {partial.epochs[-1]}: {partial.metric} {spelling.score(partial.scores[-1])}{ago}"
 
 
 def _name_value_list(values: Mapping[str, Any]) -> str:

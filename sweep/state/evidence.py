@@ -128,6 +128,34 @@ class ReadResult(msgspec.Struct, frozen=True):
     fault: ResultFault | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PartialResult:
+    """How far a trial has come, by what its result file holds so far. It decides nothing: it is no result yet.
+
+    Attributes
+    ----------
+    metric : str
+        The name under which the scores stand in the result's ``history``: the objective's, or the last part of it.
+    epochs : tuple of int
+        The number of each entry of the history, in order: its ``epoch``, or else its place, from 1.
+    scores : tuple of float or None
+        The score of each. None where an entry has no finite number.
+    score : float or None
+        The objective's value in the result itself, as far as there is one.
+    written_at : float or None
+        When the file was last written (Unix time, by the file server's clock). None: nobody can tell.
+    fault : ResultFault or None
+        Why nothing of it could be read: it is half written, too large, or closed to this user.
+    """
+
+    metric: str = ""
+    epochs: tuple[int, ...] = ()
+    scores: tuple[float | None, ...] = ()
+    score: float | None = None
+    written_at: float | None = None
+    fault: ResultFault | None = None
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """All that is known of a trial.
 

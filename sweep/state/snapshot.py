@@ -12,7 +12,7 @@ import msgspec
 
 from sweep.model import Cause, SchedulerStatus, State, Submission, TaskRef, TaskState, Trial, Verdict
 from sweep.state.events import TrialEnd
-from sweep.state.evidence import Attempt, Evidence, ReadResult, ResultFault
+from sweep.state.evidence import Attempt, Evidence, PartialResult, ReadResult, ResultFault
 from sweep.state.ledger import Hold, Ledger
 from sweep.state.results import gone_words, result_fault, without_result
 from sweep.state.settings import Settings
@@ -99,6 +99,8 @@ class Facts:
         Unix time.
     begun : set of str
         The ids of the trials that have a folder. None: nobody looked.
+    partial_results : dict
+        Trial number → how far it has come, of those that were asked for and have written something.
     """
 
     trials: Mapping[int, Trial]
@@ -117,6 +119,7 @@ class Facts:
     now: float
     notes: tuple[str, ...] = ()
     begun: Set[str] | None = None
+    partial_results: Mapping[int, PartialResult] = field(default_factory=dict)
 
 
 class TrialStatus(msgspec.Struct, frozen=True):
@@ -155,6 +158,8 @@ class Snapshot:
         What a person should know: torn lines, doubts, an accounting that is down.
     at : float
         Unix time.
+    partial_results : dict
+        Trial number → how far it has come, of those that were asked for and have written something.
     """
 
     trials: list[TrialStatus]
@@ -166,6 +171,7 @@ class Snapshot:
     in_queue: int = 0
     drivers: tuple[str, ...] = ()
     news: tuple[TrialEnd, ...] = ()
+    partial_results: Mapping[int, PartialResult] = field(default_factory=dict)
 
     @property
     def stale(self) -> str:
@@ -234,6 +240,7 @@ def judge_all(facts: Facts) -> Snapshot:
         facts.now,
         len(in_queue),
         tuple(task.job_id for task in in_queue if task in facts.drivers),
+        partial_results=facts.partial_results,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,27 +21,30 @@ from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.snapshot import Facts, PollResult, Snapshot, judge_all, with_holds
 from sweep.state.submissions import TrialSubmission, sent_trials, submissions_by_trial
 from sweep.steps import home
+from sweep.steps.partial import partial_results
 from sweep.steps.poll import grace_s, poll
 from sweep.store import PlannedTrials, Store
 
 T = TypeVar("T")
 
 
-def observe(store: Store, shell: Shell, *, recent_s: float = 0.0) -> Snapshot:
+def observe(store: Store, shell: Shell, *, recent_s: float = 0.0, partial_of: Collection[int] = ()) -> Snapshot:
     """Judge every trial by the journal, the nodes' records, the results and the scheduler.
 
     Parameters
     ----------
     recent_s : float
         An answer of the scheduler that is no older is good enough, and it is not asked again.
+    partial_of : collection of int
+        The trials whose intermediate results are read, too: a file for each that has begun.
     """
-    facts = gather(store, shell, recent_s)
+    facts = gather(store, shell, recent_s, partial_of)
     snapshot = judge_all(facts)
     return with_holds(replace(snapshot, news=record(store, snapshot)))
 
 
-def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
-    """Read the folder and ask the scheduler."""
+def gather(store: Store, shell: Shell, recent_s: float, partial_of: Collection[int] = ()) -> Facts:
+    """Read the folder and ask the scheduler; see `observe`."""
     planned = store.trials()
     ledger, torn = store.ledger()
     settings = ledger.settings
@@ -72,6 +75,7 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
     if elsewhere:
         answer = _without(elsewhere, answer, submissions, attempts)
     results = _results(store, planned, attempts, settings.objective.file, unreadable)
+    wanted = [planned.trials[number] for number in partial_of if planned.trials[number].id in begun]
     return Facts(
         planned.trials,
         ledger,
@@ -89,6 +93,7 @@ def gather(store: Store, shell: Shell, recent_s: float) -> Facts:
         store.clock.now(),
         (*planned.torn, *torn, *filter(None, [home.displaced(store, ledger)]), *unfit_words(store, settings.kind)),
         begun,
+        partial_results(store, wanted, settings.objective),
     )
 
 

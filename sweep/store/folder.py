@@ -426,20 +426,24 @@ class Store(Files):
         """
         path = f"{self._folder(trial)}/{file}"
         try:
-            read = ReadResult(records.value_of(bytes_of(path, MOST_RESULT_BYTES)))
-            self.unread.pop(path, None)
-            return read
-        except TooLongError as error:
-            fault = ResultFault(ResultProblem.TOO_LARGE, f"{file} is {error} bytes long")
-        except FileNotFoundError:
-            fault = ResultFault(ResultProblem.MISSING, f"there is no {file}")
-        except (ValueError, RecursionError) as error:
-            fault = ResultFault(ResultProblem.NOT_JSON, f"{file} is not JSON: {str(error)[:120]}")
+            read = _result_at(path, file, MOST_RESULT_BYTES)
         except OSError as error:
-            if error.errno in NOT_THE_FILES_FAULT:
-                raise self._cannot_read(path, error.strerror or str(error)) from None
-            fault = ResultFault(ResultProblem.UNREADABLE, f"{file} cannot be read: {error.strerror}")
-        return ReadResult(fault=fault)
+            raise self._cannot_read(path, error.strerror or str(error)) from None
+        if read.fault is None:
+            self.unread.pop(path, None)
+        return read
+
+    def result_so_far(self, trial: Trial, file: str, most_bytes: int) -> tuple[ReadResult, float | None]:
+        """Read what a trial has written of its result, and when it did (Unix time). No error comes of it."""
+        path = f"{self._folder(trial)}/{file}"
+        try:
+            written_at = os.stat(path).st_mtime  # noqa: PTH116 - thousands
+        except OSError:
+            written_at = None
+        try:
+            return _result_at(path, file, most_bytes), written_at
+        except OSError as error:
+            return ReadResult(fault=_unreadable(file, error)), written_at
 
     def picture(self, trial: Trial, path: str, most_bytes: int) -> bytes:
         """Read an image that a trial left; nothing if it is not there, no plain file, or too large."""
@@ -462,3 +466,24 @@ class Store(Files):
     def trial_log(self, trial: Trial) -> Path:
         """Where a trial's output is."""
         return self.trial_folder(trial) / "log.txt"
+
+
+def _result_at(path: str, file: str, most_bytes: int) -> ReadResult:
+    """Read a result file. OSError if it cannot be read this time, or not by this user: it may be valid."""
+    try:
+        return ReadResult(records.value_of(bytes_of(path, most_bytes)))
+    except TooLongError as error:
+        fault = ResultFault(ResultProblem.TOO_LARGE, f"{file} is {error} bytes long")
+    except FileNotFoundError:
+        fault = ResultFault(ResultProblem.MISSING, f"there is no {file}")
+    except (ValueError, RecursionError) as error:
+        fault = ResultFault(ResultProblem.NOT_JSON, f"{file} is not JSON: {str(error)[:120]}")
+    except OSError as error:
+        if error.errno in NOT_THE_FILES_FAULT:
+            raise
+        fault = _unreadable(file, error)
+    return ReadResult(fault=fault)
+
+
+def _unreadable(file: str, error: OSError) -> ResultFault:
+    return ResultFault(ResultProblem.UNREADABLE, f"{file} cannot be read: {error.strerror}")

@@ -123,7 +123,7 @@ def report(
     snapshot = observe(store, shell, recent_s=recent_s)
     trials = snapshot.trials if retired else snapshot.active
     everyone = collect.entries(store, snapshot, trials, whole=whole, fresh=fresh)
-    board = _ranked(everyone, snapshot.settings.objective, where)
+    board = ranked(everyone, snapshot.settings.objective, where)
     counted = [entry.verdict.state for entry in board.entries if where or not entry.trial.retired]
     analysis = analyse(
         board,
@@ -153,8 +153,8 @@ def _written(store: Store, leaderboard: LeaderboardReport) -> LeaderboardReport:
         return replace(leaderboard, notes=(*leaderboard.notes, str(error)))
 
 
-def _ranked(entries: list[Entry], objective: Objective, where: str) -> Board:
-    """Rank the entries, or those that fit."""
+def ranked(entries: list[Entry], objective: Objective, where: str) -> Board:
+    """Rank the entries, or those whose configurations fit. UsageError if the expression fits none."""
     from sweep.leaderboard.ranking import rank
 
     board = rank(entries, objective)
