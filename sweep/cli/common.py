@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -235,6 +235,16 @@ def write_file(path: Path, data: str | bytes) -> None:
         path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", "name another file") from None
+
+
+def write_folder(path: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files into a folder that a person named. UsageError as for `write_file`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {str(path)!r}: {error.strerror}", "name another folder") from None
+    for name, data in files.items():
+        write_file(path / name, data)
 
 
 def print_notes(notes: Iterable[str], stale: str = "") -> None:

@@ -26,6 +26,7 @@ from sweep.cli.common import (
     store_of,
     takes,
     write_file,
+    write_folder,
     wrote,
 )
 from sweep.cli.kept import Kept
@@ -61,10 +62,11 @@ def report(sweep: Sweep = None, **given: Any) -> None:
         retired=options.retired,
         fresh=options.fresh,
     )
-    print_notes(leaderboard.notes, leaderboard.stale)
+    warnings = leaderboard.warnings if form else ()  # else they are part of what is printed
+    print_notes((*leaderboard.notes, *warnings), leaderboard.stale)
     with contextlib.nullcontext() if binary else kept.listening():
         _print(leaderboard, view, form, options.output)
-    if leaderboard.snapshot.all_settled and not (leaderboard.notes or options.output or binary):
+    if leaderboard.snapshot.all_settled and not (leaderboard.notes or warnings or options.output or binary):
         kept.keep()
     wrote(leaderboard.csv)
 
@@ -128,11 +130,20 @@ def page(
 
 
 @app.command()
-def best(sweep: Sweep = None, as_json: Json = False) -> None:
+def best(
+    sweep: Sweep = None,
+    folder: Annotated[
+        Path | None, typer.Option("--export", help="A new folder for all that repeats it: code, versions, seeds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Print the best configuration, and write best.yaml. The command that repeats it comes last."""
     from sweep.verbs.best import best_configuration, write_best
+    from sweep.verbs.export import check_folder, export
     from sweep.verbs.report import report as ranked
 
+    if folder:
+        check_folder(folder)
     store = store_of(sweep)
     leaderboard = ranked(store, shell_of(store))
     print_notes(leaderboard.notes, leaderboard.stale)
@@ -144,6 +155,9 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
 
         show(sections.best(configuration, leaderboard))
         print(configuration.command)  # in one line, whatever the terminal's width: it is there to be copied
+    if folder:
+        write_folder(folder, export(store, leaderboard, configuration))
+    wrote(folder)
     try:
         wrote(write_best(store, configuration))
     except StoreError as error:  # a reader without the right to write has seen it all the same
@@ -191,7 +205,8 @@ def compare(
     from sweep.verbs.compare import compare as verb
 
     first, second = store_of(a), store_of(b)
-    comparison, objective = verb(first, second, shell_of())
+    comparison, objective, warnings = verb(first, second, shell_of())
+    print_notes(warnings)
     if as_json:
         from sweep.report.exports import rows
 

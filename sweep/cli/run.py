@@ -38,6 +38,9 @@ def plan(
         Path | None, typer.Option(help="A job-script template instead of the scheduler's.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept more than a million trials.")] = False,
+    no_diff: Annotated[
+        bool, typer.Option("--no-diff", help="Do not keep what differs from the git commit.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +56,7 @@ def plan(
         overrides=override or [],
         template=template,
         yes=yes,
+        diff=not no_diff,
         dry_run=dry_run,
     )
     for line in calls if not dry_run else []:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report import spelling
+from sweep.report import origin, spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
 from sweep.report.terminal import EMPTY_LINE, empty_table, table_columns
 
@@ -44,6 +44,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
     table, left_out = whole.fit_to_width(table_columns(), columns)
     lines: list[RenderableType] = [
         Text(heading(report), "bold"),
+        *(Text(f"warning: {warning}") for warning in report.warnings),
         EMPTY_LINE,
         _rich_table(table),
         EMPTY_LINE,
@@ -54,6 +55,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
         lines += [Text(line) for line in (winner_line(analysis), *certainty_lines(analysis))]
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
+    lines += [Text(origin.line(report.provenance))] if report.provenance else []
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
     return Group(*lines)
 
@@ -188,7 +190,8 @@ def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
         Text(f"{best.sweep}: {winner_score(report.analysis)}", "bold"),
         table,
         *(Text(line) for line in certainty_lines(report.analysis)),
-        *(Text(f"note: {doubt}") for doubt in report.doubts),
+        *([Text(origin.line(report.provenance))] if report.provenance else []),
+        *(Text(f"note: {note}") for note in (*report.warnings, *report.doubts)),
         Text("to repeat it:"),
     )
 

@@ -11,6 +11,7 @@ from sweep.errors import StoreError, UsageError
 from sweep.model import ALIVE, Objective, State
 from sweep.schedulers.base import POLL_EVERY_S
 from sweep.shell import Shell
+from sweep.state.provenance import Provenance
 from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
 from sweep.steps.observe import observe
@@ -38,6 +39,10 @@ class LeaderboardReport:
         State → how many trials of the grid; of those that were ranked, where only some were.
     where : str
         Which configurations were ranked; empty where all were.
+    provenance : Provenance or None
+        Where the newest plan came from; None in older folders.
+    warnings : tuple of str
+        What a reader has to know before comparing anything: trials ran other code than the rest.
     doubts : tuple of str
         What a reader has to know before trusting the winner.
     notes : tuple of str
@@ -52,6 +57,8 @@ class LeaderboardReport:
     snapshot: Snapshot
     counts: dict[str, int]
     where: str = ""
+    provenance: Provenance | None = None
+    warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     csv: Path | None = None
@@ -139,6 +146,8 @@ def report(
         snapshot=snapshot,
         counts=count_states(counted),
         where=where,
+        provenance=snapshot.ledger.provenance,
+        warnings=tuple(board.codes.words),
         doubts=tuple(_doubts(store, snapshot, board, everyone)),
         notes=snapshot.notes,
     )
