@@ -65,7 +65,8 @@ class Importance:
     Attributes
     ----------
     single, pairs : list of Share
-        The most important first; empty where the forest explains nothing. A pair's share is what it adds to the shares of its two parameters.
+        The most important first; empty where the forest explains nothing. A pair's share is what it adds to the
+        shares of its two parameters.
     r2 : float
         The share of the scores' variance that the forest explains for configurations it has not seen (out of bag);
         NaN without a forest.
