@@ -496,6 +496,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
         Whose figures these are: ``node`` (node.py saw the process tree) or ``scheduler``.
     started_at : float or None
         When it began on its node, by that node's clock.
+    code : str
+        The code that it ran, as `state.provenance.Code` spells it.
     """
 
     state: State
@@ -511,3 +513,4 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     signal: int | None = None
     problem: ResultProblem | None = None
     said: str = ""
+    code: str = ""

@@ -19,9 +19,6 @@ from sweep.schedulers.base import Call, CallFailure, Reply, Talk
 
 T = TypeVar("T")
 
-#: More output than any answer about our own jobs; a qstat that never ends was seen.
-MOST_OUTPUT_BYTES = 256 * 2**20
-
 
 def run(call: Call) -> Reply:
     """Run one command to its end, its time-out, or its first byte too many.
@@ -31,16 +28,17 @@ def run(call: Call) -> Reply:
     if shutil.which(call.argv[0]) is None:
         return Reply(None, failure=CallFailure.NOT_FOUND, stderr=f"{call.argv[0]} is not on PATH")
     began = time.monotonic()
+    variables = (environment.of_submission if call.submits else environment.of_question)(os.environ)
     process = subprocess.Popen(
         call.argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,  # so that a time-out reaches the children too
-        env=(environment.of_submission if call.submits else environment.of_question)(os.environ),
+        env={name: value for name, value in variables.items() if name not in call.unset},
     )
     try:
-        output, failure, detail = _read(process, began + call.timeout_s)
+        output, failure, detail = _read(process, began + call.timeout_s, call.most_output_bytes)
         if not failure:  # it may have closed its streams, and go on
             try:
                 process.wait(max(0.0, began + call.timeout_s - time.monotonic()))
@@ -56,10 +54,19 @@ def run(call: Call) -> Reply:
         failure, detail = CallFailure.KILLED, f"was killed by signal {-exit_code}"
     # Job names and paths of others may be in any encoding; ours are compared, never guessed.
     out, err = (text.decode("utf-8", "surrogateescape") for text in output)
-    return Reply(None if failure else exit_code, out, err, failure, time.monotonic() - began, detail)
+    return Reply(
+        None if failure else exit_code,
+        out[: call.most_output_bytes],
+        err,
+        failure,
+        time.monotonic() - began,
+        detail,
+    )
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes], CallFailure, str]:
+def _read(
+    process: subprocess.Popen[bytes], deadline: float, most_bytes: int
+) -> tuple[list[bytes], CallFailure, str]:
     """Read both streams until they close: ([stdout, stderr], what went wrong, the same in words)."""
     streams: list[IO[bytes]] = [stream for stream in (process.stdout, process.stderr) if stream]
     chunks: list[list[bytes]] = [[] for _ in streams]
@@ -75,13 +82,13 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[list[bytes
                 chunks[key.data].append(piece)
                 if not piece:
                     selector.unregister(key.fileobj)
-            if total > MOST_OUTPUT_BYTES:
-                failure, detail = CallFailure.WROTE_TOO_MUCH, f"wrote more than {MOST_OUTPUT_BYTES} bytes"
+            if total > most_bytes:
+                failure, detail = CallFailure.WROTE_TOO_MUCH, f"wrote more than {most_bytes} bytes"
             elif not ready and time.monotonic() >= deadline:
                 failure = CallFailure.TIMED_OUT
     for stream in streams:
         stream.close()
-    return [b"".join(pieces) for pieces in chunks], failure, detail
+    return [b"".join(pieces)[:most_bytes] for pieces in chunks], failure, detail
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

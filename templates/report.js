@@ -32,11 +32,16 @@ const hasWebGL = () => {
 
 const AXIS = /^[xy]axis\d*$/;
 
+// On paper all is light, and as wide as A4 within its margins. At "beforeprint" the style is still that of the screen.
+const PAPER = { ink: "#1c1e21", line: "#d5d9de", width: 650 };
+let onPaper = false;
+
 const withTheme = (layout) => {
   const style = getComputedStyle(document.documentElement);
-  const ink = style.getPropertyValue("--ink").trim();
-  const line = style.getPropertyValue("--line").trim();
-  const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true };
+  const ink = onPaper ? PAPER.ink : style.getPropertyValue("--ink").trim();
+  const line = onPaper ? PAPER.line : style.getPropertyValue("--line").trim();
+  const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: !onPaper };
+  if (onPaper) themed.width = PAPER.width;
   themed.font = { color: ink, family: "system-ui, sans-serif", size: 13 };
   for (const name of Object.keys(layout).filter((key) => AXIS.test(key))) {
     themed[name] = { ...layout[name], gridcolor: line, zerolinecolor: line, linecolor: line };
@@ -142,7 +147,7 @@ const makeTable = async (data, onPick) => {
 
 // --- the page ---------------------------------------------------------------------------------------------------
 
-const applyColourScheme = () => document.documentElement.classList.toggle("dark", matchMedia("(prefers-color-scheme: dark)").matches);
+const applyColourScheme = () => document.documentElement.classList.toggle("dark", !onPaper && matchMedia("(prefers-color-scheme: dark)").matches);
 const data = JSON.parse(await decompressed("data"));
 document.documentElement.classList.add("scripted");
 applyColourScheme(); // DataTables' own colours go by this class
@@ -175,5 +180,12 @@ for (const [id, content] of Object.entries(data.figures)) {
 const redraw = () => { for (const [id, figure] of drawnFigures) draw(Plotly, id, figure); };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => { applyColourScheme(); redraw(); });
-addEventListener("beforeprint", redraw);
+const print = (starts) => {
+  onPaper = starts;
+  for (const details of document.querySelectorAll("details")) details.open = starts;
+  applyColourScheme();
+  redraw();
+};
+addEventListener("beforeprint", () => print(true));
+addEventListener("afterprint", () => print(false));
 document.documentElement.dataset.ready = "yes";

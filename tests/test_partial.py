@@ -17,6 +17,7 @@ from sweep.state.evidence import PartialResult, ReadResult, ResultFault
 from sweep.state.results import partial_result
 from sweep.steps.observe import observe
 from sweep.steps.partial import MOST_BYTES, partial_results
+from sweep.steps.select import Selection
 from sweep.store import Shelf, Store
 from sweep.verbs.why import why
 from tests.conftest import Sandbox
@@ -163,7 +164,7 @@ def test_why_of_a_failed_trial(tmp_path: Path, make: Callable[[Path], object], w
     store = ended(tmp_path, "e", [Ran({"x": 1}, None)], leave=leave)
     console = terminal.console()
     with console.capture() as capture:
-        console.print(terminal.why(why(store, Shell(), "0")))
+        console.print(terminal.why(*why(store, Shell(), Selection(("0",)))))
     assert words in capture.get()
     assert "s ago" in capture.get()
 

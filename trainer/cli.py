@@ -95,9 +95,14 @@ def train(
         return
     result = training.train(options, prepared_sets, sigterm, until)
     on_test = options.validate_on == "test"
-    test = f", {result.test.segMeasure:.4f} (test)" if result.test and not on_test else ""
     images = "test images: no unseen images are left" if on_test else "validation"
-    print(f"segMeasure {result.segMeasure:.4f} ({images}){test} → {options.out}")
+    parts = {images: result.validation} | ({} if on_test else {"test": result.test})
+    texts = [
+        f"{part.segMeasure:.4f} ({name}: {part.found} found, {part.objects} true)"
+        for name, part in parts.items()
+        if part
+    ]
+    print(f"segMeasure {', '.join(texts)} → {options.out}")
 
 
 @app.command()
@@ -127,7 +132,7 @@ def score(
     means = "  ".join(f"{name} {scores[name]:.4f}" for name in ("segMeasure", "f1", "ap50"))
     left_out = scores["without_truth"]
     spare = f"; {left_out} result{'s' if left_out != 1 else ''} without a reference left out" if left_out else ""
-    print(f"{means}  ({scores['objects']} objects, masks as {scores['masks']}{spare})")
+    print(f"{means}  ({scores['objects']} objects, {scores['found']} found, masks as {scores['masks']}{spare})")
 
 
 @app.command()
@@ -145,8 +150,9 @@ def predict(
     """Predict images: write 16-bit label PNGs, overlays with outlines, and a CSV of all objects."""
     from trainer.folders import predict_folder
 
-    objects, count = predict_folder(model, images, out, tile, pixel_um)
-    print(f"{objects} objects in {count} image{'s' if count != 1 else ''} → {out}")
+    objects, count, truth = predict_folder(model, images, out, tile, pixel_um)
+    true = f" ({truth} true)" if truth is not None else ""
+    print(f"{objects} objects in {count} image{'s' if count != 1 else ''}{true} → {out}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,14 @@ from skimage.segmentation import find_boundaries, relabel_sequential
 
 from trainer.data.masks import MAX_OBJECTS, mask_form, mask_to_labels
 from trainer.data.recipe import MASK_FORMS
-from trainer.data.samples import normalise
+from trainer.data.samples import image_pairs, normalise, read_samples
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
 from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
 from trainer.files.pairing import pair_results
 from trainer.network.predict import predict_probabilities
 from trainer.scoring.instances import find_nuclei
-from trainer.scoring.seg import AnyLabels, foreground_overlap, score
+from trainer.scoring.seg import AnyLabels, foreground_overlap, miscount, score
 from trainer.training import environment, modelfile
 
 #: A score below the first beside an overlap of all nuclei above the second is told.
@@ -96,7 +96,23 @@ def _notes(scores: dict[str, Any], result_form: str) -> list[str]:
     return notes
 
 
-def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um: float) -> tuple[int, int]:
+class Predicted(NamedTuple):
+    """What `predict_folder` predicted.
+
+    Attributes
+    ----------
+    objects, images : int
+        Their numbers.
+    truth : int or None
+        The nuclei in the masks of a data set whose images these are; None where there are no such masks.
+    """
+
+    objects: int
+    images: int
+    truth: int | None
+
+
+def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um: float) -> Predicted:
     """Predict images with a trained network.
 
     Writes ``labels/NAME.png`` (16 bit), ``overlays/NAME.png`` (RGB, outlines on the normalised image) and
@@ -117,8 +133,7 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
 
     Returns
     -------
-    int, int
-        Number of objects and of images.
+    Predicted
 
     Raises
     ------
@@ -150,7 +165,26 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         write_png(out / "overlays" / f"{stem}.png", draw_overlay(image, labels))
         rows += [{"image": path.name, **row} for row in measure_objects(grey, labels, pixel_um)]
     _write_csv(out / "objects.csv", rows, pixel_um)
-    return len(rows), len(paths)
+    predicted = Predicted(len(rows), len(paths), _true_nuclei(paths))
+    if predicted.truth is not None and miscount(predicted.truth, predicted.objects):
+        print(
+            f"warning: {predicted.objects} nuclei are found, and the masks beside the images have "
+            f"{predicted.truth}: look at the overlays; trainer score compares the labels",
+            file=sys.stderr,
+        )
+    return predicted
+
+
+def _true_nuclei(paths: dict[str, Path]) -> int | None:
+    """Count the nuclei in the masks of the data set that these images are of; None where there is none."""
+    folder = next(iter(paths.values())).absolute().parent
+    if folder.name != "images" or not (folder.parent / "masks").is_dir():
+        return None
+    try:
+        samples = read_samples(image_pairs(folder.parent))
+    except InputError:
+        return None  # the images were predicted; of their masks nobody has asked
+    return sum(len(np.unique(samples[stem].labels[samples[stem].labels > 0])) for stem in paths)
 
 
 def _image_paths(images: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -111,13 +111,8 @@ Sweep = Annotated[str | None, typer.Argument(help="The sweep's name or folder; e
 SweepOption = Annotated[str | None, typer.Option("--sweep", "-s", help="The sweep; else the last planned.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Work everything out, change nothing.")]
-Where = Annotated[str, typer.Option(help="Only configurations that fit: \"model == 'UNet'\".")]
 Retired = Annotated[bool, typer.Option("--retired", help="With those that a newer grid dropped.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Read all results anew: some were edited.")]
-TrialName = Annotated[str, typer.Argument(help="A trial's number, or the beginning of its id.")]
-TrialNames = Annotated[
-    list[str] | None, typer.Argument(help="Trials, by number or id. Default: all that the command is for.")
-]
 
 
 def takes(options: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -240,6 +235,16 @@ def write_file(path: Path, data: str | bytes) -> None:
         path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", "name another file") from None
+
+
+def write_folder(path: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files into a folder that a person named. UsageError as for `write_file`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {str(path)!r}: {error.strerror}", "name another folder") from None
+    for name, data in files.items():
+        write_file(path / name, data)
 
 
 def print_notes(notes: Iterable[str], stale: str = "") -> None:

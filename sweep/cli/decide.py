@@ -18,7 +18,6 @@ from sweep.cli.common import (
     Retired,
     Sweep,
     SweepOption,
-    Where,
     app,
     print_json,
     print_notes,
@@ -27,11 +26,13 @@ from sweep.cli.common import (
     store_of,
     takes,
     write_file,
+    write_folder,
     wrote,
 )
 from sweep.cli.kept import Kept
 from sweep.cli.report_options import ReportOptions
 from sweep.cli.run import print_next, send_planned
+from sweep.cli.selection import Where
 from sweep.errors import StoreError, SweepError, UsageError
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def report(sweep: Sweep = None, **given: Any) -> None:
         retired=options.retired,
         fresh=options.fresh,
     )
-    print_notes(leaderboard.notes, leaderboard.stale)
+    warnings = leaderboard.warnings if form else ()  # else they are part of what is printed
+    print_notes((*leaderboard.notes, *warnings), leaderboard.stale)
     with contextlib.nullcontext() if binary else kept.listening():
         _print(leaderboard, view, form, options.output)
-    if leaderboard.snapshot.all_settled and not (leaderboard.notes or options.output or binary):
+    if leaderboard.snapshot.all_settled and not (leaderboard.notes or warnings or options.output or binary):
         kept.keep()
     wrote(leaderboard.csv)
 
@@ -128,11 +130,20 @@ def page(
 
 
 @app.command()
-def best(sweep: Sweep = None, as_json: Json = False) -> None:
+def best(
+    sweep: Sweep = None,
+    folder: Annotated[
+        Path | None, typer.Option("--export", help="A new folder for all that repeats it: code, versions, seeds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Print the best configuration, and write best.yaml. The command that repeats it comes last."""
     from sweep.verbs.best import best_configuration, write_best
+    from sweep.verbs.export import check_folder, export
     from sweep.verbs.report import report as ranked
 
+    if folder:
+        check_folder(folder)
     store = store_of(sweep)
     leaderboard = ranked(store, shell_of(store))
     print_notes(leaderboard.notes, leaderboard.stale)
@@ -144,6 +155,9 @@ def best(sweep: Sweep = None, as_json: Json = False) -> None:
 
         show(sections.best(configuration, leaderboard))
         print(configuration.command)  # in one line, whatever the terminal's width: it is there to be copied
+    if folder:
+        write_folder(folder, export(store, leaderboard, configuration))
+    wrote(folder)
     try:
         wrote(write_best(store, configuration))
     except StoreError as error:  # a reader without the right to write has seen it all the same
@@ -157,6 +171,7 @@ def confirm(
     replicates: Annotated[
         int, typer.Option(min=1, help="How many confirming runs of each, with fresh seeds.")
     ] = 5,
+    where: Where = "",
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -168,7 +183,7 @@ def confirm(
     from sweep.verbs.confirm import confirm as verb
 
     store = store_of(sweep)
-    confirmation = verb(store, shell_of(store), top=top, replicates=replicates, dry_run=dry_run)
+    confirmation = verb(store, shell_of(store), top=top, replicates=replicates, where=where, dry_run=dry_run)
     sent = send_planned(store) if confirmation.trials and not (plan_only or dry_run) else None
     if as_json:
         print_json({**asdict(confirmation), "submitted": asdict(sent) if sent else None})
@@ -190,7 +205,8 @@ def compare(
     from sweep.verbs.compare import compare as verb
 
     first, second = store_of(a), store_of(b)
-    comparison, objective = verb(first, second, shell_of())
+    comparison, objective, warnings = verb(first, second, shell_of())
+    print_notes(warnings)
     if as_json:
         from sweep.report.exports import rows
 

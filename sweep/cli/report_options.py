@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweep.cli.common import Fresh, Json, Retired, Where
+from sweep.cli.common import Fresh, Json, Retired
+from sweep.cli.selection import Where
 from sweep.errors import UsageError
 
 if TYPE_CHECKING:

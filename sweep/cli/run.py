@@ -15,7 +15,6 @@ from sweep.cli.common import (
     Options,
     Sweep,
     SweepOption,
-    TrialNames,
     app,
     print_json,
     print_notes,
@@ -23,6 +22,7 @@ from sweep.cli.common import (
     show,
     store_of,
 )
+from sweep.cli.selection import TrialNames, TrialsWhere, selection_of
 from sweep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def plan(
         Path | None, typer.Option(help="A job-script template instead of the scheduler's.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept more than a million trials.")] = False,
+    no_diff: Annotated[
+        bool, typer.Option("--no-diff", help="Do not keep what differs from the git commit.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +56,7 @@ def plan(
         overrides=override or [],
         template=template,
         yes=yes,
+        diff=not no_diff,
         dry_run=dry_run,
     )
     for line in calls if not dry_run else []:
@@ -164,13 +168,15 @@ def retry(
     errors: Annotated[bool, typer.Option("--errors", help="All that failed, with programs' own errors.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Cancelled trials, too.")] = False,
     gone: Annotated[bool, typer.Option("--gone", help="Those whose results are gone.")] = False,
+    where: TrialsWhere = None,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Try again what did not end well, by cause. It gets more memory, more time or another node, and is sent.
 
     Without trials: what the grid's `retry` gives another attempt, and what got lost. A program's own errors,
-    cancelled trials, and those whose results are gone only if told.
+    cancelled trials, and those whose results are gone only if told. --where names trials, as their numbers do; of
+    those that fit, it tries again what did not end well.
     """
     from sweep.verbs import retry as verbs
 
@@ -180,7 +186,7 @@ def retry(
         *(verbs.CANCELLED if cancelled else ()),
         *(verbs.GONE if gone else ()),
     ]
-    report = verbs.retry(store, shell_of(store), trials or [], also=also)
+    report = verbs.retry(store, shell_of(store), selection_of(trials, where), also=also)
     sent = send_planned(store) if report.trials and not plan_only else None
     if as_json:
         print_json({**asdict(report), "submitted": asdict(sent) if sent else None})
@@ -235,12 +241,14 @@ def print_next(sent: SubmitReport | None, *, planned: bool) -> None:
 
 
 @app.command()
-def cancel(trials: TrialNames = None, sweep: SweepOption = None, as_json: Json = False) -> None:
+def cancel(
+    trials: TrialNames = None, sweep: SweepOption = None, where: TrialsWhere = None, as_json: Json = False
+) -> None:
     """Cancel trials that are queued or running."""
     from sweep.verbs.cancel import cancel as verb
 
     store = store_of(sweep)
-    report = verb(store, shell_of(store), trials or [])
+    report = verb(store, shell_of(store), selection_of(trials, where))
     if as_json:
         print_json(asdict(report))
     else:

@@ -124,6 +124,13 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 ENVIRONMENT = _environment()
 
+#: Names of the language itself, unless a parameter has them.
+LANGUAGE = frozenset(ENVIRONMENT.globals)
+
+#: The same language without those names: jinja2.meta leaves them out, and a parameter may have one.
+_NAMELESS = ENVIRONMENT.overlay()
+_NAMELESS.globals = {}
+
 #: In ``{{- x -}}``, the signs next to the braces belong to Jinja, not to the expression.
 _WHITESPACE_CONTROL = re.compile(r"\A[-+]|[-+]\Z")
 
@@ -157,6 +164,15 @@ class Expression:
         if isinstance(value, jinja2.Undefined):
             _evaluate_safely(self.source, lambda: str(value))
         return value
+
+
+def names_in(source: str) -> frozenset[str]:
+    """Return the names that an expression uses. ExpressionError if it does not parse.
+
+    >>> sorted(names_in("model == 'UNet' and lr in range(3)"))
+    ['lr', 'model', 'range']
+    """
+    return _names_of("{{ " + source + " }}", source)
 
 
 class Memoized(Generic[T]):
@@ -358,12 +374,18 @@ _SYNTAX_HINT = "write an expression of Jinja's, such as {{ learning_rate }} or m
 
 def _check_names(template: str, shown: str, allowed: frozenset[str]) -> frozenset[str]:
     """Return the names that a template uses. ExpressionError if one is not allowed. `shown` is for the message."""
+    used = _names_of(template, shown)
+    for name in sorted(used - allowed - LANGUAGE):
+        raise ExpressionError(f"{shown!r} names {name!r}, which is no parameter", nearest(name, allowed))
+    return used
+
+
+def _names_of(template: str, shown: str) -> frozenset[str]:
+    """Return the names that a template uses."""
     try:
-        used = meta.find_undeclared_variables(ENVIRONMENT.parse(template))
+        used = meta.find_undeclared_variables(_NAMELESS.parse(template))
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"{shown!r} does not parse: {error.message}", _SYNTAX_HINT) from None
-    for name in sorted(used - allowed - set(ENVIRONMENT.globals)):
-        raise ExpressionError(f"{shown!r} names {name!r}, which is no parameter", nearest(name, allowed))
     return frozenset(used)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from sweep.leaderboard import effects, frames
 from sweep.leaderboard.cost import Attempted, Cost, cost
 from sweep.leaderboard.curves import Curve, learning_curves
-from sweep.leaderboard.effects import Effects
+from sweep.leaderboard.effects import Effects, InCommon
 from sweep.leaderboard.importance import Importance, importance
 from sweep.leaderboard.ranking import Best, Board, Configuration, required_metrics
 from sweep.leaderboard.timeline import Timeline, timeline
@@ -142,6 +142,11 @@ class Analysis:
     def effects_of_scored(self) -> Effects:
         """The effects over the configurations with a score, the most important parameter first."""
         return Effects(effects.grouped(self.scored, self.by_importance), self.by_importance, self.objective)
+
+    @cached_property
+    def in_common(self) -> InCommon:
+        """What the best tenth of the configurations have in common, and the others seldom."""
+        return effects.in_common(self.scored, self.by_importance)
 
     @cached_property
     def timed(self) -> pd.DataFrame:

@@ -31,6 +31,52 @@ MAX_VALUES = 40
 SPANS = 10
 
 
+#: The best are this share of the configurations with a score, and at least so many.
+BEST_SHARE, FEWEST_BEST = 0.1, 5
+
+#: A value is in common where so large a share of the best have it, and it is so many times as frequent as in all.
+COMMON_SHARE, COMMON_RATIO = 0.6, 1.5
+
+
+@dataclass(frozen=True)
+class InCommon:
+    """Values that the best configurations have, and the others seldom.
+
+    Attributes
+    ----------
+    configurations : int
+        How many are the best.
+    values : tuple of (str, Any, int)
+        Column of a parameter, its value, and how many of the best have it. The most frequent first.
+    """
+
+    configurations: int
+    values: tuple[tuple[str, Any, int], ...] = ()
+
+
+def in_common(table: pd.DataFrame, names: Sequence[str]) -> InCommon:
+    """Say what the best configurations have in common.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of a leaderboard that have a score, the best first. Fewer than twice `FEWEST_BEST` say nothing.
+    names : sequence of str
+        Columns of parameters.
+    """
+    count = max(FEWEST_BEST, round(BEST_SHARE * len(table)))
+    if len(table) < 2 * FEWEST_BEST:
+        return InCommon(min(count, len(table)))
+    common = []
+    for name in names:
+        keys = table[name].map(repr)
+        [(key, those)] = Counter(keys.iloc[:count]).most_common(1)
+        share = float((keys == key).mean())
+        if those >= COMMON_SHARE * count and those / count >= COMMON_RATIO * share:
+            common.append((name, table[name][keys == key].iloc[0], those))
+    return InCommon(count, tuple(sorted(common, key=lambda each: -each[2])))
+
+
 def by(table: pd.DataFrame, names: Sequence[str], objective: Objective) -> pd.DataFrame:
     """Sum up the leaderboard by the values of one or several parameters.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.errors import UsageError
-from sweep.grid.expressions import Expression, ExpressionError
 from sweep.leaderboard.entries import Entry
 from sweep.leaderboard.frames import columns_of, leaderboard, numbers_named
 from sweep.leaderboard.ranking import Board
+from sweep.leaderboard.selection import matching
+
+EXAMPLE = "for instance: model == 'UNet' and elapsed_s < 600"
 
 #: How many results are searched for a name, the best first.
 SEARCHED_RESULTS = 1000
@@ -37,17 +38,15 @@ def where(board: Board, text: str) -> list[Entry]:
     # A parameter whose name is a column of the leaderboard is reached by params alone.
     plain_params = [name for name, column in columns.items() if name == column]
     names = {name for name in map(str, table.columns) if name.isidentifier()} | {*plain_params}
-    try:
-        matches = Expression(text, frozenset({*names, "params"}))
-        matching = []
-        for configuration, row in zip(board.configurations, _rows(table), strict=True):
-            params = configuration.entry.trial.params
-            own_params = {name: params.get(name) for name in plain_params}
-            if matches({**row, **own_params, "params": params}):
-                matching.append(configuration)
-    except ExpressionError as error:
-        raise UsageError(f"--where: {error}", _hint(board, text, error.hint)) from None
-    return [entry for configuration in matching for entry in configuration.entries]
+    rows = []
+    for configuration, row in zip(board.configurations, _rows(table), strict=True):
+        params = configuration.entry.trial.params
+        own_params = {name: params.get(name) for name in plain_params}
+        rows.append(("", {**row, **own_params, "params": params}))
+    texts = {value for _, row in rows for value in row["params"].values() if isinstance(value, str)}
+    matches = matching(text, frozenset({*names, "params"}), rows, texts, EXAMPLE)
+    chosen = [configuration for configuration, fits in zip(board.configurations, matches, strict=True) if fits]
+    return [entry for configuration in chosen for entry in configuration.entries]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -66,15 +65,3 @@ def _result_numbers(board: Board, text: str) -> list[str]:
     """Return the names in an expression that are numbers in the results, and nothing else."""
     entries = [configuration.entry for configuration in board.scored[:SEARCHED_RESULTS]]
     return numbers_named(entries, re.findall(r"[A-Za-z_]\w*", text), board.objective)
-
-
-def _hint(board: Board, text: str, hint: str) -> str:
-    """Return a hint for an expression that cannot be used. `hint` is the parser's own."""
-    if re.search(r"(?<![=!<>])=(?!=)", text):
-        return "write == to compare"
-    texts = {value for configuration in board.configurations for value in configuration.entry.trial.params.values()
-             if isinstance(value, str)}  # fmt: skip
-    unquoted = [word for word in re.findall(r"(?<!['\"\w])[A-Za-z_]\w*(?!['\"\w])", text) if word in texts]
-    if unquoted:
-        return f"put texts in quotes: '{unquoted[0]}'"
-    return hint or "for instance: model == 'UNet' and elapsed_s < 600"

@@ -39,6 +39,7 @@ OWN = (
     "confirms",
     "test",
     "fails",
+    "code_ran",
     *REPLICATED,
     *MEASURES,
 )
@@ -69,6 +70,7 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
         - ``test``: the metric on images that no choice has seen, where results have it; it never ranks;
         - the columns of `more`;
         - where the objective requires something: ``fails``, what the configuration does not meet of that;
+        - where trials ran other code than the rest: ``code_ran``, see `origins.Codes.label`;
         - ``elapsed_s`` and ``cpu_s``: means, in seconds; ``cpu_percent``: CPU time over the time of all requested
           CPUs, the mean; ``peak_memory_mib``: the highest; ``memory_percent``: the highest share of the requested
           memory; ``witness``: who measured these, ``node`` or ``scheduler``; ``state``, ``reason``, ``id``.
@@ -84,12 +86,18 @@ def leaderboard(board: Board, more: Sequence[str] = ()) -> pd.DataFrame:
     has_test = any(not math.isnan(row["test"]) for row in rows)
     columns = ["rank", "trial", *names.values(), metric, *(REPLICATED if board.replicated else ())]
     fails = ["fails"] if board.objective.require else []
+    codes = board.codes
+    if codes.other:
+        fails.append("code_ran")
+        for row, configuration in zip(rows, board.configurations, strict=True):
+            ran = [entry.verdict.code for entry in _shown(configuration) if entry.verdict.code]
+            row["code_ran"] = ", ".join(dict.fromkeys(map(codes.label, ran)))
     columns += [*(["test"] if has_test else []), *more, *fails, *MEASURES]
     return _framed(rows, columns, [metric, *more], [*names.values()])
 
 
 def trials(entries: Iterable[Entry], objective: Objective) -> pd.DataFrame:
-    """Make one row for each trial, by number: parameters, ``replicate``, ``seed``, score and usage."""
+    """Make one row for each trial, by number: parameters, ``replicate``, ``seed``, score, usage and code."""
     by_number = sorted(entries, key=lambda entry: entry.trial.number)
     metric = metric_column(objective)
     names = columns_of(by_number, objective)
@@ -101,7 +109,7 @@ def trials(entries: Iterable[Entry], objective: Objective) -> pd.DataFrame:
         }
         for entry in by_number
     ]
-    columns = ["trial", *names.values(), "replicate", "seed", "confirms", metric, *MEASURES]
+    columns = ["trial", *names.values(), "replicate", "seed", "confirms", metric, *MEASURES, "code_ran"]
     return _framed(rows, columns, [metric], [*names.values()])
 
 
@@ -189,6 +197,7 @@ def _trial_row(entry: Entry) -> dict[str, Any]:
         "state": verdict.state.value,
         "reason": verdict.reason,
         "id": trial.id,
+        "code_ran": verdict.code,
     }
 
 

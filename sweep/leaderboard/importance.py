@@ -24,8 +24,9 @@ TREES = 64
 #: Fewer configurations than this say nothing about importance.
 MIN_CONFIGURATIONS = 8
 
-#: A forest with a lower R² on configurations that it has not seen brings a warning.
-GOOD_R2 = 0.5
+#: A forest with a lower R² on configurations that it has not seen brings a warning, and one with a still lower R²
+#: says nothing: the shares would be those of noise.
+GOOD_R2, LEAST_R2 = 0.5, 0.05
 
 #: Two parameters with a higher rank correlation than this cannot be told apart.
 SAME_ORDER = 0.98
@@ -64,7 +65,8 @@ class Importance:
     Attributes
     ----------
     single, pairs : list of Share
-        The most important first. A pair's share is what it adds to the shares of its two parameters.
+        The most important first; empty where the forest explains nothing. A pair's share is what it adds to the
+        shares of its two parameters.
     r2 : float
         The share of the scores' variance that the forest explains for configurations it has not seen (out of bag);
         NaN without a forest.
@@ -101,6 +103,9 @@ def importance(params: Sequence[dict[str, Any]], scores: Sequence[float]) -> Imp
     names, x = [*columns], np.column_stack([*columns.values()])
     forest = _forest(x, y)
     r2 = float(forest.oob_score_)
+    if r2 < LEAST_R2:
+        nothing = "the forest explains nothing of the scores it has not seen: what mattered cannot be told"
+        return Importance(r2=r2, warnings=[nothing, *_warnings(x, names, GOOD_R2, len(scored))])
     single, pairs = _decomposed(forest, x, names)
     return Importance(single, pairs, r2, [*_warnings(x, names, r2, len(scored))])
 

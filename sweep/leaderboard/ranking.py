@@ -12,6 +12,7 @@ import numpy as np
 
 from sweep.leaderboard import statistics
 from sweep.leaderboard.entries import Entry, key_of, measure, score_of, test_score_of
+from sweep.leaderboard.origins import Codes, codes_of
 from sweep.model import Objective
 
 #: The number of configurations, best first, whose intervals may be bootstrapped. Each bootstrap takes 30 ms, and
@@ -189,6 +190,11 @@ class Board:
     def entries(self) -> tuple[Entry, ...]:
         """All trials that were ranked, configuration by configuration."""
         return tuple([entry for configuration in self.configurations for entry in configuration.entries])
+
+    @cached_property
+    def codes(self) -> Codes:
+        """The code that the trials ran whose scores count."""
+        return codes_of(entry for configuration in self.scored for entry in configuration.counted)
 
     @property
     def replicated(self) -> bool:

@@ -1,5 +1,8 @@
 """An attempt's record as a file: it is created by one claim, replaced whole, and known to be whose.
 
+What it says of the code that it is about to run is read here, too: the commit of the working folder, and the
+digest of the script. Both are read from files: a process for each trial would take longer than all the rest.
+
 Standard library alone, Python 3.6 or newer, as node.py.
 """
 
@@ -11,14 +14,14 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time, importing typing would take longer than claiming a trial
-    from typing import Any, Dict
+    from typing import Any, Dict, Iterator, Optional, Sequence
 
     Record = Dict[str, Any]
 
 if __package__:
-    from sweep.node.command import ENDING
+    from sweep.node.command import ENDING, MIB
 else:  # beside it in the sweep's folder
-    from command import ENDING  # type: ignore[import-not-found, no-redef]
+    from command import ENDING, MIB  # type: ignore[import-not-found, no-redef]
 
 HOST = os.uname()[1]  # what socket.gethostname() returns, without the import
 
@@ -193,3 +196,150 @@ def write_exit_record(path: str, record: "Record") -> None:
             if pause_s is not None:
                 time.sleep(pause_s)
     return None
+
+
+# --- the code that a trial runs ---------------------------------------------------------------------------
+
+#: Programs that run what a later word of the command names. Digits and points behind a name are its version.
+INTERPRETERS = frozenset(("python", "pypy", "ipython", "bash", "sh", "dash", "zsh", "ksh", "perl", "ruby", "lua",
+                          "julia", "Rscript", "R", "octave", "matlab", "node", "php", "java"))  # fmt: skip
+LAUNCHERS = frozenset(("srun", "mpirun", "mpiexec", "env", "time", "nice", "timeout", "numactl", "taskset",
+                       "uv", "poetry", "pixi", "conda", "mamba", "micromamba", "torchrun", "accelerate",
+                       "apptainer", "singularity"))  # fmt: skip
+
+#: A larger file is no script, but a container's image or data.
+MOST_SCRIPT_BYTES = 16 * MIB
+
+#: How many steps a symbolic ref of git may take.
+MOST_REFS = 5
+
+
+def code_of(argv: "Sequence[str]", workdir: str) -> "Record":
+    """Tell which code a command is about to run: ``commit``, ``script`` and ``script_sha256``, empty if not known.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The trial's command.
+    workdir : str
+        The folder in which it runs.
+    """
+    script = script_of(argv, workdir)
+    digest = digest_of(os.path.join(workdir, script)) if script else ""
+    return {"commit": commit_of(workdir), "script": script, "script_sha256": digest}
+
+
+def script_of(argv: "Sequence[str]", workdir: str) -> str:
+    """Return the script that a command names, as it spells it; for ``-m``, the module's file. Empty: none.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The trial's command.
+    workdir : str
+        The folder in which it runs, and in which a module is looked for: installed ones are no script.
+    """
+    interpreter = ""
+    for place, word in enumerate(argv):
+        name = os.path.basename(word).rstrip("0123456789.")
+        if name in INTERPRETERS:
+            interpreter = name
+        elif name in LAUNCHERS:
+            interpreter = ""
+        elif place == 0:  # a program of its own; without a slash it is an installed one
+            return word if "/" in word and _is_script(os.path.join(workdir, word)) else ""
+        elif interpreter and word in ("-c", "-e"):
+            return ""
+        elif interpreter == "python" and word == "-m":
+            module = argv[place + 1].replace(".", "/") if place + 1 < len(argv) else ""
+            files = [module + "/__main__.py", module + ".py"] if module else []
+            return ([file for file in files if os.path.isfile(os.path.join(workdir, file))] or [""])[0]
+        elif not word.startswith("-") and _is_script(os.path.join(workdir, word)):
+            return word
+    return ""
+
+
+def _is_script(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) <= MOST_SCRIPT_BYTES
+    except (OSError, ValueError):
+        return False
+
+
+def digest_of(path: str) -> str:
+    """Return the SHA-256 of a file, in hex; empty where it cannot be read."""
+    for name in ("_sha2", "_sha256", "hashlib"):  # hashlib loads OpenSSL, which takes longer than all the rest
+        try:
+            sha256 = __import__(name).sha256
+            break
+        except ImportError:
+            continue
+    try:
+        with open(path, "rb") as script:
+            return str(sha256(script.read(MOST_SCRIPT_BYTES)).hexdigest())
+    except OSError:
+        return ""
+
+
+def commit_of(folder: str) -> str:
+    """Return the commit that a folder's repository is at, by git's own files (gitrepository-layout(5)).
+
+    Empty where it is not known: there is no repository, or no commit in it, or it keeps its refs in another form.
+    """
+    try:
+        for git in _git_folders(os.path.realpath(folder)):
+            commit = _commit_in(git)
+            if commit is not None:
+                return commit
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def _git_folders(folder: str) -> "Iterator[str]":
+    """Yield what may be the repository's folder, here and above. Of a worktree or a submodule, a file names it."""
+    while True:
+        path = os.path.join(folder, ".git")
+        if os.path.isdir(path):
+            yield path
+        elif os.path.isfile(path):
+            line = _first_line(path)
+            if line.startswith("gitdir: "):
+                yield os.path.join(folder, line[len("gitdir: ") :])
+        if folder == os.path.dirname(folder):
+            return
+        folder = os.path.dirname(folder)
+
+
+def _commit_in(git: str) -> "Optional[str]":
+    """Return the commit that HEAD leads to; empty where there is none yet, None where this is no repository."""
+    if not os.path.isfile(os.path.join(git, "HEAD")):
+        return None
+    common = git  # a worktree has its own HEAD, and shares the branches
+    if os.path.isfile(os.path.join(git, "commondir")):
+        common = os.path.join(git, _first_line(os.path.join(git, "commondir")))
+    line = _first_line(os.path.join(git, "HEAD"))
+    for _ in range(MOST_REFS):
+        if not line.startswith("ref:"):
+            return line if len(line) in (40, 64) and not line.strip("0123456789abcdef") else ""
+        line = _ref(line[len("ref:") :].strip(), git, common)
+    return ""
+
+
+def _ref(name: str, git: str, common: str) -> str:
+    """Look a ref up: a file of its own, or a line of packed-refs. Empty where it is not there."""
+    for folder in (git, common):
+        if os.path.isfile(os.path.join(folder, name)):
+            return _first_line(os.path.join(folder, name))
+    if os.path.isfile(os.path.join(common, "packed-refs")):
+        with open(os.path.join(common, "packed-refs"), "rb") as refs:
+            for line in refs:
+                fields = line.split()
+                if len(fields) == 2 and fields[1] == name.encode("utf-8", "surrogateescape"):
+                    return fields[0].decode("ascii", "replace")
+    return ""
+
+
+def _first_line(path: str) -> str:
+    with open(path, "rb") as stream:
+        return stream.read(4096).split(b"\n")[0].rstrip().decode("utf-8", "surrogateescape")

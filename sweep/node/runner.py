@@ -29,11 +29,21 @@ if TYPE_CHECKING:  # at run time, importing typing would take longer than claimi
 
 if __package__:
     from sweep.node import fitness
-    from sweep.node.claim import HOST, claim, is_anothers, node_name, remove, replace, write, write_exit_record
+    from sweep.node.claim import (
+        HOST,
+        claim,
+        code_of,
+        is_anothers,
+        node_name,
+        remove,
+        replace,
+        write,
+        write_exit_record,
+    )
     from sweep.node.command import ELAPSED, WARNING, Command, end_as, variables_of_command
 else:  # beside it in the sweep's folder
     import fitness  # type: ignore[import-not-found, no-redef]
-    from claim import HOST, claim, is_anothers, node_name, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
+    from claim import HOST, claim, code_of, is_anothers, node_name, remove, replace, write, write_exit_record  # type: ignore[import-not-found, no-redef]
     from command import ELAPSED, WARNING, Command, end_as, variables_of_command  # type: ignore[import-not-found, no-redef]
 
 
@@ -92,10 +102,8 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         The attempt's number, from 1.
     ``job``, ``job_id``, ``job_name`` : str
         The sweep's name for the job; the scheduler's id for it; the name it was submitted under.
-    ``index`` : int
-        The task of the job. In a packed job: the worker.
-    ``packed`` : bool
-        A packed job's worker runs it.
+    ``index``, ``packed`` : int, bool
+        The task of the job; in a packed job, whose worker runs it, the worker.
     ``host``, ``node`` : str
         The machine's own name, and the scheduler's name for it; empty where it has none.
     ``pid`` : int
@@ -104,6 +112,8 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         Seconds since the epoch.
     ``setup_s`` : float
         How long the job had run before: its script and the grid's ``environment``. 0 in a packed job.
+    ``commit``, ``script``, ``script_sha256`` : str
+        The code as it is now, see `claim.code_of`: queued trials run whatever the folder then holds.
     ``ended`` : bool
         False until the exit record.
     ``restarts`` : int
@@ -133,10 +143,8 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         could not be executed), and the same for people to read. Both empty: it started.
     ``limit`` : str
         The limit for which a packed worker stopped it: ``walltime``, ``memory``, or empty.
-    ``stopped`` : bool
-        The runner stopped it, at a limit or on request.
-    ``worker_is_over`` : bool
-        It was told to end when its packed worker's own walltime was over.
+    ``stopped``, ``worker_is_over`` : bool
+        The runner stopped it, at a limit or on request; it was to end as its packed worker's walltime was over.
     ``given_back`` : bool
         It was not begun, because this node is unfit; ``error`` says so. ``exit_code`` is 75. Absent: it was begun.
 
@@ -148,6 +156,7 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
         "index": options.index if options.worker < 0 else options.worker, "packed": options.worker >= 0,
         "host": HOST, "node": node_name(), "pid": os.getpid(),
         "started_at": time.time(), "setup_s": float(os.environ.get(ELAPSED) or 0), "ended": False,
+        **code_of(trial["argv"], options.workdir)
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The figures of the page, drawn by plotly: importance, effects, score against time, the timeline."""
+"""The figures of the page, drawn by plotly: ranks, importance, effects, score against time, the timeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.report import spelling
 from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
 from sweep.report.sections import MIN_PAIR_PERCENT
+from sweep.report.table import decimals_of
 from sweep.report.timeline import timeline_figure
 
 if TYPE_CHECKING:
@@ -25,8 +26,17 @@ MAX_VALUES = 40
 #: The largest number of values that are written beneath a small figure.
 MAX_TICKS = 6
 
+#: A caption names so many parameters.
+MAX_NAMED = 3
+
 #: The largest number of pairs whose importance is drawn.
 MAX_PAIRS = 5
+
+#: The intervals of more configurations than this would hide each other.
+MAX_INTERVALS = 400
+
+#: Three digits are enough on an axis.
+TICKS = ".3~g"
 
 #: More points than this are drawn by WebGL, which is faster.
 MAX_SVG_POINTS = 1500
@@ -35,6 +45,8 @@ MAX_SVG_POINTS = 1500
 def page_figures(analysis: Analysis) -> list[PageFigure]:
     """Draw every figure that the sweep has data for. Without scores that is the timeline alone."""
     figures: list[PageFigure | None] = []
+    if len(analysis.scored) > 1 and analysis.best:
+        figures.append(_ranks(analysis))
     if len(analysis.scored) > 1 and analysis.varying:
         figures += [
             _importance(analysis.importance),
@@ -49,6 +61,57 @@ def page_figures(analysis: Analysis) -> list[PageFigure]:
     return [figure for figure in figures if figure]
 
 
+def _ranks(analysis: Analysis) -> PageFigure:
+    """Draw the scores of all configurations in their order, with their intervals, and mark the best."""
+    import plotly.graph_objects as go
+
+    table = analysis.scored.reset_index(drop=True)
+    assert analysis.best
+    winner = table["trial"] == analysis.best.entry.trial.number
+    tied = table["trial"].isin(analysis.best.tied)
+    plotly_figure = go.Figure()
+    for rows, name, marker in (
+        (~winner & ~tied, "others", {"color": COLOURS[6], "size": 5}),
+        (tied, "may be the best as well", {"color": COLOURS[0], "size": 7}),
+        (winner, "the best", {"color": COLOURS[5], "size": 12, "symbol": "diamond"}),
+    ):
+        part = table[rows]
+        if not len(part):
+            continue
+        trace = {
+            "type": "scattergl" if len(part) > MAX_SVG_POINTS else "scatter", "mode": "markers", "name": name,
+            "x": [index + 1 for index in part.index], "y": _rounded(part[analysis.column]), "marker": marker,
+            "text": [f"trial {number}" for number in part["trial"]],
+            "hovertemplate": "%{text}: %{y}<extra></extra>",
+        }  # fmt: skip
+        if "ci_low" in part and len(table) <= MAX_INTERVALS:
+            trace["error_y"] = {
+                "type": "data", "symmetric": False, "thickness": 1, "width": 0,
+                "array": _rounded(part["ci_high"] - part[analysis.column]),
+                "arrayminus": _rounded(part[analysis.column] - part["ci_low"]),
+            }  # fmt: skip
+        plotly_figure.add_trace(trace)
+    layout = {
+        "height": 300,
+        "xaxis": {"title": "rank", "tickformat": "d", "range": [1 - 0.03 * len(table), 1.03 * len(table)]},
+        "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
+        "legend": {"orientation": "h", "y": 1.15},
+    }
+    return PageFigure("ranks", _ranks_text(analysis), plotly_json(plotly_figure, layout))
+
+
+def _ranks_text(analysis: Analysis) -> str:
+    """Say how far the best is from the next and from the median, and which may be as good."""
+    assert analysis.best
+    decimals = decimals_of(analysis.leaderboard)
+    scores = analysis.scored[analysis.column]
+    best, following = (spelling.score(score, decimals) for score in scores.iloc[:2])
+    median = spelling.score(float(scores.median()), decimals)
+    tied = len(analysis.best.tied)
+    may_be = f"; {tied} more may be the best as well" if tied else ""
+    return f"The best of {len(scores):,} scores {best}, the next {following}, the median {median}{may_be}"
+
+
 def _importance(importance: Importance) -> PageFigure | None:
     """Draw the share of the score's variance that each parameter, and each strong pair, explains."""
     import plotly.graph_objects as go
@@ -60,7 +123,11 @@ def _importance(importance: Importance) -> PageFigure | None:
     labels = [" × ".join(escaped_text(name) for name in share.names) for share in shares]
     bars = go.Bar(
         x=_rounded([share.percent for share in shares]), y=labels, orientation="h", marker_color=COLOURS[0],
-        error_x={"type": "data", "array": _rounded([share.sd for share in shares]), "color": COLOURS[5]},
+        error_x={
+            "type": "data", "symmetric": False, "color": COLOURS[5],
+            "array": _rounded([share.sd for share in shares]),
+            "arrayminus": _rounded([min(share.sd, share.percent) for share in shares]),  # a share is not below 0
+        },
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )  # fmt: skip
     layout = {
@@ -108,9 +175,25 @@ def _effects(analysis: Analysis) -> PageFigure:
             tickvals=x[ticks], ticktext=texts[ticks], tickangle=0, range=[-0.4, len(x) - 0.6], **cell
         )
     subplots.update_yaxes(title_text=escaped_text(analysis.objective.metric), col=1)
+    subplots.update_yaxes(tickformat=TICKS)
     layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
-    alt = f"Mean and best {analysis.objective.metric} by the values of {', '.join(names)}"
-    return PageFigure("effects", alt, plotly_json(subplots, layout))
+    return PageFigure("effects", _effects_text(analysis, names), plotly_json(subplots, layout))
+
+
+def _effects_text(analysis: Analysis, names: Sequence[str]) -> str:
+    """Say which value of each parameter has the best mean, and what the next has."""
+    decimals = decimals_of(analysis.leaderboard)
+    sentences = []
+    for name in names[:MAX_NAMED]:
+        table = analysis.effects_of_scored.single[name]
+        table = table.sort_values("mean", ascending=analysis.objective.minimize, kind="stable").dropna(
+            subset=["mean"]
+        )
+        values = [spelling.shortened(spelling.parameter_value(value), 40) for value in table.iloc[:2, 0]]
+        means = [spelling.score(mean, decimals) for mean in table["mean"].iloc[:2]]
+        following = f", the next, {values[1]}, {means[1]}" if len(values) > 1 else ""
+        sentences.append(f"{name} {values[0]} has the best mean, {means[0]}{following}")
+    return "; ".join(sentences)
 
 
 def _heat_map(analysis: Analysis) -> PageFigure | None:
@@ -129,7 +212,11 @@ def _heat_map(analysis: Analysis) -> PageFigure | None:
     labels = [[spelling.score(mean, 3) if mean is not None else "" for mean in row] for row in means]
     heat_map = go.Heatmap(
         x=[*range(len(xs))], y=[*range(len(ys))], z=[_rounded(row) for row in means], colorscale="Cividis",
-        reversescale=analysis.objective.minimize, colorbar={"title": escaped_text(analysis.objective.metric)},
+        reversescale=analysis.objective.minimize,
+        # Beside its bar: above it, a long name would lie over the figure.
+        colorbar={
+            "title": {"text": escaped_text(analysis.objective.metric), "side": "right"}, "tickformat": TICKS,
+        },
         text=labels, texttemplate="%{text}" if len(xs) * len(ys) <= 60 else None,
         customdata=[[f"{escaped_text(y)}, {escaped_text(x)}" for x in xs] for y in ys],
         hovertemplate="%{customdata}: %{z}<extra></extra>", xgap=1, ygap=1,
@@ -139,7 +226,13 @@ def _heat_map(analysis: Analysis) -> PageFigure | None:
         "xaxis": _named_axis(across, xs),
         "yaxis": {**_named_axis(down, ys), "automargin": True},
     }
-    alt = f"Mean {analysis.objective.metric} by {down} and {across}; the table of effects has the numbers"
+    best = table.sort_values("mean", ascending=analysis.objective.minimize).iloc[0]
+    mean = spelling.score(float(best["mean"]), decimals_of(analysis.leaderboard))
+    where = " and ".join(
+        f"{name} {spelling.shortened(spelling.parameter_value(best.iloc[column]), 40)}"
+        for column, name in enumerate((down, across))
+    )
+    alt = f"Together, {where} have the best mean {analysis.objective.metric}, {mean}"
     return PageFigure("heat", alt, plotly_json(go.Figure(heat_map), layout))
 
 
@@ -179,8 +272,20 @@ def _parallel(analysis: Analysis) -> PageFigure:
     line = {"color": scores, "colorscale": scale, "reversescale": analysis.objective.minimize, "showscale": True}
     axes = go.Parcoords(dimensions=dimensions, line=line, labelangle=-20, labelside="top")
     layout = {"height": 460, "margin": {"t": 110, "l": 90, "r": 60}}
-    alt = f"Every configuration's parameters and its {analysis.objective.metric}; the leaderboard has the numbers"
-    return PageFigure("parallel", alt, plotly_json(go.Figure(axes), layout))
+    return PageFigure("parallel", _in_common_text(analysis), plotly_json(go.Figure(axes), layout))
+
+
+def _in_common_text(analysis: Analysis) -> str:
+    """Say which values the best have, and the others seldom."""
+    best = analysis.in_common
+    if not best.values:
+        return f"Every configuration's parameters and its {analysis.objective.metric}"
+    values = ", ".join(
+        f"{'all' if count == best.configurations else count} have {name} "
+        f"{spelling.shortened(spelling.parameter_value(value), 40)}"
+        for name, value, count in best.values[:MAX_NAMED]
+    )
+    return f"Of the best {best.configurations}, {values}"
 
 
 def _score_against_time(analysis: Analysis) -> PageFigure:
@@ -211,7 +316,7 @@ def _score_against_time(analysis: Analysis) -> PageFigure:
     layout = {
         "height": 460,
         "xaxis": {"title": "elapsed, s", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
-        "yaxis": {"title": escaped_text(analysis.objective.metric)},
+        "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
         "legend": {"orientation": "h", "y": -0.2},
     }
     alt = (

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
-from sweep.report import sections, spelling
+from sweep.report import origin, sections, spelling
 from sweep.report.figures import page_figures
 from sweep.report.plotting import PageFigure
 from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_table, none_if_missing
@@ -50,7 +50,9 @@ def page(contents: PageContents) -> str:
             certainty_lines=[*sections.certainty_lines(analysis)] if best else [],
             params=_spelled_params(best.parameters) if best else {},
             replicates_noun=sections.replicates_noun(analysis) if best else "",
+            price=_price(contents),
             command=contents.command,
+            origin=origin.rows(report.provenance) if report.provenance else {},
             table=table,
             has_more_rows=len(analysis.leaderboard) > MAX_ROWS,
             figures={figure.name: figure for figure in figures},
@@ -72,6 +74,17 @@ def page(contents: PageContents) -> str:
             datatables_css=_itables_file("dt_bundle.css"),
         )
     )
+
+
+def _price(contents: PageContents) -> str:
+    """Say what the sweep cost, how long it took, and how much of it did not end well."""
+    report = contents.report
+    timeline, cost = report.analysis.timeline, report.analysis.cost
+    trials = sum(report.counts.values())
+    lost = sum(group.count for group in contents.failures)
+    took = f" over {spelling.span(timeline.duration_s)}" if timeline else ""
+    without = f"{lost:,} of {trials:,} did not end well" if lost else "all that ended did so well"
+    return f"{spelling.count(trials, 'trial')}, {spelling.hours(cost.allotted_core_h)} core-hours{took}; {without}"
 
 
 def _spelled_params(params: dict[str, Any]) -> dict[str, str]:

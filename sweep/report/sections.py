@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report import racing, spelling
+from sweep.report import origin, racing, spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
-from sweep.report.terminal import EMPTY_LINE, console, empty_table
+from sweep.report.terminal import EMPTY_LINE, empty_table, table_columns
 
 if TYPE_CHECKING:
     from sweep.leaderboard.analysis import Analysis, Front
@@ -42,9 +42,10 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
     """Show the best configurations, the counts, and how far the winner is to be trusted."""
     analysis = report.analysis
     whole = leaderboard_table(analysis.leaderboard, analysis.column, top, columns)
-    table, left_out = whole.fit_to_width(console().width, columns)
+    table, left_out = whole.fit_to_width(table_columns(), columns)
     lines: list[RenderableType] = [
         Text(heading(report), "bold"),
+        *(Text(f"warning: {warning}") for warning in report.warnings),
         EMPTY_LINE,
         _rich_table(table),
         EMPTY_LINE,
@@ -55,6 +56,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
         lines += [Text(line) for line in (winner_line(analysis), *certainty_lines(analysis))]
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
+    lines += [Text(origin.line(report.provenance))] if report.provenance else []
     lines += [Text(line) for line in (racing.result_lines(report.race) if report.race else ())]
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
     return Group(*lines)
@@ -168,7 +170,7 @@ def pareto_section(front: Front, metric: str, top: int | None) -> RenderableType
 
 
 def _table_section(title: str, whole: TextTable) -> RenderableType:
-    table, left_out = whole.fit_to_width(console().width)
+    table, left_out = whole.fit_to_width(table_columns())
     return Group(Text(title, "bold"), EMPTY_LINE, _rich_table(table), EMPTY_LINE, *_beneath(table, left_out))
 
 
@@ -178,7 +180,7 @@ def _beneath(table: TextTable, left_out: Sequence[str]) -> Iterator[Text]:
         fixed = ", ".join(f"{name}={spelling.shortened(value, 60)}" for name, value in table.fixed.items())
         yield Text(f"the same in all: {fixed}")
     if left_out:
-        yield Text(f"left out, as the terminal is narrow: {', '.join(left_out)}")
+        yield Text(f"left out, for want of width: {', '.join(left_out)}")
 
 
 def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
@@ -190,7 +192,8 @@ def best(best: BestConfiguration, report: LeaderboardReport) -> RenderableType:
         Text(f"{best.sweep}: {winner_score(report.analysis)}", "bold"),
         table,
         *(Text(line) for line in certainty_lines(report.analysis)),
-        *(Text(f"note: {doubt}") for doubt in report.doubts),
+        *([Text(origin.line(report.provenance))] if report.provenance else []),
+        *(Text(f"note: {note}") for note in (*report.warnings, *report.doubts)),
         Text("to repeat it:"),
     )
 

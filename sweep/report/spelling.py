@@ -30,6 +30,18 @@ def duration(seconds: float | None) -> str:
     return f"{days}-{hours:02d}:{rest // 60:02d}:{rest % 60:02d}" if days else clock
 
 
+def span(seconds: float) -> str:
+    """Spell a duration in one unit, for a sentence.
+
+    >>> span(3.21), span(300), span(9000), span(400000)
+    ('3 seconds', '5 minutes', '2.5 hours', '4.6 days')
+    """
+    for unit, unit_s, digits in (("days", 86400, 1), ("hours", 3600, 1), ("minutes", 60, 0)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.{digits}f} {unit}"
+    return f"{seconds:.0f} second{'s' if round(seconds) != 1 else ''}"
+
+
 def memory(mib: float | None) -> str:
     """Spell an amount of memory in MiB, or in GiB from 1024 MiB on.
 

@@ -19,6 +19,7 @@ _SPELLINGS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "peak_memory_mib": ("peak memory", spelling.memory),
     "memory_percent": ("memory %", spelling.percent),
     "witness": ("witness", lambda value: value or "–"),
+    "code_ran": ("code", lambda value: value or "–"),
     "configurations": ("configurations", spelling.parameter_value),
 }
 

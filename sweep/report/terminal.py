@@ -418,6 +418,12 @@ def doctor(findings: Iterable[Finding]) -> RenderableType:
     return table
 
 
+def table_columns() -> int:
+    """Return how wide a table may be: as the terminal, or `PIPE_COLUMNS` where the output has no width."""
+    output = console()
+    return output.width if output.is_terminal else min(output.width, PIPE_COLUMNS)
+
+
 class NarrowTable(Table):
     """A table that is no wider than `PIPE_COLUMNS` where the output has no width of its own."""
 

@@ -66,7 +66,8 @@ def requested_sections(report: LeaderboardReport, view: ReportView) -> Renderabl
     if view.pareto:
         parts.append(sections.pareto_section(analysis.pareto(view.pareto), analysis.column, view.top))
     if view.trials:
-        trials = analysis.trials.drop(columns=["id", "reason", "confirms"])
+        code = [] if analysis.board.codes.other else ["code_ran"]
+        trials = analysis.trials.drop(columns=["id", "reason", "confirms", *code])
         title = f"{report.name}: trial by trial"
         parts.append(sections.frame_section(title, trials, decimals, view.top, analysis.column))
     if view.importance:

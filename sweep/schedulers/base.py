@@ -32,11 +32,18 @@ class Call:
         How long it may take.
     submits : bool
         It submits a job, which gets the command's environment; see ``environment.py``.
+    unset : tuple of str
+        Variables that it does not get.
+    most_output_bytes : int
+        It is ended once it has written more. A qstat that never ends was seen; no answer about our own jobs is
+        as long as this.
     """
 
     argv: tuple[str, ...]
     timeout_s: float = 60.0
     submits: bool = False
+    unset: tuple[str, ...] = ()
+    most_output_bytes: int = 256 * 2**20
 
 
 class CallFailure(StrEnum):

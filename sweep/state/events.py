@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from sweep.model import Raised, Verdict
+from sweep.state.provenance import Provenance
 from sweep.state.racing import RaceStep
 from sweep.state.settings import Settings
 
@@ -126,6 +127,8 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
         As of every event, and always written: folders without it are older than any that can be read.
     home : str
         The sweep's folder, which the jobs' scripts name. A copy or a moved folder has another one.
+    provenance : Provenance or None
+        Who planned, and what code was there. None: an older version did not look.
     """
 
     format: int
@@ -135,6 +138,7 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
     new: int = 0
     kept: int = 0
     retired: int = 0
+    provenance: Provenance | None = None
 
 
 class Submitting(_Event, frozen=True, kw_only=True, tag="submitting"):

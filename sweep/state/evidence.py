@@ -77,6 +77,8 @@ class Attempt:
         It was not begun, because its node is unfit; `error` says so.
     setup_s : float
         How long the job had run before the command began: its script and the grid's ``environment``.
+    commit, script, script_sha256 : str
+        The code as it was when the attempt began; empty: not known.
     """
 
     format: int = 1
@@ -112,6 +114,9 @@ class Attempt:
     suspended_s: float = 0.0
     setup_s: float = 0.0
     given_back: bool = False
+    commit: str = ""
+    script: str = ""
+    script_sha256: str = ""
 
 
 class ResultFault(msgspec.Struct, frozen=True):

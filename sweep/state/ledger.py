@@ -12,6 +12,7 @@ from sweep.errors import NoSuch
 from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verdict
 from sweep.state import events
 from sweep.state.events import Event
+from sweep.state.provenance import Provenance
 from sweep.state.racing import Race
 from sweep.state.settings import Settings
 
@@ -124,6 +125,14 @@ class Ledger:
         if self.planned is None:
             raise NoSuch("the sweep has no plan in its journal", "run `sweep plan grid.yaml`")
         return self.planned.settings
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where the newest plan came from, with its time and the version of sweep; None in older folders."""
+        if self.planned is None or self.planned.provenance is None:
+            return None
+        at, version = self.planned.at, self.planned.version
+        return msgspec.structs.replace(self.planned.provenance, at=at, version=version)
 
     def attempt_of(self, number: int) -> int:
         """Return the attempt that a trial is at."""

@@ -52,6 +52,7 @@ from sweep.state.conditions import (
     withdrawn,
 )
 from sweep.state.evidence import Attempt, Evidence, OwnLimit, StartFailure
+from sweep.state.provenance import Code
 from sweep.state.reasons import (
     by_scheduler,
     canceller,
@@ -111,6 +112,7 @@ def judge(evidence: Evidence) -> Verdict:
         signal=end.signal if end else None,
         problem=evidence.result_fault.problem if evidence.result_fault else None,
         said=by_scheduler(evidence) if ended(evidence) else "",
+        code=Code(attempt.commit, attempt.script, attempt.script_sha256).spelled if attempt else "",
     )
 
 

@@ -7,7 +7,8 @@
       trials.jsonl               append-only: a trial a line; the newest line of a number counts
       journal.jsonl              append-only, synced: an event a line, see state/events.py
       poll.json                  what the scheduler said last, to show while it is silent
-      sweep.log                  each scheduler call
+      sweep.log                  each call of another program
+      provenance.jsonl           what plans found to differ from a commit, and what was installed: each text once
       node-1a2b3c4d/             what runs on the nodes: node.py, runner.py …, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       jobs/<job>.variables       by trial, what these attempts have in their environment; of most jobs, none
@@ -42,6 +43,7 @@ from sweep.store.files import NOT_THE_FILES_FAULT, Files, Stamp, TooLongError, b
 from sweep.store.journal import Journal
 from sweep.store.lock import Lock
 from sweep.store.runners import Runners
+from sweep.store.texts import Texts
 
 #: A result larger than this is no result; it is not read.
 MOST_RESULT_BYTES = 16 * 2**20
@@ -98,6 +100,7 @@ class Store(Files):
     journal : Journal
     cache : Cache
     runners : Runners
+    texts : Texts
     unread : dict
         Path → why it could not be read, of records and results that were tried last without success.
     """
@@ -109,6 +112,7 @@ class Store(Files):
         self.journal = Journal(self)
         self.cache = Cache(self)
         self.runners = Runners(self)
+        self.texts = Texts(self)
         self.mutex = Lock(self)
         self._trials: tuple[Stamp | None, PlannedTrials] | None = None
         self.unread: dict[str, str] = {}

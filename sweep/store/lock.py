@@ -69,6 +69,8 @@ class Lock:
             yield
         finally:
             self._held = False
+            with contextlib.suppress(OSError):
+                (self._files.path / ".holder").unlink()
             lock.release()
 
     def _acquired(self, patience_s: float) -> BaseFileLock:

@@ -172,6 +172,15 @@ def _check_format(record: Mapping[str, object]) -> None:
     )
 
 
+def text_of(line: bytes) -> tuple[str, str] | None:
+    """Read a kept text: its digest, and the text; None if the line is torn."""
+    record = _object_of(line)
+    if record is None:
+        return None
+    digest, text = record.get("digest"), record.get("text")
+    return (digest, text) if isinstance(digest, str) and isinstance(text, str) else None
+
+
 def poll_of(data: str) -> KeptPoll | None:
     """Read what was kept of a poll; None if it is torn, or no poll."""
     try:

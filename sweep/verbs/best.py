@@ -9,10 +9,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sweep.errors import SweepError
 from sweep.model import Trial
 from sweep.node import command as node_command
 from sweep.node import runner
+from sweep.state.provenance import Code
 from sweep.state.settings import Settings
 from sweep.store import Store
 from sweep.verbs.report import LeaderboardReport
@@ -38,6 +41,12 @@ class BestConfiguration:
         The trials that went into the score.
     equal_scores, tied : tuple of int
         Trials that stand for configurations with the very same score; and for those that cannot be told from it.
+    seeds : tuple of int
+        The seeds of `replicates`.
+    code : tuple of dict
+        Which code these ran: ``commit``, ``script`` and ``script_sha256``, shortened; empty where it is not known.
+    provenance : dict or None
+        What the newest plan found, as `sweep.state.provenance.Provenance` has it; None: it did not look.
     """
 
     sweep: str
@@ -60,6 +69,9 @@ class BestConfiguration:
     peak_memory_mib: float | None
     argv: tuple[str, ...]
     command: str
+    seeds: tuple[int, ...]
+    code: tuple[dict[str, str], ...]
+    provenance: dict[str, Any] | None
 
 
 def best_configuration(leaderboard: LeaderboardReport) -> BestConfiguration:
@@ -78,6 +90,9 @@ def best_configuration(leaderboard: LeaderboardReport) -> BestConfiguration:
         )
     best, trial, verdict = leaderboard.best, leaderboard.best.entry.trial, leaderboard.best.entry.verdict
     test = best.configuration.test(leaderboard.objective)
+    counted = best.configuration.counted
+    codes = dict.fromkeys(entry.verdict.code for entry in counted if entry.verdict.code)
+    provenance = leaderboard.provenance
     return BestConfiguration(
         sweep=leaderboard.name,
         trial=trial.number,
@@ -99,6 +114,9 @@ def best_configuration(leaderboard: LeaderboardReport) -> BestConfiguration:
         peak_memory_mib=verdict.peak_memory_mib,
         argv=trial.argv,
         command=command(trial, leaderboard.snapshot.settings, runner.trial_folder(leaderboard.folder, trial.id)),
+        seeds=tuple(entry.trial.seed for entry in counted),
+        code=tuple(Code.of(code)._asdict() for code in codes),
+        provenance=msgspec.structs.asdict(provenance) if provenance else None,
     )
 
 
@@ -112,11 +130,16 @@ def command(trial: Trial, settings: Settings, folder: str) -> str:
 
 def write_best(store: Store, best: BestConfiguration) -> Path:
     """Write best.yaml. StoreError where that may not be."""
+    return store.write("best.yaml", as_yaml(store, best))
+
+
+def as_yaml(store: Store, best: BestConfiguration) -> str:
+    """Return the text of best.yaml."""
     from ruamel.yaml import YAML
 
     out = StringIO()
     YAML(typ="safe").dump(_plain(asdict(best)), out)
-    return store.write("best.yaml", f"# The best configuration of the sweep {store.name}.\n{out.getvalue()}")
+    return f"# The best configuration of the sweep {store.name}.\n{out.getvalue()}"
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,8 @@ from sweep.shell import Shell
 from sweep.state.events import Cancelled, NotCancelled
 from sweep.state.snapshot import GONE, Snapshot, TrialStatus
 from sweep.steps import home
-from sweep.steps.observe import observe, pick
+from sweep.steps.observe import observe
+from sweep.steps.select import ALL, Selection, selected
 from sweep.store import Store, whoami
 
 
@@ -61,7 +62,7 @@ class _Targets:
     taskless: list[TrialStatus]
 
 
-def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelReport:
+def cancel(store: Store, shell: Shell, selection: Selection = ALL) -> CancelReport:
     """Cancel these trials, or all that are queued or running. What is only planned stays planned.
 
     Only jobs are touched that the scheduler has just shown under our name: an id may be another job's by now.
@@ -78,10 +79,10 @@ def cancel(store: Store, shell: Shell, names: Sequence[str] = ()) -> CancelRepor
     if ledger.planned and store.is_copy_of(ledger.planned.home):
         raise UsageError(f"{home.displaced(store, ledger)}; nothing was cancelled", "cancel them there")
     with store.stopping(), store.lock():
-        return _cancel_under_lock(store, shell, names)
+        return _cancel_under_lock(store, shell, selection)
 
 
-def _cancel_under_lock(store: Store, shell: Shell, names: Sequence[str]) -> CancelReport:
+def _cancel_under_lock(store: Store, shell: Shell, selection: Selection) -> CancelReport:
     snapshot = observe(store, shell)
     if snapshot.poll.silent:
         raise SchedulerSilent(f"{snapshot.stale}: nothing was cancelled", "try again when the scheduler is back")
@@ -91,17 +92,17 @@ def _cancel_under_lock(store: Store, shell: Shell, names: Sequence[str]) -> Canc
         for status in snapshot.trials
         if status.sent and status.sent.submission.job_id and status.verdict.state.in_queue
     }
-    chosen = _chosen(store, snapshot, alive, names) if names else list(alive.values())
+    chosen = _chosen(store, snapshot, alive, selection) if selection else list(alive.values())
     chosen, left_alone = _ours(snapshot, chosen)
     chosen.sort(key=lambda status: status.verdict.state is not State.QUEUED)
     targets = _targets(snapshot, chosen)
     numbers = [status.trial.number for status in chosen]
-    if numbers or not names:
+    if numbers or not selection:
         # First: they would send what is only planned.
         statuses = snapshot.poll.statuses
         known = {task.job_id for task, status in statuses.items() if status.job_name}
-        drivers = [] if names else [driver for driver in snapshot.drivers if driver in known]
-        _cancel(store, shell, snapshot, numbers, targets, drivers, everything=not names)
+        drivers = [] if selection else [driver for driver in snapshot.drivers if driver in known]
+        _cancel(store, shell, snapshot, numbers, targets, drivers, everything=not selection)
     return CancelReport(
         tuple(numbers),
         tuple(spell(TaskRef(job)) for job in targets.jobs),
@@ -166,17 +167,16 @@ def _cancel(
 
 
 def _chosen(
-    store: Store, snapshot: Snapshot, alive: dict[int, TrialStatus], names: Sequence[str]
+    store: Store, snapshot: Snapshot, alive: dict[int, TrialStatus], selection: Selection
 ) -> list[TrialStatus]:
-    planned = store.trials()
-    states = {status.trial.number: status.verdict.state for status in snapshot.trials}
+    """Return those in the queue that a person means. UsageError if a trial that they named waits to be sent."""
     chosen = []
-    for name in dict.fromkeys(names):
-        number = pick(planned, name).number
+    for status in selected(store, snapshot, selection, snapshot.trials):
+        number, state = status.trial.number, status.verdict.state
         if number in alive:
             chosen.append(alive[number])
-        elif not states[number].final:
-            raise UsageError(f"trial {number} is {states[number]}, not in the queue", "there is nothing to cancel")
+        elif selection.names and not state.final:
+            raise UsageError(f"trial {number} is {state}, not in the queue", "there is nothing to cancel")
     return chosen
 
 

@@ -24,8 +24,8 @@ def check_objectives(first: LeaderboardReport, second: LeaderboardReport) -> Non
         )
 
 
-def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
-    """Set two sweeps side by side.
+def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective, list[str]]:
+    """Set two sweeps side by side. With it, what a reader has to know before comparing them.
 
     Raises
     ------
@@ -33,6 +33,7 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
         They are ranked by different metrics, or no configuration with a score is in both.
     """
     from sweep.leaderboard.comparison import compare as side_by_side
+    from sweep.leaderboard.origins import codes_of
 
     first, second = (report(store, shell, write=False) for store in (a, b))
     check_objectives(first, second)
@@ -42,4 +43,5 @@ def compare(a: Store, b: Store, shell: Shell) -> tuple[Comparison, Objective]:
             f"no configuration with a score is both in {a.name} and in {b.name}",
             "they are compared where their parameters and values are the same",
         )
-    return comparison, first.objective
+    both = [entry for each in (first, second) for entry in each.analysis.board.entries if entry.result]
+    return comparison, first.objective, codes_of(both).words

@@ -19,6 +19,7 @@ from sweep.steps.decision import Decision, commit, digest, prepare, request_of
 from sweep.steps.make_jobs import JobMaker, maker_of
 from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Store
+from sweep.verbs.report import ranked
 
 if TYPE_CHECKING:
     from sweep.leaderboard.ranking import Configuration
@@ -76,7 +77,9 @@ class Addition:
     raised: Raised
 
 
-def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: bool = False) -> ConfirmReport:
+def confirm(
+    store: Store, shell: Shell, *, top: int, replicates: int, where: str = "", dry_run: bool = False
+) -> ConfirmReport:
     """Plan confirming runs of the best configurations.
 
     Safe to repeat: a configuration that has so many gets no more. All get the same seeds, so that they can be
@@ -88,19 +91,19 @@ def confirm(store: Store, shell: Shell, *, top: int, replicates: int, dry_run: b
         How many of the best configurations.
     replicates : int
         How many confirming runs of each.
+    where : str
+        An expression; only configurations that fit it are confirmed.
 
     Raises
     ------
     SweepError
         No trial has a score yet.
     """
-    from sweep.leaderboard.ranking import rank
-
     with store.lock():
         home.check(store, store.ledger()[0])
         snapshot = observe(store, shell)
         objective = snapshot.settings.objective
-        board = rank(collect.entries(store, snapshot, snapshot.active), objective)
+        board = ranked(collect.entries(store, snapshot, snapshot.active), objective, where)
         best = [configuration for configuration in board.configurations if configuration.scores][:top]
         if not best:
             raise SweepError(

@@ -29,6 +29,7 @@ from sweep.shell import Shell
 from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
+from sweep.steps import provenance
 from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
 from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, planner_of, read_grid, summaries
 from sweep.steps.observe import observe, sent_from
@@ -125,6 +126,7 @@ def plan(
     overrides: Sequence[str] = (),
     template: Path | None = None,
     yes: bool = False,
+    diff: bool = True,
     dry_run: bool = False,
 ) -> PlanReport:
     """Plan a grid, anew or again.
@@ -141,6 +143,8 @@ def plan(
         A job-script template to use instead of the scheduler's own.
     yes : bool
         Accept more than a million trials.
+    diff : bool
+        Keep what differs from the git commit of the folder in which the trials run.
     dry_run : bool
         Work all out and write nothing.
 
@@ -174,11 +178,13 @@ def plan(
     pack.check(grid, source, worked.prepared.jobs, limits)
     _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
+        looked = provenance.look(store, shell, maker.workdir, grid.environment, drafts[0].argv, diff=diff)
+        notes += provenance.changed_words(store.ledger()[0], looked.provenance)
         shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
                 worked = _work_out(store, drafts, maker, overrides)
-            _write(store, maker, data, worked.prepared)
+            _write(store, maker, data, worked.prepared, looked)
         shelf.make_current(grid.name)
     merged, jobs = worked.merged, worked.prepared.jobs
     sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
@@ -463,14 +469,16 @@ def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = fr
     return Merged(lines, trials, new, len(asked_for), len(dropped))
 
 
-def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared) -> None:
+def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared, looked: provenance.Found) -> None:
     """Write a plan: what its later commands need, and then the decision."""
     store.keep_grid(grid)
+    store.texts.keep(looked.texts)
     if maker.template:
         store.keep_template(maker.template)
     if maker.grid.submit.driver:
         store.write_script(DRIVER, maker.driver())
-    commit(store, prepared)
+    event = msgspec.structs.replace(prepared.decision.event, provenance=looked.provenance)
+    commit(store, replace(prepared, decision=replace(prepared.decision, event=event)))
 
 
 def _format(merged: Merged) -> int:

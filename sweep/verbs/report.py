@@ -11,6 +11,7 @@ from sweep.errors import StoreError, UsageError
 from sweep.model import ALIVE, Objective, State
 from sweep.schedulers.base import POLL_EVERY_S
 from sweep.shell import Shell
+from sweep.state.provenance import Provenance
 from sweep.state.snapshot import Snapshot, count_states
 from sweep.steps import collect
 from sweep.steps.observe import observe
@@ -39,6 +40,10 @@ class LeaderboardReport:
         State → how many trials of the grid; of those that were ranked, where only some were.
     where : str
         Which configurations were ranked; empty where all were.
+    provenance : Provenance or None
+        Where the newest plan came from; None in older folders.
+    warnings : tuple of str
+        What a reader has to know before comparing anything: trials ran other code than the rest.
     doubts : tuple of str
         What a reader has to know before trusting the winner.
     notes : tuple of str
@@ -55,6 +60,8 @@ class LeaderboardReport:
     snapshot: Snapshot
     counts: dict[str, int]
     where: str = ""
+    provenance: Provenance | None = None
+    warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     csv: Path | None = None
@@ -127,7 +134,7 @@ def report(
     snapshot = observe(store, shell, recent_s=recent_s)
     trials = snapshot.trials if retired else snapshot.active
     everyone = collect.entries(store, snapshot, trials, whole=whole, fresh=fresh)
-    board = _ranked(everyone, snapshot.settings.objective, where)
+    board = ranked(everyone, snapshot.settings.objective, where)
     counted = [entry.verdict.state for entry in board.entries if where or not entry.trial.retired]
     analysis = analyse(
         board,
@@ -143,6 +150,8 @@ def report(
         snapshot=snapshot,
         counts=count_states(counted),
         where=where,
+        provenance=snapshot.ledger.provenance,
+        warnings=tuple(board.codes.words),
         doubts=tuple(_doubts(store, snapshot, board, everyone)),
         notes=snapshot.notes,
         race=None if where else _raced(snapshot, board),
@@ -171,8 +180,8 @@ def _written(store: Store, leaderboard: LeaderboardReport) -> LeaderboardReport:
         return replace(leaderboard, notes=(*leaderboard.notes, str(error)))
 
 
-def _ranked(entries: list[Entry], objective: Objective, where: str) -> Board:
-    """Rank the entries, or those that fit."""
+def ranked(entries: list[Entry], objective: Objective, where: str) -> Board:
+    """Rank the entries, or those whose configurations fit. UsageError if the expression fits none."""
     from sweep.leaderboard.ranking import rank
 
     board = rank(entries, objective)

@@ -15,7 +15,8 @@ from sweep.state.ledger import Ledger
 from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps import collect, home
-from sweep.steps.observe import observe, pick
+from sweep.steps.observe import observe
+from sweep.steps.select import ALL, Selection, selected
 from sweep.store import Store
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ class _Attempt:
     decision: recovery.RetryDecision
 
 
-def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequence[Cause] = ()) -> RetryReport:
+def retry(store: Store, shell: Shell, selection: Selection = ALL, *, also: Sequence[Cause] = ()) -> RetryReport:
     """Plan the next attempt of these trials; of none named, of all that the grid's rules give another one.
 
     Parameters
     ----------
-    names : sequence of str
-        Trials, by number or id.
+    selection : Selection
+        Trials, by name; or by an expression, which passes over those that there is nothing to try again of.
     also : sequence of Cause
         Causes that the rules leave alone, and that are tried again this time.
 
@@ -87,17 +88,20 @@ def retry(store: Store, shell: Shell, names: Sequence[str] = (), *, also: Sequen
         snapshot = observe(store, shell)
         chosen = snapshot.of(*RETRIED)
         file = snapshot.settings.objective.file
-        if names:
-            planned = store.trials()
-            numbers = {pick(planned, name).number for name in names}
-            named = [status for status in snapshot.trials if status.trial.number in numbers]
+        if selection.names:
+            named = selected(store, snapshot, selection, ())
+            named.sort(key=lambda status: status.trial.number)
             chosen = [_retryable(collect.if_there(store, status, file)) for status in named]
+        elif selection:
+            there = [collect.if_there(store, status, file) for status in snapshot.active]
+            fitting = selected(store, snapshot, selection, there)
+            chosen = [status for status in fitting if status.verdict.state in RETRIED]
         elif Cause.GONE in also:
             done = [collect.if_there(store, status, file) for status in snapshot.of(State.DONE)]
             chosen += [status for status in done if status.verdict.state is State.GONE]
         # While the scheduler is silent, nobody knows whether a trial that seems lost runs.
         causes = {*also} if snapshot.poll.silent else {*also, Cause.LOST}
-        asked = [(status, bool(names) or status.verdict.cause in causes) for status in chosen]
+        asked = [(status, bool(selection) or status.verdict.cause in causes) for status in chosen]
         return _again(store, asked, "retry")
 
 

@@ -17,6 +17,7 @@ from sweep.state.ledger import DRIVER
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.logs import last_lines
 from sweep.steps.observe import observe
+from sweep.steps.select import ALL, Selection, fitting
 from sweep.store import Store
 
 if TYPE_CHECKING:
@@ -144,15 +145,21 @@ class StatusReport:
         return sum(self.counts.get(state.value, 0) for state in ALIVE)
 
 
-def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
+def status(store: Store, shell: Shell, *, usage: bool = False, selection: Selection = ALL) -> StatusReport:
     """Look at a sweep, asking the scheduler a constant number of questions, and none if it just was asked.
 
     Parameters
     ----------
     usage : bool
         Ask, too, what the running trials use just now, where the scheduler's poll does not say: `sstat`.
+    selection : Selection
+        The trials that it is about, if an expression says so. That it fits none at the moment is no error.
     """
-    snapshot = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
+    whole = observe(store, shell, recent_s=0.0 if usage else POLL_EVERY_S)
+    snapshot, notes = whole, [*whole.notes, *_driver_gone(whole)]
+    if selection:
+        snapshot = replace(whole, trials=fitting(store, whole, selection, whole.active))
+        notes.append(f"this is about {len(snapshot.trials):,} of {len(whole.active):,} trials: {selection.where}")
     running = snapshot.of(State.RUNNING, State.SUSPENDED)
     scheduler = SCHEDULERS[snapshot.settings.kind]
     usages = _ask_usage(shell, snapshot, running) if usage else {}
@@ -166,12 +173,12 @@ def status(store: Store, shell: Shell, *, usage: bool = False) -> StatusReport:
         planned=_waiting(snapshot.of(State.PLANNED)),
         queued=_waiting(snapshot.of(State.QUEUED)),
         ended=_ended(snapshot),
-        time_left_s=time_left_s(snapshot),
+        time_left_s=None if selection else time_left_s(snapshot),  # others take places, too
         retired=len(retired),
         retired_alive=sum(trial_status.verdict.state.in_queue for trial_status in retired),
         stale=snapshot.stale,
         calls=shell.calls,
-        notes=(*snapshot.notes, *_driver_gone(snapshot)),
+        notes=tuple(notes),
         race=_race(snapshot),
     )
 

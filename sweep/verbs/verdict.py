@@ -98,6 +98,7 @@ def verdict(
         One of them has no score, both are the same, or they are ranked by different metrics.
     """
     from sweep.leaderboard.difference import judge
+    from sweep.leaderboard.origins import codes_of
 
     reports: dict[str, LeaderboardReport] = {}
     sides = [_side(name, sweep, open_store, shell, reports) for name in (base, candidate)]
@@ -117,7 +118,10 @@ def verdict(
         judged.shared_seeds,
         judged.further_runs,
         at_least,
-        tuple(dict.fromkeys(note for each in reports.values() for note in each.notes)),
+        (
+            *dict.fromkeys(note for each in reports.values() for note in each.notes),
+            *codes_of([*ours.configuration.counted, *theirs.configuration.counted]).words,
+        ),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep import visible
@@ -12,10 +13,12 @@ from sweep.model import Cause, ResultProblem, SchedulerStatus, State, Submission
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.evidence import Attempt, PartialResult, ReadResult, ResultFault
-from sweep.state.snapshot import Snapshot
+from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps import collect
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
+from sweep.steps.partial import partial_results
+from sweep.steps.select import Selection, selected
 from sweep.store import Store
 
 if TYPE_CHECKING:
@@ -94,12 +97,20 @@ def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadR
     return read, attempt
 
 
-def why(store: Store, shell: Shell, name: str) -> WhyReport:
-    """Tell a trial's state, the reason, and the evidence: journal, node, result, scheduler."""
-    trial = pick(store.trials(), name)
-    snapshot = observe(store, shell, partial_of=[trial.number])
-    status = next(status for status in snapshot.trials if status.trial.number == trial.number)
-    file = snapshot.settings.objective.file
+def why(store: Store, shell: Shell, selection: Selection) -> list[WhyReport]:
+    """Tell each trial's state, the reason, and the evidence: journal, node, result, scheduler."""
+    planned = store.trials()
+    named = [pick(planned, name).number for name in selection.names]
+    snapshot = observe(store, shell, partial_of=named)
+    chosen = selected(store, snapshot, selection, snapshot.active)
+    if not named:  # which trials are meant was not known before
+        partials = partial_results(store, [status.trial for status in chosen], snapshot.settings.objective)
+        snapshot = replace(snapshot, partial_results=partials)
+    return [_why(store, snapshot, status) for status in chosen]
+
+
+def _why(store: Store, snapshot: Snapshot, status: TrialStatus) -> WhyReport:
+    trial, file = status.trial, snapshot.settings.objective.file
     status = collect.if_there(store, status, file)
     read, attempt = _files_of(store, trial, file, status.attempt)
     return WhyReport(
@@ -151,6 +162,19 @@ class TrialLog:
     lines: tuple[str, ...]
 
 
+def logs_of(
+    store: Store, shell: Shell, selection: Selection, lines: int | None, *, raw: bool = False
+) -> dict[int, TrialLog]:
+    """Read the logs of those trials that an expression fits, by number. Those that wrote none are left out."""
+    snapshot = observe(store, shell)
+    chosen = selected(store, snapshot, selection, snapshot.active)
+    return {
+        status.trial.number: _read(store.trial_log(status.trial), lines, raw=raw)
+        for status in chosen
+        if store.trial_log(status.trial).is_file()
+    }
+
+
 def logs(store: Store, name: str, lines: int | None, *, raw: bool = False) -> TrialLog:
     """Read a trial's log.
 
@@ -172,6 +196,10 @@ def logs(store: Store, name: str, lines: int | None, *, raw: bool = False) -> Tr
         raise NoSuch(
             f"trial {trial.number} has written no log yet", f"`sweep why {trial.number}` says where it stands"
         )
+    return _read(path, lines, raw=raw)
+
+
+def _read(path: Path, lines: int | None, *, raw: bool) -> TrialLog:
     whole = path.read_bytes().decode("utf-8", "replace")
     text = whole.split("\n") if raw else visible.lines(whole)
     if raw and not text[-1]:

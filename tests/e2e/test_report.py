@@ -205,6 +205,15 @@ def test_a_metric_that_no_result_has_is_named_with_the_nearest(sandbox: Sandbox,
     assert "3 failed" in printed
 
 
+def test_through_a_pipe_no_cell_is_broken(done: Sandbox) -> None:
+    """A table for people to mail is 120 wide: what does not fit is left out, and named."""
+    lines = done.sweep("report", "a").out.splitlines()
+    [head] = [line for line in lines if line.startswith("rank")]
+    assert "95 % interval" in head
+    assert len(head) <= 120
+    assert any(line.startswith("left out, for want of width: ") for line in lines)
+
+
 def test_a_narrow_terminal_leaves_columns_out_and_says_so(done: Sandbox) -> None:
     ran = done.run(
         "script", "-qec", f"COLUMNS=78 {shlex.quote(sys.executable)} -m sweep report a --top 3", "/dev/null"
@@ -213,7 +222,7 @@ def test_a_narrow_terminal_leaves_columns_out_and_says_so(done: Sandbox) -> None
         pytest.skip("no script(1) to make a terminal. To try it: apt-get install bsdutils")
     lines = re.sub(r"\x1b\[[0-9;]*m|\r", "", ran.out).splitlines()
     assert max(len(line) for line in lines if "rank" in line or "UNet" in line) <= 78, lines
-    assert any("left out, as the terminal is narrow" in line for line in lines)
+    assert any("left out, for want of width" in line for line in lines)
 
 
 def test_compare(done: Sandbox) -> None:

@@ -73,6 +73,12 @@ def test_nothing_of_the_shell_is_interpreted() -> None:
     assert fill("p a|b '>' $HOME *.py; true") == ("p", "a|b", ">", "$HOME", "*.py;", "true")
 
 
+def test_a_parameter_may_be_called_as_a_function_of_the_language() -> None:
+    command = Command("p {{ range }} {{ range }}x", frozenset({"range"}))
+    assert [command({"range": n}) for n in (1, 2)] == [("p", "1", "1x"), ("p", "2", "2x")]
+    assert Command("p {{ range(n) | list }}", frozenset({"n"}))({"n": 2}) == ("p", "0", "1")
+
+
 def test_flags() -> None:
     arguments = flags(
         {"learning_rate": 5e-05, "blank": True, "off": False, "none": None, "w": [0.1, 1], "neg": -0.5}

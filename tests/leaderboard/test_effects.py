@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from sweep.errors import UsageError
 from sweep.leaderboard.cost import Attempted, cost
-from sweep.leaderboard.effects import MAX_VALUES, SPANS, Effects, by, by_value, directions, grouped, pareto
+from sweep.leaderboard.effects import (
+    MAX_VALUES,
+    SPANS,
+    Effects,
+    by,
+    by_value,
+    directions,
+    grouped,
+    in_common,
+    pareto,
+)
 from sweep.leaderboard.filters import where
 from sweep.leaderboard.frames import leaderboard
 from sweep.leaderboard.ranking import rank
@@ -161,3 +171,23 @@ def test_cost_by_hand() -> None:
     assert (use.trials, use.memory_mib, use.enough_memory_mib) == (2, float("inf"), 2048)
     assert (use.out_of_memory, use.out_of_walltime) == (1, 0)  # the one that ran out needed more than it had
     assert (use.walltime_s, use.enough_walltime_s) == (3600.0, 4500)
+
+
+def test_what_the_best_have_in_common_and_the_others_seldom() -> None:
+    """Of forty, the best five: all have b 1, which a tenth has; four have a "x", as nearly all have."""
+    table = pd.DataFrame(
+        {
+            "a": ["y", "x", "x", "x", "x", *["x"] * 35],
+            "b": [1, 1, 1, 1, 1, *[0] * 35],
+            "c": [(1, 2), (1, 2), (1, 2), 3, 4, *[5] * 35],  # a list is a value like any other
+        }
+    )
+    common = in_common(table, ["a", "b", "c"])
+    assert common.configurations == 5
+    assert common.values == (("b", 1, 5), ("c", (1, 2), 3))
+    assert in_common(table.head(9), ["b"]).values == ()  # of nine, five are not the best few
+
+
+def test_with_many_the_best_tenth_is_looked_at() -> None:
+    table = pd.DataFrame({"a": [*[True] * 12, *[False] * 88]})
+    assert in_common(table, ["a"]).values == (("a", True, 10),)

@@ -55,10 +55,22 @@ def test_texts_have_no_order_and_numbers_have_theirs() -> None:
     assert shares(importance(lists, [float(config["widths"][1]) for config in lists]))["widths",] > 95
 
 
-def test_noise_alone_brings_a_warning() -> None:
+def test_of_noise_alone_no_importance_is_claimed() -> None:
     params = grid(a=[0, 1, 2], b=[0, 1, 2], c=[0, 1, 2])
     importances = importance(params, [*np.random.default_rng(1).normal(0, 1, len(params))])
-    assert importances.r2 < 0.5
+    assert importances.r2 < 0.05
+    assert (importances.single, importances.pairs) == ([], [])
+    assert any("what mattered cannot be told" in warning for warning in importances.warnings)
+
+
+def test_a_weak_effect_brings_a_warning() -> None:
+    params = grid(a=[0, 1, 2], b=[0, 1, 2], c=[0, 1, 2])
+    noise = np.random.default_rng(1).normal(0, 1, len(params))
+    importances = importance(
+        params, [2 * config["a"] + 1.5 * each for config, each in zip(params, noise, strict=True)]
+    )
+    assert 0.05 < importances.r2 < 0.5
+    assert importances.single[0].names == ("a",)
     assert any("this order is a guess" in warning for warning in importances.warnings)
 
 

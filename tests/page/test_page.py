@@ -69,7 +69,9 @@ def test_it_opens_without_an_error_or_a_request_and_names_the_winner(page: Path,
     assert opened.page.locator("h2").all_inner_texts() == [
         "Leaderboard", "What mattered", "What it cost", "What the cluster did", "What did not end well",
     ]  # fmt: skip
-    for name in ("importance", "effects", "heat", "parallel", "cost", "timeline", "curves"):
+    assert "72 trials" in winner
+    assert "3 of 72 did not end well" in winner
+    for name in ("ranks", "importance", "effects", "heat", "parallel", "cost", "timeline", "curves"):
         assert opened.page.locator(f"#plot-{name} .main-svg").count() > 0, name
     assert "walltime" in opened.page.locator("#failures ~ div").inner_text()
     assert "The same in all: fixed = same" in opened.page.locator("section:has(#leaderboard)").inner_text()
@@ -133,6 +135,10 @@ def test_the_figures_say_what_the_tables_say(page: Path, open_page: OpenPageAt) 
     means = {row.split("\t")[0]: float(row.split("\t")[4]) for row in rows}
     effect = next(trace for trace in opened.figure("effects") if trace["text"] == ["adam", "sgd"])
     assert dict(zip(effect["text"], effect["y"], strict=True)) == pytest.approx(means, abs=1e-3)
+    ranks = {trace["name"]: trace for trace in opened.figure("ranks")}
+    assert sum(len(trace["x"]) for trace in ranks.values()) == 23
+    [winner] = ranks["the best"]["text"]
+    assert opened.page.locator("#leaderboard-table tbody tr").first.inner_text().split("\t")[1] in winner
     points = sum(len(trace["x"]) for trace in opened.figure("cost") if trace["mode"] == "markers")
     assert points == 23  # all that have a score
     ended_trials = next(trace for trace in opened.figure("timeline") if trace["name"] == "ended")
@@ -180,12 +186,22 @@ def _light(colour: str) -> bool:
     return sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) > 3 * 128
 
 
-def test_it_prints(page: Path, open_page: OpenPageAt) -> None:
-    opened = open_page(page)
-    opened.page.emulate_media(media="print")
-    assert not opened.page.locator("header nav").is_visible()
-    assert opened.page.locator(".winner").is_visible()
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_prints_with_its_figures_and_all_tables(page: Path, open_page: OpenPageAt, scheme: str) -> None:
+    opened = open_page(page, scheme=scheme)
     assert opened.page.pdf()[:5] == b"%PDF-"
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened.page.emulate_media(media="print")
+    opened.page.set_viewport_size({"width": 703, "height": 1000})  # A4 within its margins
+    assert not opened.page.locator("header nav").is_visible()
+    for part in (".winner", "#plot-ranks .main-svg", "#plot-effects .main-svg", "details table"):
+        assert opened.page.locator(part).first.is_visible(), part
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 703
+    colours = opened.page.evaluate("getComputedStyle(document.querySelector('#leaderboard-table td')).color")
+    assert not _light(colours)
+    opened.page.emulate_media(media="screen")
+    opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not opened.page.locator("details table").first.is_visible()
 
 
 def test_hostile_names_and_values_stay_text(tmp_path: Path, write_page: WritePage, open_page: OpenPageAt) -> None:

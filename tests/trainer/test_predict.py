@@ -28,7 +28,9 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
     assert len(list((predicted / "overlays").iterdir())) == 5
     with (predicted / "objects.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert f"{len(rows)} objects in 5 images" in ran.out
+    truth = sum(int(io.imread(path).max()) for path in (nuclei / "masks").iterdir())
+    assert f"{len(rows)} objects in 5 images ({truth} true)" in ran.out
+    assert ("nuclei are found, and the masks beside" in ran.err) == (5 * abs(len(rows) - truth) > truth)
     for path in sorted((predicted / "labels").iterdir()):
         labels = io.imread(path)
         assert (labels.dtype, labels.shape) == (np.uint16, (96, 120))
@@ -58,7 +60,10 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
     tiled = trainer("score", predicted / "labels", sandbox.path / "tiled" / "labels", "--json").json
     assert tiled["segMeasure"] > 0.99
     ran_once = trainer("predict", model, nuclei / "images" / "synth_000.png", "--out", "one")
-    assert "in 1 image →" in ran_once.out
+    assert f"in 1 image ({io.imread(nuclei / 'masks/synth_000.png').max()} true) →" in ran_once.out
+    alone = sandbox.path / "alone.png"
+    alone.write_bytes((nuclei / "images" / "synth_000.png").read_bytes())
+    assert "in 1 image →" in trainer("predict", model, alone, "--out", "one").out
 
 
 def test_an_overlay_draws_outlines_alone() -> None:

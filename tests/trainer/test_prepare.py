@@ -52,6 +52,16 @@ def test_augmentation_counts_all_images_and_adds_no_labels(nuclei: Path) -> None
         prepared(nuclei, Recipe(augmentation=2))
 
 
+def test_the_smallest_nucleus_is_one_that_someone_drew(nuclei: Path) -> None:
+    """Not a part that an augmented image cuts off, nor one of the test images, which no choice may see."""
+    plain = prepared(nuclei)
+    drawn = [picture.labels for picture in (*plain.train, *plain.validation)]
+    expected = min(int((labels == number).sum()) for labels in drawn for number in np.unique(labels[labels > 0]))
+    assert plain.smallest_nucleus_px == expected
+    augmented = prepared(nuclei, Recipe(augmentation=11, blank=True, seed=3))
+    assert augmented.smallest_nucleus_px == expected
+
+
 def test_the_same_seed_gives_the_same_bytes(nuclei: Path) -> None:
     runs = [contents(prepared(nuclei, Recipe(augmentation=6, seed=seed))) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]

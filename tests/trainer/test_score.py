@@ -158,6 +158,7 @@ def test_score_on_its_own(trainer: Trainer, folders: tuple[Path, Path]) -> None:
     scores = trainer("score", *folders, "--json").json
     assert scores == {
         "segMeasure": pytest.approx(2 / 3), "f1": pytest.approx(4 / 6), "ap50": pytest.approx(2 / 4), "objects": 3,
+        "found": 3,
         "images": {"a.png": pytest.approx(0.5), "b.tif": 1.0},
         "masks": "instances", "foreground": pytest.approx(10 / 12), "without_truth": 0,
     }  # fmt: skip

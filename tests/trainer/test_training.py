@@ -19,6 +19,7 @@ from tests.conftest import ROOT, Sandbox
 from tests.trainer.conftest import Trainer
 from trainer.errors import InputError, TrainerError
 from trainer.files import cache
+from trainer.scoring.seg import miscount
 from trainer.training import setting, writer
 from trainer.training.options import Options, check
 from trainer.training.result import Result, schema, write_result
@@ -62,6 +63,17 @@ def test_it_learns_scores_and_says_what_it_did(sandbox: Sandbox, trainer: Traine
     assert result["peak_memory_bytes"] > 2**28
     assert result["versions"]["keras"]
     assert {"prepare", "import", "first step", "steps", "predict", "score"} <= set(result["seconds"])
+    # Found is nothing smaller than what the masks have. How many were found is said beside how many there are.
+    masks = {path.stem: io.imread(path) for path in (large / "masks").iterdir()}
+    known = [masks[Path(name).stem] for part in ("train", "validation") for name in result["data"][part]]
+    assert result["decision"]["least_px"] == min(np.bincount(mask.ravel())[1:].min() for mask in known)
+    counts = [f"{part['found']} found, {part['objects']} true" for part in (result["validation"], result["test"])]
+    assert f"(validation: {counts[0]})" in ran.out.splitlines()[-1]
+    assert f"(test: {counts[1]})" in ran.out.splitlines()[-1]
+    miscounted = [
+        part for part in ("validation", "test") if miscount(result[part]["objects"], result[part]["found"])
+    ]
+    assert sum("nuclei are found in the images" in warning for warning in result["warnings"]) == len(miscounted)
     assert ran.out.count("epoch ") == 25
     for word in ("loss", "segMeasure", "images/s", "s left"):
         assert word in ran.out.splitlines()[0]

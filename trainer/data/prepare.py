@@ -67,6 +67,13 @@ class PreparedSet:
     notes: list[str]
 
     @cached_property
+    def smallest_nucleus_px(self) -> int:
+        """Pixels of the smallest nucleus in the masks to train and to validate on, without augmented images."""
+        images = [*self.train[: len(self.originals)], *self.validation]
+        sizes = np.concatenate([np.bincount(image.labels.ravel(), minlength=2)[1:] for image in images])
+        return int(sizes[sizes > 0].min())
+
+    @cached_property
     def class_fractions(self) -> dict[str, float]:
         """Share of each class among the training pixels."""
         counts = np.sum([np.bincount(image.classes.ravel(), minlength=3) for image in self.train], axis=0)

@@ -142,8 +142,9 @@ def score(images: Mapping[str, tuple[AnyLabels, AnyLabels]]) -> dict[str, Any]:
     -------
     dict
         ``segMeasure`` in [0, 1], the mean over all reference objects of all images; ``f1`` = 2TP/(2TP+FP+FN) and
-        ``ap50`` = TP/(TP+FP+FN) at IoU 0.5, over all images together; ``objects``, their number; ``images``, SEG
-        of each, None for one that has no reference object.
+        ``ap50`` = TP/(TP+FP+FN) at IoU 0.5, over all images together; ``objects``, the number of reference
+        objects, and ``found``, of result objects; ``images``, SEG of each, None for one that has no reference
+        object.
 
     Raises
     ------
@@ -165,8 +166,20 @@ def score(images: Mapping[str, tuple[AnyLabels, AnyLabels]]) -> dict[str, Any]:
         "f1": 2 * hits / (2 * hits + false + missed),
         "ap50": hits / (hits + false + missed),
         "objects": int(everything.size),
+        "found": hits + false,
         "images": {name: float(one.mean()) if one.size else None for name, one in scores.items()},
     }
+
+
+def miscount(objects: int, found: int) -> bool:
+    """Whether more than a fifth too many or too few objects were found: SEG does not see those that are not there.
+
+    Examples
+    --------
+    >>> miscount(50, 60), miscount(50, 61), miscount(50, 39)
+    (False, True, True)
+    """
+    return 5 * abs(found - objects) > objects
 
 
 def foreground_overlap(images: Iterable[tuple[AnyLabels, AnyLabels]]) -> float:

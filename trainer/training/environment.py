@@ -44,6 +44,15 @@ def start_tensorflow(threads: int) -> int:
     return threads
 
 
+#: Variables that round otherwise where they are set: docs/trainer.md has what was tried.
+_ROUNDING = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_XLA_FLAGS")
+
+
+def rounding_variables() -> list[str]:
+    """Return the variables of TensorFlow that are set here and change the numbers, as ``NAME=value``."""
+    return [f"{name}={os.environ[name]}" for name in _ROUNDING if os.environ.get(name)]
+
+
 def _choose_keras() -> None:
     """Choose what this trainer needs of Keras, whatever a person has chosen for other programs.
 

@@ -23,10 +23,13 @@ class Evaluation:
     ----------
     network : keras.Model
     options : Options
+    least_px : int
+        Smaller nuclei are dropped.
     """
 
     network: Any
     options: Options
+    least_px: int
 
     def predict(self, images: Sequence[PreparedImage]) -> list[Probabilities]:
         """Predict whole images."""
@@ -36,7 +39,7 @@ class Evaluation:
     def choose(
         self, images: Sequence[PreparedImage], predicted: Sequence[Probabilities], *, thresholds: bool
     ) -> tuple[Decision, dict[str, Any]]:
-        """Choose the decision that gives these images the best score.
+        """Choose the decision that suits these images best: see `choose_decision`.
 
         Returns
         -------
@@ -55,9 +58,8 @@ class Evaluation:
             )
 
         undo = UNDO[self.options.undo_weights] if len(set(weights)) > 1 else (False,)
-        decision = choose_decision(
-            lambda candidate: float(scores_by(candidate)["segMeasure"]), undo, thresholds=thresholds
-        )
+        first = [Decision(undo_weights=value, least_px=self.least_px) for value in undo]
+        decision = choose_decision(scores_by, first, thresholds=thresholds)
         return decision, scores_by(decision)
 
     def score_unseen(

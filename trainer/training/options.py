@@ -21,7 +21,7 @@ from trainer.network.kernels import OPTIMIZERS
 UNDO = {"auto": (False, True), "yes": (True,), "no": (False,)}
 
 #: Goes up whenever the same options would train other weights. A checkpoint of another number is not used.
-ARITHMETIC = 2
+ARITHMETIC = 3
 
 #: Options that do not decide the weights, or whose effect is in the key of the prepared set.
 _NOT_IN_IDENTITY = (

@@ -25,6 +25,7 @@ class Scores(_Strict):
     f1: float = Field(ge=0, le=1, description="2TP/(2TP+FP+FN) at IoU 0.5")
     ap50: float = Field(ge=0, le=1, description="TP/(TP+FP+FN) at IoU 0.5")
     objects: int = Field(ge=1, description="reference objects")
+    found: int = Field(ge=0, description="objects that were found")
     images: dict[str, float | None] = Field(description="SEG of each image; null where it has no reference object")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 
 from trainer.classes import CLASSES, ClassWeights
@@ -28,6 +29,11 @@ class Setting:
     patches: Patches
     shape: models.Shape
     warnings: list[str] = field(default_factory=list)
+
+    def warn(self, warning: str) -> None:
+        """Add a warning to the result, and print it."""
+        self.warnings.append(warning)
+        print(f"warning: {warning}", file=sys.stderr)
 
     def summary(self) -> str:
         """Say in a few lines what would be trained."""

@@ -10,7 +10,7 @@ from trainer.files.cache import Cache
 from trainer.network import kernels, models
 from trainer.scoring import gallery
 from trainer.scoring.instances import Decision
-from trainer.scoring.seg import AnyLabels
+from trainer.scoring.seg import AnyLabels, miscount
 from trainer.training import checkpoint, environment, modelfile
 from trainer.training.clock import Clock
 from trainer.training.evaluate import Evaluation
@@ -57,6 +57,8 @@ def train(options: Options, cache: Cache, sigterm: Sigterm, until: int = 0) -> R
     setting = make_setting(options, cache)
     if kernels.plain_keras():
         setting.warnings.append(f"{kernels.SWITCH} is set: trained with the plain kernels of Keras")
+    if rounding := environment.rounding_variables():
+        setting.warnings.append(f"{', '.join(rounding)}: the numbers are other ones than without")
     for warning in setting.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     clock.lap("prepare")
@@ -67,7 +69,8 @@ def train(options: Options, cache: Cache, sigterm: Sigterm, until: int = 0) -> R
     loop = _make_loop(setting, network, threads, clock, until)
     loop.resume()
     writer = ResultWriter(setting, threads, int(network.count_params()), loop.progress, clock)
-    evaluation, images = Evaluation(network, options), setting.prepared.validation
+    evaluation = Evaluation(network, options, setting.prepared.smallest_nucleus_px)
+    images = setting.prepared.validation
 
     def validate() -> dict[str, float] | None:
         predicted = []
@@ -105,6 +108,12 @@ def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, cloc
     decision, validation = evaluation.choose(images, predicted, thresholds=True)
     clock.lap("score")
     test, predicted_labels = evaluation.score_unseen(setting.prepared.test, decision, clock)
+    for part, scores in (("that decide", validation), ("of the test", test)):
+        if scores and miscount(scores["objects"], scores["found"]):
+            setting.warn(
+                f"{scores['found']} nuclei are found in the images {part}, where {scores['objects']} are: SEG "
+                f"{scores['segMeasure']:.3f} does not see what is found too much, F1 {scores['f1']:.3f} does"
+            )
     if options.save_model:
         modelfile.save(options.save_model, evaluation.network, _model_info(setting, decision, validation))
     result = writer.write(decision=decision, validation=validation, test=test)
@@ -128,8 +137,7 @@ def _keep_pictures(setting: Setting, predicted: dict[str, AnyLabels], score: flo
     try:
         return gallery.keep_pictures(options.keep_predictions, options.keep_best, options.out, score, images)
     except InputError as error:
-        setting.warnings.append(f"no pictures were kept: {error}")
-        print(f"warning: {setting.warnings[-1]}", file=sys.stderr)
+        setting.warn(f"no pictures were kept: {error}")
         return []
 
 
