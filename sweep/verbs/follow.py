@@ -70,7 +70,7 @@ def follow(
         else:
             yield report
             did_something = bool(report.trials_sent or report.retried.trials)
-            if not racing and _is_over(report, did_something=did_something):
+            if (report.stuck or not racing) and _is_over(report, did_something=did_something):
                 return
             pause_s = interval_s if did_something else pause_s
         shell.clock.sleep(pause_s)

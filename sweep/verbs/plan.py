@@ -158,8 +158,7 @@ def plan(
     drafts = grids.expand(grid, source, variables, sys.maxsize if yes else grids.MAX_TRIALS)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
-    _check_preload(grid, source, drafts)
-    racing.check(source, grid, drafts)
+    _check_drafts(grid, source, drafts)
     from_environment = where.from_environment(grid, os.environ)
     grid = where.with_environment(grid, from_environment)
     limits, notes = ask_limits(grid, source, shell)
@@ -213,8 +212,9 @@ def _check_path(store: Store, grid: Grid) -> None:
         )
 
 
-def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
-    """Refuse to preload for a command that would not be started by it."""
+def _check_drafts(grid: Grid, source: Source, drafts: list[Trial]) -> None:
+    """Refuse a race that cannot be run, and to preload for a command that would not be started by it."""
+    racing.check(source, grid, drafts)
     if grid.submit.preload and program_of(list(drafts[0].argv)) is None:
         raise source.error(
             ("submit", "preload"),
