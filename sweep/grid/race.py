@@ -14,6 +14,22 @@ from sweep.grid.section import Section
 _FRACTION_SCHEMA = {"anyOf": [{"type": "string", "pattern": r"^\d+/\d+$"}, {"type": "number"}]}
 
 
+def _disk(text: str) -> str:
+    try:
+        units.memory_mib(text)
+    except InvalidValue as error:
+        raise InvalidValue(f"disk {text!r} is no size", error.hint) from None
+    return text
+
+
+def _file_pattern(pattern: str) -> str:
+    if "/" in pattern or "\0" in pattern or not pattern.strip("*?. "):
+        raise InvalidValue(
+            f"checkpoints {pattern!r} does not name files of a trial's folder", "write a pattern such as '*.ckpt'"
+        )
+    return pattern
+
+
 def _budget(text: str) -> str:
     units.budget(text)
     return text
@@ -87,6 +103,16 @@ class RaceSpec(Section):
         lt=1,
         description="The share of the budget that is spent on configurations drawn at random and run to the end: "
         "what they reach says what the race may have missed.",
+    )
+    checkpoints: Annotated[str, AfterValidator(_file_pattern)] | None = Field(
+        "*checkpoint*",
+        description="The names of the files, in a trial's folder, that it goes on from. Those of trials that have "
+        "stopped on a rung are removed when the race is over. null: none is touched.",
+    )
+    disk: Annotated[str, AfterValidator(_disk)] | None = Field(
+        None,
+        description="The most that these checkpoints may take, such as 20GiB: those of the worst are "
+        "removed first. Should one of these go on, it begins anew. By default there is no limit.",
     )
     confirm: ConfirmSpec | None = Field(
         None,

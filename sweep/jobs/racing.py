@@ -73,6 +73,8 @@ def rules_of(grid: Grid, trials: int) -> RaceRules | None:
         wave=race.wave or 0,
         audit=race.audit,
         confirm=_stages(race, share * trials),
+        checkpoints=race.checkpoints or "",
+        disk_mib=units.memory_mib(race.disk) if race.disk else 0,
     )
 
 

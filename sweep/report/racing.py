@@ -12,6 +12,7 @@ from sweep.report import spelling
 
 if TYPE_CHECKING:
     from sweep.jobs.racing import RacePlan
+    from sweep.steps.checkpoints import ParkedDisk
     from sweep.steps.raced import RaceProgress, RaceResult, TrialRace
     from sweep.verbs.race import RaceReport
 
@@ -87,7 +88,17 @@ def race(report: RaceReport) -> RenderableType:
                 f"the whole grid: about {spelling.hours(report.grid_core_h)}"
             )
         )
-    return Group(*lines)
+    return Group(*lines, *_disk_lines(report.disk, dry_run=report.dry_run))
+
+
+def _disk_lines(disk: ParkedDisk, *, dry_run: bool) -> Iterator[Text]:
+    """Say what the checkpoints of trials that have stopped take, and what of them was removed."""
+    if disk.freed:
+        removed = "would be removed" if dry_run else "removed"
+        freed = spelling.memory(disk.freed_bytes / 2**20)
+        yield Text(f"checkpoints of {spelling.count(len(disk.freed), 'stopped trial')} {removed}: {freed}")
+    if disk.kept_bytes:
+        yield Text(f"checkpoints of stopped trials take {spelling.memory(disk.kept_bytes / 2**20)}")
 
 
 def progress(race: RaceProgress) -> Text:

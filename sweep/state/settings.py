@@ -90,6 +90,10 @@ class RaceRules(msgspec.Struct, frozen=True):
         The share of the race's budget that is spent on configurations drawn uniformly and run to the end.
     confirm : tuple of ConfirmStage
         One after another.
+    checkpoints : str
+        The pattern of the names of what trials go on from; empty: nothing is removed.
+    disk_mib : int
+        The most that the checkpoints of trials that have stopped on a rung may take; 0: no limit.
     """
 
     share: float = 0.05
@@ -100,6 +104,8 @@ class RaceRules(msgspec.Struct, frozen=True):
     wave: int = 0
     audit: float = 0.05
     confirm: tuple[ConfirmStage, ...] = (ConfirmStage(20, 3), ConfirmStage(5, 5))
+    checkpoints: str = "*checkpoint*"
+    disk_mib: int = 0
 
     @property
     def shares(self) -> tuple[float, ...]:

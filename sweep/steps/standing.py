@@ -98,17 +98,18 @@ def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:
         statuses,
         judged,
         _standing(statuses, everything, ledger, rules, -1.0 if objective.minimize else 1.0),
-        sum(status.trial.number in wave and not _is_judged(status) for status in statuses),
+        sum(status.trial.number in wave and not is_over_for_now(status) for status in statuses),
         odd,
     )
 
 
-def _is_judged(status: TrialStatus) -> bool:
+def is_over_for_now(status: TrialStatus) -> bool:
+    """Whether a trial goes no further by itself."""
     return status.verdict.state in JUDGED and (status.verdict.state is not State.HELD or status.has_run)
 
 
 def _is_news(status: TrialStatus, before: Judged | None) -> bool:
-    return _is_judged(status) and (before is None or before.attempt < status.attempt)
+    return is_over_for_now(status) and (before is None or before.attempt < status.attempt)
 
 
 def judge(

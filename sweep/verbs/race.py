@@ -27,10 +27,11 @@ from sweep.state.racing import Judged, RaceMove, RaceStep
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot
 from sweep.steps import collect, home
+from sweep.steps.checkpoints import NOTHING_KEPT, ParkedDisk, tidy
 from sweep.steps.decision import Decision, commit, ends_of, going_on, prepare
 from sweep.steps.make_jobs import maker_of
 from sweep.steps.observe import observe
-from sweep.steps.standing import Oddity, Racing, racing
+from sweep.steps.standing import Oddity, Racing, is_over_for_now, racing
 from sweep.store import Store
 from sweep.verbs.confirm import confirming
 from sweep.verbs.submit import SubmitReport, submit
@@ -71,6 +72,8 @@ class RaceReport:
         The trials that were added in this step to confirm.
     finished : bool
         Nothing is left to decide.
+    disk : ParkedDisk
+        What the checkpoints of trials that have stopped on a rung take, and what of them was removed.
     sent : SubmitReport or None
         What was submitted.
     """
@@ -91,6 +94,7 @@ class RaceReport:
     confirming: tuple[int, ...] = ()
     finished: bool = False
     dry_run: bool = False
+    disk: ParkedDisk = NOTHING_KEPT
     sent: SubmitReport | None = None
     notes: tuple[str, ...] = ()
 
@@ -127,9 +131,16 @@ def step(store: Store, shell: Shell, *, dry_run: bool = False) -> RaceReport:
             notes = tuple(_notes(snapshot, now, rules))
             last = _decide(store, snapshot, rules, now, dry_run=dry_run)
             if not last.over:
-                moves, how = tuple(last.moves), dict(Counter(move.how for move in last.moves))
-                return replace(_report(snapshot, rules, last, dry_run=dry_run), moves=moves, how=how, notes=notes)
-        return replace(_confirm(store, snapshot, rules, last, dry_run=dry_run), notes=notes)
+                moving = {move.number for move in last.moves}
+                return replace(
+                    _report(snapshot, rules, last, dry_run=dry_run),
+                    moves=tuple(last.moves),
+                    how=dict(Counter(move.how for move in last.moves)),
+                    disk=tidy(store, snapshot, now, moving, over=False, dry_run=dry_run),
+                    notes=notes,
+                )
+        disk = tidy(store, snapshot, now, (), over=True, dry_run=dry_run)
+        return replace(_confirm(store, snapshot, rules, last, dry_run=dry_run), disk=disk, notes=notes)
 
 
 def _report(
@@ -275,7 +286,8 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     ledger = snapshot.ledger
     stage = ledger.race.stage
     report = _report(snapshot, rules, last, dry_run=dry_run)
-    open_ = [status for status in snapshot.active if status.verdict.state.alive]
+    own = ledger.confirming | ledger.race.moves.keys()
+    open_ = [each for each in snapshot.active if each.trial.number in own and not is_over_for_now(each)]
     if open_:
         return replace(report, open=len(open_))
     if stage >= len(rules.confirm) or not last.finalists:

@@ -108,6 +108,10 @@ def test_a_race_from_the_plan_to_its_winner(sandbox: Sandbox, racing: Callable[.
     assert "of 24 configurations begun" in said
     assert "of what the whole grid takes once" in said
     assert "drawn at random and trained to the end scored better than the winner: with 95 %, at most" in said
+    page = Path(sandbox.sweep("page", "--json").json["page"]).read_text()
+    assert '<h2 id="race">The race</h2>' in page
+    assert "configurations on the race&#39;s rungs" in page
+    assert "of what the whole grid is expected to cost" in page
     sandbox.accounted_for(also=frozenset({"held"}))
 
 
@@ -137,12 +141,15 @@ def test_a_race_killed_at_every_step_decides_the_same(sandbox: Sandbox, racing: 
 
 
 def test_two_who_race_at_once_make_one_decision(sandbox: Sandbox, racing: Callable[..., None]) -> None:
-    racing()
+    waits = 'import time\nwhile not os.path.exists("go"): time.sleep(0.1)\n'
+    racing(program=CURVE.replace('note("begin")\n', 'note("begin")\n' + waits))
     with ThreadPoolExecutor(2) as pool:
         reports = [ran.result().json for ran in [pool.submit(sandbox.sweep, "race", "--json") for _ in range(2)]]
     assert len(decisions(sandbox)) == 1
     assert sorted(bool(report["moves"]) for report in reports) == [False, True]
     assert {report["wave"] for report in reports} == {1}
+    sandbox.write("go", "")
+    sandbox.follow()
 
 
 def test_what_is_cancelled_retried_and_edited_on_the_way(sandbox: Sandbox, racing: Callable[..., None]) -> None:
@@ -235,6 +242,36 @@ def test_a_history_without_the_metric_and_another_metric_midway(
     judged = decisions(sandbox)[-1]["race"]["judged"]
     assert judged
     assert all(scores[-1] is not None for _, _, _, _, scores in judged)
+
+
+def test_checkpoints_are_bounded_and_go_when_the_race_is_over(
+    sandbox: Sandbox, racing: Callable[..., None]
+) -> None:
+    with_file = CURVE.replace('note("end")', 'open(saved + ".bin", "wb").write(bytes(300_000))\nnote("end")')
+    racing(program=with_file, race=RACE.replace("{budget", "{checkpoints: 'saved*', disk: 1MiB, budget"))
+    sandbox.sweep("race")
+    sandbox.follow()
+
+    def kept() -> set[str]:
+        return {path.parent.name for path in (sandbox.path / "results/toy/trials").rglob("saved.json.bin")}
+
+    before = kept()
+    shown = sandbox.sweep("race", "--dry-run", "--json").json["disk"]
+    assert kept() == before
+    step = sandbox.sweep("race", "--json").json
+    assert step["disk"] == shown
+    assert step["disk"]["kept_bytes"] <= 2**20
+    assert len(step["disk"]["freed"]) >= 1
+    judged = {each[0]: each for event in decisions(sandbox) for each in event["race"].get("judged", ())}
+    moving = {move["number"] for move in step["moves"]}
+    scores = {number: own[4][-1] for number, own in judged.items() if not own[3] and number not in moving}
+    worst_first = sorted(scores, key=lambda number: scores[number])
+    assert set(step["disk"]["freed"]) == set(worst_first[: len(step["disk"]["freed"])])
+    race_on(sandbox)
+    counts = sandbox.states()
+    assert counts["held"] > 0
+    assert len(kept()) == counts["done"]  # nobody's but those that were trained whole
+    sandbox.accounted_for(also=frozenset({"held"}))
 
 
 def test_a_finished_grid_is_raced_on_paper(sandbox: Sandbox, racing: Callable[..., None]) -> None:
