@@ -213,6 +213,8 @@ MOST_SCRIPT_BYTES = 16 * MIB
 #: How many steps a symbolic ref of git may take.
 MOST_REFS = 5
 
+HEX_DIGITS = "abcdef0123456789"
+
 
 def code_of(argv: "Sequence[str]", workdir: str) -> "Record":
     """Tell which code a command is about to run: ``commit``, ``script`` and ``script_sha256``, empty if not known.
@@ -321,7 +323,7 @@ def _commit_in(git: str) -> "Optional[str]":
     line = _first_line(os.path.join(git, "HEAD"))
     for _ in range(MOST_REFS):
         if not line.startswith("ref:"):
-            return line if len(line) in (40, 64) and not line.strip("0123456789abcdef") else ""
+            return line if len(line) in (40, 64) and not line.strip(HEX_DIGITS) else ""
         line = _ref(line[len("ref:") :].strip(), git, common)
     return ""
 

@@ -90,7 +90,7 @@ def test_tables_are_those_of_the_leaderboard(analysis: Analysis) -> None:
 def test_what_the_page_draws(make: Make) -> None:
     """Of twelve configurations one failed, and one has no elapsed time; x matters, z does not vary."""
     ran = [make(n, n + 0.1 * (n % 2), y=n % 2, x=n, z=1, elapsed_s=20.0 - n) for n in range(10)]
-    untimed = make(10, 0.05, y=0, x=10, z=1, elapsed_s=None)
+    untimed = make(10, 10.05, y=0, x=10, z=1, elapsed_s=None)
     analysis = analyse(rank([*ran, untimed, make(11, None, state=State.FAILED, y=5, x=11, z=1)], OBJECTIVE))
     assert (analysis.varying, analysis.by_importance) == (["y", "x"], ["x", "y"])
     assert (len(analysis.leaderboard), len(analysis.scored), len(analysis.timed)) == (12, 11, 10)
