@@ -307,3 +307,18 @@ def test_constructors_do_nothing(path: Path) -> None:
                 func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in functions
             }
             assert not names & OUTSIDE, f"line {node.lineno}"
+
+
+def test_only_its_own_file_changes_a_ledger() -> None:
+    """Once it is added up, the ledger is a fact like the others."""
+    for path in files("sweep"):
+        if path.name == "ledger.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else []
+            targets += [node.target] if isinstance(node, ast.AugAssign) else []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                changes = {"append", "update", "pop", "setdefault", "clear", "add", "extend", "judge_again"}
+                targets += [node.func.value] if node.func.attr in changes else []
+            changed = [ast.unparse(target) for target in targets]
+            assert not [each for each in changed if "ledger." in each], path

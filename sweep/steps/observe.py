@@ -40,7 +40,8 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0, partial_of: Co
     """
     facts = gather(store, shell, recent_s, partial_of)
     snapshot = judge_all(facts)
-    return with_holds(replace(snapshot, news=record(store, snapshot)))
+    news = record(store, snapshot)
+    return with_holds(replace(snapshot, ledger=facts.ledger.with_ends(news), news=news))
 
 
 def gather(store: Store, shell: Shell, recent_s: float, partial_of: Collection[int] = ()) -> Facts:
@@ -284,8 +285,6 @@ def record(store: Store, snapshot: Snapshot) -> tuple[TrialEnd, ...]:
             store.note(Observed(trials=ends))
     except (LockHeld, StoreError):
         return ()  # whoever holds the lock, or may write, records it
-    for end in ends:
-        snapshot.ledger.settled[end.number] = (end.attempt, end.verdict)
     return tuple(ends)
 
 
