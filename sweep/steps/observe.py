@@ -295,9 +295,9 @@ def _is_settled(evidence: Evidence, *, fresh: bool) -> bool:
     goes on after its trial: what becomes of it later says nothing about that trial.
     """
     attempt = evidence.attempt
-    if attempt and attempt.ended and not attempt.cancelled and not evidence.pooled:
-        sent = evidence.submission is not None and bool(evidence.submission.job_id)
-        return not sent or gone(evidence)
+    if attempt and attempt.ended and not attempt.cancelled and not evidence.packed:
+        submitted = evidence.submission is not None and bool(evidence.submission.job_id)
+        return not submitted or gone(evidence)
     return fresh or (attempt is not None and attempt.ended and attempt.exit_code == 0)
 
 
