@@ -30,7 +30,7 @@ from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.steps import provenance
 from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
-from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, planner_of, read_grid, summaries
+from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, job_maker, planner_of, read_grid, summaries
 from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Shelf, Store
 
@@ -161,7 +161,7 @@ def plan(
     shelf = Shelf(results, shell.clock)
     store = shelf.at(grid.name)
     _check_path(store, grid)
-    maker = JobMaker(
+    maker = job_maker(
         grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment, variables
     )
     if not dry_run:
