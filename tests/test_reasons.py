@@ -232,7 +232,7 @@ def planned_counts_shown(report: StatusReport) -> list[str]:
 
 #: Keys whose values are for people, or differ from run to run.
 WORDS = {"reason", "said", "stale", "notes", "why_left", "driver", "log_tail", "same_reason", "refusal", "at", "by", "workdir",
-         "home", "time_left_s", "elapsed_s", "started_at", "ended"}  # fmt: skip
+         "home", "folder", "git_problem", "python_problem", "time_left_s", "elapsed_s", "started_at", "ended"}  # fmt: skip
 
 
 def without_words(value: Any) -> Any:
