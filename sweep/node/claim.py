@@ -321,7 +321,7 @@ def _commit_in(git: str) -> "Optional[str]":
     line = _first_line(os.path.join(git, "HEAD"))
     for _ in range(MOST_REFS):
         if not line.startswith("ref:"):
-            return line if len(line) in (40, 64) and not line.strip("0123456789abcdef") else ""
+            return line if len(line) in (40, 64) and not line.strip("abcdef0123456789") else ""
         line = _ref(line[len("ref:") :].strip(), git, common)
     return ""
 
