@@ -20,14 +20,14 @@ def lines(analysis: Analysis) -> Iterator[str]:
     advice, metric = analysis.advice, analysis.objective.metric
     for edge in advice.edges:
         own, *more = (spelling.parameter_value(value) for value in (edge.value, *edge.values))
-        why = f"the best has {own}, the last value that was tried, and scores get better towards it"
-        yield f"{edge.parameter}: {why}; go on with {', '.join(more)}"
+        where = f"the best has {edge.parameter} = {own}, the last value that was tried"
+        yield f"{where}, and scores get better towards it: go on with {', '.join(more)}"
     yield from _of_cost(advice, metric)
     for failing in advice.failing:
         causes = ", ".join(failing.causes)
         value = spelling.shortened(spelling.parameter_value(failing.value), 60)
-        what = f"{failing.parameter} = {value} failed in all {failing.trials} trials"
-        yield f"{what} ({causes}): leave it out, or mend that"
+        which = f"all {failing.trials} trials with {failing.parameter} = {value}"
+        yield f"{which} failed ({causes}): leave it out, or mend that"
 
 
 def _of_cost(advice: Advice, metric: str) -> Iterator[str]:
@@ -39,8 +39,8 @@ def _of_cost(advice: Advice, metric: str) -> Iterator[str]:
         yield f"trial {cheaper.trial} ({metric} {score}) {why}"
     if confirmation:
         command = f"sweep confirm --top {confirmation.top} --replicates {confirmation.replicates}"
-        runs = spelling.count(confirmation.runs, "run")
-        yield f"`{command}` would take {runs}, about {spelling.hours(confirmation.core_h)} core-hours"
+        runs, core_hours = spelling.count(confirmation.runs, "run"), spelling.hours(confirmation.core_h)
+        yield f"to confirm the best takes {runs}, about {core_hours} core-hours: {command}"
 
 
 def unimportant_line(analysis: Analysis) -> str:

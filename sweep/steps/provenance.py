@@ -142,15 +142,19 @@ def _text(value: Any) -> Any:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
-def changed_words(ledger: Ledger, now: Provenance) -> list[str]:
-    """Say that what ran already ran other code than what is planned now."""
+def words(ledger: Ledger, now: Provenance) -> list[str]:
+    """Say what git did not, and that what ran already ran other code than what is planned now."""
+    notes = []
+    if now.git_problem:
+        notes.append(f"how the code differs from a commit is not known, and not kept: {now.git_problem}")
     before = ledger.provenance
     ended = sum(verdict.state is State.DONE for _, verdict in ledger.settled.values())
     if before is None or not ended or (before.code, before.diff) == (now.code, now.diff):
-        return []
+        return notes
     return [
+        *notes,
         f"the code has changed since the last plan: {ended} trials that are done ran the former, and are not "
-        "quite comparable with what runs from now on; a plan under another name keeps them apart"
+        "quite comparable with what runs from now on; a plan under another name keeps them apart",
     ]
 
 

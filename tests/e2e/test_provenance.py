@@ -155,6 +155,17 @@ def test_a_git_that_does_not_answer_keeps_no_plan_from_being_made(
     assert problem in found.git_problem
 
 
+def test_a_plan_says_what_git_did_not(repository: Sandbox) -> None:
+    program = repository.write("bin/git", "#!/bin/sh\necho dubious >&2\nexit 128\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{repository.env['PATH']}"
+    noted = "note: how the code differs from a commit is not known, and not kept: git status failed: dubious"
+    assert noted in repository.sweep("plan", env={"PATH": path}).err
+    assert planned(repository)["commit"] == git(repository.path, "rev-parse", "HEAD")
+    repository.sweep("plan")
+    assert "git_problem" not in planned(repository)
+
+
 def test_no_git_on_this_machine(repository: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweep.shell import Shell
     from sweep.store import Store

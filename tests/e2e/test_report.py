@@ -340,9 +340,12 @@ def test_what_next_is_said_on_the_terminal_in_json_and_on_the_page(sandbox: Sand
     out = sandbox.sweep("report", "a", env={"COLUMNS": "400"}).out
     said = out[out.index("what next") :].splitlines()
     why = "the last value that was tried, and scores get better towards it"
-    assert said[1] == f"- lr: the best has 0.1, {why}; go on with 1, 10"
-    assert said[2].startswith("- `sweep confirm --top 5 --replicates 5` would take 25 runs, about ")
-    assert said[3] == "- w = 64 failed in all 6 trials (out of memory): leave it out, or mend that"
+    assert said[1] == f"- the best has lr = 0.1, {why}: go on with 1, 10"
+    assert re.fullmatch(
+        r"- to confirm the best takes 25 runs, about [\d.]+ core-hours: sweep confirm --top 5 --replicates 5",
+        said[2],
+    )
+    assert said[3] == "- all 6 trials with w = 64 failed (out of memory): leave it out, or mend that"
     assert len(said) == 4
     given = sandbox.sweep("report", "a", "--next", "--json").json
     assert given["edges"] == [{"parameter": "lr", "value": 0.1, "values": [1.0, 10.0]}]
@@ -354,7 +357,7 @@ def test_what_next_is_said_on_the_terminal_in_json_and_on_the_page(sandbox: Sand
     sandbox.sweep("page", "a")
     page = (sandbox.path / "results/a/report.html").read_text()
     assert 'id="next"' in page
-    assert "W = 64 failed in all 6 trials" in page
+    assert "<li>All 6 trials with w = 64 failed (out of memory): leave it out, or mend that." in page
     # With a condition, the axis is still the whole one: 0.01 is not its end.
     assert "go on with" not in sandbox.sweep("report", "a", "--where", "lr < 0.1", env={"COLUMNS": "400"}).out
 
