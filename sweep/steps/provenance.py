@@ -59,8 +59,8 @@ GIT = (
 
 #: Lines of the grid's environment that set it up and do nothing else: they may run on the login node as well.
 _SETS_UP = re.compile(
-    r"((module|ml|source|\.|export|unset) [^;&|<>`(]*|(conda|mamba|micromamba) activate [^;&|<>`(]*"
-    r"|spack (load|env activate) [^;&|<>`(]*|eval \"\$\((conda|mamba|micromamba|spack) [\w. -]*\)\")"
+    r"((module|ml|source|\.|export|unset) [^;&|<>`(\n]*|(conda|mamba|micromamba) activate [^;&|<>`(\n]*"
+    r"|spack (load|env activate) [^;&|<>`(\n]*|eval \"\$\((conda|mamba|micromamba|spack) [\w. -]*\)\")"
 )
 
 #: What an interpreter says of itself. The folder that it was started in is no part of its installation.

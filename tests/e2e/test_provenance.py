@@ -201,7 +201,14 @@ def test_the_interpreter_is_that_of_the_environment_lines_where_they_only_set_it
 
 @pytest.mark.parametrize(
     "line",
-    ["export A=$(touch x)", "source a | tee x", "conda install y", "module load a; touch x", "export A=`x`"],
+    [
+        "export A=$(touch x)",
+        "source a | tee x",
+        "conda install y",
+        "module load a; touch x",
+        "export A=`x`",
+        "source /dev/null\ntouch x",
+    ],
 )
 def test_other_environment_lines_run_on_a_node_alone(tmp_path: Path, line: str) -> None:
     from sweep.shell import Shell
@@ -211,6 +218,24 @@ def test_other_environment_lines_run_on_a_node_alone(tmp_path: Path, line: str) 
     assert found.python_problem
     assert not found.python
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export A=1 && export B='a b'",
+        "unset A",
+        ". /dev/null",
+        'eval "$(conda shell.bash hook)"',
+    ],
+)
+def test_lines_that_only_set_up_run_before_the_interpreter_is_asked(tmp_path: Path, line: str) -> None:
+    from sweep.shell import Shell
+    from sweep.store import Store
+
+    found = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
+    assert found.python or "conda" in line  # which is not here, or is
+    assert "may do more" not in found.python_problem
 
 
 def test_a_command_of_an_installed_program_has_the_interpreter_of_its_first_line(tmp_path: Path) -> None:
