@@ -141,6 +141,7 @@ ADDED = {
     "confirm": {"submitted"},
     "compare": {"rows"},
     "submit --dry-run": {"calls", "trials"},
+    "report --next": {"unimportant"},
 }
 LEFT_OUT = {"compare": {"table"}}
 

@@ -80,6 +80,9 @@ def _print(leaderboard: LeaderboardReport, view: ReportView, form: str, output: 
     elif form == "json" and (view.cost or view.importance):
         analysis = leaderboard.analysis
         print_json(asdict(analysis.cost if view.cost else analysis.importance))
+    elif form == "json" and view.advice:
+        analysis = leaderboard.analysis
+        print_json({**asdict(analysis.advice), "unimportant": analysis.unimportant})
     else:
         _export(leaderboard, view, form, output)
 

@@ -174,7 +174,7 @@ def plan(
     _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
         looked = provenance.look(store, shell, maker.workdir, grid.environment, drafts[0].argv, diff=diff)
-        notes += provenance.changed_words(store.ledger()[0], looked.provenance)
+        notes += provenance.words(store.ledger()[0], looked.provenance)
         shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
