@@ -57,9 +57,9 @@ bench: .venv/ready
 	$(VENV_PYTHON) -m bench.table
 	@echo "the trainer: python -m bench.trainer_steps, python -m bench.trainer_phases DATA (docs/trainer.md)"
 
-# The unit tests with other versions than those of requirements.lock. Left out is what takes minutes: whole sweeps, the
-# browser, the wheel, trainings; and what tries this file and .ci/.
-UNIT_TESTS = tests sweep trainer --ignore=tests/e2e --ignore=tests/page \
+# The unit tests with other versions than those of requirements.lock. Left out is what takes minutes: whole sweeps, whole
+# races, the browser, the wheel, trainings; and what tries this file and .ci/.
+UNIT_TESTS = tests sweep trainer --ignore=tests/e2e --ignore=tests/page --ignore=tests/race/test_races.py \
 	$(addprefix --ignore=tests/test_,packaging.py set_up.py again.py gate.py summary.py) \
 	$(addprefix --ignore=tests/trainer/test_,training.py fork.py gallery.py predict.py real.py)
 

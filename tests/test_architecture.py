@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "clock", "visible"},
     {"model"},
-    {"grid", "jobs", "state", "leaderboard", "schedulers"},
+    {"grid", "jobs", "state", "race", "leaderboard", "schedulers"},
     {"shell", "store", "node"},
     {"steps"},
     {"verbs"},

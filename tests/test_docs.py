@@ -17,6 +17,7 @@ from sweep.model import Resources, Trial
 from sweep.node import command as node_command
 from sweep.state.events import Event
 from sweep.state.evidence import Attempt
+from sweep.state.ledger import UNTIL
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -139,6 +140,7 @@ def fields_of(row: list[str]) -> set[str]:
 ADDED = {
     "retry": {"submitted"},
     "confirm": {"submitted"},
+    "extend": {"submitted"},
     "compare": {"rows"},
     "submit --dry-run": {"calls", "trials"},
     "report --next": {"unimportant"},
@@ -184,6 +186,7 @@ def test_the_variables_of_a_command(page: str, heading: str) -> None:
     variables = set(node_command.variables_of_command(trial, 1, "folder", "result.json"))
     long_params = {**trial, "params": {"x": "a" * node_command.MOST_STRING_BYTES}}
     variables |= set(node_command.variables_of_command(long_params, 1, "folder", "result.json"))
+    variables.add(UNTIL)  # of an attempt alone, as the decision has it
     listed = {name for row in rows(page, heading) for name in quoted(row[0]) if name.startswith("SWEEP_")}
     assert listed == variables
 

@@ -153,6 +153,9 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": SENT, "status": SUSPENDED}, State.SUSPENDED, "its job is suspended"),
     # it asked to go on, unless someone cancelled it
     ({"submission": SENT, "status": TIMEOUT, "attempt": ended(75, signals=TERM)}, State.PAUSED, "saved where it was"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(75), "until": 9}, State.PAUSED, "as far as it was to, entry 9"),
+    ({"submission": SENT, "status": TIMEOUT, "attempt": ended(75, signals=TERM), "until": 9}, State.PAUSED, "saved where it was"),
+    ({"submission": SENT, "status": COMPLETED, "attempt": ended(), "result": GOOD, "until": 9}, State.DONE, "valid result"),
     ({"submission": SENT, "status": PENDING, "attempt": ended(75, signals=TERM)}, State.QUEUED, "was requeued"),
     ({"submission": SENT, "status": CANCELLED, "attempt": ended(75, signals=TERM)}, State.CANCELLED, "while it ran"),
     ({"submission": SENT, "status": status(TaskState.ENDED, Outcome.FAILED), "attempt": ended(75, given_back=True, error="not begun on n2")}, State.PAUSED, "not begun on n2; the next"),

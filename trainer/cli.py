@@ -26,7 +26,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Make, fetch and check data.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-#: Exit code for a training that SIGTERM ended and that can go on: EX_TEMPFAIL of sysexits.h.
+#: Exit code for a training that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
 INTERRUPTED = 75
 
 
@@ -60,6 +60,15 @@ def train(
     *,
     cache: Annotated[Path | None, typer.Option(envvar="TRAINER_CACHE", help="Folder of prepared sets.")] = None,
     cache_gib: Annotated[float, typer.Option(min=0, help="Bound of the cache in GiB; 0: no cache.")] = 4.0,
+    until: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            envvar="SWEEP_UNTIL",
+            help="Stop after so many epochs, with exit code 75; the same command goes on. More than --epochs: "
+            "train so many.",
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, say what would be trained, and stop.")
     ] = False,
@@ -73,7 +82,8 @@ def train(
     from trainer.training import train as training
     from trainer.training.setting import make_setting
 
-    options = Options(**given | {"extra_data": tuple(given["extra_data"] or ()), "blank": bool(given["blank"])})
+    switches = {name: bool(given[name]) for name in ("blank", "keep_checkpoint")}
+    options = Options(**given | switches | {"extra_data": tuple(given["extra_data"] or ())})
     folder = cache or default_folder()
     if folder is None:
         print(
@@ -83,7 +93,7 @@ def train(
     if dry_run:
         print(make_setting(options, prepared_sets).summary())
         return
-    result = training.train(options, prepared_sets, sigterm)
+    result = training.train(options, prepared_sets, sigterm, until)
     on_test = options.validate_on == "test"
     images = "test images: no unseen images are left" if on_test else "validation"
     parts = {images: result.validation} | ({} if on_test else {"test": result.test})
@@ -221,8 +231,8 @@ def main() -> None:
 
     try:
         app()
-    except Interrupted:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+    except Interrupted as interrupted:
+        print(f"{interrupted}: the same command goes on from here", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except ModuleNotFoundError as error:
         print(f"error: the trainer needs {error.name}, which is not installed", file=sys.stderr)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 #: The commands as the help lists them. A group is a module of this package.
 GROUPS = {
     "Begin": ("init", "doctor", "schema"),
-    "Run": ("plan", "submit", "retry", "cancel"),
-    "Look": ("status", "why", "logs"),
+    "Run": ("plan", "submit", "race", "retry", "extend", "cancel"),
+    "Look": ("status", "why", "logs", "replay"),
     "Decide": ("report", "page", "best", "confirm", "compare", "verdict"),
 }
 

@@ -1,4 +1,4 @@
-"""The commands that look: status, why, logs."""
+"""The commands that look: status, why, logs, replay."""
 
 from __future__ import annotations
 
@@ -111,3 +111,29 @@ def why(
         if number:
             print()
         show(terminal.why(report))
+
+
+@app.command()
+def replay(
+    sweep: Sweep = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="race.budget=2%, and so on, instead of the grid's.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How often, with other random numbers.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Race a sweep on paper that has been run whole: what it would have cost, and how good its winner is.
+
+    Beside it: the whole grid, random choice at the same cost, and the best at the first rung. Nothing is started.
+    """
+    from sweep.verbs.replay import replay as verb
+
+    store = store_of(sweep)
+    report = verb(store, shell_of(store), overrides=override or [], seeds=seeds)
+    print_notes(report.notes)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        from sweep.report import sections
+
+        show(sections.replay(report))

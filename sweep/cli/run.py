@@ -1,4 +1,4 @@
-"""The commands that run a sweep: plan, submit, retry, cancel."""
+"""The commands that run a sweep: plan, submit, race, retry, extend, cancel."""
 
 from __future__ import annotations
 
@@ -142,6 +142,26 @@ def _print_submitted(report: SubmitReport, *, as_json: bool) -> None:
 
 
 @app.command()
+def race(sweep: Sweep = None, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Decide which trials run next, and send them. Repeat it, or let `sweep submit --follow` do so.
+
+    It goes by the scores so far, as the grid's `race` says.
+    """
+    from sweep.verbs.race import race as verb
+
+    store = store_of(sweep)
+    report = verb(store, shell_of(store), dry_run=dry_run, patience_s=Options.patience_s)
+    print_notes(report.notes)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        from sweep.report import racing
+
+        show(racing.race(report))
+        print_next(report.sent, planned=False)
+
+
+@app.command()
 def retry(
     trials: TrialNames = None,
     sweep: SweepOption = None,
@@ -175,6 +195,32 @@ def retry(
 
     show(terminal.retry(report))
     print_next(submitted, planned=bool(report.trials))
+
+
+@app.command()
+def extend(
+    trials: Annotated[list[str], typer.Argument(help="Numbers or ids.")],
+    until: Annotated[int, typer.Option(min=1, help="To which entry of their history.")],
+    sweep: SweepOption = None,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train longer: let trials that are done, or stopped on their way, go on.
+
+    The command is told how far by the variable SWEEP_UNTIL.
+    """
+    from sweep.verbs.extend import extend as verb
+
+    store = store_of(sweep)
+    report = verb(store, shell_of(store), trials, until)
+    sent = None if plan_only else send_planned(store)
+    if as_json:
+        print_json({**asdict(report), "submitted": asdict(sent) if sent else None})
+        return
+    from sweep.report import terminal
+
+    show(terminal.extend(report))
+    print_next(sent, planned=True)
 
 
 def send_planned(store: Store) -> SubmitReport:

@@ -60,7 +60,9 @@ def _override(data: dict[str, Any], override: str) -> None:
         names = [*_mapping(data, "parameters"), *(name for group in _groups(data) for name in group), *fields]
         raise GridError(f"--set names {key!r}, which is neither a parameter nor a key", nearest(key, names))
     for parent in parents:
-        section = data.setdefault(parent, {})
+        section = data.get(parent)
+        if section is None:  # not there, or null: as if it were empty
+            section = data[parent] = {}
         if not isinstance(section, dict):
             raise GridError(f"--set {override!r}: {parent!r} has no keys", "see docs/grid.md for the form")
         data = section

@@ -9,7 +9,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -19,7 +18,9 @@ from pydantic import (
 from sweep.errors import GridError, InvalidValue, nearest
 from sweep.grid import axes, units
 from sweep.grid.expressions import RESERVED
+from sweep.grid.race import ConfirmSpec, ConfirmStageSpec, RaceSpec
 from sweep.grid.requirement import parse as parse_requirement
+from sweep.grid.section import Section
 from sweep.grid.source import KeyPath, Source
 from sweep.schedulers import ALWAYS_HERE, SCHEDULERS
 
@@ -127,16 +128,12 @@ Amount = Annotated[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 def _requirement(text: str) -> str:
     parse_requirement(text)
     return text
 
 
-class ObjectiveSpec(_Section):
+class ObjectiveSpec(Section):
     """What makes one trial better than another."""
 
     metric: str = Field(
@@ -157,7 +154,7 @@ class ObjectiveSpec(_Section):
     )
 
 
-class ResourcesSpec(_Section):
+class ResourcesSpec(Section):
     """What one trial asks for: values, or expressions of the parameters. null leaves a request to the site."""
 
     walltime: Amount | None = Field(
@@ -176,7 +173,7 @@ class ResourcesSpec(_Section):
     )
 
 
-class LimitsSpec(_Section):
+class LimitsSpec(Section):
     """The most that one job may ask for. It replaces what the scheduler reports."""
 
     walltime: Walltime | None = Field(None, description="The longest walltime of the queue: 2-00:00:00, or 48h.")
@@ -196,7 +193,7 @@ def _scheduler(name: Any) -> Any:
 Kind = Annotated[str, BeforeValidator(_scheduler)]
 
 
-class SchedulerSpec(_Section):
+class SchedulerSpec(Section):
     """The scheduler that the jobs are submitted to, and how."""
 
     kind: Kind = Field(
@@ -231,7 +228,7 @@ class SchedulerSpec(_Section):
 Module = Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")]
 
 
-class SubmitSpec(_Section):
+class SubmitSpec(Section):
     """How the trials become jobs."""
 
     placement: Literal["array", "each", "packed"] = Field(
@@ -280,7 +277,7 @@ class SubmitSpec(_Section):
         return self
 
 
-class RetryRuleSpec(_Section):
+class RetryRuleSpec(Section):
     """How often a trial is tried again after one cause of failure."""
 
     times: int = Field(ge=0, description="The largest number of further attempts.")
@@ -308,7 +305,7 @@ class RaiseWalltime(RetryRuleSpec):
     )
 
 
-class RetrySpec(_Section):
+class RetrySpec(Section):
     """Which failures are tried again, by cause. By default, a program's own error is not."""
 
     out_of_memory: RaiseMemory = RaiseMemory()
@@ -326,7 +323,7 @@ class RetrySpec(_Section):
     )
 
 
-class Grid(_Section):
+class Grid(Section):
     """A sweep: the trials to run, and how to run them."""
 
     version: Literal[1] = Field(1, description="The version of this format.")
@@ -359,6 +356,10 @@ class Grid(_Section):
     retry: RetrySpec | None = Field(
         None, description="Which failures are tried again. With it, `sweep submit --follow` retries by itself."
     )
+    race: RaceSpec | None = Field(
+        None,
+        description="Train a part of the grid: what promises most begins, the best go on. `sweep race` decides.",
+    )
     workdir: ShellLine | None = Field(
         None, description="The folder that the command runs in. By default it is where the sweep was planned."
     )
@@ -377,6 +378,9 @@ _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     ("retry", "node_failure"): RetryRuleSpec,
     ("retry", "error"): RetryRuleSpec,
     ("retry", "resume"): RetryRuleSpec,
+    ("race",): RaceSpec,
+    ("race", "confirm"): ConfirmSpec,
+    ("race", "confirm", "then"): ConfirmStageSpec,
 }
 
 

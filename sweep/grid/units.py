@@ -1,4 +1,4 @@
-"""Wall times and memory as people write them → seconds and MiB."""
+"""Wall times, memory, budgets and shares as people write them → seconds, MiB, core-hours, numbers."""
 
 from __future__ import annotations
 
@@ -90,3 +90,44 @@ def count(text: str, name: str, minimum: int) -> int:
     if not minimum <= number <= 1_000_000:
         raise InvalidValue(f"{name} is {number}", f"it should be {minimum} or more")
     return number
+
+
+def budget(text: str) -> tuple[float, float]:
+    """Read a budget: (a share of what all would cost, core-hours); one of the two is 0.
+
+    >>> budget("5%"), budget("200 core-hours")
+    ((0.05, 0.0), (0.0, 200.0))
+
+    Raises
+    ------
+    InvalidValue
+        The text is neither. The message says what to write.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|core-?hours?|core h)", text.strip())
+    amount = float(match[1]) if match else 0.0
+    if not match or not amount:
+        raise InvalidValue(f"the budget is {text!r}", "write 5%, or 200 core-hours")
+    if match[2] != "%":
+        return 0.0, amount
+    if amount > 100:
+        raise InvalidValue(f"the budget is {text!r}", "more than the whole grid costs cannot be spent on it")
+    return amount / 100, 0.0
+
+
+def fraction(value: object) -> float:
+    """Read a share of one: a number, or ``1/3``.
+
+    >>> fraction("1/4"), fraction(0.5)
+    (0.25, 0.5)
+
+    Raises
+    ------
+    InvalidValue
+        It is none. The message says what to write.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", value) if isinstance(value, str) else None
+    if match and int(match[2]):
+        return int(match[1]) / int(match[2])
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise InvalidValue(f"{value!r} is no share", "write 1/3, or 0.25")

@@ -108,7 +108,7 @@ def cost(attempts: Iterable[Attempted]) -> Cost:
             if verdict.peak_memory_mib is not None:
                 memory_gib_h += hours * max(0.0, requested.memory_mib - verdict.peak_memory_mib) / 1024
             walltime_core_h += max(0.0, requested.walltime_s / 3600 - hours) * cpus
-        elif verdict.state is not State.PAUSED:  # a paused trial goes on where it was: nothing is lost
+        elif verdict.state not in (State.PAUSED, State.HELD):  # those go on where they were: nothing is lost
             cause = verdict.cause.value or verdict.state.value
             wasted[cause] = wasted.get(cause, 0.0) + hours * cpus
     return Cost(

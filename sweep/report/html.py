@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
-from sweep.report import advice, origin, sections, spelling
+from sweep.report import advice, origin, racing, sections, spelling
 from sweep.report.figures import page_figures
 from sweep.report.plotting import PageFigure
+from sweep.report.racefigures import race_figures
 from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_table, none_if_missing
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def page(contents: PageContents) -> str:
     """Render the page. It never reloads itself: the reader would lose their place in it."""
     report, analysis = contents.report, contents.report.analysis
     table = leaderboard_table(analysis.leaderboard.head(MAX_ROWS), analysis.column, score_first=True)
-    figures = page_figures(analysis)
+    figures = [*page_figures(analysis), *race_figures(report)]
     best = report.best
     return (
         template_environment()
@@ -61,6 +62,7 @@ def page(contents: PageContents) -> str:
             shares=sections.shown_shares(analysis.importance),
             effects=_effect_tables(analysis),
             cost=_spelled_cost(analysis.cost),
+            race_lines=[*racing.result_lines(report.race)] if report.race else [],
             failures=contents.failures[:MAX_FAILURES],
             galleries=[
                 {

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report import advice, origin, spelling
+from sweep.report import advice, origin, racing, spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
 from sweep.report.terminal import EMPTY_LINE, empty_table, table_columns
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sweep.model import Objective
     from sweep.verbs.best import BestConfiguration
     from sweep.verbs.confirm import ConfirmReport
+    from sweep.verbs.replay import ReplayReport
     from sweep.verbs.report import LeaderboardReport
     from sweep.verbs.verdict import Judged, VerdictReport
 
@@ -56,6 +57,7 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
     else:
         lines.append(Text(f"no trial has a {report.objective.metric} yet"))
     lines += [Text(origin.line(report.provenance))] if report.provenance else []
+    lines += [Text(line) for line in (racing.result_lines(report.race) if report.race else ())]
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
     next_lines = [Text(f"- {line}") for line in advice.lines(analysis)]
     lines += [EMPTY_LINE, Text("what next", "bold"), *next_lines] if next_lines else []
@@ -373,3 +375,42 @@ def _difference_line(comparison: Comparison, objective: Objective) -> str:
         return f"on average no difference can be told {interval}"
     better = "better" if (mean > 0) is not objective.minimize else "worse"
     return f"b is on average {spelling.score(abs(mean))} {better} {interval}"
+
+
+#: The ways of a replay, in words.
+WAYS = {
+    "whole grid": "the whole grid, once",
+    "race": "this race",
+    "random": "random choice, same cost",
+    "first rung": "all to the first rung",
+}
+
+
+def replay(report: ReplayReport) -> RenderableType:
+    """Show what a race would have come to, beside other ways to choose."""
+    rules, total = report.rules, report.configurations
+    heads = ["way", "cost", "core-hours", "begun", "winner's place", "worst", "below the best"]
+    table = empty_table(heads, [False, *[True] * 6])
+    for way in report.ways:
+        table.add_row(
+            WAYS[way.name],
+            f"{100 * way.share:.1f} %",
+            spelling.hours(way.core_h),
+            f"{way.begun:,.0f}",
+            f"{way.place:,}",
+            f"{way.worst_place:,}",
+            spelling.score(way.below_best),
+        )
+    budget = f"{100 * rules.share:.3g} %" if rules.share else f"{rules.core_hours:g} core-hours"
+    rungs = ", ".join(map(str, rules.rungs))
+    confirm = ", then ".join(f"the top {stage.top} × {stage.replicates}" for stage in rules.confirm)
+    seeds = spelling.count(report.seeds, "seed")
+    return Group(
+        Text(f"{report.name}, raced on paper: {spelling.count(total, 'configuration')}, {seeds}", "bold"),
+        Text(f"budget {budget}, rungs {rungs}, keep {rules.keep:.3g}, {rules.propose}; confirmed: {confirm}"),
+        EMPTY_LINE,
+        table,
+        EMPTY_LINE,
+        Text(f"cost is a share of one run of the whole grid, {spelling.hours(report.grid_core_h)} core-hours"),
+        Text("place: the winner's among all, by the mean of its replicates; median and worst over the seeds"),
+    )

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.model import ENDED, Cause, Raised, ResultProblem, SchedulerStatus, State, Submission
-from sweep.report import spelling
+from sweep.report import racing, spelling
 from sweep.schedulers import SCHEDULERS
 from sweep.state.evidence import Attempt, PartialResult
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a command that imported the others' verbs would start slowe
     from sweep.state.failures import FailureGroup
     from sweep.verbs.cancel import CancelReport
     from sweep.verbs.doctor import Finding
+    from sweep.verbs.extend import ExtendReport
     from sweep.verbs.plan import PlanReport
     from sweep.verbs.retry import RetryReport, Spared
     from sweep.verbs.status import MedianUse, RunningTrial, StatusReport, Waiting
@@ -87,7 +88,11 @@ def plan(report: PlanReport) -> RenderableType:
         groups.add_row(f"g{index}", *map(str, row), *extra)
     sample = spelling.shortened(shlex.join(report.sample).replace("\n", "⏎"), 300)
     lines += [EMPTY_LINE, axes, EMPTY_LINE, groups, EMPTY_LINE, Text(f"the first runs: {sample}")]
-    lines += [Text(f"{spelling.count(len(report.jobs), 'job script')} to submit"), *_limit_lines(report)]
+    if report.race:
+        lines += racing.plan_lines(report.race)
+    if report.jobs or not report.race:
+        lines.append(Text(f"{spelling.count(len(report.jobs), 'job script')} to submit"))
+    lines += _limit_lines(report)
     if report.retired_done:
         retired = spelling.count(report.retired_done, "retired trial")
         lines.append(Text(f"{retired} with a result: sweep report --retired shows them"))
@@ -95,9 +100,14 @@ def plan(report: PlanReport) -> RenderableType:
         hint = "sweep retry --errors, or sweep retry TRIAL, tries them again"
         lines.append(Text(f"{report.ended_badly} of them ended badly before: {hint}"))
     if not report.dry_run:
-        next_command = "submit" if report.jobs else "retry --errors" if report.ended_badly else "status"
-        lines.append(Text(f"in {report.folder}\nnext: sweep {next_command}"))
+        lines.append(Text(f"in {report.folder}\nnext: sweep {_next_command(report)}"))
     return Group(*lines)
+
+
+def _next_command(report: PlanReport) -> str:
+    if report.race:
+        return "race"
+    return "submit" if report.jobs else "retry --errors" if report.ended_badly else "status"
 
 
 def _limit_lines(report: PlanReport) -> Iterator[Text]:
@@ -178,6 +188,19 @@ def retry(report: RetryReport) -> RenderableType:
     return Group(*lines, *_not_retried(report.spared))
 
 
+def extend(report: ExtendReport) -> RenderableType:
+    """Show which trials go on, and from where to where."""
+    by_reached: dict[int, list[int]] = {}
+    for number, reached in report.reached.items():
+        by_reached.setdefault(reached, []).append(number)
+    return Group(
+        *(
+            Text(f"to entry {report.until} of its history, from {reached}: trial {_trial_list(numbers)}")
+            for reached, numbers in sorted(by_reached.items())
+        )
+    )
+
+
 def _raised_text(raised: Raised) -> str:
     memory = f"memory {spelling.memory(raised.memory_mib)}" if raised.memory_mib else ""
     walltime = f"walltime {spelling.duration(raised.walltime_s)}" if raised.walltime_s else ""
@@ -203,6 +226,8 @@ def status(report: StatusReport) -> RenderableType:
     left = f", about {spelling.duration(report.time_left_s)} left" if report.time_left_s is not None else ""
     head = Text(f"{progress_bar(ended / total)} {ended} of {report.trials} ended{left}")
     lines: list[RenderableType] = [Text(report.name, "bold"), head, Text(counts or "no trials")]
+    if report.race:
+        lines.append(racing.progress(report.race))
     if report.running:
         lines += [EMPTY_LINE, _running_table(report.running), EMPTY_LINE]
     lines += _waiting_lines("planned", [wait for wait in report.planned if wait.cause is not Cause.NOT_SUBMITTED])
@@ -307,6 +332,8 @@ def why(report: WhyReport) -> RenderableType:
     table.add_row("result", Text(spelling.shortened(_result_text(report), 400)))
     if report.partial and (history := _history_text(report.partial, report.at)):
         table.add_row("history", Text(history))
+    if report.race:
+        table.add_row("race", racing.of_trial(report.race))
     table.add_row("folder", Text(report.folder))
     lines: list[RenderableType] = [
         Text(f"trial {report.trial} ({report.id}) is {report.state}: {report.reason}", "bold"),

@@ -65,6 +65,12 @@ def paused(evidence: Evidence) -> bool:
     return recorded(evidence) and attempt is not None and attempt.exit_code == EX_TEMPFAIL
 
 
+def parked(evidence: Evidence) -> bool:
+    """Whether it saved and ended as it was asked to, and not because somebody told it that its time was over."""
+    attempt = evidence.attempt
+    return bool(evidence.until) and paused(evidence) and attempt is not None and not attempt.signals
+
+
 def given_back(evidence: Evidence) -> bool:
     """It was not begun on a node that is unfit, nobody having cancelled it."""
     return paused(evidence) and evidence.attempt is not None and evidence.attempt.given_back

@@ -12,6 +12,7 @@ import msgspec
 
 from sweep.model import Raised, Verdict
 from sweep.state.provenance import Provenance
+from sweep.state.racing import RaceStep
 from sweep.state.settings import Settings
 
 #: The formats of the sweep's folder (its journal, trials, jobs and records) that this version reads. It writes the
@@ -99,6 +100,8 @@ class Decided(_Event, frozen=True, kw_only=True, tag="decided"):
         Trial number → why it is not to be sent, until a decision gives it an attempt or releases it.
     released : list of int
         Trials that are held no longer.
+    race : RaceStep or None
+        What a race went by, and why these trials.
     """
 
     by: str = ""
@@ -112,6 +115,7 @@ class Decided(_Event, frozen=True, kw_only=True, tag="decided"):
     ends: list[TrialEnd] = []
     held: dict[int, str] = {}
     released: list[int] = []
+    race: RaceStep | None = None
 
 
 class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
@@ -245,6 +249,8 @@ def format_of(event: Event) -> int:
     Who passed over a cluster would ask another one about the job, and cancel somebody else's. Who does not know a
     decision would not send what it gave another attempt, and send what it holds.
     """
+    if isinstance(event, Planned) and (event.held or event.released):
+        return DECISION_FORMAT
     if isinstance(event, Planned):
         return CLUSTER_FORMAT if event.settings.cluster else event.format
     if isinstance(event, Decided):

@@ -184,6 +184,8 @@ class Evidence(msgspec.Struct, frozen=True):
         The node wrote the record after the scheduler's answer.
     unreadable : str
         Which of its files cannot be read, and why. Nothing final comes of that.
+    until : int
+        How far it was to go, in entries of its history; 0: to its end.
     memory_error : bool
         It ended with an error near its memory, and its log says that it got no more.
     """
@@ -204,3 +206,4 @@ class Evidence(msgspec.Struct, frozen=True):
     begun_since: bool = False
     memory_error: bool = False
     unreadable: str = ""
+    until: int = 0

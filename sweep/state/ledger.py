@@ -13,10 +13,15 @@ from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verd
 from sweep.state import events
 from sweep.state.events import Event, TrialEnd
 from sweep.state.provenance import Provenance
+from sweep.state.racing import Race
 from sweep.state.settings import Settings
 
 #: The name under which the driver job, which runs no trial, is submitted.
 DRIVER = "driver"
+
+#: The variable that tells a command how far to go, in entries of its result's history. There it saves, and ends
+#: with exit code 75.
+UNTIL = "SWEEP_UNTIL"
 
 #: The causes of failure that a result decided.
 RESULT_CAUSES = frozenset((Cause.NO_RESULT, Cause.BAD_RESULT))
@@ -83,6 +88,8 @@ class Ledger:
         Attempts that ended and were tried again.
     stopped_at : float
         When someone last cancelled everything. `sweep submit --follow` stops when it sees this.
+    race : Race
+        What a race has decided.
     planned : Planned or None
         The newest plan.
     """
@@ -103,6 +110,7 @@ class Ledger:
     counting: set[int] = field(default_factory=set)
     earlier: list[EarlierAttempt] = field(default_factory=list)
     stopped_at: float = 0.0
+    race: Race = field(default_factory=Race)
     planned: events.Planned | None = None
 
     @property
@@ -130,6 +138,10 @@ class Ledger:
         """Return the attempt that a trial is at."""
         return self.attempts.get(number, 1)
 
+    def until_of(self, number: int) -> int:
+        """Return how far a trial's attempt is to go, in entries of its history; 0: to its end."""
+        return int(self.variables.get(number, {}).get(UNTIL, 0))
+
     def asks(self, trial: Trial) -> Resources:
         """Return what a trial asks for: more than the grid gives it, where a retry has raised that."""
         raised = self.raised.get(trial.number)
@@ -156,6 +168,12 @@ class Ledger:
         return replace(self, settled=self.settled | {end.number: (end.attempt, end.verdict) for end in ends})
 
     @property
+    def is_racing(self) -> bool:
+        """Whether a race has something left to decide."""
+        rules = self.settings.race
+        return rules is not None and not self.race.is_finished(rules)
+
+    @property
     def doubts(self) -> list[Submission]:
         """Return the submissions that were begun and whose outcome is not known."""
         return [submission for submission in self.submissions.values() if submission.in_doubt]
@@ -173,6 +191,7 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
         ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
+        ledger.race.begin_anew()
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
@@ -195,6 +214,8 @@ def _decided(ledger: Ledger, event: events.Decided) -> None:
         _give_attempt(ledger, attempt)
     ledger.confirming.update(event.confirming)
     ledger.counting.update(event.confirming)
+    if event.race is not None:
+        ledger.race.add(event.race)
     for number in event.released:
         ledger.held.pop(number, None)
     for number, why in event.held.items():

@@ -62,6 +62,66 @@ class RetryRules(msgspec.Struct, frozen=True):
     resume: RetryRule
 
 
+class ConfirmStage(msgspec.Struct, frozen=True):
+    """How many of the best are run again, and until each has how many fresh replicates."""
+
+    top: int
+    replicates: int
+
+
+class RaceRules(msgspec.Struct, frozen=True):
+    """How a race spends a part of what the whole grid would cost.
+
+    Attributes
+    ----------
+    share : float
+        The budget, of what the whole grid would cost. 0: `core_hours` is the budget.
+    core_hours : float
+        The budget in core-hours; 0: `share` is.
+    rungs : tuple of int
+        How far a trial is trained before it is judged, in entries of its history. The last one is the whole.
+    keep : float
+        The share of those on a rung that goes on to the next.
+    propose : str
+        What chooses the configurations to begin: ``forest``, ``random``, ``order`` or ``optuna``.
+    wave : int
+        The largest number of trials of one decision. 0: as many as make about a dozen decisions of the budget.
+    audit : float
+        The share of the race's budget that is spent on configurations drawn uniformly and run to the end.
+    confirm : tuple of ConfirmStage
+        One after another.
+    checkpoints : str
+        The pattern of the names of what trials go on from; empty: nothing is removed.
+    disk_mib : int
+        The most that the checkpoints of trials that have stopped on a rung may take; 0: no limit.
+    """
+
+    share: float = 0.05
+    core_hours: float = 0.0
+    rungs: tuple[int, ...] = (1, 3, 9, 27)
+    keep: float = 1 / 3
+    propose: str = "forest"
+    wave: int = 0
+    audit: float = 0.05
+    confirm: tuple[ConfirmStage, ...] = (ConfirmStage(20, 3), ConfirmStage(5, 5))
+    checkpoints: str = "*checkpoint*"
+    disk_mib: int = 0
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """What a trial up to each rung costs, as a share of the whole."""
+        return tuple(rung / self.rungs[-1] for rung in self.rungs)
+
+    @property
+    def confirm_runs(self) -> int:
+        """How many whole trainings the confirmation takes."""
+        runs, had = 0, 0
+        for stage in self.confirm:
+            runs += stage.top * max(0, stage.replicates - had)
+            had = max(had, stage.replicates)
+        return runs
+
+
 class Planner(msgspec.Struct, frozen=True):
     """What the jobs take over from the person who planned, wherever and by whom they are submitted later.
 
@@ -108,6 +168,8 @@ class Settings(msgspec.Struct, frozen=True):
     variables : dict or None
         The variables of the environment that the grid's expressions read, and what they held. None: an older plan
         did not keep them.
+    race : RaceRules or None
+        The grid has ``race``: `sweep race` decides what runs. None: all trials run.
     """
 
     kind: str
@@ -124,6 +186,7 @@ class Settings(msgspec.Struct, frozen=True):
     from_environment: dict[str, str] = {}
     planner: Planner = Planner()
     variables: dict[str, str] | None = None
+    race: RaceRules | None = None
 
     @property
     def limits_of_one_trial(self) -> Limits:

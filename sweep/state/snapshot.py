@@ -139,6 +139,11 @@ class TrialStatus(msgspec.Struct, frozen=True):
     sent: TrialSubmission | None = None
     evidence: Evidence | None = None
 
+    @property
+    def has_run(self) -> bool:
+        """Whether its attempt was begun, or has ended: a further one has the next number."""
+        return self.evidence is None or self.evidence.attempt is not None
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -245,21 +250,31 @@ def judge_all(facts: Facts) -> Snapshot:
 
 
 def with_holds(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot in which trials that are held, and would be sent otherwise, are *held*."""
+    """Return a snapshot in which trials that are held, and would be sent otherwise, are *held*.
+
+    So is what was told how far to go, and has come there.
+    """
     held = snapshot.ledger.held
-    if not held:
+    if not held and not snapshot.ledger.variables:
         return snapshot
     trials = [
-        msgspec.structs.replace(status, verdict=_held(status.verdict, held[status.trial.number]))
-        if status.trial.number in held and status.verdict.state in (State.PLANNED, State.PAUSED)
+        msgspec.structs.replace(status, verdict=_held(status.verdict, held.get(status.trial.number)))
+        if _is_held(status, held)
         else status
         for status in snapshot.trials
     ]
     return replace(snapshot, trials=trials)
 
 
-def _held(verdict: Verdict, hold: Hold) -> Verdict:
-    reason = f"held by {hold.by}: {hold.why}"
+def _is_held(status: TrialStatus, held: Mapping[int, Hold]) -> bool:
+    verdict = status.verdict
+    if verdict.state is State.PAUSED and verdict.cause is Cause.HELD:
+        return True
+    return status.trial.number in held and verdict.state in (State.PLANNED, State.PAUSED)
+
+
+def _held(verdict: Verdict, hold: Hold | None) -> Verdict:
+    reason = f"held by {hold.by}: {hold.why}" if hold else verdict.reason
     return msgspec.structs.replace(verdict, state=State.HELD, cause=Cause.HELD, reason=reason)
 
 
@@ -338,6 +353,7 @@ class _TrialJudge:
             begun_since=written_at is not None and written_at > self.facts.poll.at,
             memory_error=trial.number in self.facts.memory_errors,
             unreadable=self.facts.unreadable.get(trial.number, ""),
+            until=self.facts.ledger.until_of(trial.number) if self.facts.ledger.variables else 0,
         )
 
     def _result(self, number: int) -> tuple[dict[str, object] | None, ResultFault | None]:

@@ -32,6 +32,7 @@ from sweep.state.conditions import (
     node_speaks,
     outcome,
     over_limit,
+    parked,
     part_was_killed,
     paused,
     peak_mib,
@@ -227,6 +228,12 @@ TABLE: tuple[Row, ...] = (
         State.PAUSED,
         lambda e: f"{e.attempt.error if e.attempt else ''}; the next `sweep submit` sends it elsewhere",
         _always(Cause.BAD_NODE),
+    ),
+    Row(
+        parked,
+        State.PAUSED,
+        lambda e: f"went as far as it was to, entry {e.until} of its history; `sweep extend` takes it further",
+        _always(Cause.HELD),
     ),
     Row(
         paused,

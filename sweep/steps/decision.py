@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from sweep.jobs.pack import AttemptRequest, job_number
-from sweep.model import Job, Raised, Trial, Verdict
+from sweep.model import Job, Raised, State, Trial, Verdict
 from sweep.schedulers import SCHEDULERS
-from sweep.state.events import Decided
-from sweep.state.ledger import Ledger
+from sweep.state.events import Decided, NextAttempt, TrialEnd
+from sweep.state.ledger import UNTIL, Ledger
+from sweep.state.recovery import ASKED
+from sweep.state.snapshot import TrialStatus
 from sweep.state.submissions import unsent_units
 from sweep.steps.make_jobs import JobMaker, next_job, workers_of
 from sweep.store import Store
@@ -101,6 +103,39 @@ def request_of(
         tuple(sorted(avoid)) if can_avoid else (),
         tuple(sorted(kept.items())),
     )
+
+
+def going_on(
+    maker: JobMaker, ledger: Ledger, status: TrialStatus, until: int
+) -> tuple[AttemptRequest, NextAttempt]:
+    """Ask for the attempt by which a trial begins, or goes on.
+
+    Parameters
+    ----------
+    until : int
+        How far, in entries of its history; 0: to its end.
+    """
+    number = status.trial.number
+    variables = {name: value for name, value in ledger.variables.get(number, {}).items() if name != UNTIL}
+    variables |= {UNTIL: str(until)} if until else {}
+    attempt = status.attempt + 1 if status.has_run else status.attempt
+    request = replace(request_of(maker, ledger, status.trial, variables=variables), attempt=attempt)
+    return request, NextAttempt(number=number, attempt=attempt, rule=ASKED, variables=variables)
+
+
+def ends_of(ledger: Ledger, statuses: Iterable[TrialStatus]) -> list[TrialEnd]:
+    """Return how those trials ended that get another attempt, as far as the journal does not have it yet.
+
+    What the scheduler has not confirmed to be over is settled by this decision: the attempt counts as it ended.
+    """
+    ends = []
+    for status in statuses:
+        verdict = status.verdict
+        if verdict.state is State.HELD and status.has_run:
+            verdict = msgspec.structs.replace(verdict, state=State.PAUSED)
+        if verdict.state.final and status.trial.number not in ledger.settled:
+            ends.append(TrialEnd(status.trial.number, status.attempt, verdict))
+    return ends
 
 
 def hold(

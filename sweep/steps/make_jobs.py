@@ -19,7 +19,7 @@ from sweep import grid as grids
 from sweep.errors import GridError, SchedulerRefused, SchedulerSilent, UsageError
 from sweep.grid import Grid, Source, units
 from sweep.grid.schema import RetryRuleSpec, RetrySpec
-from sweep.jobs import pack, render, where
+from sweep.jobs import pack, racing, render, where
 from sweep.jobs.pack import AttemptRequest
 from sweep.model import Job, Limits, Objective, Raised, Resources, Trial
 from sweep.schedulers import SCHEDULERS, Place
@@ -216,8 +216,8 @@ class JobMaker:
         """What a single trial may ask for."""
         return limits_of_one_trial(self.limits, submit_settings(self.grid))
 
-    def settings(self, overrides: Sequence[str]) -> Settings:
-        """Return what later commands need of this grid."""
+    def settings(self, overrides: Sequence[str], trials: int) -> Settings:
+        """Return what later commands need of this grid, which has so many trials."""
         grid = self.grid
         return Settings(
             grid.scheduler.kind,
@@ -233,6 +233,7 @@ class JobMaker:
             cluster=where.cluster(grid),
             from_environment=self.from_environment,
             planner=self.planner,
+            race=racing.rules_of(grid, trials),
             variables=dict(self.variables.used) if isinstance(self.variables, grids.UsedVariables) else None,
         )
 

@@ -69,7 +69,7 @@ class ConfirmReport:
 
 
 @dataclass(frozen=True)
-class _Addition:
+class Addition:
     """The trials to add for one configuration, and what they ask for beyond the grid's."""
 
     configuration: Configuration
@@ -111,8 +111,7 @@ def confirm(
                 "`sweep status` shows what runs; `sweep why TRIAL` why one failed",
             )
         maker = maker_of(store, snapshot.settings)
-        additions = _additions(store, snapshot, maker, best, replicates, dry_run=dry_run)
-        decision = _decision(snapshot, maker, best, additions)
+        additions, decision = confirming(store, snapshot, maker, best, replicates, dry_run=dry_run)
         jobs = []
         if decision.trials and not dry_run:
             jobs = commit(store, prepare(store, snapshot.ledger, maker, decision)).jobs
@@ -126,6 +125,20 @@ def confirm(
     )
 
 
+def confirming(
+    store: Store,
+    snapshot: Snapshot,
+    maker: JobMaker,
+    best: Sequence[Configuration],
+    replicates: int,
+    *,
+    dry_run: bool = False,
+) -> tuple[list[Addition], Decision]:
+    """Decide on the trials that confirm these configurations. The lock is held."""
+    additions = _additions(store, snapshot, maker, best, replicates, dry_run=dry_run)
+    return additions, _decision(snapshot, maker, best, additions)
+
+
 def _additions(
     store: Store,
     snapshot: Snapshot,
@@ -134,7 +147,7 @@ def _additions(
     replicates: int,
     *,
     dry_run: bool,
-) -> list[_Addition]:
+) -> list[Addition]:
     """Work out which trials each configuration still needs."""
     ledger, planned, grid_replicates = snapshot.ledger, store.trials(), maker.grid.replicates
     sent = sent_from(store, ledger)
@@ -154,7 +167,7 @@ def _additions(
             trials.append(replace(draft, number=old.number if old else next_number))
             next_number += old is None
         raised = _raised(configuration, trials[0].resources) if trials else Raised()
-        additions.append(_Addition(configuration, tuple(trials), raised))
+        additions.append(Addition(configuration, tuple(trials), raised))
     return additions
 
 
@@ -195,7 +208,7 @@ def _raised(configuration: Configuration, asks: Resources) -> Raised:
     return Raised.beyond(asks, memory_mib, walltime_s)
 
 
-def _described(addition: _Addition) -> ConfirmedConfiguration:
+def _described(addition: Addition) -> ConfirmedConfiguration:
     configuration = addition.configuration
     return ConfirmedConfiguration(
         configuration.number,
@@ -207,7 +220,7 @@ def _described(addition: _Addition) -> ConfirmedConfiguration:
 
 
 def _decision(
-    snapshot: Snapshot, maker: JobMaker, best: Sequence[Configuration], additions: Sequence[_Addition]
+    snapshot: Snapshot, maker: JobMaker, best: Sequence[Configuration], additions: Sequence[Addition]
 ) -> Decision:
     """Say which trials are added, and what their first attempts ask for (pure)."""
     ledger = snapshot.ledger

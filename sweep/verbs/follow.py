@@ -1,6 +1,7 @@
 """follow: submit again and again until everything is sent.
 
-With the grid's `retry`, or with packed jobs, go on until everything has ended, because trials may come back.
+With the grid's `retry`, or with packed jobs, go on until everything has ended, because trials may come back. A
+race decides on its next wave before each round.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def drive(store: Store, shell: Shell, *, patience_s: float = 0.0) -> SubmitRepor
     report = SubmitReport()
     while store.ledger()[0].stopped_at <= began:
         try:
+            _advance(store, shell, store.log)
             report = submit(store, shell, patience_s=patience_s, retry=True)
             # Without a successor in the queue, this is the last that comes: it waits for a place.
             if not report.abandoned or report.stuck or shell.clock.elapsed_s() > deadline:
@@ -61,17 +63,35 @@ def follow(
         if store.ledger()[0].stopped_at > began:
             return trouble("someone has cancelled everything: nothing more is sent")
         try:
+            racing = _advance(store, shell, trouble)
             report = submit(store, shell, patience_s=patience_s, retry=True)
         except (SchedulerSilent, LockHeld) as error:
             trouble(str(error))
         else:
             yield report
             did_something = bool(report.trials_sent or report.retried.trials)
-            if _is_over(report, did_something=did_something):
+            if (report.stuck or not racing) and _is_over(report, did_something=did_something):
                 return
             pause_s = interval_s if did_something else pause_s
         shell.clock.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
+
+
+def _advance(store: Store, shell: Shell, tell: Callable[[str], None]) -> bool:
+    """Let a race decide on its next wave, if it can; whether it is still on.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes what is otherwise than the race expects.
+    """
+    if not store.ledger()[0].is_racing:
+        return False
+    from sweep.verbs.race import step  # the forest takes a second to import
+
+    for note in step(store, shell).notes:
+        tell(note)
+    return store.ledger()[0].is_racing
 
 
 def _is_over(report: SubmitReport, *, did_something: bool) -> bool:

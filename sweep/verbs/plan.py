@@ -20,7 +20,7 @@ from sweep.errors import StoreError, UsageError
 from sweep.grid import Grid, Source
 from sweep.grid.expressions import split
 from sweep.grid.expressions import text as text_of
-from sweep.jobs import pack, where
+from sweep.jobs import pack, racing, where
 from sweep.model import Job, Limits, State, Trial
 from sweep.node.command import MOST_STRING_BYTES
 from sweep.node.preload import program_of
@@ -28,6 +28,7 @@ from sweep.schedulers import SCHEDULERS, environment
 from sweep.shell import Shell
 from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
+from sweep.state.settings import Settings
 from sweep.steps import provenance
 from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
 from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, job_maker, planner_of, read_grid, summaries
@@ -72,6 +73,8 @@ class PlanReport:
         Trials that the grid no longer asks for and that have a result.
     sample : tuple of str
         The first trial's command.
+    race : RacePlan or None
+        What the race may cost. None: all trials run.
     """
 
     name: str
@@ -93,6 +96,7 @@ class PlanReport:
     dry_run: bool
     sample: tuple[str, ...]
     notes: tuple[str, ...]
+    race: racing.RacePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def plan(
     drafts = grids.expand(grid, source, variables, sys.maxsize if yes else grids.MAX_TRIALS)
     if template and not template.is_file():
         raise UsageError(f"there is no template {str(template)!r}")
-    _check_preload(grid, source, drafts)
+    _check_drafts(grid, source, drafts)
     from_environment = where.from_environment(grid, os.environ)
     grid = where.with_environment(grid, from_environment)
     limits, notes = ask_limits(grid, source, shell)
@@ -208,8 +212,9 @@ def _check_path(store: Store, grid: Grid) -> None:
         )
 
 
-def _check_preload(grid: Grid, source: Source, drafts: list[Trial]) -> None:
-    """Refuse to preload for a command that would not be started by it."""
+def _check_drafts(grid: Grid, source: Source, drafts: list[Trial]) -> None:
+    """Refuse a race that cannot be run, and to preload for a command that would not be started by it."""
+    racing.check(source, grid, drafts)
     if grid.submit.preload and program_of(list(drafts[0].argv)) is None:
         raise source.error(
             ("submit", "preload"),
@@ -280,6 +285,7 @@ def _report(
         dry_run=dry_run,
         sample=sample,
         notes=notes,
+        race=racing.planned(grid, merged.trials.values()),
     )
 
 
@@ -399,14 +405,16 @@ class _Worked:
 
 def _work_out(store: Store, drafts: list[Trial], maker: JobMaker, overrides: Sequence[str]) -> _Worked:
     """Decide everything; write nothing."""
-    planned, ledger = store.trials(), store.ledger()[0]
+    planned, ledger, settings = store.trials(), store.ledger()[0], maker.settings(overrides, len(drafts))
     if ledger.confirming:
         drafts = [*drafts, *_confirming(planned, ledger, drafts, maker)]
     sent = sent_from(store, ledger)
     merged = merge(planned, drafts, as_ran=_as_ran(store, planned, ledger, sent))
-    waiting = (trial for number, trial in merged.trials.items() if not trial.retired and number not in sent)
-    requests = [request_of(maker, ledger, trial) for trial in waiting if trial.number not in ledger.held]
-    event = _event(maker, ledger, overrides, merged)
+    waiting = [trial for number, trial in merged.trials.items() if not trial.retired and number not in sent]
+    held, released = racing.holds(maker.grid, ledger, waiting)
+    kept = {*ledger.held, *held} - {*released}
+    requests = [request_of(maker, ledger, trial) for trial in waiting if trial.number not in kept]
+    event = msgspec.structs.replace(_event(maker, ledger, settings, merged), held=held, released=released)
     decision = Decision(event, tuple(requests), tuple(merged.lines))
     return _Worked(merged, prepare(store, ledger, maker, decision))
 
@@ -482,7 +490,7 @@ def _format(merged: Merged) -> int:
     return LEFT_TO_SITE_FORMAT if left else OLDEST_FORMAT
 
 
-def _event(maker: JobMaker, ledger: Ledger, overrides: Sequence[str], merged: Merged) -> Planned:
+def _event(maker: JobMaker, ledger: Ledger, settings: Settings, merged: Merged) -> Planned:
     """Say in the journal what was planned, and what the later commands need of the grid."""
     submitted = {submission.job for submission in ledger.submissions.values()}
     return Planned(
@@ -490,7 +498,7 @@ def _event(maker: JobMaker, ledger: Ledger, overrides: Sequence[str], merged: Me
         saw=digest((number, attempt, verdict) for number, (attempt, verdict) in ledger.settled.items()),
         format=_format(merged),
         jobs=[],  # `prepare` names them
-        settings=maker.settings(overrides),
+        settings=settings,
         dropped=[job for job in ledger.jobs if job not in submitted],
         home=str(maker.store.path),
         new=merged.new,

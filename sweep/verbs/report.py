@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sweep.leaderboard.analysis import Analysis
     from sweep.leaderboard.entries import Entry
     from sweep.leaderboard.ranking import Best, Board
+    from sweep.steps.raced import RaceResult
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class LeaderboardReport:
         What a person should know of the look at the sweep.
     csv : Path or None
         The leaderboard that was written.
+    race : RaceResult or None
+        What a race has come to. None: nothing was raced, or only some were ranked.
     """
 
     name: str
@@ -62,6 +65,7 @@ class LeaderboardReport:
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     csv: Path | None = None
+    race: RaceResult | None = None
 
     @property
     def best(self) -> Best | None:
@@ -151,8 +155,22 @@ def report(
         warnings=tuple(board.codes.words),
         doubts=tuple(_doubts(store, snapshot, board, everyone)),
         notes=snapshot.notes,
+        race=None if where else _raced(snapshot, board),
     )
     return _written(store, leaderboard) if write and not where else leaderboard
+
+
+def _raced(snapshot: Snapshot, board: Board) -> RaceResult | None:
+    if snapshot.ledger.race.last is None:
+        return None
+    from sweep.leaderboard.entries import score_of
+    from sweep.steps.raced import race_result
+
+    scores = {entry.trial.number: score_of(entry, board.objective) for entry in board.entries}
+    best = board.best
+    finalists = sum(each.confirmed for each in board.configurations)
+    alike = len(best.tied) if best and finalists else 0
+    return race_result(snapshot, scores, best.score if best else None, finalists, alike)
 
 
 def _written(store: Store, leaderboard: LeaderboardReport) -> LeaderboardReport:

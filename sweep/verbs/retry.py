@@ -10,7 +10,7 @@ from sweep.errors import UsageError
 from sweep.model import Cause, Raised, State
 from sweep.shell import Shell
 from sweep.state import recovery
-from sweep.state.events import Decided, NextAttempt, TrialEnd
+from sweep.state.events import Decided, NextAttempt
 from sweep.state.ledger import Ledger
 from sweep.state.recovery import WhyNot
 from sweep.state.snapshot import Snapshot, TrialStatus
@@ -181,14 +181,8 @@ def _decision(maker: JobMaker, ledger: Ledger, attempts: Sequence[_Attempt], by:
             )
         )
     statuses = [attempt.status for attempt in attempts]
-    # What the scheduler has not confirmed to be over is settled by this decision: the attempt counts as it ended.
-    ends = [
-        TrialEnd(status.trial.number, status.attempt, status.verdict)
-        for status in statuses
-        if status.verdict.state.final and status.trial.number not in ledger.settled
-    ]
     saw = decisions.digest((status.trial.number, status.attempt, status.verdict) for status in statuses)
-    event = Decided(by=by, saw=saw, attempts=following, ends=ends)
+    event = Decided(by=by, saw=saw, attempts=following, ends=decisions.ends_of(ledger, statuses))
     return decisions.Decision(event, tuple(requests))
 
 

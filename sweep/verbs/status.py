@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.model import ALIVE, Cause, SchedulerStatus, State, TaskRef, efficiency, memory_percent
 from sweep.schedulers import SCHEDULERS
@@ -19,6 +19,9 @@ from sweep.steps.logs import last_lines
 from sweep.steps.observe import observe
 from sweep.steps.select import ALL, Selection, fitting
 from sweep.store import Store
+
+if TYPE_CHECKING:
+    from sweep.steps.raced import RaceProgress
 
 #: How many lines of a failed trial's log are shown.
 LOG_LINES = 3
@@ -116,6 +119,8 @@ class StatusReport:
         Why the scheduler's statuses are old ones, in words; empty if they are not.
     calls : int
         How many commands were run for this.
+    race : RaceProgress or None
+        None: the grid has none.
     """
 
     name: str
@@ -132,6 +137,7 @@ class StatusReport:
     stale: str
     calls: int
     notes: tuple[str, ...] = ()
+    race: RaceProgress | None = None
 
     @property
     def left(self) -> int:
@@ -173,7 +179,16 @@ def status(store: Store, shell: Shell, *, usage: bool = False, selection: Select
         stale=snapshot.stale,
         calls=shell.calls,
         notes=tuple(notes),
+        race=_race(snapshot),
     )
+
+
+def _race(snapshot: Snapshot) -> RaceProgress | None:
+    if snapshot.settings.race is None:
+        return None
+    from sweep.steps.raced import race_progress
+
+    return race_progress(snapshot)
 
 
 def _driver_gone(snapshot: Snapshot) -> Iterator[str]:

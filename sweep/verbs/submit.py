@@ -138,7 +138,8 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
         retried = NOTHING_RETRIED
         if retry and settings.auto_retry:
             retried = _tried_again(store, snapshot, State.FAILED)
-        may_come_back = settings.auto_retry or settings.submit.placement == "packed"
+        packed = settings.submit.placement == "packed"
+        may_come_back = settings.auto_retry or packed or snapshot.ledger.is_racing
         why_stuck = _release(store, snapshot, unattended=retry)
         _leave_out_held(store)
         outcome = _send_all(store, shell, snapshot, patience_s, may_come_back=may_come_back)

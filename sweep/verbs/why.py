@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep import visible
 from sweep.errors import CannotRead, NoSuch
@@ -20,6 +20,9 @@ from sweep.steps.observe import observe, pick
 from sweep.steps.partial import partial_results
 from sweep.steps.select import Selection, selected
 from sweep.store import Store
+
+if TYPE_CHECKING:
+    from sweep.steps.raced import TrialRace
 
 #: The log's end that usually says it.
 TAIL_LINES = 15
@@ -49,6 +52,8 @@ class WhyReport:
         When this was so (Unix time).
     partial : PartialResult or None
         How far it has come, by its result file. None: it has written none, or it is done.
+    race : TrialRace or None
+        What a race did with it. None: nothing.
     """
 
     trial: int
@@ -77,6 +82,7 @@ class WhyReport:
     notes: tuple[str, ...] = ()
     at: float = 0.0
     partial: PartialResult | None = None
+    race: TrialRace | None = None
 
 
 def _files_of(store: Store, trial: Trial, file: str, number: int) -> tuple[ReadResult, Attempt | None]:
@@ -136,7 +142,16 @@ def _why(store: Store, snapshot: Snapshot, status: TrialStatus) -> WhyReport:
         notes=snapshot.notes,
         at=snapshot.at,
         partial=None if status.verdict.state is State.DONE else snapshot.partial_results.get(trial.number),
+        race=_race(snapshot, trial.number),
     )
+
+
+def _race(snapshot: Snapshot, number: int) -> TrialRace | None:
+    if number not in snapshot.ledger.race.moves:
+        return None
+    from sweep.steps.raced import trial_race
+
+    return trial_race(snapshot, number)
 
 
 @dataclass(frozen=True)

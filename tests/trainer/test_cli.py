@@ -14,7 +14,7 @@ from trainer.cli import app
 from trainer.training.options import Options
 
 #: Options of the command that are not part of a training.
-OWN = {"cache", "cache_gib", "dry_run"}
+OWN = {"cache", "cache_gib", "dry_run", "until"}
 
 
 def test_each_option_of_a_training_is_on_the_command_line() -> None:

@@ -153,6 +153,45 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert files == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
 
 
+def test_a_training_that_stops_on_the_way_ends_with_the_same_weights(
+    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
+) -> None:
+    sandbox.env["TRAINER_CACHE"] = str(own_cache)
+    options: list[object] = ["train", "--data", large, "--epochs", 4, *SMALL, "--schedule", "cosine"]
+    trainer(*options, "--out", "whole.json", "--save-model", "whole.npz")
+    options += ["--out", "r.json", "--save-model", "r.npz"]
+    sandbox.env["SWEEP_UNTIL"] = "2"
+    for _ in range(2):
+        ran = trainer(*options, code=75)
+        assert "stopped after epoch 2, as asked" in ran.err
+        result = read_result(sandbox.path)
+        assert (len(result["history"]), result["complete"]) == (2, False)
+        (sandbox.path / "r.json").unlink()  # as sweep does before an attempt
+    sandbox.env["SWEEP_UNTIL"] = "4"
+    trainer(*options)
+    assert read_result(sandbox.path)["complete"]
+    assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
+    sandbox.env["SWEEP_UNTIL"] = "9"
+    assert "the cosine schedule ends after 4" in trainer(*options, code=2).err
+
+
+def test_an_ended_training_goes_on_for_longer(
+    sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
+) -> None:
+    sandbox.env["TRAINER_CACHE"] = str(own_cache)
+    options: list[object] = ["train", "--data", large, *SMALL]
+    trainer(*options, "--epochs", 4, "--out", "whole.json", "--save-model", "whole.npz")
+    options += ["--epochs", 2, "--out", "r.json", "--save-model", "r.npz", "--keep-checkpoint", 1]
+    trainer(*options)
+    sandbox.env["SWEEP_UNTIL"] = "4"
+    assert "going on after epoch 2" in trainer(*options).out
+    assert read_result(sandbox.path)["epochs_done"] == 4
+    assert weights(sandbox.path / "r.npz") == weights(sandbox.path / "whole.npz")
+    del sandbox.env["SWEEP_UNTIL"]
+    assert "is of a longer training: starting anew" in trainer(*options).out
+    assert read_result(sandbox.path)["epochs_done"] == 2
+
+
 def test_another_training_is_not_taken_up(
     sandbox: Sandbox, trainer: Trainer, large: Path, own_cache: Path
 ) -> None:

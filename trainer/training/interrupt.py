@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """A warning came, and everything that can be saved has been saved."""
+    """The training stops before its end, and everything that can be saved has been saved. Its text says why."""
 
 
 class Sigterm:
@@ -27,7 +27,7 @@ class Sigterm:
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.received = True
         if not self._deferred:
-            raise Interrupted
+            raise Interrupted("interrupted")
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -38,4 +38,4 @@ class Sigterm:
         finally:
             self._deferred = False
         if self.received:
-            raise Interrupted
+            raise Interrupted("interrupted")

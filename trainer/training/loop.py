@@ -15,7 +15,7 @@ from trainer.network.kernels import make_optimizer
 from trainer.network.step import make_step
 from trainer.training import checkpoint
 from trainer.training.clock import Clock
-from trainer.training.interrupt import Sigterm
+from trainer.training.interrupt import Interrupted, Sigterm
 from trainer.training.options import Options
 
 #: After this many epochs without a better validation score the schedule ``plateau`` halves the learning rate.
@@ -38,10 +38,19 @@ class TrainingLoop:
     image_px : int
         Pixels of a whole image. The speed is counted in images of this size.
     clock : Clock
+    until : int
+        Stop after so many epochs. More than the options say: train so many. 0: train to the end.
     """
 
     def __init__(
-        self, network: Any, patches: Patches, options: Options, identity: str, image_px: int, clock: Clock
+        self,
+        network: Any,
+        patches: Patches,
+        options: Options,
+        identity: str,
+        image_px: int,
+        clock: Clock,
+        until: int = 0,
     ) -> None:
         self.network, self.patches, self.options = network, patches, options
         self.identity, self.image_px, self.clock = identity, image_px, clock
@@ -51,6 +60,7 @@ class TrainingLoop:
         self.steps_an_epoch = -(-len(patches.corners) // options.batch_size)
         self.progress = checkpoint.Progress(rate=options.learning_rate)
         self.best_weights: checkpoint.Arrays = []
+        self.until, self.epochs = until, max(options.epochs, until)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one of this training."""
@@ -59,6 +69,9 @@ class TrainingLoop:
             if self.path.exists():
                 what = "cannot be read" if checkpoint.is_damaged(self.path) else "is of another training"
                 print(f"{self.path.name} {what}: starting anew", flush=True)
+            return
+        if loaded[0].epoch > self.epochs:
+            print(f"{self.path.name} is of a longer training: starting anew", flush=True)
             return
         self.progress, arrays = loaded
         self.progress.resumed += 1
@@ -83,10 +96,13 @@ class TrainingLoop:
         Diverged
             The loss is not a finite number any more.
         Interrupted
-            A warning came; the checkpoint has everything.
+            A warning came, or the training has come as far as it is to; the checkpoint has everything.
         """
         with sigterm.deferred():
-            while self.progress.epoch < self.options.epochs and not self._ends_early():
+            while self.progress.epoch < self.epochs and not self._ends_early():
+                if 0 < self.until <= self.progress.epoch:
+                    on_epoch()  # an earlier run may have been killed before it wrote the result
+                    raise Interrupted(f"stopped after epoch {self.progress.epoch}, as asked")
                 complete = self._run_epoch(validate, sigterm)
                 self._save()
                 if complete:
@@ -167,9 +183,9 @@ class TrainingLoop:
         )
         self._compare_with_best(scores["segMeasure"])
         spent_s = self.clock.laps.get("steps", 0.0) + self.clock.laps.get("validate", 0.0)
-        left_s = spent_s / progress.epoch * (options.epochs - progress.epoch)
+        left_s = spent_s / progress.epoch * (self.epochs - progress.epoch)
         print(
-            f"epoch {progress.epoch}/{options.epochs}  loss {loss:.5f}  segMeasure {scores['segMeasure']:.4f}  "
+            f"epoch {progress.epoch}/{self.epochs}  loss {loss:.5f}  segMeasure {scores['segMeasure']:.4f}  "
             f"{images_per_s:.2f} images/s  {left_s:.0f} s left",
             flush=True,
         )

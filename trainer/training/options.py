@@ -24,7 +24,16 @@ UNDO = {"auto": (False, True), "yes": (True,), "no": (False,)}
 ARITHMETIC = 3
 
 #: Options that do not decide the weights, or whose effect is in the key of the prepared set.
-_NOT_IN_IDENTITY = ("data", "extra_data", "out", "save_model", "keep_predictions", "keep_best", "threads")
+_NOT_IN_IDENTITY = (
+    "data",
+    "extra_data",
+    "out",
+    "save_model",
+    "keep_predictions",
+    "keep_best",
+    "keep_checkpoint",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,9 @@ class Options:
         None, "A folder for the predictions of the test images. Only the best trainings keep theirs."
     )
     keep_best: int = _option(5, "The number of trainings that keep their predictions.", _at_least(1))
+    keep_checkpoint: bool = _option(
+        False, "1: keep the checkpoint after the end, so that a training of more epochs goes on from it."
+    )
     model: str = _option("smallUNet", f"The network: {', '.join(models.MODELS)}.")
     depth: int | None = _option(None, "Number of poolings. Without it, the model's own.")
     width: int | None = _option(None, "Channels at the first level. Without it, the model's own.")
@@ -189,6 +201,9 @@ class Options:
     def identity(self, prepared: str, threads: int, *, plain_keras: bool = False) -> str:
         """Hash everything that decides the weights. A training resumes only from a checkpoint of its own identity.
 
+        The number of epochs is no part of it, unless the schedule hangs on it: so a training goes on for longer
+        than was planned.
+
         Parameters
         ----------
         prepared : str
@@ -198,6 +213,8 @@ class Options:
             Whether the plain kernels are used.
         """
         deciding = {name: value for name, value in asdict(self).items() if name not in _NOT_IN_IDENTITY}
+        if self.schedule != "cosine":
+            del deciding["epochs"]
         kernels = ["plain"] if plain_keras else []
         text = json.dumps([deciding, prepared, threads, ARITHMETIC, *kernels], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

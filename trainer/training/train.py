@@ -22,7 +22,7 @@ from trainer.training.setting import Setting, make_setting
 from trainer.training.writer import ResultWriter
 
 
-def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
+def train(options: Options, cache: Cache, sigterm: Sigterm, until: int = 0) -> Result:
     """Train, predict, score, and write the result. It is also written after each epoch, not yet complete.
 
     Parameters
@@ -31,6 +31,8 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     cache : Cache
         Of prepared sets.
     sigterm : Sigterm
+    until : int
+        Stop after so many epochs, to go on later; or train for more epochs than the options say. 0: neither.
 
     Returns
     -------
@@ -44,9 +46,14 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     Diverged
         The loss is not a finite number any more; the result says so.
     Interrupted
-        A warning of the scheduler came. The same call goes on where this one ended.
+        A warning of the scheduler came, or `until` is reached. The same call goes on where this one ended.
     """
     clock = Clock()
+    if until > options.epochs and options.schedule == "cosine":
+        raise InputError(
+            f"{until} epochs are asked for, and the cosine schedule ends after {options.epochs}",
+            f"train anew with --epochs {until}: its learning rates are others from the start",
+        )
     setting = make_setting(options, cache)
     if kernels.plain_keras():
         setting.warnings.append(f"{kernels.SWITCH} is set: trained with the plain kernels of Keras")
@@ -59,7 +66,7 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     clock.lap("import")
     network = models.build(setting.shape, options.dropout, options.seed)
     clock.lap("build")
-    loop = _make_loop(setting, network, threads, clock)
+    loop = _make_loop(setting, network, threads, clock, until)
     loop.resume()
     writer = ResultWriter(setting, threads, int(network.count_params()), loop.progress, clock)
     evaluation = Evaluation(network, options, setting.prepared.smallest_nucleus_px)
@@ -86,11 +93,11 @@ def train(options: Options, cache: Cache, sigterm: Sigterm) -> Result:
     return _finish(setting, evaluation, writer, clock)
 
 
-def _make_loop(setting: Setting, network: Any, threads: int, clock: Clock) -> TrainingLoop:
+def _make_loop(setting: Setting, network: Any, threads: int, clock: Clock, until: int) -> TrainingLoop:
     options, prepared = setting.options, setting.prepared
     identity = options.identity(prepared.key, threads, plain_keras=kernels.plain_keras())
     rows, columns = prepared.size
-    return TrainingLoop(network, setting.patches, options, identity, rows * columns, clock)
+    return TrainingLoop(network, setting.patches, options, identity, rows * columns, clock, until)
 
 
 def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, clock: Clock) -> Result:
@@ -110,7 +117,8 @@ def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, cloc
     if options.save_model:
         modelfile.save(options.save_model, evaluation.network, _model_info(setting, decision, validation))
     result = writer.write(decision=decision, validation=validation, test=test)
-    checkpoint.remove(options.out)
+    if not options.keep_checkpoint:
+        checkpoint.remove(options.out)
     if options.keep_predictions and predicted_labels:
         pictures = _keep_pictures(setting, predicted_labels, validation["segMeasure"])
         clock.lap("draw")

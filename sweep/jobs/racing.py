@@ -1,0 +1,170 @@
+"""A grid's ``race`` → the rules of the race, what it may cost, and whether it can be run (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from sweep.grid import Grid, Source, units
+from sweep.grid.race import RaceSpec
+from sweep.model import Trial
+from sweep.state.ledger import Ledger
+from sweep.state.settings import ConfirmStage, RaceRules
+
+#: So many waves spend a budget, where the grid names no `wave`, as the decider has it.
+USUAL_WAVES = 12
+
+#: Who holds what a race has not begun.
+PLAN = "plan"
+
+#: Of a race's budget, the largest share that its confirmation takes where the grid is silent about it.
+CONFIRM_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class RacePlan:
+    """What the race of a plan may cost.
+
+    Attributes
+    ----------
+    trainings : float
+        The budget as a number of whole trainings, the confirmation included. None where it is in core-hours.
+    confirming : int
+        Those of them that confirm.
+    core_h, grid_core_h : float or None
+        The most that the race and the whole grid can cost, by the walltimes that are asked for. None where one is
+        left to the site.
+    rungs : tuple of int
+        How far a trial is trained before it is judged.
+    waves : int
+        About how many decisions spend it.
+    begun_anew : float
+        What the rungs cost at most, as a multiple, where the command cannot go on and begins each of them anew.
+    """
+
+    trainings: float | None
+    confirming: int
+    core_h: float | None
+    grid_core_h: float | None
+    rungs: tuple[int, ...]
+    waves: int
+    begun_anew: float
+
+
+def rules_of(grid: Grid, trials: int) -> RaceRules | None:
+    """Take from a grid how it is raced; None: all trials run.
+
+    Parameters
+    ----------
+    trials : int
+        How many trials the grid has.
+    """
+    race = grid.race
+    if race is None:
+        return None
+    share, core_hours = units.budget(race.budget)
+    return RaceRules(
+        share=share,
+        core_hours=core_hours,
+        rungs=tuple(race.rungs),
+        keep=race.keep,
+        propose=race.propose,
+        wave=race.wave or 0,
+        audit=race.audit,
+        confirm=_stages(race, share * trials),
+        checkpoints=race.checkpoints or "",
+        disk_mib=units.memory_mib(race.disk) if race.disk else 0,
+    )
+
+
+def _stages(race: RaceSpec, trainings: float) -> tuple[ConfirmStage, ...]:
+    """Take the stages of the confirmation, or those that so many whole trainings allow (0: unknown)."""
+    if race.confirm:
+        specs = [race.confirm, *([race.confirm.then] if race.confirm.then else [])]
+        return tuple(ConfirmStage(spec.top, spec.replicates) for spec in specs)
+    usual = RaceRules()
+    if not trainings or usual.confirm_runs <= CONFIRM_SHARE * trainings:
+        return usual.confirm
+    top = max(2, int(CONFIRM_SHARE * trainings / 3.5))  # a quarter of them gets two more runs
+    return (ConfirmStage(top, 3),) if top < 6 else (ConfirmStage(top, 3), ConfirmStage(top // 4, 5))
+
+
+def planned(grid: Grid, trials: Iterable[Trial]) -> RacePlan | None:
+    """Say what the race of a plan may cost; None: the grid has none."""
+    asked = [trial.resources for trial in trials if not trial.retired]
+    rules = rules_of(grid, len(asked))
+    if rules is None:
+        return None
+    known = all(resources.walltime_s for resources in asked)
+    grid_h = sum(resources.walltime_s * resources.cores for resources in asked) / 3600 if known else None
+    in_share = None if grid_h is None else rules.share * grid_h
+    return RacePlan(
+        trainings=rules.share * len(asked) if rules.share else None,
+        confirming=rules.confirm_runs,
+        core_h=rules.core_hours or in_share,
+        grid_core_h=grid_h,
+        rungs=rules.rungs,
+        waves=USUAL_WAVES + len(rules.confirm),
+        begun_anew=sum(rules.rungs) / rules.rungs[-1],
+    )
+
+
+def holds(grid: Grid, ledger: Ledger, waiting: Iterable[Trial]) -> tuple[dict[int, str], list[int]]:
+    """Return which trials a plan holds, and why; and which it lets go.
+
+    Of a race, those that it has not begun wait for it. Where the grid has none any more, they wait no longer.
+
+    Parameters
+    ----------
+    waiting : iterable of Trial
+        What was not sent.
+    """
+    if grid.race is None:
+        return {}, [number for number, hold in ledger.held.items() if hold.by == PLAN]
+    others = ledger.confirming | ledger.race.moves.keys()
+    return {trial.number: "until a race begins it" for trial in waiting if trial.number not in others}, []
+
+
+def check(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
+    """Refuse a race that cannot be run.
+
+    Raises
+    ------
+    GridError
+        Its budget does not pay for the confirmation, or the grid has what goes with no race.
+    """
+    rules = rules_of(grid, len(drafts))
+    if grid.race is None or rules is None:
+        return
+    if grid.design == "one_at_a_time":
+        raise source.error(
+            ("race",),
+            "a race, and `design: one_at_a_time`",
+            "these trials are few and each is needed: take it out",
+        )
+    if grid.replicates > 1:
+        raise source.error(
+            ("replicates",),
+            f"a race, and {grid.replicates} replicates of every configuration",
+            "a race runs each once; its best are run again: race: {confirm: {replicates: 3}}",
+        )
+    if rules.propose == "optuna" and find_spec("optuna") is None:
+        raise source.error(
+            ("race", "propose"), "propose: optuna, and Optuna is not installed here", "pip install optuna"
+        )
+    if rules.share:
+        budget, unit = rules.share * len(drafts), "trainings"
+        needed: float = rules.confirm_runs
+    else:
+        budget, unit = rules.core_hours, "core-hours"
+        longest = max(drafts, key=lambda trial: trial.resources.walltime_s * trial.resources.cores).resources
+        # What a training really takes is not known yet: a tenth of what is asked for is little.
+        needed = rules.confirm_runs * longest.walltime_s * longest.cores / 3600 / 10
+    if budget <= needed:
+        stages = " and then ".join(f"the top {stage.top} × {stage.replicates}" for stage in rules.confirm)
+        raise source.error(
+            ("race", "budget"),
+            f"the budget {grid.race.budget} is {budget:.3g} {unit}, and to confirm {stages} takes {needed:.3g}",
+            "raise it, or confirm fewer: race: {confirm: {top: 5, replicates: 3}}",
+        )

@@ -1,0 +1,115 @@
+"""What forests expect of configurations that were not trained, or not to the end (pure).
+
+Extremely randomized trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006), one forest a rung. The first
+knows the parameters alone. Each further one adds what the rung before does not tell, as in the autoregressive
+model of Kennedy and O'Hagan (Biometrika 87, 2000): score here = a + b · score one rung before + the forest's part.
+So many short trainings inform the forecast of the few long ones, and a trial's own scores count. Each tree is one
+opinion: their mean is the forecast, their spread says how sure it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.race.space import Space
+
+Floats = NDArray[np.float64]
+
+#: More trees change no decision that was measured, and take longer.
+TREES = 100
+
+#: With fewer scores than this nothing is forecast.
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of every configuration at the last rung.
+
+    Attributes
+    ----------
+    mean, spread : ndarray, (configurations,)
+        Of the trees' opinions.
+    opinions : ndarray of float32, (trees, configurations)
+    """
+
+    mean: Floats
+    spread: Floats
+    opinions: NDArray[np.float32]
+
+
+def forecast(space: Space, scores: Floats, random: np.random.Generator, jobs: int = 1) -> Forecast | None:
+    """Forecast the score of every configuration at the last rung; None where too little is known.
+
+    Parameters
+    ----------
+    scores : ndarray, (configurations, rungs)
+        Higher is better; NaN where there is none.
+    jobs : int
+        How many cores may be used.
+    """
+    opinions: Floats | None = None
+    for own in _without_tail(scores).T:
+        known = np.flatnonzero(np.isfinite(own))
+        if len(known) < FEWEST:
+            if opinions is not None and len(known):
+                opinions = opinions + float(np.mean(own[known] - opinions[:, known].mean(axis=0)))
+        elif opinions is None:
+            opinions = _opinions(space.features, known, own[known], random, jobs)
+        else:
+            opinions = _further(space, opinions, known, own[known], random, jobs)
+    if opinions is None:
+        return None
+    return Forecast(opinions.mean(axis=0), opinions.std(axis=0), opinions.astype(np.float32))
+
+
+def _further(
+    space: Space, before: Floats, known: NDArray[np.intp], own: Floats, random: np.random.Generator, jobs: int
+) -> Floats:
+    """Return the trees' opinions of a rung: those of the rung before, and what that one does not tell.
+
+    Parameters
+    ----------
+    before : ndarray, (trees, configurations)
+        Of configurations that have a score there, it is that score.
+    known : ndarray of int
+        The configurations that have a score here.
+    own : ndarray
+        Their scores.
+    """
+    earlier = before.mean(axis=0)
+    spread = float(np.var(earlier[known]))
+    slope = float(np.cov(earlier[known], own, bias=True)[0, 1]) / spread if spread else 1.0
+    level = float(own.mean() - slope * earlier[known].mean())
+    inputs = np.column_stack([space.features, earlier]).astype(np.float32)
+    parts = _opinions(inputs, known, own - level - slope * earlier[known], random, jobs)
+    return level + slope * before + parts
+
+
+def _opinions(
+    inputs: NDArray[np.float32],
+    known: NDArray[np.intp],
+    values: Floats,
+    random: np.random.Generator,
+    jobs: int,
+) -> Floats:
+    """Fit a forest to what is known; return what each tree says of each row, (trees, rows)."""
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    seed = int(random.integers(2**31))
+    forest = ExtraTreesRegressor(TREES, max_features=0.7, random_state=seed, n_jobs=jobs)
+    forest.fit(inputs[known], values)
+    return np.stack([tree.tree_.predict(inputs)[:, 0] for tree in forest.estimators_])
+
+
+def _without_tail(scores: Floats) -> Floats:
+    """Raise the worst scores of each rung to its lower quartile: how bad the bad ones are decides nothing."""
+    kept = scores.copy()
+    for own in kept.T:
+        finite = np.isfinite(own)
+        if finite.any():
+            own[finite] = np.maximum(own[finite], np.quantile(own[finite], 0.25))
+    return kept

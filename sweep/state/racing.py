@@ -1,0 +1,137 @@
+"""What a race writes into the journal with each of its decisions, and what these add up to (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sweep.state.settings import RaceRules
+
+
+class Judged(msgspec.Struct, frozen=True, array_like=True):
+    """How far a trial of a race had come as of a decision, and what it had cost.
+
+    Attributes
+    ----------
+    attempt : int
+        The attempt that has ended.
+    core_s : float
+        Core-seconds of all its attempts.
+    ended : bool
+        It goes no further: it was trained whole, or did not end well.
+    scores : tuple of float or None
+        Its score at each rung that it has reached; None where the history has none there.
+    """
+
+    number: int
+    attempt: int
+    core_s: float
+    ended: bool
+    scores: tuple[float | None, ...] = ()
+
+
+class RaceMove(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A trial that a race begins, or lets go on.
+
+    Attributes
+    ----------
+    rung : int
+        The rung that it is to reach, from 0.
+    until : int
+        The same in entries of its history; 0: it runs to its end.
+    how : str
+        Why it was chosen: a value of `sweep.race.standing.How`.
+    forecast : float or None
+        The score that was expected of it after the whole training.
+    """
+
+    number: int
+    rung: int
+    until: int = 0
+    how: str = ""
+    forecast: float | None = None
+
+
+class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a race decided, and what it went by.
+
+    Attributes
+    ----------
+    wave : int
+        From 1. 0: a stage of the confirmation.
+    seed : int
+        What the decision drew by, with `wave`.
+    judged : list of Judged
+        The trials that had come further since the decision before.
+    moves : list of RaceMove
+        What the wave runs.
+    cutoffs : dict
+        Rung → the score below which nothing went on from it.
+    budget_core_s, spent_core_s, reserved_core_s, grid_core_s : float
+        What the race may cost, had cost, what of it is kept for the confirmation, and what the grid would cost.
+    first_rung : int
+        The rung that configurations are begun for. Those below it tell nothing of the end.
+    finalists : list of int
+        Where it is over: the trials to confirm, the most promising first.
+    over : str
+        Why nothing more is begun: a value of `sweep.race.standing.Over`. Empty: the race goes on.
+    """
+
+    wave: int = 0
+    seed: int = 0
+    judged: list[Judged] = []
+    moves: list[RaceMove] = []
+    cutoffs: dict[int, float] = {}
+    budget_core_s: float = 0.0
+    spent_core_s: float = 0.0
+    reserved_core_s: float = 0.0
+    grid_core_s: float = 0.0
+    first_rung: int = 0
+    finalists: list[int] = []
+    over: str = ""
+
+
+@dataclass
+class Race:
+    """What a race has decided so far.
+
+    Attributes
+    ----------
+    waves : list of RaceStep
+        Its decisions under the metric that ranks today.
+    moves : dict
+        Trial number → the newest of its moves, and the wave that made it.
+    judged : dict
+        Trial number → how far it had come, as of the newest decision that looked.
+    stage : int
+        How many stages of its confirmation were planned since it was over.
+    """
+
+    waves: list[RaceStep] = field(default_factory=list)
+    moves: dict[int, tuple[RaceMove, int]] = field(default_factory=dict)
+    judged: dict[int, Judged] = field(default_factory=dict)
+    stage: int = 0
+
+    def add(self, step: RaceStep) -> None:
+        """Add a decision."""
+        if not step.wave:
+            self.stage += 1
+            return
+        self.waves.append(step)
+        self.judged.update({judged.number: judged for judged in step.judged})
+        self.moves.update({move.number: (move, step.wave) for move in step.moves})
+
+    def begin_anew(self) -> None:
+        """Forget what was decided by a metric that no longer ranks. What runs because of it goes on."""
+        self.waves, self.judged, self.stage = [], {}, 0
+
+    @property
+    def last(self) -> RaceStep | None:
+        """The newest decision on a wave."""
+        return self.waves[-1] if self.waves else None
+
+    def is_finished(self, rules: RaceRules) -> bool:
+        """Whether it has nothing left to decide."""
+        last = self.last
+        return bool(last and last.over) and (self.stage >= len(rules.confirm) or not (last and last.finalists))
