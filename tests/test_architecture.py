@@ -288,3 +288,37 @@ def test_help_imports_nothing_heavy() -> None:
         "sklearn",
         "plotly",
     }
+
+
+#: Calls that read or write the disk, or start a process.
+OUTSIDE = {
+    *("open", "is_dir", "is_file", "exists", "stat", "scandir", "listdir", "iterdir", "glob", "getsize", "getcwd"),
+    *("read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "unlink", "touch", "chmod", "absolute"),
+    *("resolve", "get_template", "fork", "run", "Popen", "sleep", "ledger", "trials", "unfit_nodes"),
+}
+
+
+@pytest.mark.parametrize("path", files("sweep"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_constructors_do_nothing(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name in {"__init__", "__post_init__"}:
+            functions = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
+            names = {
+                func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in functions
+            }
+            assert not names & OUTSIDE, f"line {node.lineno}"
+
+
+def test_only_its_own_file_changes_a_ledger() -> None:
+    """Once it is added up, the ledger is a fact like the others."""
+    for path in files("sweep"):
+        if path.name == "ledger.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else []
+            targets += [node.target] if isinstance(node, ast.AugAssign) else []
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                changes = {"append", "update", "pop", "setdefault", "clear", "add", "extend", "judge_again"}
+                targets += [node.func.value] if node.func.attr in changes else []
+            changed = [ast.unparse(target) for target in targets]
+            assert not [each for each in changed if "ledger." in each], path

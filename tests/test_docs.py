@@ -143,6 +143,7 @@ ADDED = {
     "extend": {"submitted"},
     "compare": {"rows"},
     "submit --dry-run": {"calls", "trials"},
+    "report --next": {"unimportant"},
 }
 LEFT_OUT = {"compare": {"table"}}
 

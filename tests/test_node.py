@@ -186,6 +186,7 @@ import psutil
 from sweep.node import bystander as module
 module.ALL_TOLD_S = {all_told_s}
 bystander, numbers, handled, passed_on = module.Bystander(), (signal.SIGUSR1, signal.SIGTERM), [], []
+bystander.begin()
 def forward(number, frame):
     handled.append(number)
     bystander.unless_all_got(number, lambda: passed_on.append(number))
@@ -274,6 +275,7 @@ class Late(Bystander):
             pass
         Bystander._stand_by(*arguments)
 bystander, passed_on = Late(), []
+bystander.begin()
 for number in (signal.SIGUSR1, signal.SIGTERM):
     os.kill(bystander.pid, number)
     bystander.unless_all_got(number, lambda: passed_on.append(number))

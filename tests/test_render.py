@@ -10,7 +10,7 @@ import pytest
 
 from sweep.errors import TemplateError
 from sweep.grid import read
-from sweep.jobs.render import Renderer, array_range
+from sweep.jobs.render import array_range, renderer_of
 from sweep.model import Job, Resources, Task
 from sweep.state.settings import Planner
 
@@ -42,7 +42,7 @@ def render(kind: str, placement: str = "array", job: Job = JOB, site: Path | Non
         ),
         "g.yaml",
     )
-    return Renderer(grid, {**PATHS, "workdir": "/home/eve/it's here"}, "python3", PLANNER, site)(job)
+    return renderer_of(grid, {**PATHS, "workdir": "/home/eve/it's here"}, "python3", PLANNER, site)(job)
 
 
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "torque", "local"])

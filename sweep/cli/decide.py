@@ -80,6 +80,9 @@ def _print(leaderboard: LeaderboardReport, view: ReportView, form: str, output: 
     elif form == "json" and (view.cost or view.importance):
         analysis = leaderboard.analysis
         print_json(asdict(analysis.cost if view.cost else analysis.importance))
+    elif form == "json" and view.advice:
+        analysis = leaderboard.analysis
+        print_json({**asdict(analysis.advice), "unimportant": analysis.unimportant})
     else:
         _export(leaderboard, view, form, output)
 
@@ -184,14 +187,14 @@ def confirm(
 
     store = store_of(sweep)
     confirmation = verb(store, shell_of(store), top=top, replicates=replicates, where=where, dry_run=dry_run)
-    sent = send_planned(store) if confirmation.trials and not (plan_only or dry_run) else None
+    submitted = send_planned(store) if confirmation.trials and not (plan_only or dry_run) else None
     if as_json:
-        print_json({**asdict(confirmation), "submitted": asdict(sent) if sent else None})
+        print_json({**asdict(confirmation), "submitted": asdict(submitted) if submitted else None})
         return
     from sweep.report import sections
 
     show(sections.confirm(confirmation))
-    print_next(sent, planned=bool(confirmation.trials) and not dry_run)
+    print_next(submitted, planned=bool(confirmation.trials) and not dry_run)
 
 
 @app.command()

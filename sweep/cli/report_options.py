@@ -36,6 +36,7 @@ class ReportOptions:
     pareto: Annotated[str, typer.Option(help="What nothing beats in all of: segMeasure,elapsed_s.")] = ""
     importance: Annotated[bool, typer.Option("--importance", help="Which parameters mattered.")] = False
     cost: Annotated[bool, typer.Option("--cost", help="What it cost, and what was wasted.")] = False
+    advice: Annotated[bool, typer.Option("--next", help="What to do next, and what did not matter.")] = False
     trials: Annotated[bool, typer.Option("--trials", help="A row a trial, not a configuration.")] = False
     retired: Retired = False
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False
@@ -79,6 +80,7 @@ class ReportOptions:
             importance=self.importance,
             cost=self.cost,
             trials=self.trials,
+            advice=self.advice,
         )
 
     def check(self) -> None:
@@ -93,7 +95,8 @@ class ReportOptions:
             raise UsageError(
                 "the page is a command of its own", "sweep page writes it, and sweep page --watch again and again"
             )
-        by, others = bool(self.by), {"importance": self.importance, "cost": self.cost, "trials": self.trials}
+        others = {"importance": self.importance, "cost": self.cost, "next": self.advice, "trials": self.trials}
+        by = bool(self.by)
         if self.form:
             _one_of({"by": by, "pareto": bool(self.pareto), **others})
         if self.columns:

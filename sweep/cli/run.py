@@ -187,14 +187,14 @@ def retry(
         *(verbs.GONE if gone else ()),
     ]
     report = verbs.retry(store, shell_of(store), selection_of(trials, where), also=also)
-    sent = send_planned(store) if report.trials and not plan_only else None
+    submitted = send_planned(store) if report.trials and not plan_only else None
     if as_json:
-        print_json({**asdict(report), "submitted": asdict(sent) if sent else None})
+        print_json({**asdict(report), "submitted": asdict(submitted) if submitted else None})
         return
     from sweep.report import terminal
 
     show(terminal.retry(report))
-    print_next(sent, planned=bool(report.trials))
+    print_next(submitted, planned=bool(report.trials))
 
 
 @app.command()
@@ -230,12 +230,12 @@ def send_planned(store: Store) -> SubmitReport:
     return send(store, shell_of(store), patience_s=Options.patience_s)
 
 
-def print_next(sent: SubmitReport | None, *, planned: bool) -> None:
+def print_next(submitted: SubmitReport | None, *, planned: bool) -> None:
     """Show what was submitted, or what to do next."""
     from sweep.report import terminal
 
-    if sent:
-        show(terminal.submit(sent))
+    if submitted:
+        show(terminal.submit(submitted))
     elif planned:
         print("next: sweep submit")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sweep.errors import TemplateError
 from sweep.grid import Grid, units
 from sweep.jobs import where
 from sweep.model import Job
-from sweep.schedulers import SCHEDULERS
+from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.state.settings import Planner
 
 #: The longest time in which a trial fails at once, and the longest for which a place on an unfit node is held.
@@ -59,10 +60,39 @@ def template_environment(
     return jinja
 
 
+def renderer_of(
+    grid: Grid,
+    paths: Mapping[str, str],
+    python: str,
+    planner: Planner,
+    site: Path | None = None,
+    beside: Path | None = None,
+) -> Renderer:
+    """Load the template that a grid's scripts are made of.
+
+    Parameters
+    ----------
+    grid, paths, python, planner
+        See `Renderer`.
+    site, beside : Path, optional
+        A template to use instead of the scheduler's own; see `template_environment`.
+
+    Raises
+    ------
+    TemplateError
+        The template is not there, or does not parse.
+    """
+    own = Path(SCHEDULERS[grid.scheduler.kind].template or f"{grid.scheduler.kind}.sh.j2")
+    name = site.name if site else own.name
+    jinja = template_environment(site, beside, own)
+    return Renderer(grid, paths, python, planner, _with_template_errors(name, jinja.get_template, name))
+
+
+@dataclass(frozen=True)
 class Renderer:
     """Renders the scripts of one plan.
 
-    Parameters
+    Attributes
     ----------
     grid : Grid
         The grid that is planned.
@@ -72,25 +102,20 @@ class Renderer:
         The interpreter that runs node.py on the node.
     planner : Planner
         The person who plans, as far as the jobs follow them.
-    site, beside : Path, optional
-        A template to use instead of the scheduler's own; see `template_environment`.
+    template : jinja2.Template
+        What the scripts are made of.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        paths: Mapping[str, str],
-        python: str,
-        planner: Planner,
-        site: Path | None = None,
-        beside: Path | None = None,
-    ) -> None:
-        self.grid, self.paths, self.python, self.planner = grid, paths, python, planner
-        self.scheduler = SCHEDULERS[grid.scheduler.kind]
-        own = Path(self.scheduler.template or f"{grid.scheduler.kind}.sh.j2")
-        name = site.name if site else own.name
-        jinja = template_environment(site, beside, own)
-        self.template = _with_template_errors(name, jinja.get_template, name)
+    grid: Grid
+    paths: Mapping[str, str]
+    python: str
+    planner: Planner
+    template: jinja2.Template
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduler that the scripts are for."""
+        return SCHEDULERS[self.grid.scheduler.kind]
 
     def __call__(self, job: Job, driver_command: Sequence[str] = ()) -> str:
         """Render one job.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sweep.leaderboard import effects, frames
+from sweep.leaderboard.advice import Advice, advise, unimportant
 from sweep.leaderboard.cost import Attempted, Cost, cost
 from sweep.leaderboard.curves import Curve, learning_curves
 from sweep.leaderboard.effects import Effects, InCommon
@@ -58,6 +59,8 @@ class Analysis:
         The trials whose course makes the timeline.
     at : float
         When they were so, in seconds since the epoch.
+    tried : sequence of dict
+        The parameters of all trials, with those that are not ranked: where the ends of the axes are.
     """
 
     board: Board
@@ -65,6 +68,7 @@ class Analysis:
     attempts: Sequence[Attempted] = ()
     statuses: Sequence[TrialStatus] = ()
     at: float = 0.0
+    tried: Sequence[dict[str, Any]] = ()
 
     @property
     def best(self) -> Best | None:
@@ -127,6 +131,16 @@ class Analysis:
             [configuration.entry.trial.params for configuration in scored],
             [configuration.mean for configuration in scored],
         )
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What to do next."""
+        return advise(self.board, self.tried)
+
+    @cached_property
+    def unimportant(self) -> tuple[str, ...]:
+        """The parameters that did not matter, where that can be claimed: they may be fixed."""
+        return unimportant(self.importance)
 
     @cached_property
     def cost(self) -> Cost:
@@ -216,6 +230,7 @@ def analyse(
     attempts: Sequence[Attempted] = (),
     statuses: Sequence[TrialStatus] = (),
     at: float = 0.0,
+    tried: Sequence[dict[str, Any]] = (),
 ) -> Analysis:
     """Analyse a board.
 
@@ -229,6 +244,8 @@ def analyse(
         The trials of the timeline.
     at : float
         When they were so, in seconds since the epoch.
+    tried : sequence of dict
+        The parameters of all trials, with those that are not ranked.
 
     Returns
     -------
@@ -237,4 +254,4 @@ def analyse(
     """
     names = [*required_metrics(board.objective), *columns]
     more = tuple(frames.numbers_named(board.entries, names, board.objective))
-    return Analysis(board, more, attempts, statuses, at)
+    return Analysis(board, more, attempts, statuses, at, tried)

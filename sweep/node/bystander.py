@@ -42,14 +42,20 @@ class Bystander(object):
     Attributes
     ----------
     pid : int
-        The process.
+        The process. It is not there before that began: a signal to a pid of 0 would go to our own group.
     """
+
+    pid: int
 
     def __init__(self) -> None:
         self._noted: "List[int]" = []
         self._waiting: "List[Tuple[int, Callable[[], None]]]" = []
         self._busy = False
         self._remembered = set()  # type: set[str]
+        self._alive = self._notes = -1
+
+    def begin(self) -> None:
+        """Start the process. Signals that come before it has its handlers wait for them."""
         alive, self._alive = os.pipe()
         self._notes, notes = os.pipe()
         for descriptor in (self._notes, notes):

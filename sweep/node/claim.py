@@ -213,8 +213,6 @@ MOST_SCRIPT_BYTES = 16 * MIB
 #: How many steps a symbolic ref of git may take.
 MOST_REFS = 5
 
-HEX_DIGITS = "abcdef0123456789"
-
 
 def code_of(argv: "Sequence[str]", workdir: str) -> "Record":
     """Tell which code a command is about to run: ``commit``, ``script`` and ``script_sha256``, empty if not known.
@@ -323,7 +321,7 @@ def _commit_in(git: str) -> "Optional[str]":
     line = _first_line(os.path.join(git, "HEAD"))
     for _ in range(MOST_REFS):
         if not line.startswith("ref:"):
-            return line if len(line) in (40, 64) and not line.strip(HEX_DIGITS) else ""
+            return line if len(line) in (40, 64) and not line.strip("abcdef0123456789") else ""
         line = _ref(line[len("ref:") :].strip(), git, common)
     return ""
 

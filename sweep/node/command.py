@@ -150,6 +150,7 @@ class Command(object):
     def install(self) -> None:
         """Handle the signals of `FORWARDED` in this process by passing them on to the command."""
         self.bystander = Bystander()
+        self.bystander.begin()
         self.tell = self.bystander.tell
         for name in FORWARDED:
             signal.signal(getattr(signal, name), self.forward)

@@ -148,8 +148,7 @@ class Worker(object):
 
     def __init__(self, options: argparse.Namespace, node_options: List[str]) -> None:
         self.options, self.node_options = options, node_options
-        size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
-        self.tasks = task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers)
+        self.tasks: Iterator[int] = iter(())
         self.lock = threading.Lock()
         self.commands: Dict[int, command.Command] = {}
         self.signals: List[int] = []
@@ -191,6 +190,9 @@ class Worker(object):
 
     def run(self) -> None:
         """Run trials until none is left, or there is no time for another."""
+        options = self.options
+        size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
+        self.tasks = task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers)
         # Where the environment fails, no trial can run. One trial records that; the others are left for later.
         only_one = "--environment-failed" in self.node_options
         count = 1 if only_one else self.options.per_worker
@@ -293,6 +295,7 @@ def parse_arguments(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]
 def main() -> None:
     """Run trials; see the top of this file."""
     worker = Worker(*parse_arguments(sys.argv[1:]))
+    worker.bystander.begin()
     for name in bystander.FORWARDED:
         signal.signal(getattr(signal, name), worker.forward)
     signal.signal(signal.SIGCONT, worker.note_continued)

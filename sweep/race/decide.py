@@ -32,6 +32,9 @@ DEAREST = 2.0
 #: much of it the confirmation may take all the same.
 ESTIMATED = 0.05
 
+#: The first wave takes no more than this share of the budget, even if its starts are all that a training takes.
+FIRST_WAVE = 0.5
+
 #: A wave has at least so many trials, where the budget allows it.
 SMALLEST_WAVE = 8
 
@@ -101,12 +104,14 @@ class _Decider:
         reserve_s = rules.confirm_runs * min(self._finalist_s(), DEAREST * float(self.whole_s.mean()))
         race_s = max(0.0, self.budget_s - reserve_s)
         self.left_s = self.budget_s - reserve_s - spent_s
-        if (
-            not standing.target.any()
-        ):  # by what they ask for they may seem too dear; some tell what they really take
+        self.most = rules.wave or len(self.space)
+        if not standing.target.any():
+            # By what they ask for they may seem too dear: some tell what they really take.
             first_s = self._part_s(self.shares[self.first])
             self.left_s = max(self.left_s, SMALLEST_WAVE * float(np.mean(first_s)))
-        self.most = rules.wave or len(self.space)
+            # And nobody knows what a start takes. Were it a whole training, the first wave takes no more than this.
+            scouts = int(FIRST_WAVE * race_s / float(self.whole_s.mean()))
+            self.most = min(self.most, max(SMALLEST_WAVE, scouts))
         self._audit(spent_s, race_s)
         self.wave_s = min(self.left_s, race_s / FEWEST_WAVES)
         cutoffs, promotions, others = self._promotions()

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from sweep.jobs.render import template_environment
-from sweep.report import origin, racing, sections, spelling
+from sweep.report import advice, origin, racing, sections, spelling
 from sweep.report.figures import page_figures
 from sweep.report.plotting import PageFigure
 from sweep.report.racefigures import race_figures
@@ -53,6 +53,7 @@ def page(contents: PageContents) -> str:
             replicates_noun=sections.replicates_noun(analysis) if best else "",
             price=_price(contents),
             command=contents.command,
+            advice=[*advice.lines(analysis), *filter(None, [advice.unimportant_line(analysis)])],
             origin=origin.rows(report.provenance) if report.provenance else {},
             table=table,
             has_more_rows=len(analysis.leaderboard) > MAX_ROWS,

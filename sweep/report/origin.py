@@ -32,7 +32,7 @@ def rows(provenance: Provenance) -> dict[str, str]:
         "when": _when(provenance),
         "sweep": provenance.version,
         "folder": provenance.folder,
-        "commit": _commit(provenance, digits=len(provenance.commit)),
+        "commit": _commit(provenance, digits=len(provenance.commit)).removeprefix("commit "),
         "unknown to git": f"{untracked}{f' and {more} more' if more else ''}",
         "git": provenance.git_problem,
         "script": _script(provenance),

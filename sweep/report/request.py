@@ -20,8 +20,9 @@ class ReportView:
         For each table by the values of parameters, the names of the parameters.
     pareto : sequence of str
         The measures of the Pareto front, as the user wrote them.
-    importance, cost, trials : bool
-        Whether the importance of the parameters, the cost, and the table of all trials are requested.
+    importance, cost, trials, advice : bool
+        Whether the importance of the parameters, the cost, the table of all trials, and what to do next are
+        requested.
     """
 
     top: int | None = None
@@ -31,6 +32,7 @@ class ReportView:
     importance: bool = False
     cost: bool = False
     trials: bool = False
+    advice: bool = False
 
     @property
     def numbers(self) -> list[str]:

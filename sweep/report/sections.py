@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweep.report import origin, racing, spelling
+from sweep.report import advice, origin, racing, spelling
 from sweep.report.table import MAX_CELL_WIDTH, TextTable, decimals_of, frame_table, leaderboard_table
 from sweep.report.terminal import EMPTY_LINE, empty_table, table_columns
 
@@ -59,7 +59,16 @@ def leaderboard_section(report: LeaderboardReport, top: int, columns: Sequence[s
     lines += [Text(origin.line(report.provenance))] if report.provenance else []
     lines += [Text(line) for line in (racing.result_lines(report.race) if report.race else ())]
     lines += [Text(f"note: {doubt}") for doubt in report.doubts]
+    next_lines = [Text(f"- {line}") for line in advice.lines(analysis)]
+    lines += [EMPTY_LINE, Text("what next", "bold"), *next_lines] if next_lines else []
     return Group(*lines)
+
+
+def advice_section(analysis: Analysis) -> RenderableType:
+    """Show what to do next, and which parameters did not matter."""
+    lines = [*advice.lines(analysis), *filter(None, [advice.unimportant_line(analysis)])]
+    lines = lines or ["the scores do not say"]
+    return Group(Text("what next", "bold"), EMPTY_LINE, *(Text(f"- {line}") for line in lines))
 
 
 def heading(report: LeaderboardReport) -> str:

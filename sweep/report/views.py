@@ -32,6 +32,8 @@ def requested_table(report: LeaderboardReport, view: ReportView) -> pd.DataFrame
     analysis = report.analysis
     if view.cost:
         raise UsageError("--cost is no table", "--json has it, without a form it goes to the terminal")
+    if view.advice:
+        raise UsageError("--next is no table", "--json has it, without a form it goes to the terminal")
     if view.importance:
         return _importance_table(analysis.importance)
     if len(view.by) > 1:
@@ -74,6 +76,8 @@ def requested_sections(report: LeaderboardReport, view: ReportView) -> Renderabl
         parts.append(sections.importance_section(analysis.importance))
     if view.cost:
         parts.append(sections.cost_section(analysis.cost))
+    if view.advice:
+        parts.append(sections.advice_section(analysis))
     if parts:
         return Group(*parts)
     analysis.only(view.columns)  # which refuses a column that is not there

@@ -89,7 +89,7 @@ def over_limit(evidence: Evidence) -> bool:
 def waits_for_worker(evidence: Evidence) -> bool:
     """Its packed job is submitted, and no worker has begun it."""
     return (
-        evidence.pooled and evidence.attempt is None and bool(evidence.submission and evidence.submission.job_id)
+        evidence.packed and evidence.attempt is None and bool(evidence.submission and evidence.submission.job_id)
     )
 
 
@@ -101,7 +101,7 @@ def interrupted(evidence: Evidence) -> bool:
     attempt = evidence.attempt
     if attempt is None or not attempt.ended:
         return False
-    return bool(attempt.signals or (attempt.signal and not evidence.pooled))
+    return bool(attempt.signals or (attempt.signal and not evidence.packed))
 
 
 def ended_by_itself(evidence: Evidence) -> bool:
@@ -118,7 +118,7 @@ def ended_as_it_was_cancelled(evidence: Evidence) -> bool:
     It signals a job's processes one after another. A command that ends well on SIGTERM may have ended before the
     runner hears of the signal, and then no record tells of it.
     """
-    return evidence.cancel_asked and not evidence.pooled and ended_by_itself(evidence)
+    return evidence.cancel_asked and not evidence.packed and ended_by_itself(evidence)
 
 
 def told_to_end(evidence: Evidence) -> bool:
@@ -134,7 +134,7 @@ def time_used_up(evidence: Evidence) -> bool:
     attempt = evidence.attempt
     if not evidence.walltime_s or attempt is None or attempt.elapsed_s is None or not told_to_end(evidence):
         return False
-    if evidence.pooled:
+    if evidence.packed:
         return attempt.worker_is_over
     return attempt.setup_s + attempt.elapsed_s >= evidence.walltime_s - _margin_s(evidence.walltime_s)
 
@@ -149,7 +149,7 @@ def silent_at_its_walltime(evidence: Evidence) -> bool:
     Torque kills a runner milliseconds after it has told it to end, before it can write that down.
     """
     attempt = evidence.attempt
-    if not (evidence.walltime_s and attempt and attempt.elapsed_s is not None) or evidence.pooled:
+    if not (evidence.walltime_s and attempt and attempt.elapsed_s is not None) or evidence.packed:
         return False
     a_beat_s = min(_HEARTBEAT_S, evidence.walltime_s / 2)
     return attempt.setup_s + attempt.elapsed_s >= evidence.walltime_s - a_beat_s - _margin_s(evidence.walltime_s)
@@ -219,7 +219,7 @@ def gone_for_long(evidence: Evidence) -> bool:
 
 def ended_with_its_job(evidence: Evidence) -> bool:
     """Whether the trial ended because its job did. In a packed job: the trial was sent a signal."""
-    return not evidence.pooled or bool(evidence.attempt and evidence.attempt.signals)
+    return not evidence.packed or bool(evidence.attempt and evidence.attempt.signals)
 
 
 def undecided(evidence: Evidence) -> bool:
@@ -250,7 +250,7 @@ def unless(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
 def stopped_by_cancellation(evidence: Evidence) -> bool:
     """Whether the job was told to end before it did so with an error."""
     attempt = evidence.attempt
-    killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.pooled
+    killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.packed
     # A worker may see its trial's end before the signal that it, too, is sent.
     signalled = attempt is not None and attempt.signal in (signals.SIGTERM, signals.SIGINT)
     stopped = killed or signalled or bool(attempt and {"SIGTERM", "SIGINT"} & set(attempt.signals))

@@ -174,7 +174,7 @@ class Evidence(msgspec.Struct, frozen=True):
         For how long the scheduler has been saying that the job ended, or is not there.
     grace_s : float
         How much later than that a record may still appear on this file system.
-    pooled : bool
+    packed : bool
         Its job is packed. While no worker has begun it, `status` is about all of them.
     memory_mib, walltime_s : float
         What it asked for; 0: that was left to the site.
@@ -199,7 +199,7 @@ class Evidence(msgspec.Struct, frozen=True):
     gone_s: float = 0.0
     grace_s: float = 60.0
     now: float = 0.0
-    pooled: bool = False
+    packed: bool = False
     memory_mib: float = 0.0
     walltime_s: float = 0.0
     heard_s: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from sweep.errors import NoSuch
 from sweep.model import Cause, Raised, Resources, State, Submission, Trial, Verdict
 from sweep.state import events
-from sweep.state.events import Event
+from sweep.state.events import Event, TrialEnd
 from sweep.state.provenance import Provenance
 from sweep.state.racing import Race
 from sweep.state.settings import Settings
@@ -52,7 +52,7 @@ class Hold:
 
 @dataclass
 class Ledger:
-    """What has been done so far, by the journal.
+    """What has been done so far, by the journal. `add_up` fills it; from then on nobody changes it.
 
     Attributes
     ----------
@@ -160,6 +160,12 @@ class Ledger:
             Whether a verdict does.
         """
         self.settled = {number: end for number, end in self.settled.items() if not hangs_on(end[1])}
+
+    def with_ends(self, ends: Sequence[TrialEnd]) -> Ledger:
+        """Return what it is after these ends have been journalled, too. It stays as it is itself."""
+        if not ends:
+            return self
+        return replace(self, settled=self.settled | {end.number: (end.attempt, end.verdict) for end in ends})
 
     @property
     def is_racing(self) -> bool:

@@ -26,7 +26,7 @@ def time_words(evidence: Evidence) -> str:
     """Say how much of its walltime was used up."""
     attempt = evidence.attempt
     assert attempt is not None
-    if evidence.pooled:
+    if evidence.packed:
         return f"its worker's walltime was over, by the node's record: {told_words(evidence)}{kept(evidence)}"
     used_s = attempt.setup_s + (attempt.elapsed_s or 0.0)
     return (

@@ -28,7 +28,7 @@ RULE_OF: dict[Cause, str] = {
 #: The rule's name where a cause has none, and a person asks for the trial.
 ASKED = "asked"
 
-#: More memory is asked for in steps: each is this fraction of what was asked for, a fourth.
+#: More memory is asked for in steps, each a quarter of what the attempt had asked for.
 STEPS = 4
 
 
@@ -59,16 +59,16 @@ class RetryDecision:
     why_not: WhyNot | None = None
     reason: str = ""
 
-    def raised_from(self, asked: Resources) -> Raised:
+    def raised_from(self, asks: Resources) -> Raised:
         """Return what the next attempt asks for beyond the last one."""
         if self.resources is None:
             return Raised()
-        return Raised.beyond(asked, self.resources.memory_mib, self.resources.walltime_s)
+        return Raised.beyond(asks, self.resources.memory_mib, self.resources.walltime_s)
 
 
 def next_attempt(
     verdict: Verdict,
-    asked: Resources,
+    asks: Resources,
     earlier_rules: Sequence[str],
     rules: RetryRules,
     limits: Limits,
@@ -81,8 +81,8 @@ def next_attempt(
     ----------
     verdict : Verdict
         How the last attempt ended.
-    asked : Resources
-        What it asked for.
+    asks : Resources
+        What the attempt that ended asked for.
     earlier_rules : sequence of str
         The rules that earlier attempts were made under.
     rules : RetryRules
@@ -95,7 +95,7 @@ def next_attempt(
     name = RULE_OF.get(verdict.cause, ASKED)
     if name == ASKED:
         if by_person:
-            return RetryDecision(asked, name)
+            return RetryDecision(asks, name)
         cause = verdict.cause or verdict.state.value
         option = "--gone" if verdict.cause is Cause.GONE else "--cancelled"
         return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, by {option} or the trial's number")
@@ -104,10 +104,10 @@ def next_attempt(
         why_not = WhyNot.USED_UP if rule.times else WhyNot.NEEDS_PERSON
         return _refused(name, why_not, f"{verdict.cause}: {_used_up(rule)}")
     if name == "out_of_memory":
-        return _with_more_memory(verdict, asked, rule, limits, by_person=by_person)
+        return _with_more_memory(verdict, asks, rule, limits, by_person=by_person)
     if name == "walltime":
-        return _with_more_time(verdict, asked, rule, limits, by_person=by_person)
-    return RetryDecision(asked, name)
+        return _with_more_time(verdict, asks, rule, limits, by_person=by_person)
+    return RetryDecision(asks, name)
 
 
 def _used_up(rule: RetryRule) -> str:
@@ -117,42 +117,42 @@ def _used_up(rule: RetryRule) -> str:
 
 
 def _with_more_memory(
-    verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
+    verdict: Verdict, asks: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
 ) -> RetryDecision:
-    if not asked.memory_mib:
-        return _left_to_site("out_of_memory", "memory", verdict, asked, by_person=by_person)
-    base_mib = max(asked.memory_mib, verdict.peak_memory_mib or 0.0)
+    if not asks.memory_mib:
+        return _left_to_site("out_of_memory", "memory", verdict, asks, by_person=by_person)
+    base_mib = max(asks.memory_mib, verdict.peak_memory_mib or 0.0)
     ceiling_mib = _smallest(rule.ceiling, limits.memory_mib)
     # In steps of what was asked for: each group of equal demands is a job of its own.
-    step_mib = max(1, asked.memory_mib // STEPS)
+    step_mib = max(1, asks.memory_mib // STEPS)
     memory_mib = min(math.ceil(base_mib * rule.factor / step_mib) * step_mib, ceiling_mib)
-    if memory_mib <= asked.memory_mib and not by_person:
-        text = f"{verdict.cause}: it had {asked.memory_mib:,} MiB, and the ceiling is {int(ceiling_mib):,} MiB"
+    if memory_mib <= asks.memory_mib and not by_person:
+        text = f"{verdict.cause}: it had {asks.memory_mib:,} MiB, and the ceiling is {int(ceiling_mib):,} MiB"
         return _refused("out_of_memory", WhyNot.AT_CEILING, text)
-    return RetryDecision(replace(asked, memory_mib=max(int(memory_mib), asked.memory_mib)), "out_of_memory")
+    return RetryDecision(replace(asks, memory_mib=max(int(memory_mib), asks.memory_mib)), "out_of_memory")
 
 
 def _with_more_time(
-    verdict: Verdict, asked: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
+    verdict: Verdict, asks: Resources, rule: RetryRule, limits: Limits, *, by_person: bool
 ) -> RetryDecision:
-    if not asked.walltime_s:
-        return _left_to_site("walltime", "walltime", verdict, asked, by_person=by_person)
+    if not asks.walltime_s:
+        return _left_to_site("walltime", "walltime", verdict, asks, by_person=by_person)
     ceiling_s = _smallest(rule.ceiling, limits.walltime_s)
-    walltime_s = min(math.ceil(asked.walltime_s * rule.factor), ceiling_s)
-    if walltime_s <= asked.walltime_s and not by_person:
-        highest = replace(asked, walltime_s=int(ceiling_s)).walltime
+    walltime_s = min(math.ceil(asks.walltime_s * rule.factor), ceiling_s)
+    if walltime_s <= asks.walltime_s and not by_person:
+        highest = replace(asks, walltime_s=int(ceiling_s)).walltime
         return _refused(
             "walltime",
             WhyNot.AT_CEILING,
-            f"{verdict.cause}: it had {asked.walltime}, and the ceiling is {highest}",
+            f"{verdict.cause}: it had {asks.walltime}, and the ceiling is {highest}",
         )
-    return RetryDecision(replace(asked, walltime_s=max(int(walltime_s), asked.walltime_s)), "walltime")
+    return RetryDecision(replace(asks, walltime_s=max(int(walltime_s), asks.walltime_s)), "walltime")
 
 
-def _left_to_site(rule: str, name: str, verdict: Verdict, asked: Resources, *, by_person: bool) -> RetryDecision:
+def _left_to_site(rule: str, name: str, verdict: Verdict, asks: Resources, *, by_person: bool) -> RetryDecision:
     """Decide where the grid does not ask for what ran out: nothing can be raised."""
     if by_person:
-        return RetryDecision(asked, rule)
+        return RetryDecision(asks, rule)
     text = f"{verdict.cause}: the {name} is left to the site; give it in the grid, and plan again"
     return _refused(rule, WhyNot.NEEDS_PERSON, text)
 

@@ -302,14 +302,20 @@ class _TrialJudge:
         number_of_attempt = submissions[0].attempt if submissions else ledger.attempt_of(number)
         attempt = self.facts.attempts.get(number)
         sent = holder(attempt, submissions)
-        status, gone_s = self._status(sent)
+        scheduler_status, gone_s = self._scheduler_status(sent)
         if attempt or number in self.facts.unreadable:
-            evidence = self._evidence(trial, attempt, sent, status, gone_s)
+            evidence = self._evidence(trial, attempt, sent, scheduler_status, gone_s)
             return TrialStatus(trial, judge(evidence), number_of_attempt, sent, evidence)
         cancelled = number in ledger.cancelled
-        key = (id(sent.submission) if sent else 0, id(status), gone_s, cancelled, trial.resources.memory_mib)
+        key = (
+            id(sent.submission) if sent else 0,
+            id(scheduler_status),
+            gone_s,
+            cancelled,
+            trial.resources.memory_mib,
+        )
         if key not in self._waiting:
-            evidence = self._evidence(trial, None, sent, status, gone_s)
+            evidence = self._evidence(trial, None, sent, scheduler_status, gone_s)
             self._waiting[key] = evidence, judge(evidence)
         evidence, verdict = self._waiting[key]
         return TrialStatus(trial, verdict, number_of_attempt, sent, evidence)
@@ -319,26 +325,28 @@ class _TrialJudge:
         trial: Trial,
         attempt: Attempt | None,
         sent: TrialSubmission | None,
-        status: SchedulerStatus | None,
+        scheduler_status: SchedulerStatus | None,
         gone_s: float,
     ) -> Evidence:
         if sent and sent.submission.exhausted:
-            status, gone_s = _WORKERS_ENDED, math.inf
+            scheduler_status, gone_s = _WORKERS_ENDED, math.inf
         if attempt and sent and attempt.job_name and sent.submission.job_name not in attempt.job_name:
-            status = None  # a job that the journal does not know holds the claim: the status is not about it
+            scheduler_status = (
+                None  # a job that the journal does not know holds the claim: the status is not about it
+            )
         result, fault = self._result(trial.number)
         written_at = self.facts.written_at.get(trial.number)
         return Evidence(
             submission=sent.submission if sent else None,
             attempt=attempt,
-            status=status,
+            status=scheduler_status,
             result=result,
             result_fault=fault,
             cancel_asked=trial.number in self.facts.ledger.cancelled,
             gone_s=gone_s,
             grace_s=self.facts.grace_s,
             now=self.facts.now,
-            pooled=bool(sent and sent.submission.workers),
+            packed=bool(sent and sent.submission.workers),
             memory_mib=trial.resources.memory_mib,
             walltime_s=trial.resources.walltime_s,
             heard_s=None if written_at is None else self.facts.now - written_at,
@@ -355,7 +363,7 @@ class _TrialJudge:
         fault = read.fault or result_fault(read.value, self.facts.settings.objective)
         return (None, fault) if fault or not isinstance(read.value, dict) else (read.value, None)
 
-    def _status(self, sent: TrialSubmission | None) -> tuple[SchedulerStatus | None, float]:
+    def _scheduler_status(self, sent: TrialSubmission | None) -> tuple[SchedulerStatus | None, float]:
         """Return the status of a trial's task, or of the most promising worker, and for how long it is gone."""
         refs = sent.refs if sent else ()
         poll = self.facts.poll

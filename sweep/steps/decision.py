@@ -13,7 +13,7 @@ job or a trial is used twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -152,16 +152,27 @@ def hold(
     by, saw : str
         Who decides so, and the `digest` of what they saw.
     """
-    tasks = store.tasks_by_job(ledger.jobs)
+    dropped, remaining = taken_out(store, ledger, {*ledger.held, *why})
+    requests = tuple(request_of(maker, ledger, trial) for trial in remaining)
+    return Decision(Decided(by=by, saw=saw, dropped=dropped, held=dict(why)), requests)
+
+
+def taken_out(store: Store, ledger: Ledger, numbers: Set[int]) -> tuple[list[str], list[Trial]]:
+    """Take trials out of the jobs that were not sent.
+
+    Returns
+    -------
+    dropped : list of str
+        The jobs that had some of these trials.
+    remaining : list of Trial
+        The other trials of these jobs: they need new ones.
+    """
+    tasks, trials = store.tasks_by_job(ledger.jobs), store.trials().trials
     unsent: dict[str, list[int]] = {}
     for unit in unsent_units(ledger, tasks, ledger.settings.submit):
         unsent.setdefault(unit.job, []).extend(unit.numbers(ledger, tasks[unit.job]))
-    held = {*ledger.held, *why}
-    dropped = [job for job, numbers in unsent.items() if not held.isdisjoint(numbers)]
-    trials = store.trials().trials
-    remaining = [number for job in dropped for number in unsent[job] if number not in held]
-    requests = tuple(request_of(maker, ledger, trials[number]) for number in remaining)
-    return Decision(Decided(by=by, saw=saw, dropped=dropped, held=dict(why)), requests)
+    dropped = [job for job, in_job in unsent.items() if not numbers.isdisjoint(in_job)]
+    return dropped, [trials[number] for job in dropped for number in unsent[job] if number not in numbers]
 
 
 def prepare(store: Store, ledger: Ledger, maker: JobMaker, decision: Decision) -> Prepared:

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import sweep
@@ -142,51 +143,78 @@ def _unraised(rule: RetryRuleSpec) -> RetryRule:
     return RetryRule(rule.times)
 
 
+def job_maker(
+    grid: Grid,
+    source: Source,
+    store: Store,
+    template: Path | None,
+    limits: Limits,
+    planner: Planner,
+    from_environment: dict[str, str],
+    variables: Mapping[str, str],
+    template_text: Path | None = None,
+) -> JobMaker:
+    """Look at the workdir and the template of a grid, and make what makes its jobs.
+
+    Parameters
+    ----------
+    grid, source, store, template, limits, planner, from_environment, variables
+        See `JobMaker`.
+    template_text : Path or None
+        Where the template's text is, if the plan has kept it.
+
+    Raises
+    ------
+    UsageError
+        The workdir is no folder, or the template cannot be used.
+    """
+    workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
+    workdir = workdir.absolute()
+    if not workdir.is_dir():
+        raise source.error(("workdir",), f"the workdir {str(workdir)!r} is not a folder", "make it first")
+    python = grid.scheduler.python
+    if SCHEDULERS[grid.scheduler.kind].this_machine and python == "python3":
+        python = sys.executable
+    renderer = render.renderer_of(
+        grid,
+        {**store.paths, "workdir": str(workdir)},
+        python,
+        planner,
+        template_text or template,
+        template and template.parent,
+    )
+    return JobMaker(grid, source, store, template, limits, planner, from_environment, variables, workdir, renderer)
+
+
+@dataclass(frozen=True)
 class JobMaker:
     """Cuts attempts into jobs and renders their scripts.
 
-    Parameters
+    Attributes
     ----------
     template : Path or None
         The template that the plan named; None: the scheduler's own.
     variables : mapping of str to str
         The environment, for expressions.
-    template_text : Path or None
-        Where the template's text is, if the plan has kept it.
+    workdir : Path
+        The folder in which the commands run.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        source: Source,
-        store: Store,
-        template: Path | None,
-        limits: Limits,
-        planner: Planner,
-        from_environment: dict[str, str],
-        variables: Mapping[str, str],
-        template_text: Path | None = None,
-    ) -> None:
-        self.variables = variables
-        self.grid, self.source, self.store, self.limits = grid, source, store, limits
-        self.planner, self.from_environment = planner, from_environment
-        self.template = template
-        self.limits_of_one_trial = limits_of_one_trial(limits, submit_settings(grid))
-        workdir = Path(os.path.expanduser(grid.workdir or "")) if grid.workdir else Path()  # noqa: PTH111
-        self.workdir = workdir.absolute()
-        if not self.workdir.is_dir():
-            raise source.error(("workdir",), f"the workdir {str(self.workdir)!r} is not a folder", "make it first")
-        self.python = grid.scheduler.python
-        if SCHEDULERS[grid.scheduler.kind].this_machine and self.python == "python3":
-            self.python = sys.executable
-        self.renderer = render.Renderer(
-            grid,
-            {**store.paths, "workdir": str(self.workdir)},
-            self.python,
-            planner,
-            template_text or template,
-            template and template.parent,
-        )
+    grid: Grid
+    source: Source
+    store: Store
+    template: Path | None
+    limits: Limits
+    planner: Planner
+    from_environment: dict[str, str]
+    variables: Mapping[str, str]
+    workdir: Path
+    renderer: render.Renderer
+
+    @cached_property
+    def limits_of_one_trial(self) -> Limits:
+        """What a single trial may ask for."""
+        return limits_of_one_trial(self.limits, submit_settings(self.grid))
 
     def settings(self, overrides: Sequence[str], trials: int) -> Settings:
         """Return what later commands need of this grid, which has so many trials."""
@@ -260,7 +288,7 @@ def maker_of(store: Store, settings: Settings) -> JobMaker:
     template = Path(settings.template) if settings.template else None
     variables = os.environ if settings.variables is None else settings.variables
     text = store.kept_template(template) if template else None
-    return JobMaker(
+    return job_maker(
         grid,
         source,
         store,

@@ -40,7 +40,8 @@ def observe(store: Store, shell: Shell, *, recent_s: float = 0.0, partial_of: Co
     """
     facts = gather(store, shell, recent_s, partial_of)
     snapshot = judge_all(facts)
-    return with_holds(replace(snapshot, news=record(store, snapshot)))
+    news = record(store, snapshot)
+    return with_holds(replace(snapshot, ledger=facts.ledger.with_ends(news), news=news))
 
 
 def gather(store: Store, shell: Shell, recent_s: float, partial_of: Collection[int] = ()) -> Facts:
@@ -284,8 +285,6 @@ def record(store: Store, snapshot: Snapshot) -> tuple[TrialEnd, ...]:
             store.note(Observed(trials=ends))
     except (LockHeld, StoreError):
         return ()  # whoever holds the lock, or may write, records it
-    for end in ends:
-        snapshot.ledger.settled[end.number] = (end.attempt, end.verdict)
     return tuple(ends)
 
 
@@ -296,9 +295,9 @@ def _is_settled(evidence: Evidence, *, fresh: bool) -> bool:
     goes on after its trial: what becomes of it later says nothing about that trial.
     """
     attempt = evidence.attempt
-    if attempt and attempt.ended and not attempt.cancelled and not evidence.pooled:
-        sent = evidence.submission is not None and bool(evidence.submission.job_id)
-        return not sent or gone(evidence)
+    if attempt and attempt.ended and not attempt.cancelled and not evidence.packed:
+        submitted = evidence.submission is not None and bool(evidence.submission.job_id)
+        return not submitted or gone(evidence)
     return fresh or (attempt is not None and attempt.ended and attempt.exit_code == 0)
 
 

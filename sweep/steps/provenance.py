@@ -59,8 +59,8 @@ GIT = (
 
 #: Lines of the grid's environment that set it up and do nothing else: they may run on the login node as well.
 _SETS_UP = re.compile(
-    r"((module|ml|source|\.|export|unset) [^;&|<>`(]*|(conda|mamba|micromamba) activate [^;&|<>`(]*"
-    r"|spack (load|env activate) [^;&|<>`(]*|eval \"\$\((conda|mamba|micromamba|spack) [\w. -]*\)\")"
+    r"((module|ml|source|\.|export|unset) [^;&|<>`(\n]*|(conda|mamba|micromamba) activate [^;&|<>`(\n]*"
+    r"|spack (load|env activate) [^;&|<>`(\n]*|eval \"\$\((conda|mamba|micromamba|spack) [\w. -]*\)\")"
 )
 
 #: What an interpreter says of itself. The folder that it was started in is no part of its installation.
@@ -142,15 +142,19 @@ def _text(value: Any) -> Any:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
-def changed_words(ledger: Ledger, now: Provenance) -> list[str]:
-    """Say that what ran already ran other code than what is planned now."""
+def words(ledger: Ledger, now: Provenance) -> list[str]:
+    """Say what git did not, and that what ran already ran other code than what is planned now."""
+    notes = []
+    if now.git_problem:
+        notes.append(f"how the code differs from a commit is not known, and not kept: {now.git_problem}")
     before = ledger.provenance
     ended = sum(verdict.state is State.DONE for _, verdict in ledger.settled.values())
     if before is None or not ended or (before.code, before.diff) == (now.code, now.diff):
-        return []
+        return notes
     return [
+        *notes,
         f"the code has changed since the last plan: {ended} trials that are done ran the former, and are not "
-        "quite comparable with what runs from now on; a plan under another name keeps them apart"
+        "quite comparable with what runs from now on; a plan under another name keeps them apart",
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from sweep.errors import NoSuch, SchedulerBusy, SchedulerRefused
 from sweep.schedulers import SCHEDULERS, SubmitRequest
@@ -41,13 +43,22 @@ def request_for(
     )
 
 
+@dataclass(frozen=True)
 class Exclusions:
     """Tells which nodes a unit is kept away from: unfit ones, with those that its script avoids by itself."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self.store = store
-        self.unfit = store.unfit_nodes() if SCHEDULERS[settings.kind].can_exclude_nodes else []
-        self.avoided = store.ledger()[0].avoid if self.unfit else {}
+    store: Store
+    settings: Settings
+
+    @cached_property
+    def unfit(self) -> list[str]:
+        """The nodes that nothing is sent to now, where the scheduler can be told."""
+        return self.store.unfit_nodes() if SCHEDULERS[self.settings.kind].can_exclude_nodes else []
+
+    @cached_property
+    def avoided(self) -> Mapping[int, tuple[str, ...]]:
+        """The nodes that each trial's script avoids; see `Ledger.avoid`."""
+        return self.store.ledger()[0].avoid if self.unfit else {}
 
     def of(self, unit: Unit) -> tuple[str, ...]:
         """Name them. Empty: the script's own stand."""

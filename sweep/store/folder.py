@@ -14,7 +14,7 @@
       jobs/<job>.variables       by trial, what these attempts have in their environment; of most jobs, none
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
-      .results .answers          what was read and said before, to be neither read nor worked out twice
+      .results .answers          results and printed reports, kept for the next look
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
 from sweep.steps import provenance
 from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
-from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, planner_of, read_grid, summaries
+from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, job_maker, planner_of, read_grid, summaries
 from sweep.steps.observe import observe, sent_from
 from sweep.store import PlannedTrials, Shelf, Store
 
@@ -165,7 +165,7 @@ def plan(
     shelf = Shelf(results, shell.clock)
     store = shelf.at(grid.name)
     _check_path(store, grid)
-    maker = JobMaker(
+    maker = job_maker(
         grid, source, store, template, limits, planner_of(grid.scheduler.kind), from_environment, variables
     )
     if not dry_run:
@@ -178,7 +178,7 @@ def plan(
     _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
         looked = provenance.look(store, shell, maker.workdir, grid.environment, drafts[0].argv, diff=diff)
-        notes += provenance.changed_words(store.ledger()[0], looked.provenance)
+        notes += provenance.words(store.ledger()[0], looked.provenance)
         shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds

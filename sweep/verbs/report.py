@@ -142,6 +142,7 @@ def report(
         attempts=collect.attempts(store, snapshot),
         statuses=snapshot.active,
         at=snapshot.at,
+        tried=[status.trial.params for status in snapshot.trials],
     )
     leaderboard = LeaderboardReport(
         name=store.name,

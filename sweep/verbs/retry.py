@@ -101,8 +101,8 @@ def retry(store: Store, shell: Shell, selection: Selection = ALL, *, also: Seque
             chosen += [status for status in done if status.verdict.state is State.GONE]
         # While the scheduler is silent, nobody knows whether a trial that seems lost runs.
         causes = {*also} if snapshot.poll.silent else {*also, Cause.LOST}
-        asked = [(status, bool(selection) or status.verdict.cause in causes) for status in chosen]
-        return _again(store, asked, "retry")
+        by_person = [(status, bool(selection) or status.verdict.cause in causes) for status in chosen]
+        return _again(store, by_person, "retry")
 
 
 def by_itself(store: Store, snapshot: Snapshot, states: Sequence[State]) -> RetryReport:
@@ -124,9 +124,9 @@ def _again(store: Store, chosen: Sequence[tuple[TrialStatus, bool]], by: str) ->
     refused: list[_Attempt] = []
     for status, by_person in chosen:
         number = status.trial.number
-        asked, earlier_rules = ledger.asks(status.trial), ledger.rules.get(number, [])
+        asks, earlier_rules = ledger.asks(status.trial), ledger.rules.get(number, [])
         decision = recovery.next_attempt(
-            status.verdict, asked, earlier_rules, settings.retry, limits, by_person=by_person
+            status.verdict, asks, earlier_rules, settings.retry, limits, by_person=by_person
         )
         (refused if decision.resources is None else attempts).append(_Attempt(status, decision))
     report = _plan(store, ledger, attempts, by) if attempts else RetryReport()

@@ -195,8 +195,8 @@ def _race(snapshot: Snapshot) -> RaceProgress | None:
 def _driver_gone(snapshot: Snapshot) -> Iterator[str]:
     """Say if what waits for a driver waits in vain."""
     waiting = snapshot.of(State.PLANNED)
-    sent = any(submission.job == DRIVER for submission in snapshot.ledger.submissions.values())
-    if not (snapshot.settings.submit.driver and sent and waiting):
+    had_driver = any(submission.job == DRIVER for submission in snapshot.ledger.submissions.values())
+    if not (snapshot.settings.submit.driver and had_driver and waiting):
         return
     last = [submission for submission in snapshot.ledger.submissions.values() if submission.job == DRIVER][-1]
     if last.refused:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep.jobs.pack import AttemptRequest
+from sweep.model import Raised, State
+from sweep.shell import Shell
 from sweep.state.events import Decided, NextAttempt, Submitting, Unanswered
-from sweep.steps.decision import Decision, commit, hold, prepare, request_of
+from sweep.steps.decision import Decision, commit, digest, hold, prepare, request_of, taken_out
 from sweep.steps.make_jobs import JobMaker, maker_of
+from sweep.steps.observe import observe
+from sweep.steps.select import Selection, selected
 from sweep.store import Store
-from tests.conftest import Sandbox
+from tests.conftest import ROOT, Sandbox
 from tests.e2e.conftest import until
 
 Toy = Callable[..., Path]
@@ -174,3 +180,47 @@ def test_an_attempt_that_is_given_back_is_no_further_one(sandbox: Sandbox, toy: 
         desk.store.note(Decided(by="alter", attempts=[NextAttempt(number=0, attempt=2)]))
     ledger = desk.store.ledger()[0]
     assert (ledger.rules[0], ledger.attempts[0], len(ledger.earlier)) == (["error"], 2, 1)
+
+
+# --- the sketches of docs/architecture.md -------------------------------------------------------------------
+
+
+def sketch(verb: str) -> str:
+    """Return a verb's code as the documentation has it, with what all of them begin with."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("### What is to come")[1]
+    beginning, after = text.split("```python")[1], text.split(f"**{verb}**")[1]
+    blocks = [beginning.split("```")[0], re.findall(r"```python\n(.*?)```", after, re.DOTALL)[0]]
+    return "\n".join(blocks)
+
+
+def decide(desk: Desk, verb: str, where: str, **given: Any) -> None:
+    """Do what a sketch says."""
+    names = dict(
+        store=desk.store, shell=Shell(), selection=Selection(where=where), trials=(), observe=observe,
+        maker_of=maker_of, selected=selected, digest=digest, taken_out=taken_out, request_of=request_of,
+        replace=replace, NextAttempt=NextAttempt, Decided=Decided, Raised=Raised, State=State, **given,
+    )  # fmt: skip
+    with desk.store.lock():
+        exec(sketch(verb), names)
+        decision = Decision(names["event"], tuple(names["requests"]), tuple(names["trials"]))
+        commit(desk.store, prepare(desk.store, names["ledger"], names["maker"], decision))
+
+
+def test_the_sketches_hold(sandbox: Sandbox, toy: Toy, desk: Desk) -> None:
+    planned(sandbox, toy)
+    desk.hold(3)
+    decide(desk, "alter", "x <= 2", memory_mib=150, walltime_s=None)
+    decide(desk, "rm --where", "x == 1")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 2, "held": 1}
+    asks = {
+        status.trial.number: status.trial.resources.memory_mib for status in observe(desk.store, Shell()).active
+    }
+    assert asks == {1: 150, 2: 100, 3: 100}
+    decide(desk, "rerun", "state == 'done' and x == 3")
+    assert sandbox.states() == {"planned": 1, "done": 1, "held": 1}
+    sandbox.sweep("submit")
+    sandbox.follow()
+    assert sandbox.states() == {"done": 2, "held": 1}
+    assert sandbox.sweep("why", "2", "--json").json["attempt"]["attempt"] == 2

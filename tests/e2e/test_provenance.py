@@ -155,6 +155,17 @@ def test_a_git_that_does_not_answer_keeps_no_plan_from_being_made(
     assert problem in found.git_problem
 
 
+def test_a_plan_says_what_git_did_not(repository: Sandbox) -> None:
+    program = repository.write("bin/git", "#!/bin/sh\necho dubious >&2\nexit 128\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{repository.env['PATH']}"
+    noted = "note: how the code differs from a commit is not known, and not kept: git status failed: dubious"
+    assert noted in repository.sweep("plan", env={"PATH": path}).err
+    assert planned(repository)["commit"] == git(repository.path, "rev-parse", "HEAD")
+    repository.sweep("plan")
+    assert "git_problem" not in planned(repository)
+
+
 def test_no_git_on_this_machine(repository: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweep.shell import Shell
     from sweep.store import Store
@@ -190,7 +201,14 @@ def test_the_interpreter_is_that_of_the_environment_lines_where_they_only_set_it
 
 @pytest.mark.parametrize(
     "line",
-    ["export A=$(touch x)", "source a | tee x", "conda install y", "module load a; touch x", "export A=`x`"],
+    [
+        "export A=$(touch x)",
+        "source a | tee x",
+        "conda install y",
+        "module load a; touch x",
+        "export A=`x`",
+        "source /dev/null\ntouch x",
+    ],
 )
 def test_other_environment_lines_run_on_a_node_alone(tmp_path: Path, line: str) -> None:
     from sweep.shell import Shell
@@ -200,6 +218,24 @@ def test_other_environment_lines_run_on_a_node_alone(tmp_path: Path, line: str) 
     assert found.python_problem
     assert not found.python
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export A=1 && export B='a b'",
+        "unset A",
+        ". /dev/null",
+        'eval "$(conda shell.bash hook)"',
+    ],
+)
+def test_lines_that_only_set_up_run_before_the_interpreter_is_asked(tmp_path: Path, line: str) -> None:
+    from sweep.shell import Shell
+    from sweep.store import Store
+
+    found = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
+    assert found.python or "conda" in line  # which is not here, or is
+    assert "may do more" not in found.python_problem
 
 
 def test_a_command_of_an_installed_program_has_the_interpreter_of_its_first_line(tmp_path: Path) -> None:

@@ -332,3 +332,52 @@ def test_a_page_again_and_again(sandbox: Sandbox, toy: Any) -> None:
     page = (sandbox.path / "results/toy/report.html").read_text()
     assert "is written again every" not in page  # the last one is final
     assert "16.0000" in page
+
+
+def test_what_next_is_said_on_the_terminal_in_json_and_on_the_page(sandbox: Sandbox) -> None:
+    ran = [
+        Ran(
+            {"lr": lr, "w": w, "b": b},
+            {"segMeasure": lr + w / 1000 - b / 1e6} if w < 64 else None,
+            cause=Cause.OUT_OF_MEMORY,
+        )
+        for lr in (0.001, 0.01, 0.1)
+        for w in (16, 32, 64)
+        for b in (1, 2)
+    ]
+    ended(sandbox.path / "results", "a", ran)
+    out = sandbox.sweep("report", "a", env={"COLUMNS": "400"}).out
+    said = out[out.index("what next") :].splitlines()
+    why = "the last value that was tried, and scores get better towards it"
+    assert said[1] == f"- the best has lr = 0.1, {why}: go on with 1, 10"
+    assert re.fullmatch(
+        r"- to confirm the best takes 25 runs, about [\d.]+ core-hours: sweep confirm --top 5 --replicates 5",
+        said[2],
+    )
+    assert said[3] == "- all 6 trials with w = 64 failed (out of memory): leave it out, or mend that"
+    assert len(said) == 4
+    given = sandbox.sweep("report", "a", "--next", "--json").json
+    assert given["edges"] == [{"parameter": "lr", "value": 0.1, "values": [1.0, 10.0]}]
+    assert given["failing"] == [{"parameter": "w", "value": 64, "trials": 6, "causes": {"out of memory": 6}}]
+    assert (given["confirmation"]["runs"], given["cheaper"], given["unimportant"]) == (25, None, ["b"])
+    alone = sandbox.sweep("report", "a", "--next", env={"COLUMNS": "400"}).out.splitlines()
+    assert alone[2:] == [*said[1:], "- hardly mattered, and may be fixed: b = 1"]
+    assert "--next is no table" in sandbox.sweep("report", "a", "--next", "--csv", code=2).err
+    sandbox.sweep("page", "a")
+    page = (sandbox.path / "results/a/report.html").read_text()
+    assert 'id="next"' in page
+    assert "<li>All 6 trials with w = 64 failed (out of memory): leave it out, or mend that." in page
+    # With a condition, the axis is still the whole one: 0.01 is not its end.
+    assert "go on with" not in sandbox.sweep("report", "a", "--where", "lr < 0.1", env={"COLUMNS": "400"}).out
+
+
+def test_nothing_is_said_of_next_where_nothing_is_known(sandbox: Sandbox) -> None:
+    ended(
+        sandbox.path / "results",
+        "a",
+        [Ran({"x": 1}, None, cause=Cause.ERROR), Ran({"x": 2}, None, cause=Cause.ERROR)],
+    )
+    assert "what next" not in sandbox.sweep("report", "a").out
+    assert "the scores do not say" in sandbox.sweep("report", "a", "--next").out
+    ended(sandbox.path / "results", "b", [Ran({"x": 1}, {"segMeasure": 0.5})])
+    assert "what next" not in sandbox.sweep("report", "b").out

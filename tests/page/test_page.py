@@ -67,7 +67,7 @@ def test_it_opens_without_an_error_or_a_request_and_names_the_winner(page: Path,
     assert "On the test images" in winner
     assert "python -m trainer" in winner
     assert opened.page.locator("h2").all_inner_texts() == [
-        "Leaderboard", "What mattered", "What it cost", "What the cluster did", "What did not end well",
+        "What next", "Leaderboard", "What mattered", "What it cost", "What the cluster did", "What did not end well",
     ]  # fmt: skip
     assert "72 trials" in winner
     assert "3 of 72 did not end well" in winner

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.grid import Grid, Source, read
 from sweep.jobs import pack
-from sweep.jobs.render import Renderer, template_environment
+from sweep.jobs.render import renderer_of, template_environment
 from sweep.model import Job, Limits, Resources, Task
 from sweep.schedulers import SCHEDULERS, Scheduler, environment
 from sweep.state.settings import Planner
@@ -43,7 +43,7 @@ def test_its_scripts_are_bash(scheduler: Scheduler, submit: str) -> None:
     requests = [pack.AttemptRequest(number, 1, JOB.resources) for number in range(6)]
     jobs = pack.cut(grid, requests, limits, 1)
     assert scheduler.has_arrays or all(job.workers or len(job.tasks) == 1 for job in jobs)
-    renderer = Renderer(grid, PATHS, "python3", PLANNER)
+    renderer = renderer_of(grid, PATHS, "python3", PLANNER)
     for script in (*map(renderer, jobs), renderer(replace(JOB, tasks=()), ["sweep", "submit"])):
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
@@ -55,10 +55,10 @@ def test_its_arrays_are_of_the_throttle_that_the_grid_says(scheduler: Scheduler)
             pack.check(grid, source, [JOB], Limits(max_array_size=1))
         return
     pack.check(grid, source, [JOB], Limits(max_array_size=1000))
-    script = Renderer(grid, PATHS, "python3", PLANNER)(JOB)
+    script = renderer_of(grid, PATHS, "python3", PLANNER)(JOB)
     [line] = [line for line in script.splitlines() if scheduler.spell_array(0, 5, 7) in line]
     assert line.startswith("#")
-    assert script != Renderer(grid_for(scheduler)[0], PATHS, "python3", PLANNER)(JOB)
+    assert script != renderer_of(grid_for(scheduler)[0], PATHS, "python3", PLANNER)(JOB)
 
 
 def test_the_grid_that_init_writes_is_read(scheduler: Scheduler) -> None:
