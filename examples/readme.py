@@ -1,6 +1,7 @@
-"""Make what README.md shows, from the demo's sweep: ``python examples/readme.py``, after ``make demo``.
+"""Make what README.md shows, from the demo's sweep: `python examples/readme.py`, after `make demo`.
 
-It replaces the lines between the two markers by what ``sweep report`` prints, and docs/page.png by a picture of the page.
+It replaces the lines between the two markers by what `sweep report` prints, and docs/page.png by a picture of
+the page.
 """
 
 from __future__ import annotations
