@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 #: Why a race runs a trial, in words: the values of `sweep.race.standing.How`.
 HOW = {
     "first wave": "begin so that every value of every parameter occurs",
-    "forecast": "begin: the forest expects most of them",
-    "sampled": "begin: one of the forest's trees expects most of them",
+    "forecast": "begin: the forest expects most of it",
+    "sampled": "begin: one of the forest's trees expects most of it",
     "random": "begin, drawn at random",
     "order": "begin, in the grid's order",
-    "optuna": "begin: Optuna proposes them",
-    "audit": "run to the end whatever their scores, drawn at random",
+    "optuna": "begin: Optuna proposes it",
+    "audit": "run to the end whatever the score, drawn at random",
     "promoted": "go on to the next rung",
-    "finish": "train to the end: the forest, or one of its trees, expects most of them",
+    "finish": "train to the end: the forest, or one of its trees, expects most of it",
 }
 
 #: Why nothing more is begun, in words: the values of `sweep.race.standing.Over`.
@@ -125,8 +125,8 @@ def progress(race: RaceProgress) -> Text:
 
 def of_trial(step: TrialRace) -> Text:
     """Say when a race ran a trial, why, and what kept it from going on."""
-    how_far = f"to {step.until} entries" if step.until else "to its end"
-    parts = [f"wave {step.wave}: {HOW.get(step.how, step.how)}, {how_far}"]
+    how_far = f", to entry {step.until} of its history" if step.until else ""
+    parts = [f"wave {step.wave}: {HOW.get(step.how, step.how)}{how_far}"]
     if step.forecast is not None:
         parts.append(f"{spelling.score(step.forecast)} was expected at the end")
     if step.score is not None:
@@ -162,7 +162,8 @@ def result_lines(race: RaceResult) -> Iterator[str]:
             "well. Take the cheapest of them, or tell them apart by more runs: sweep confirm --replicates N"
         )
     if race.audit is None:
-        yield "none that chance alone chose has ended: nothing says yet what the race may have missed"
+        yet = "" if run.over else " yet"
+        yield f"none that chance alone chose has ended: nothing says{yet} what the race may have missed"
         return
     drawn, better = race.audit.drawn, race.audit.better
     some = (

@@ -232,6 +232,7 @@ def status(report: StatusReport) -> RenderableType:
         lines += [EMPTY_LINE, _running_table(report.running), EMPTY_LINE]
     lines += _waiting_lines("planned", [wait for wait in report.planned if wait.cause is not Cause.NOT_SUBMITTED])
     lines += _waiting_lines("queued", report.queued)
+    lines += _waiting_lines("held", report.held)
     if report.ended.elapsed_s is not None:
         lines.append(Text(_usage_line(report.ended)))
     if report.failures:

@@ -35,7 +35,6 @@ NOT_DONE = (
     State.LOST,
     State.CANCELLED,
     State.PAUSED,
-    State.HELD,
     State.UNREADABLE,
     State.GONE,
 )
@@ -107,8 +106,8 @@ class StatusReport:
     ----------
     counts : dict
         State → how many trials of the grid.
-    planned, queued : tuple of Waiting
-        What keeps those that are planned, and those that are queued.
+    planned, queued, held : tuple of Waiting
+        What keeps those that are planned, those that are queued, and those that are held.
     ended : MedianUse
         What the trials that are done used.
     time_left_s : float or None
@@ -137,6 +136,7 @@ class StatusReport:
     stale: str
     calls: int
     notes: tuple[str, ...] = ()
+    held: tuple[Waiting, ...] = ()
     race: RaceProgress | None = None
 
     @property
@@ -179,6 +179,7 @@ def status(store: Store, shell: Shell, *, usage: bool = False, selection: Select
         stale=snapshot.stale,
         calls=shell.calls,
         notes=tuple(notes),
+        held=_waiting(snapshot.of(State.HELD)),
         race=_race(snapshot),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sandbox
+from tests.e2e.conftest import Cluster, until
 from tests.e2e.test_killed import SOON, until_sent
 
 Toy = Callable[..., Path]
@@ -93,7 +94,7 @@ def test_a_race_from_the_plan_to_its_winner(sandbox: Sandbox, racing: Callable[.
         **({"done": len(begun) - len(stopped)} if len(begun) > len(stopped) else {}),
     }
     why = sandbox.sweep("why", str(stopped[0])).out
-    assert "wave 1: begin so that every value of every parameter occurs, to 1 entries" in why
+    assert "wave 1: begin so that every value of every parameter occurs, to entry 1 of its history" in why
     assert "race: wave 1; " in sandbox.sweep("status").out
     race_on(sandbox)
     last = [event["race"] for event in decisions(sandbox) if event["race"].get("wave")][-1]
@@ -154,11 +155,8 @@ def test_two_who_race_at_once_make_one_decision(sandbox: Sandbox, racing: Callab
 
 def test_what_is_cancelled_retried_and_edited_on_the_way(sandbox: Sandbox, racing: Callable[..., None]) -> None:
     """What was decided stays; the next decision goes by what is then."""
-    racing(
-        program=CURVE.replace(
-            'note("end")', 'sys.exit(3) if a == 1 and not os.path.exists("mended") else note("end")'
-        )
-    )
+    failing = 'sys.exit(3) if a == 1 and not os.path.exists("mended") else note("end")'
+    racing(program=CURVE.replace('note("end")', failing), submit="{placement: array}")
     sandbox.sweep("race")
     sandbox.follow()
     failed = [
@@ -293,3 +291,21 @@ def test_a_finished_grid_is_raced_on_paper(sandbox: Sandbox, racing: Callable[..
     assert (sandbox.path / "results/toy/journal.jsonl").read_bytes() == before
     assert "to confirm" in sandbox.sweep("replay", "--set", "race.budget=2%", code=2).err
     assert "no setting of a race" in sandbox.sweep("replay", "--set", "a=1", code=2).err
+
+
+def test_the_driver_goes_on_by_itself(make_fake: Callable[[str], Cluster], toy: Toy) -> None:
+    """Nobody stays on the login node: each driver job decides on a wave, sends it, and sends the next driver."""
+    sandbox = make_fake("pbs").sandbox
+    sandbox.write("trial.py", CURVE)
+    toy(
+        command="[python3, trial.py, '{{ a }}', '{{ b }}']",
+        parameters="{a: [4, 5, 6], b: [1, 2, 3]}",
+        scheduler="{kind: pbs}",
+        submit="{driver: true}",
+        race="{budget: 90%, rungs: [1, 9], wave: 4, propose: order, audit: 0, confirm: {top: 2, replicates: 2}}",
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("race")
+    until(lambda: sandbox.sweep("race", "--dry-run", "--json").json["finished"], True, timeout_s=240)
+    assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
+    sandbox.accounted_for(also=frozenset({"held"}))

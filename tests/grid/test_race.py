@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sweep.errors import GridError
@@ -83,3 +85,13 @@ def test_a_plan_says_what_the_race_may_cost() -> None:
     assert planned
     assert (planned.trainings, planned.grid_core_h, planned.core_h) == (300, 600 * 8, 300 * 8)
     assert planned.begun_anew == pytest.approx(40 / 27)
+
+
+def test_the_example_can_be_raced() -> None:
+    path = Path(__file__).parent.parent.parent / "examples" / "race.yaml"
+    grid, source = read(path.read_text(), path.name, ())
+    drafts = expand(grid, source, {})
+    racing.check(source, grid, drafts)
+    rules = racing.rules_of(grid, len(drafts))
+    assert rules
+    assert (len(drafts), rules.rungs, rules.confirm_runs) == (144, (1, 3, 9), 4)
