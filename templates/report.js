@@ -1,8 +1,8 @@
 // The page's own script. It decompresses what is in the page, draws the figures and makes the leaderboard sortable.
 // It fetches nothing, and handles no name or value of a user as markup.
 
-const decompressed = async (id) => {
-  const text = atob(document.getElementById(id).textContent);
+const decompressed = async (id, from = document) => {
+  const text = atob(from.getElementById(id).textContent);
   const bytes = new Uint8Array(text.length);
   for (let index = 0; index < text.length; index += 1) bytes[index] = text.charCodeAt(index);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -110,12 +110,15 @@ const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt
 
 // --- the leaderboard --------------------------------------------------------------------------------------------
 
+const rowsOf = (table) => [...table.tBodies].flatMap((body) => [...body.rows]).map((row, index) => [...row.cells].map((cell) => cell.textContent.trim()).concat(index));
+const headsOf = (table) => [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+
 const makeTable = async (data, onPick) => {
   const source = scriptUrl(await decompressed("datatables"));
   const { default: DataTable } = await import(source);
   const table = document.getElementById("leaderboard-table");
-  const rows = [...table.tBodies].flatMap((body) => [...body.rows]).map((row, index) => [...row.cells].map((cell) => cell.textContent.trim()).concat(index));
-  const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  const rows = rowsOf(table);
+  const heads = headsOf(table);
   const rowIndex = heads.length; // behind the cells, each row has its index in the data
   for (const body of [...table.tBodies].slice(1)) body.remove();
   table.tBodies[0].replaceChildren();
@@ -148,6 +151,7 @@ const makeTable = async (data, onPick) => {
 // --- the page ---------------------------------------------------------------------------------------------------
 
 const applyColourScheme = () => document.documentElement.classList.toggle("dark", !onPaper && matchMedia("(prefers-color-scheme: dark)").matches);
+const heads = headsOf(document.getElementById("leaderboard-table"));
 const data = JSON.parse(await decompressed("data"));
 document.documentElement.classList.add("scripted");
 applyColourScheme(); // DataTables' own colours go by this class
@@ -173,10 +177,13 @@ table.on("draw", showPicked);
 showPicked();
 
 const webGL = hasWebGL();
-for (const [id, content] of Object.entries(data.figures)) {
-  const figure = webGL ? content : withoutWebGL(id, content);
-  if (figure) draw(Plotly, id, figure);
-}
+const drawFigures = () => {
+  for (const [id, content] of Object.entries(data.figures)) {
+    const figure = webGL ? content : withoutWebGL(id, content);
+    if (figure) draw(Plotly, id, figure);
+  }
+};
+drawFigures();
 const redraw = () => { for (const [id, figure] of drawnFigures) draw(Plotly, id, figure); };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => { applyColourScheme(); redraw(); });
@@ -188,4 +195,55 @@ const print = (starts) => {
 };
 addEventListener("beforeprint", () => print(true));
 addEventListener("afterprint", () => print(false));
+// --- live ---------------------------------------------------------------------------------------------------------
+
+// The leaderboard keeps its filter, its order and its page, the picked curves stay picked, and the reader's place stays.
+const takeNews = async (news) => {
+  const newTable = news.getElementById("leaderboard-table");
+  if (headsOf(newTable).join("\n") !== heads.join("\n")) {
+    location.reload(); // a column came or went
+    return;
+  }
+  const pickedTrials = pickedRows.map((row) => data.trials[row]);
+  const top = scrollY;
+  Object.assign(data, JSON.parse(await decompressed("data", news)));
+  pickedRows.splice(0, pickedRows.length, ...pickedTrials.map((trial) => data.trials.indexOf(trial)).filter((row) => row >= 0));
+  for (const part of ["header", "main"]) {
+    const now = document.querySelector(part);
+    for (const element of [...now.children]) if (!element.contains(document.getElementById("leaderboard-table"))) element.remove();
+    const kept = now.firstElementChild;
+    let before = true;
+    for (const element of [...news.querySelector(part).children]) {
+      if (element.contains(newTable)) {
+        before = false;
+        kept.querySelector("p").replaceWith(document.adoptNode(element.querySelector("p")));
+      } else if (before && kept) kept.before(document.adoptNode(element));
+      else now.append(document.adoptNode(element));
+    }
+  }
+  table.clear().rows.add(rowsOf(newTable)).draw("full-hold");
+  showPicked();
+  drawFigures();
+  scrollTo(0, top);
+};
+
+const follow = async () => {
+  const pause = 1000 * Math.min(10, Number(document.documentElement.dataset.live));
+  let tag = "";
+  for (;;) {
+    await new Promise((done) => setTimeout(done, pause));
+    if (document.hidden) continue; // who does not look is no reader
+    try {
+      const reply = await fetch("news", { headers: tag ? { "If-None-Match": tag } : {} });
+      if (!reply.ok) { if (reply.status !== 304) throw new Error(String(reply.status)); continue; }
+      tag = reply.headers.get("ETag");
+      await takeNews(new DOMParser().parseFromString(await reply.text(), "text/html"));
+    } catch {
+      document.getElementById("live").textContent = "There is no answer any more: this is as of the time above.";
+    }
+  }
+};
+
 document.documentElement.dataset.ready = "yes";
+if (document.documentElement.dataset.live) follow();
+

@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "clock", "visible"},
     {"model"},
     {"grid", "jobs", "state", "race", "leaderboard", "schedulers"},
-    {"shell", "store", "node"},
+    {"shell", "server", "store", "node"},
     {"steps"},
     {"verbs"},
     {"report"},

@@ -200,7 +200,7 @@ def show(renderable: RenderableType) -> None:
 def print_json(value: Any) -> None:
     """Print for programs."""
     json.dump(_finite(value), sys.stdout, indent=1, ensure_ascii=False, default=str, allow_nan=False)
-    print()
+    print(flush=True)
 
 
 def _finite(value: Any) -> Any:

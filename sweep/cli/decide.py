@@ -37,6 +37,7 @@ from sweep.errors import StoreError, SweepError, UsageError
 
 if TYPE_CHECKING:
     from sweep.report.request import ReportView
+    from sweep.store import Store
     from sweep.verbs.report import LeaderboardReport
 
 
@@ -106,7 +107,14 @@ def page(
     sweep: Sweep = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Write it again and again while it runs.")] = False,
     interval: Annotated[
-        float | None, typer.Option(min=1.0, help="Seconds between two pages with --watch. Default: 30.")
+        float | None, typer.Option(min=1.0, help="Seconds between two pages. Default: 30.")
+    ] = None,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve", help="Show it while it runs, to your own browser alone, up to date by itself."),
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The port for --serve. Default: any that is free.")
     ] = None,
     where: Where = "",
     retired: Retired = False,
@@ -114,12 +122,19 @@ def page(
     as_json: Json = False,
 ) -> None:
     """Write the report as one page that opens offline. It has the leaderboard, figures, pictures and failures."""
-    if interval is not None and not watch:
-        raise UsageError("--interval goes with --watch", "leave it out, or add --watch")
+    if interval is not None and not (watch or serve):
+        raise UsageError("--interval goes with --watch and --serve", "leave it out, or add one of them")
+    if port is not None and not serve:
+        raise UsageError("--port goes with --serve", "leave it out, or add --serve")
+    if watch and serve:
+        raise UsageError("--watch writes the page, and --serve shows it", "choose one of them")
     from sweep.report import html
     from sweep.verbs.page import pages
 
     store = store_of(sweep)
+    if serve:
+        _serve(store, where=where, retired=retired, interval_s=interval or 30.0, port=port or 0, as_json=as_json)
+        return
     interval_s = (interval or 30.0) if watch else None
     written = pages(
         store, shell_of(store), html.page, where=where, retired=retired, interval_s=interval_s, fresh=fresh
@@ -130,6 +145,29 @@ def page(
             print_json({"page": str(each.path)})
         else:
             wrote(each.path)
+
+
+def _serve(store: Store, *, where: str, retired: bool, interval_s: float, port: int, as_json: bool) -> None:
+    from sweep.report import html
+    from sweep.verbs.serve import Address, serve
+
+    def say(address: Address) -> None:
+        if as_json:
+            print_json({"url": address.url, "ssh": address.ssh})
+        else:
+            print(address.url, flush=True)
+        print(
+            f"from your own machine, first: {address.ssh}\n"
+            "who has the address can read the page. Ctrl-C ends it, and so do four hours without a reader",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(
+            store, shell_of(store), html.page_and_news, say,
+            where=where, retired=retired, interval_s=interval_s, port=port,
+        )  # fmt: skip
 
 
 @app.command()

@@ -109,7 +109,7 @@ class _Decider:
             # By what they ask for they may seem too dear: some tell what they really take.
             first_s = self._part_s(self.shares[self.first])
             self.left_s = max(self.left_s, SMALLEST_WAVE * float(np.mean(first_s)))
-            # And nobody knows what a start takes. Were it a whole training, the first wave takes no more than this.
+            # And nobody knows what a start takes. Were it a whole training, it takes no more than this.
             scouts = int(FIRST_WAVE * race_s / float(self.whole_s.mean()))
             self.most = min(self.most, max(SMALLEST_WAVE, scouts))
         self._audit(spent_s, race_s)

@@ -44,6 +44,7 @@ def page(contents: PageContents) -> str:
             name=report.name,
             drawn_at=time.strftime("%Y-%m-%d %H:%M", time.localtime(report.snapshot.at)),
             again_s=contents.again_s,
+            live=contents.live,
             report=report,
             heading=sections.heading(report),
             footer=sections.footer(report, len(table.rows)),
@@ -74,9 +75,15 @@ def page(contents: PageContents) -> str:
             data=compressed_base64(_script_data(analysis, table, figures)),
             plotly=plotly_js(),
             datatables=datatables_js(),
-            datatables_css=_itables_file("dt_bundle.css"),
+            datatables_css=datatables_css(),
         )
     )
+
+
+def page_and_news(contents: PageContents) -> tuple[str, str]:
+    """Render the page, and the same without its scripts: what a live page asks for again."""
+    text = page(contents)
+    return text, text.replace(plotly_js(), "").replace(datatables_js(), "").replace(datatables_css(), "")
 
 
 def _price(contents: PageContents) -> str:
@@ -204,6 +211,12 @@ def plotly_js() -> str:
 def datatables_js() -> str:
     """Return DataTables with its extensions, compressed."""
     return _gzip_base64(_itables_file("dt_bundle.js"))
+
+
+@cache
+def datatables_css() -> str:
+    """Return the style of DataTables."""
+    return _itables_file("dt_bundle.css")
 
 
 def _itables_file(name: str) -> str:

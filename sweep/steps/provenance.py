@@ -292,12 +292,16 @@ def interpreter_of(argv: Sequence[str], workdir: Path) -> str:
         return ""
     try:
         with Path(path).open("rb") as program:
-            line = program.readline(512)
+            line, following = program.readline(512), program.readline(2048)
     except OSError:
         return ""
     if not line.startswith(b"#!"):
         return ""
     words = line[2:].decode("utf-8", "replace").split()
+    # A first line can have neither a space in a path nor a long one: pip then writes a shell script of one line.
+    if words == ["/bin/sh"] and following.startswith(b"'''exec' "):
+        with contextlib.suppress(ValueError):
+            words = shlex.split(following.decode("utf-8", "replace"))
     named = [word for word in words if _is_python(word)]
     return named[0] if named and words.index(named[0]) <= 1 else ""
 

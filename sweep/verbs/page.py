@@ -29,7 +29,9 @@ class PageContents:
     galleries : tuple of Gallery
         Pictures of the best configurations.
     again_s : float or None
-        How often the page is written again, while it is.
+        How often the page is made again, while it is.
+    live : bool
+        It brings itself up to date.
     """
 
     report: LeaderboardReport
@@ -37,6 +39,7 @@ class PageContents:
     failures: tuple[FailureGroup, ...]
     galleries: tuple[Gallery, ...]
     again_s: float | None
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,35 @@ def pages(
     WrittenPage
         Each time it was written.
     """
+    for shown in looks(store, shell, where=where, retired=retired, interval_s=interval_s, fresh=fresh):
+        # A part of the sweep does not take the place of the whole.
+        path = store.write("report-where.html" if where else "report.html", draw(shown))
+        yield WrittenPage(path, shown.report.notes, shown.report.stale)
+
+
+def looks(
+    store: Store,
+    shell: Shell,
+    *,
+    where: str = "",
+    retired: bool = False,
+    interval_s: float | None = None,
+    fresh: bool = False,
+    live: bool = False,
+) -> Iterator[PageContents]:
+    """Yield what a page shows; with an interval, again and again until nothing is left to run."""
     while True:
         leaderboard = report(store, shell, where=where, retired=retired, whole=True, fresh=fresh)
         again = interval_s is not None and leaderboard.left > 0
-        # A part of the sweep does not take the place of the whole.
-        name = "report-where.html" if where else "report.html"
-        path = store.write(name, draw(contents(store, leaderboard, interval_s if again else None)))
-        yield WrittenPage(path, leaderboard.notes, leaderboard.stale)
+        yield contents(store, leaderboard, interval_s if again else None, live=live)
         if interval_s is None or not again:
             return
         shell.clock.sleep(interval_s)
 
 
-def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None = None) -> PageContents:
+def contents(
+    store: Store, leaderboard: LeaderboardReport, again_s: float | None = None, *, live: bool = False
+) -> PageContents:
     """Gather what a page shows."""
     return PageContents(
         leaderboard,
@@ -94,4 +113,5 @@ def contents(store: Store, leaderboard: LeaderboardReport, again_s: float | None
         tuple(failures(store, leaderboard.snapshot)),
         tuple(galleries(store, leaderboard.analysis.board.scored, PICTURED)),
         again_s,
+        live,
     )

@@ -22,7 +22,7 @@ MakeFake = Callable[[str], Cluster]
 #: Its program is ended by SIGTERM; the shell goes on, writes a result and ends with 0.
 TRAP = """\
 trap : TERM
-python3 -c 'import time; time.sleep(300)'
+python3 -c 'import sys, time; open("begun-" + sys.argv[1], "w"); time.sleep(300)' "$SWEEP_NUMBER"
 echo '{"segMeasure": 0.9}' > "$SWEEP_RESULT"
 """
 
@@ -36,7 +36,8 @@ def trapping(sandbox: Sandbox, toy: Toy, **keys: str) -> None:
 
 def trapping_and_begun(sandbox: Sandbox, toy: Toy, **keys: str) -> None:
     trapping(sandbox, toy, **keys)
-    until(lambda: all_begun(sandbox), True)
+    # Before its trap is set, a signal ends it without a result.
+    until(lambda: all_begun(sandbox) and all((sandbox.path / f"begun-{trial}").exists() for trial in (0, 1)), True)
 
 
 def all_begun(sandbox: Sandbox) -> bool:
@@ -89,9 +90,14 @@ def test_a_trial_killed_at_its_walltime_is_not_done_on_slurm(slurm: None, sandbo
 def test_a_trial_killed_at_its_walltime_is_not_done(
     make_fake: MakeFake, sandbox: Sandbox, toy: Toy, kind: str
 ) -> None:
-    if kind != "local":
-        make_fake(kind).knob("walltime", text="8")  # a busy node takes seconds to begin a trial
-    trapping(sandbox, toy, scheduler=f"{{kind: {kind}}}", resources="{walltime: 8s, memory: 100MiB}")
+    if kind == "local":
+        trapping(sandbox, toy, scheduler="{kind: local}", resources="{walltime: 8s, memory: 100MiB}")
+    else:
+        cluster = make_fake(kind)
+        trapping_and_begun(
+            sandbox, toy, scheduler=f"{{kind: {kind}}}", resources="{walltime: 5min, memory: 100MiB}"
+        )
+        cluster.knob("walltime", text="0")  # its time is over as soon as it has begun, however busy the machine is
     until(sandbox.states, {"failed": 2})
     assert why(sandbox, 0)["cause"] == "walltime"
     assert "its result is kept" in why(sandbox, 0)["reason"]
