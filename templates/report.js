@@ -57,7 +57,7 @@ const draw = (Plotly, id, figure) => {
   if (!element) return;
   drawnFigures.set(id, figure);
   const narrow = element.clientWidth < 600;
-  const layout = withTheme(figure.layout);
+  const layout = withTheme(narrow && !onPaper && figure.narrow ? figure.narrow : figure.layout);
   if (narrow) {
     layout.font.size = 10;
     layout.annotations = (layout.annotations || []).map((annotation) => ({ ...annotation, font: { size: 9 } }));

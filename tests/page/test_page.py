@@ -164,6 +164,42 @@ def test_curves_go_by_the_historys_own_times(tmp_path: Path, write_page: WritePa
     opened.assert_clean()
 
 
+@pytest.mark.parametrize("width", [1280, 380])
+def test_no_labels_lie_over_each_other(
+    tmp_path: Path, write_page: WritePage, open_page: OpenPageAt, width: int
+) -> None:
+    """Many values, and long ones: the labels of each figure are apart, and a title is clear of its axis's labels."""
+    losses = ["categorical_crossentropy_with_weights", "dice_and_focal_and_boundary", "dice"]
+    rates = [1e-5 * 2**power for power in range(24)]
+    ran = [
+        Ran({"learning_rate": rate, "loss_function": loss, "dropout": n % 4 / 10 or 0, "network.base_width": 16 * (1 + n % 2)},
+            {"segMeasure": 0.5 + 0.1 * rng.random() - 0.01 * abs(n - 12)}, elapsed_s=rng.uniform(100, 9000))
+        for rng in [random.Random(4)] for n, rate in enumerate(rates) for loss in losses
+    ]  # fmt: skip
+    opened = open_page(write_page(ended(tmp_path, "labels", ran)), width=width)
+    for name in ("ranks", "importance", "effects", "heat", "cost", "timeline"):
+        boxes = opened.page.evaluate(LABELS, name)
+        assert len(boxes) > 3, name
+        for a, b in itertools.combinations(boxes, 2):
+            apart = (
+                a["right"] <= b["left"]
+                or b["right"] <= a["left"]
+                or a["bottom"] <= b["top"]
+                or b["bottom"] <= a["top"]
+            )
+            assert apart, f"{name}: {a['text']!r} lies over {b['text']!r}"
+    opened.assert_clean()
+
+
+#: The places of all labels and titles of a figure's axes, a pixel smaller on each side.
+LABELS = """name => [...document.querySelectorAll(
+    `#plot-${name} :is(.xtick text, .ytick text, .annotation-text, text[class*=title], .legendtext)`
+)].map(element => {
+    const {left, right, top, bottom} = element.getBoundingClientRect();
+    return {text: element.textContent, left: left + 1, right: right - 1, top: top + 1, bottom: bottom - 1};
+})"""
+
+
 def test_the_figures_say_what_the_tables_say(page: Path, open_page: OpenPageAt) -> None:
     opened = open_page(page)
     opened.page.locator("summary").click()
