@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 
 def load(path: str | Path) -> Loaded:
-    """Load a sweep for a notebook: its trials, their results and the leaderboard as pandas frames.
+    """Load a sweep for a notebook: frames of pandas, and the page's figures as plotly's objects.
 
     Parameters
     ----------
@@ -25,13 +25,16 @@ def load(path: str | Path) -> Loaded:
     Returns
     -------
     Loaded
-        ``trials``, ``results``, ``leaderboard``; see docs/leaderboard.md for their columns.
+        ``trials``, ``results``, ``histories``, ``leaderboard``, ``figure(name)``; see docs/leaderboard.md. As the
+        last value of a cell it shows the winner and the top of the leaderboard.
 
     Raises
     ------
     sweep.errors.NoSuch
         There is no sweep.
     """
+    from sweep.report.notebook import first_screen, plotly_figures
+    from sweep.verbs.load import Drawing
     from sweep.verbs.load import load as verb
 
-    return verb(Path(path))
+    return verb(Path(path), Drawing(first_screen, plotly_figures))

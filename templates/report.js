@@ -57,7 +57,7 @@ const draw = (Plotly, id, figure) => {
   if (!element) return;
   drawnFigures.set(id, figure);
   const narrow = element.clientWidth < 600;
-  const layout = withTheme(figure.layout);
+  const layout = withTheme(narrow && !onPaper && figure.narrow ? figure.narrow : figure.layout);
   if (narrow) {
     layout.font.size = 10;
     layout.annotations = (layout.annotations || []).map((annotation) => ({ ...annotation, font: { size: 9 } }));
@@ -78,24 +78,76 @@ const withoutWebGL = (id, figure) => {
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999"];
 
-const curvesFigure = (data, pickedRows) => {
+const PER_HOUR = 3600;
+
+// What an axis may show of a point: its title, and how a run's seconds become its unit. Epochs need no seconds.
+const axisBy = (by, runs) => {
+  if (by === "epoch") return { title: "epoch" };
+  const scaled = (title, perSecond) => ({ title, of: (run, seconds) => seconds * perSecond(run) });
+  if (by === "core-hours") return scaled("core-hours", (run) => (run.cores || 1) / PER_HOUR);
+  const longest = Math.max(0, ...runs.flatMap((run) => run.times_s || run.elapsed_s || 0));
+  const [unit, unitSeconds] = longest > 2 * PER_HOUR ? ["hours", PER_HOUR] : longest > 120 ? ["minutes", 60] : ["seconds", 1];
+  return scaled(`time, ${unit}`, () => 1 / unitSeconds);
+};
+
+// Where each point of a run lies on the axis; null where nothing is known of its time.
+const placesOf = (run, axis) => {
+  const epochs = run.x || run.y.map((_, index) => index + 1);
+  if (!axis.of) return epochs;
+  const last = epochs[epochs.length - 1]; // the last epoch is always there
+  const seconds = run.times_s || (run.elapsed_s !== undefined ? epochs.map((epoch) => (run.elapsed_s * epoch) / last) : null);
+  return seconds && seconds.map((each) => axis.of(run, each));
+};
+
+// The exponential mean: each value counts `weight` times as much as the next. The first are not drawn towards 0.
+const smoothed = (values, weight) => {
+  let sum = 0, total = 0;
+  return values.map((value) => {
+    if (value === null) return null;
+    sum = weight * sum + value;
+    total = weight * total + 1;
+    return sum / total;
+  });
+};
+
+const curvesCaption = (runs, by, weight) => {
+  const sentences = [];
+  const own = runs.filter((run) => run.times_s).length, spread = runs.filter((run) => run.elapsed_s !== undefined).length;
+  if (by !== "epoch") {
+    if (own) sentences.push(`The time of an epoch is the sum of the seconds in the history${spread ? ", where it has them" : ""}.`);
+    if (spread) sentences.push(`${own ? "For the others" : "The time of an epoch:"} the trial's elapsed time was spread evenly over its history.`);
+    if (own + spread < runs.length) sentences.push("Runs whose time is not known are left out.");
+  }
+  if (weight) sentences.push(`Pale: as it was. Over it, an exponential mean: each value counts ${weight.toFixed(2)} times as much as the next.`);
+  return sentences.join(" ");
+};
+
+const curvesFigure = (data, pickedRows, by, weight) => {
   const names = [...new Set(pickedRows.flatMap((row) => Object.keys(data.curves[row] || {})))];
+  const all = pickedRows.flatMap((row) => Object.values(data.curves[row] || {}).flat());
+  const shown = axisBy(by, all);
   const traces = [];
+  const inLegend = new Set();
   pickedRows.forEach((row, index) => {
     for (const [name, runs] of Object.entries(data.curves[row] || {})) {
       const axis = names.indexOf(name) + 1;
-      runs.forEach(({ x, y }, run) => traces.push({
-        type: "scatter", mode: "lines", y, x: x || y.map((_, epoch) => epoch + 1),
-        yaxis: axis > 1 ? `y${axis}` : "y", name: `trial ${data.trials[row]}`, legendgroup: String(row),
-        showlegend: axis === 1 && run === 0,
-        line: { color: COLOURS[index % COLOURS.length], dash: DASHES[Math.floor(index / COLOURS.length) % 4], width: run ? 1 : 2 },
-      }));
+      runs.forEach((run, place) => {
+        const x = placesOf(run, shown);
+        if (!x) return;
+        const trace = {
+          type: "scatter", mode: "lines", x, yaxis: axis > 1 ? `y${axis}` : "y", name: `trial ${data.trials[row]}`, legendgroup: String(row),
+          line: { color: COLOURS[index % COLOURS.length], dash: DASHES[Math.floor(index / COLOURS.length) % 4], width: place ? 1 : 2 },
+        };
+        if (weight) traces.push({ ...trace, y: run.y, opacity: 0.3, showlegend: false, hoverinfo: "skip" });
+        traces.push({ ...trace, y: weight ? smoothed(run.y, weight) : run.y, showlegend: !inLegend.has(row) });
+        inLegend.add(row);
+      });
     }
   });
   const lowestAxis = names.length > 1 ? `y${names.length}` : "y";
   const layout = {
     height: 130 + 190 * Math.max(1, names.length), margin: { t: 30, r: 20, b: 50 }, showlegend: true,
-    xaxis: { title: { text: "epoch" }, anchor: lowestAxis },
+    xaxis: { title: { text: shown.title }, anchor: lowestAxis },
   };
   names.forEach((name, index) => {
     const share = 1 / names.length;
@@ -103,7 +155,7 @@ const curvesFigure = (data, pickedRows) => {
       title: { text: escaped(name) }, domain: [1 - (index + 1) * share + (index + 1 < names.length ? 0.06 : 0), 1 - index * share],
     };
   });
-  return { data: traces, layout };
+  return { data: traces, layout, caption: curvesCaption(all, by, weight) };
 };
 
 const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -161,7 +213,11 @@ const pickedRows = data.curves.length ? [0] : [];
 const showPicked = () => {
   if (!data.curves.length) return;
   document.getElementById("curves").hidden = false;
-  draw(Plotly, "curves", curvesFigure(data, pickedRows));
+  const weight = Number(document.getElementById("smoothing").value);
+  const figure = curvesFigure(data, pickedRows, document.getElementById("curves-by").value, weight);
+  draw(Plotly, "curves", figure);
+  document.getElementById("curves-caption").textContent = figure.caption;
+  document.querySelector("output[for=smoothing]").textContent = weight ? weight.toFixed(2) : "none";
   for (const button of document.querySelectorAll("button.pick")) {
     button.setAttribute("aria-pressed", String(pickedRows.includes(Number(button.dataset.row))));
   }
@@ -174,6 +230,7 @@ const table = await makeTable(data, (row) => {
   showPicked();
 });
 table.on("draw", showPicked);
+for (const id of ["smoothing", "curves-by"]) document.getElementById(id).addEventListener("input", showPicked);
 showPicked();
 
 const webGL = hasWebGL();

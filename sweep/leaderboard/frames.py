@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from sweep.leaderboard.curves import times
 from sweep.leaderboard.entries import Entry, measure, numbers, plain, score_of
 from sweep.leaderboard.ranking import Board, Configuration
 from sweep.model import Objective, efficiency, memory_percent
@@ -120,9 +121,45 @@ def results(entries: Iterable[Entry]) -> pd.DataFrame:
     """
     by_number = sorted(entries, key=lambda entry: entry.trial.number)
     index = [entry.trial.number for entry in by_number]
-    table = pd.DataFrame([numbers(entry.result) for entry in by_number], index=index)
+    table = pd.DataFrame([_plain_names(numbers(entry.result)) for entry in by_number], index=index)
     table.index.name = "trial"
     return table.astype(float)
+
+
+def histories(entries: Iterable[Entry], read: Mapping[int, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """Make one row for each entry of each trial's history, by the number of the trial.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+        The trials.
+    read : dict
+        Trial → the entries of its history.
+
+    Returns
+    -------
+    DataFrame
+        ``trial``; ``entry``, from 1; ``time_s``, when it was written, see `curves.times`; then the numbers that
+        the entries hold, float64, under their own names. Those that are called like one of the first three
+        become ``history.NAME``.
+    """
+    own = ("trial", "entry", "time_s")
+    rows: list[dict[str, Any]] = []
+    for entry in sorted(entries, key=lambda entry: entry.trial.number):
+        history = read.get(entry.trial.number, ())
+        since_start_s = times(history, entry.verdict.elapsed_s).since_start_s or [math.nan] * len(history)
+        for index, record in enumerate(history):
+            values = _plain_names(numbers(record))
+            values = {f"history.{name}" if name in own else name: value for name, value in values.items()}
+            rows.append(
+                {"trial": entry.trial.number, "entry": index + 1, "time_s": since_start_s[index], **values}
+            )
+    table = pd.DataFrame(rows, columns=[*own] if not rows else None)
+    return table.astype({name: "int64" if name in own[:2] else "float64" for name in table.columns})
+
+
+def _plain_names(values: Mapping[str, float]) -> dict[str, float]:
+    return {plain(name): value for name, value in values.items()}
 
 
 def metric_column(objective: Objective) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sweep.model import canonical
 from sweep.report import spelling
-from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
+from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json, time_unit
 from sweep.report.sections import MIN_PAIR_PERCENT
-from sweep.report.table import decimals_of
+from sweep.report.table import decimals_of, none_if_missing
 from sweep.report.timeline import timeline_figure
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ MAX_VALUES = 40
 
 #: The largest number of values that are written beneath a small figure.
 MAX_TICKS = 6
+
+#: The largest number of values that are written beneath a heat map. Turned, so many fit on a narrow screen.
+MAX_ACROSS = 10
 
 #: A caption names so many parameters.
 MAX_NAMED = 3
@@ -95,7 +99,9 @@ def _ranks(analysis: Analysis) -> PageFigure:
         "height": 300,
         "xaxis": {"title": "rank", "tickformat": "d", "range": [1 - 0.03 * len(table), 1.03 * len(table)]},
         "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
-        "legend": {"orientation": "h", "y": 1.15},
+        # Its lines grow upwards: on a narrow screen there are several.
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02},
+        "margin": {"t": 40, "r": 20, "b": 50},
     }
     return PageFigure("ranks", _ranks_text(analysis), plotly_json(plotly_figure, layout))
 
@@ -143,14 +149,11 @@ def _importance(importance: Importance) -> PageFigure | None:
 def _effects(analysis: Analysis) -> PageFigure:
     """Draw the mean and the best score for each value of each parameter."""
     import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
 
     names = analysis.by_importance[:MAX_PARAMETERS]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    titles = [escaped_text(name) for name in names]
-    subplots = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes="all",
-                             vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03)  # fmt: skip
+    subplots = _small_multiples(names, rows, columns)
     for index, name in enumerate(names):
         table = analysis.effects_of_scored.single[name]
         # x counts the values: two long values may have the same text.
@@ -170,14 +173,43 @@ def _effects(analysis: Analysis) -> PageFigure:
                 hovertemplate="%{text}: %{y}<extra></extra>",
                 marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
             ), **cell)  # fmt: skip
-        ticks = slice(None, None, -(-len(x) // MAX_TICKS))
+    texts_of = {name: _texts(analysis.effects_of_scored.single[name].iloc[:, 0]) for name in names}
+    metric = analysis.objective.metric
+    stacked = _small_multiples(names, len(names), 1)  # on a narrow screen
+    figure = {
+        **_with_named_axes(subplots, texts_of, columns, metric),
+        "narrow": _with_named_axes(stacked, texts_of, 1, metric)["layout"],
+    }
+    return PageFigure("effects", _effects_text(analysis, names), figure)
+
+
+def _small_multiples(names: Sequence[str], rows: int, columns: int) -> Any:
+    from plotly.subplots import make_subplots
+
+    return make_subplots(
+        rows, columns, subplot_titles=[escaped_text(name) for name in names], shared_yaxes="all",
+        vertical_spacing=min(0.2, 0.45 / rows), horizontal_spacing=0.03,
+    )  # fmt: skip
+
+
+def _with_named_axes(
+    subplots: Any, texts_of: Mapping[str, Sequence[str]], columns: int, metric: str
+) -> dict[str, Any]:
+    """Name the axes of small multiples, and return the figure as JSON."""
+    for index, texts in enumerate(texts_of.values()):
+        stride = -(-len(texts) // MAX_TICKS)
         subplots.update_xaxes(
-            tickvals=x[ticks], ticktext=texts[ticks], tickangle=0, range=[-0.4, len(x) - 0.6], **cell
-        )
-    subplots.update_yaxes(title_text=escaped_text(analysis.objective.metric), col=1)
+            tickvals=[*range(len(texts))][::stride], ticktext=texts[::stride], tickangle=0,
+            range=[-0.4, len(texts) - 0.6], row=index // columns + 1, col=index % columns + 1,
+        )  # fmt: skip
+    subplots.update_yaxes(title_text=escaped_text(metric), col=1)
     subplots.update_yaxes(tickformat=TICKS)
-    layout = {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}}
-    return PageFigure("effects", _effects_text(analysis, names), plotly_json(subplots, layout))
+    rows = -(-len(texts_of) // columns)
+    return plotly_json(subplots, {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}})
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [escaped_text(value) for value in values]
 
 
 def _effects_text(analysis: Analysis, names: Sequence[str]) -> str:
@@ -223,8 +255,8 @@ def _heat_map(analysis: Analysis) -> PageFigure | None:
     )  # fmt: skip
     layout = {
         "height": 160 + 40 * max(3, len(ys)),
-        "xaxis": _named_axis(across, xs),
-        "yaxis": {**_named_axis(down, ys), "automargin": True},
+        "xaxis": {**_named_axis(across, xs, MAX_ACROSS), "autotickangles": [0, 90]},
+        "yaxis": _named_axis(down, ys),
     }
     best = table.sort_values("mean", ascending=analysis.objective.minimize).iloc[0]
     mean = spelling.score(float(best["mean"]), decimals_of(analysis.leaderboard))
@@ -236,15 +268,24 @@ def _heat_map(analysis: Analysis) -> PageFigure | None:
     return PageFigure("heat", alt, plotly_json(go.Figure(heat_map), layout))
 
 
-def _named_axis(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Return an axis whose ticks are a parameter's values."""
-    texts = [escaped_text(value) for value in values]
-    return {"title": escaped_text(name, 60), "tickvals": [*range(len(values))], "ticktext": texts}
+def _named_axis(name: str, values: Sequence[Any], ticks: int = MAX_VALUES) -> dict[str, Any]:
+    """Return an axis whose ticks are a parameter's values: all, or every second, third and so on."""
+    stride = -(-len(values) // ticks)
+    # With automargin the title stays clear of labels that are turned.
+    return {
+        "title": {"text": escaped_text(name, 60), "standoff": 12},
+        "tickvals": [*range(len(values))][::stride],
+        "ticktext": _texts(values)[::stride],
+        "automargin": True,
+    }
 
 
 def _key(value: Any) -> str:
-    """Return a key for a parameter's value: a list has no hash, and True equals 1."""
-    return repr(value)
+    """Return a key for a parameter's value: a list has no hash, and True equals 1.
+
+    In a frame of its own 0 may be 0.0, as 0.5 is beside it, and None NaN.
+    """
+    return repr(canonical(none_if_missing(value)))
 
 
 def _parallel(analysis: Analysis) -> PageFigure:
@@ -260,13 +301,23 @@ def _parallel(analysis: Analysis) -> PageFigure:
         dimensions.append(
             {
                 "label": escaped_text(name),
-                "values": [positions.get(_key(value), -1) for value in values],
+                "values": [positions[_key(value)] for value in values],
                 "tickvals": [*range(len(in_order))][ticks],
                 "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
             }
         )
     scores = _rounded(analysis.scored[analysis.column])
-    dimensions.append({"label": escaped_text(analysis.objective.metric), "values": scores})
+    # With ticks of its own, plotly does not write the ends above and below, where the label is.
+    low, high = float(analysis.scored[analysis.column].min()), float(analysis.scored[analysis.column].max())
+    places = [low + (high - low) * tick / (MAX_TICKS - 1) for tick in range(MAX_TICKS)]
+    dimensions.append(
+        {
+            "label": escaped_text(analysis.objective.metric),
+            "values": scores,
+            "tickvals": _rounded(places),
+            "ticktext": [f"{place:.3g}" for place in places],
+        }
+    )
     # From grey to vermilion. With any kind of colour vision the best stand out, on white and on black.
     scale = [[0, COLOURS[6]], [1, COLOURS[5]]]
     line = {"color": scores, "colorscale": scale, "reversescale": analysis.objective.minimize, "showscale": True}
@@ -293,36 +344,41 @@ def _score_against_time(analysis: Analysis) -> PageFigure:
     import plotly.graph_objects as go
 
     timed, front = analysis.timed, analysis.front
+    unit, unit_s = time_unit(float(timed["elapsed_s"].max()))
     plotly_figure = go.Figure()
     kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
-    few_values = (name for name in analysis.by_importance if timed[name].map(repr).nunique() <= len(COLOURS))
+    few_values = (name for name in analysis.by_importance if timed[name].map(_key).nunique() <= len(COLOURS))
     coloured_by = next(few_values, None)
     for index, value in enumerate(analysis.values(coloured_by, timed) if coloured_by else [None]):
         part = timed[timed[coloured_by].map(_key) == _key(value)] if coloured_by else timed
         plotly_figure.add_trace({
-            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"]),
+            "type": kind, "mode": "markers", "x": _rounded(part["elapsed_s"] / unit_s),
             "y": _rounded(part[analysis.column]),
             "name": f"{escaped_text(coloured_by)} = {escaped_text(value)}" if coloured_by else "configurations",
-            "marker": {"color": COLOURS[index], "size": 6, "opacity": 0.75, "symbol": index},
+            "marker": {"color": COLOURS[index], "symbol": index, **_dots(len(timed))},
             "text": [f"trial {number}" for number in part["trial"]],
-            "hovertemplate": "%{text}: %{y} in %{x} s<extra></extra>",
+            "hovertemplate": f"%{{text}}: %{{y}} in %{{x}} {unit}<extra></extra>",
         })  # fmt: skip
     plotly_figure.add_trace({
-        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"]),
+        "type": "scatter", "mode": "lines", "x": _rounded(front["elapsed_s"] / unit_s),
         "y": _rounded(front[analysis.column]),
         "line": {"shape": "hv", "color": COLOURS[5], "width": 2}, "name": "Pareto front",
         "hoverinfo": "skip",
     })  # fmt: skip
     layout = {
         "height": 460,
-        "xaxis": {"title": "elapsed, s", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
+        "xaxis": {"title": f"elapsed, {unit}", "type": "log" if _is_wide(timed["elapsed_s"]) else "linear"},
         "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
         "legend": {"orientation": "h", "y": -0.2},
     }
-    alt = (
-        f"No other configuration beats these {len(front)} of {len(timed)} in {analysis.objective.metric} and time"
-    )
+    which = f"these {len(front):,} of {len(timed):,}"
+    alt = f"No other configuration beats {which} in {analysis.objective.metric} and time"
     return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
+
+
+def _dots(count: int) -> dict[str, Any]:
+    """Return the size and the opacity of points: few are large and whole, many let each other be seen."""
+    return {"size": 8, "opacity": 1} if count <= MAX_INTERVALS else {"size": 6, "opacity": 0.75}
 
 
 def _is_wide(values: pd.Series[Any]) -> bool:

@@ -20,6 +20,7 @@ from sweep.report.table import TextTable, decimals_of, frame_table, leaderboard_
 if TYPE_CHECKING:
     from sweep.leaderboard.analysis import Analysis
     from sweep.leaderboard.cost import Cost
+    from sweep.leaderboard.curves import Curve
     from sweep.leaderboard.ranking import Configuration
     from sweep.steps.pictures import Gallery, TrialPicture
     from sweep.verbs.page import PageContents
@@ -167,18 +168,31 @@ def _script_data(analysis: Analysis, table: TextTable, figures: list[PageFigure]
 def _spelled_curves(analysis: Analysis, configuration: Configuration) -> dict[str, list[dict[str, Any]]]:
     """Return a configuration's learning curves as report.js draws them.
 
-    ``y`` holds the values. ``x`` holds their epochs, and is there only where epochs were left out.
+    ``y`` holds the values. ``x`` holds their epochs, and is there only where epochs were left out. ``times_s``
+    holds the seconds until each. Where an elapsed time was spread evenly, ``elapsed_s`` holds it instead. Both are
+    absent where no time is known. ``cores`` is absent where it is 1.
     """
     return {
         name: [
             {
                 "y": [_three_digits(value) for value in curve.values],
                 **({"x": [*curve.epochs]} if curve.epochs.step > 1 else {}),
+                **_spelled_times(curve),
+                **({"cores": curve.cores} if curve.cores != 1 else {}),
             }
             for curve in curves
         ]
         for name, curves in analysis.curves(configuration).items()
     }
+
+
+def _spelled_times(curve: Curve) -> dict[str, Any]:
+    since_start_s = curve.times.since_start_s
+    if not since_start_s:
+        return {}
+    if curve.times.own:
+        return {"times_s": [float(f"{value:.4g}") for value in since_start_s]}
+    return {"elapsed_s": float(f"{since_start_s[-1]:.4g}")}
 
 
 def _three_digits(value: float | None) -> float | None:

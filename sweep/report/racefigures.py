@@ -71,7 +71,7 @@ def _curves(report: LeaderboardReport, race: RaceProgress) -> PageFigure | None:
             "title": "rungs, in entries of the history",
         },
         "yaxis": {"title": escaped_text(report.objective.metric), "automargin": True},
-        "legend": {"orientation": "h", "y": 1.1},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02},
     }
     some = "" if stride == 1 else f" (one of {stride} is drawn)"
     alt = f"{report.objective.metric} of {spelling.count(len(rows), 'configuration')} on the race's rungs{some}"

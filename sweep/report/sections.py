@@ -79,13 +79,13 @@ def heading(report: LeaderboardReport) -> str:
 
 def footer(report: LeaderboardReport, top: int) -> str:
     """Count all configurations and trials, so that none is left out in silence."""
-    states = ", ".join(f"{count} {state}" for state, count in report.counts.items())
+    states = ", ".join(f"{count:,} {state}" for state, count in report.counts.items())
     retired = f"; {spelling.count(report.retired, 'trial')} retired" if report.retired else ""
     replicated = report.analysis.board.replicated
     total = len(report.analysis.leaderboard)
     rows = spelling.count(total, "configuration" if replicated else "trial")
     trials = spelling.count(sum(report.counts.values()), "trial")
-    return f"{min(top, total)} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
+    return f"{min(top, total):,} of {rows} ({f'{trials}: {states}' if replicated else states}{retired})"
 
 
 def winner_score(analysis: Analysis) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweep.report.plotting import COLOURS, PageFigure, plotly_json
+from sweep.report.plotting import COLOURS, PageFigure, plotly_json, time_unit
 
 if TYPE_CHECKING:
     from sweep.leaderboard.timeline import Timeline
@@ -16,7 +16,7 @@ def timeline_figure(timeline: Timeline) -> PageFigure:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    unit, unit_s = ("hours", 3600) if timeline.duration_s > 2 * 3600 else ("minutes", 60)
+    unit, unit_s = time_unit(timeline.duration_s)
     x = [round(float(value), 4) for value in timeline.since_first_s / unit_s]
     subplots = make_subplots(3, 1, shared_xaxes=True, vertical_spacing=0.07, row_heights=[0.5, 0.25, 0.25],
                              subplot_titles=["trials", "CPUs", "memory, GiB"])  # fmt: skip
@@ -39,7 +39,7 @@ def timeline_figure(timeline: Timeline) -> PageFigure:
             subplots.add_trace(trace.update(line={"color": colour, "shape": "hv"}), row, 1)
     subplots.update_xaxes(title_text=f"{unit} since the first submission", row=3, col=1)
     duration = f"{timeline.duration_s / unit_s:.1f} {unit}"
-    alt = f"{timeline.trials} trials in {duration}, at most {max(running):.0f} at once"
+    alt = f"{timeline.trials:,} trials in {duration}, at most {max(running):.0f} at once"
     layout = {"height": 620, "legend": {"orientation": "h", "y": -0.12}}
     return PageFigure("timeline", alt, plotly_json(subplots, layout))
 

@@ -10,7 +10,7 @@ import msgspec
 
 from sweep.errors import CannotRead
 from sweep.model import ResultProblem, State, Verdict
-from sweep.state.results import without_result
+from sweep.state.results import history_of, without_result
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.store import Store
 
@@ -62,6 +62,18 @@ def kept_of(store: Store, snapshot: Snapshot, numbers: Collection[int]) -> dict[
     """Return what was kept of results that are gone."""
     kept = store.cache.results(snapshot.settings.objective.file)
     return {number: kept[number][1] for number in numbers if number in kept}
+
+
+def histories(store: Store, snapshot: Snapshot, chosen: Collection[int]) -> dict[int, list[dict[str, Any]]]:
+    """Read the histories of those that are done: trial → its entries, by `history_of`. Empty ones are left out."""
+    objective = snapshot.settings.objective
+    read = {}
+    for status in snapshot.of(State.DONE):
+        if status.trial.number in chosen:
+            entries = history_of(_result(store, status, objective.file), objective.metric)
+            if entries:
+                read[status.trial.number] = entries
+    return read
 
 
 def numbers_in_failed(store: Store, snapshot: Snapshot) -> list[str]:

@@ -118,6 +118,88 @@ def test_curves_of_any_row_by_keyboard(page: Path, open_page: OpenPageAt) -> Non
     assert len({trace["name"] for trace in opened.figure("curves")}) == 1
 
 
+def test_curves_by_time_and_smoothed_by_keyboard(page: Path, open_page: OpenPageAt) -> None:
+    opened = open_page(page)
+    plain = opened.figure("curves")
+    assert plain[0]["x"] == [*range(1, 11)]
+    assert opened.page.locator("#curves-caption").inner_text() == ""
+    opened.page.get_by_label("Across").select_option("core-hours")
+    caption = opened.page.locator("#curves-caption")
+    assert "elapsed time was spread evenly over its history" in caption.inner_text()
+    in_core_hours = opened.figure("curves")
+    row = opened.page.locator("#leaderboard-table tbody tr").first
+    heads = opened.page.locator("#leaderboard-table thead th .dt-column-title").all_inner_texts()
+    minutes, seconds = row.inner_text().split("\t")[[head.strip() for head in heads].index("elapsed")].split(":")
+    elapsed_s = 60 * int(minutes) + int(seconds)
+    ends = [trace["x"][-1] for trace in in_core_hours[:3]]  # of the three replicates, on two CPUs each
+    assert sum(ends) / 3 == pytest.approx(2 * elapsed_s / 3600, rel=0.01)
+    assert in_core_hours[0]["x"][4] == pytest.approx(ends[0] / 2)
+    opened.page.get_by_label("Smoothing").focus()
+    for _ in range(10):
+        opened.page.keyboard.press("ArrowRight")
+    assert opened.page.locator("output").inner_text() == "0.50"
+    assert "counts 0.50 times as much as the next" in caption.inner_text()
+    smoothed = opened.figure("curves")
+    assert [trace["y"] for trace in smoothed[::2]] == [trace["y"] for trace in plain]  # pale, as it was
+    first, second = plain[0]["y"][:2]
+    assert smoothed[1]["y"][:2] == pytest.approx([first, (0.5 * first + second) / 1.5])
+    assert sum(trace["showlegend"] for trace in smoothed) == 1
+    opened.assert_clean()
+
+
+def test_curves_go_by_the_historys_own_times(tmp_path: Path, write_page: WritePage, open_page: OpenPageAt) -> None:
+    timed = [{"segMeasure": 0.1, "seconds": 30}, {"segMeasure": 0.2, "seconds": 90}]
+    ran = [
+        Ran({"x": 2}, {"segMeasure": 0.9, "history": timed}),
+        Ran({"x": 1}, {"segMeasure": 0.8, "history": [0.1, 0.2]}, elapsed_s=600.0),
+    ]
+    opened = open_page(write_page(ended(tmp_path, "timed", ran)))
+    opened.page.get_by_label("Across").select_option("time")
+    caption = opened.page.locator("#curves-caption")
+    assert caption.inner_text() == "The time of an epoch is the sum of the seconds in the history."
+    assert opened.figure("curves")[0]["x"] == [30, 120]
+    opened.page.locator("button.pick").nth(1).click()
+    assert "For the others the trial's elapsed time was spread evenly" in caption.inner_text()
+    assert [trace["x"] for trace in opened.figure("curves")] == [[0.5, 2], [5, 10]]  # minutes
+    opened.assert_clean()
+
+
+@pytest.mark.parametrize("width", [1280, 380])
+def test_no_labels_lie_over_each_other(
+    tmp_path: Path, write_page: WritePage, open_page: OpenPageAt, width: int
+) -> None:
+    """Many values, and long ones: the labels of each figure are apart, and a title is clear of its axis's labels."""
+    losses = ["categorical_crossentropy_with_weights", "dice_and_focal_and_boundary", "dice"]
+    rates = [1e-5 * 2**power for power in range(24)]
+    ran = [
+        Ran({"learning_rate": rate, "loss_function": loss, "dropout": n % 4 / 10 or 0, "network.base_width": 16 * (1 + n % 2)},
+            {"segMeasure": 0.5 + 0.1 * rng.random() - 0.01 * abs(n - 12)}, elapsed_s=rng.uniform(100, 9000))
+        for rng in [random.Random(4)] for n, rate in enumerate(rates) for loss in losses
+    ]  # fmt: skip
+    opened = open_page(write_page(ended(tmp_path, "labels", ran)), width=width)
+    for name in ("ranks", "importance", "effects", "heat", "cost", "timeline"):
+        boxes = opened.page.evaluate(LABELS, name)
+        assert len(boxes) > 3, name
+        for a, b in itertools.combinations(boxes, 2):
+            apart = (
+                a["right"] <= b["left"]
+                or b["right"] <= a["left"]
+                or a["bottom"] <= b["top"]
+                or b["bottom"] <= a["top"]
+            )
+            assert apart, f"{name}: {a['text']!r} lies over {b['text']!r}"
+    opened.assert_clean()
+
+
+#: The places of all labels and titles of a figure's axes, a pixel smaller on each side.
+LABELS = """name => [...document.querySelectorAll(
+    `#plot-${name} :is(.xtick text, .ytick text, .annotation-text, text[class*=title], .legendtext)`
+)].map(element => {
+    const {left, right, top, bottom} = element.getBoundingClientRect();
+    return {text: element.textContent, left: left + 1, right: right - 1, top: top + 1, bottom: bottom - 1};
+})"""
+
+
 def test_the_figures_say_what_the_tables_say(page: Path, open_page: OpenPageAt) -> None:
     opened = open_page(page)
     opened.page.locator("summary").click()
@@ -297,7 +379,10 @@ def test_8192_trials_are_under_8_mb_and_all_can_be_found(
     ran = []
     for values in itertools.product(*axes.values()):
         score = 0.3 + 0.04 * sum(values) + rng.gauss(0, 0.02)
-        epochs = [{"epoch": n, "segMeasure": rng.random(), "loss": rng.random()} for n in range(30)]
+        epochs = [
+            {"epoch": n, "segMeasure": rng.random(), "loss": rng.random(), "seconds": rng.random()}
+            for n in range(30)
+        ]
         ran.append(Ran(dict(zip(axes, values, strict=True)), {"segMeasure": score, "history": epochs}))
     path = write_page(ended(tmp_path, "big", ran))
     assert path.stat().st_size < 8_000_000
