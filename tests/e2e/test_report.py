@@ -320,7 +320,7 @@ def test_verdict(done: Sandbox) -> None:
 
 def test_a_page_is_named_and_an_interval_needs_watch(done: Sandbox) -> None:
     assert done.sweep("page", "a", "--json").json == {"page": str(done.path / "results/a/report.html")}
-    assert "add --watch" in done.sweep("page", "a", "--interval", "5", code=2).err
+    assert "goes with --watch and --serve" in done.sweep("page", "a", "--interval", "5", code=2).err
 
 
 def test_a_page_again_and_again(sandbox: Sandbox, toy: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import subprocess
@@ -34,7 +35,18 @@ CALLS = {
     "confirm": "confirm --top 1 --replicates 1 --plan-only",
     "compare": "compare toy other",
     "verdict": "verdict 1 2",
+    "race": "race raced --dry-run",
+    "replay": "replay curves --seeds 1 --set race.budget=60% --set 'race.confirm={top: 2, replicates: 2}'",
+    "extend": "extend {another} --sweep curves --until 9 --plan-only",  # a trial that waits cannot be extended again
 }
+
+#: A program that says how far it came, and goes as far as it is told.
+CURVE = """\
+import json, os, sys
+history = [{"segMeasure": int(sys.argv[1]) * n / 100} for n in range(1, int(os.environ.get("SWEEP_UNTIL", 3)) + 1)]
+json.dump({"segMeasure": history[-1]["segMeasure"], "history": history}, open(os.environ["SWEEP_RESULT"], "w"))
+"""
+ANOTHER = itertools.cycle(range(24))
 
 #: The exit codes that are not 0: one run each tells nothing. And those on a full device that are not 1: `page` prints
 #: nothing on stdout, and of `verdict` 1 is an answer.
@@ -46,7 +58,15 @@ CLOSED = {"stdin and stderr": "<&- 2>&-", "all": "<&- >&- 2>&-"}
 
 @pytest.fixture
 def ended(sandbox: Sandbox, toy: Toy) -> Sandbox:
-    """Two sweeps at rest."""
+    """Two sweeps at rest, one whose results have histories, and one that is to be raced."""
+    sandbox.write("curve.py", CURVE)
+    curves = {"parameters": "{x: {range: [1, 12]}}", "command": "[python3, curve.py, '{{ x }}']"}
+    toy(name="raced", race="{budget: 90%, rungs: [1, 3], confirm: {top: 2, replicates: 2}}", **curves)
+    sandbox.sweep("plan")
+    toy(name="curves", replicates="2", submit="{placement: packed, per_worker: 2}", **curves)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    sandbox.follow()
     for name in ("other", "toy"):
         toy(
             name=name,
@@ -65,6 +85,7 @@ def call(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command by a new interpreter: which streams are open is seen when it starts."""
     (sandbox.path / "new.yaml").unlink(missing_ok=True)
+    words = words.replace("{another}", str(next(ANOTHER)))
     line = f"exec {shlex.quote(sys.executable)} -m sweep {words} {streams}"
     return subprocess.run(
         ["bash", "-c", line], cwd=sandbox.path, env=sandbox.env, stdout=stdout, stderr=subprocess.PIPE, text=True,

@@ -45,6 +45,8 @@ def served(sandbox: Sandbox, *options: str) -> Iterator[tuple[str, subprocess.Po
     process = subprocess.Popen(
         [sys.executable, "-m", "sweep", "page", "--serve", "--interval", "1", "--json", *options],
         cwd=sandbox.path, env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Who runs the tests in the background may have them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert process.stdout
