@@ -199,20 +199,24 @@ def retry(
 
 @app.command()
 def extend(
-    trials: Annotated[list[str], typer.Argument(help="Numbers or ids.")],
     until: Annotated[int, typer.Option(min=1, help="To which entry of their history.")],
+    trials: TrialNames = None,
     sweep: SweepOption = None,
+    where: TrialsWhere = None,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Leave the sending to `sweep submit`.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train longer: let trials that are done, or stopped on their way, go on.
 
-    The command is told how far by the variable SWEEP_UNTIL.
+    The command is told how far by the variable SWEEP_UNTIL. Of the trials that --where names, those go on that can.
     """
     from sweep.verbs.extend import extend as verb
 
+    selection = selection_of(trials, where)
+    if not selection:
+        raise UsageError("which trials?", "name them by their numbers or ids, or by --where")
     store = store_of(sweep)
-    report = verb(store, shell_of(store), trials, until)
+    report = verb(store, shell_of(store), selection, until)
     sent = None if plan_only else send_planned(store)
     if as_json:
         print_json({**asdict(report), "submitted": asdict(sent) if sent else None})

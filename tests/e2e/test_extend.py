@@ -109,3 +109,20 @@ def test_what_cannot_go_on_is_refused_and_nothing_is_written(sandbox: Sandbox, l
     assert (sandbox.path / "results/toy/journal.jsonl").read_bytes() == before
     assert sandbox.sweep("extend", "0", "--until", "5", "--plan-only", "--json").json["reached"] == {"0": 4}
     assert sandbox.states() == {"planned": 1}
+
+
+def test_trials_are_named_by_what_is_true_of_them(sandbox: Sandbox, loops: Callable[..., None]) -> None:
+    """Of those that fit, one has come so far, and goes no further; what failed cannot go on."""
+    loops(parameters="{x: [1, 2, 3]}")
+    sandbox.sweep("submit")
+    sandbox.follow()
+    sandbox.sweep("extend", "2", "--until", "6")
+    sandbox.follow()
+    assert sandbox.sweep("extend", "--where", "x > 1", "--until", "5", "--plan-only", "--json").json[
+        "reached"
+    ] == {"1": 4}
+    assert "fits none of 2 trials" in sandbox.sweep("extend", "--where", "x > 3", "--until", "9", code=2).err
+    nothing_to_do = sandbox.sweep("extend", "--where", "x > 2", "--until", "6", code=2).err
+    assert "name more: --until 7" in nothing_to_do
+    assert "which trials?" in sandbox.sweep("extend", "--until", "9", code=2).err
+    assert "exclude each other" in sandbox.sweep("extend", "0", "--where", "x > 1", "--until", "9", code=2).err
