@@ -208,7 +208,8 @@ def extend(
 ) -> None:
     """Train longer: let trials that are done, or stopped on their way, go on.
 
-    The command is told how far by the variable SWEEP_UNTIL. Of the trials that --where names, those go on that can.
+    The command is told how far by the variable SWEEP_UNTIL. Of the trials that --where names, those go on that
+    can.
     """
     from sweep.verbs.extend import extend as verb
 
