@@ -99,11 +99,11 @@ class Exhibit:
         if name not in NAMES or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return None
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace")
-        found = None
+        asked_for = None
         for own, body in ((f"/{self.token}/", self.page), (f"/{self.token}/news", self.news)):
             if hmac.compare_digest(own.encode(), path):  # it takes as long for any path: no token is told by that
-                found = body
-        return found
+                asked_for = body
+        return asked_for
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 // The page's own script. It decompresses what is in the page, draws the figures and makes the leaderboard sortable.
-// It fetches nothing, and handles no name or value of a user as markup.
+// It fetches nothing but, where it is live, its own news. It handles no name or value of a user as markup.
 
 const decompressed = async (id, from = document) => {
   const text = atob(from.getElementById(id).textContent);
@@ -244,27 +244,56 @@ drawFigures();
 const redraw = () => { for (const [id, figure] of drawnFigures) draw(Plotly, id, figure); };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => { applyColourScheme(); redraw(); });
+const opened = new Set(); // of what is folded, what the reader had opened
 const print = (starts) => {
   onPaper = starts;
-  for (const details of document.querySelectorAll("details")) details.open = starts;
+  for (const details of document.querySelectorAll("details")) {
+    if (starts && details.open) opened.add(details);
+    details.open = starts || opened.has(details);
+  }
+  if (!starts) opened.clear();
   applyColourScheme();
   redraw();
 };
 addEventListener("beforeprint", () => print(true));
 addEventListener("afterprint", () => print(false));
+
 // --- live ---------------------------------------------------------------------------------------------------------
 
 // The leaderboard keeps its filter, its order and its page, the picked curves stay picked, and the reader's place stays.
+
+const KEPT = "sweep-place";
+
+// A column came or went: the page is loaded anew, and the reader finds their filter, order and place again.
+const loadAnew = () => {
+  const order = table.order().map(([column, direction]) => [heads[column], direction]);
+  sessionStorage.setItem(KEPT, JSON.stringify({ filter: table.search(), order, top: scrollY }));
+  location.reload();
+};
+
+const findPlace = () => {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) || "null");
+  sessionStorage.removeItem(KEPT);
+  if (!kept) return;
+  const order = kept.order.map(([head, direction]) => [heads.indexOf(head), direction]).filter(([column]) => column >= 0);
+  table.search(kept.filter).order(order).draw();
+  scrollTo(0, kept.top);
+};
+
 const takeNews = async (news) => {
   const newTable = news.getElementById("leaderboard-table");
   if (headsOf(newTable).join("\n") !== heads.join("\n")) {
-    location.reload(); // a column came or went
+    loadAnew();
     return;
   }
-  const pickedTrials = pickedRows.map((row) => data.trials[row]);
+  // Who has picked nothing themselves sees the curves of the best, also when that is another one, or the first.
+  const own = pickedRows.length !== 1 || pickedRows[0] !== 0;
+  const pickedTrials = data.curves.length && own ? pickedRows.map((row) => data.trials[row]) : null;
+  const unfolded = [...document.querySelectorAll("main details")].map((details) => details.open);
   const top = scrollY;
   Object.assign(data, JSON.parse(await decompressed("data", news)));
-  pickedRows.splice(0, pickedRows.length, ...pickedTrials.map((trial) => data.trials.indexOf(trial)).filter((row) => row >= 0));
+  const rows = pickedTrials ? pickedTrials.map((trial) => data.trials.indexOf(trial)).filter((row) => row >= 0) : [0];
+  pickedRows.splice(0, pickedRows.length, ...(data.curves.length ? rows : []));
   for (const part of ["header", "main"]) {
     const now = document.querySelector(part);
     for (const element of [...now.children]) if (!element.contains(document.getElementById("leaderboard-table"))) element.remove();
@@ -278,6 +307,7 @@ const takeNews = async (news) => {
       else now.append(document.adoptNode(element));
     }
   }
+  document.querySelectorAll("main details").forEach((details, index) => { details.open = Boolean(unfolded[index]); });
   table.clear().rows.add(rowsOf(newTable)).draw("full-hold");
   showPicked();
   drawFigures();
@@ -286,21 +316,29 @@ const takeNews = async (news) => {
 
 const follow = async () => {
   const pause = 1000 * Math.min(10, Number(document.documentElement.dataset.live));
-  let tag = "";
+  let tag = "", silent = "";
+  const live = () => document.getElementById("live");
   for (;;) {
     await new Promise((done) => setTimeout(done, pause));
     if (document.hidden) continue; // who does not look is no reader
     try {
       const reply = await fetch("news", { headers: tag ? { "If-None-Match": tag } : {} });
-      if (!reply.ok) { if (reply.status !== 304) throw new Error(String(reply.status)); continue; }
+      if (reply.status !== 304 && !reply.ok) throw new Error(String(reply.status));
+      if (silent) live().textContent = silent;
+      silent = "";
+      if (reply.status === 304) continue;
       tag = reply.headers.get("ETag");
       await takeNews(new DOMParser().parseFromString(await reply.text(), "text/html"));
     } catch {
-      document.getElementById("live").textContent = "There is no answer any more: this is as of the time above.";
+      silent ||= live().textContent;
+      live().textContent = "There is no answer: this is as of the time above.";
     }
   }
 };
 
 document.documentElement.dataset.ready = "yes";
-if (document.documentElement.dataset.live) follow();
+if (document.documentElement.dataset.live) {
+  findPlace();
+  follow();
+}
 

@@ -133,7 +133,10 @@ def page(
 
     store = store_of(sweep)
     if serve:
-        _serve(store, where=where, retired=retired, interval_s=interval or 30.0, port=port or 0, as_json=as_json)
+        _serve(
+            store, where=where, retired=retired, fresh=fresh,
+            interval_s=interval or 30.0, port=port or 0, as_json=as_json,
+        )  # fmt: skip
         return
     interval_s = (interval or 30.0) if watch else None
     written = pages(
@@ -147,17 +150,20 @@ def page(
             wrote(each.path)
 
 
-def _serve(store: Store, *, where: str, retired: bool, interval_s: float, port: int, as_json: bool) -> None:
+def _serve(
+    store: Store, *, where: str, retired: bool, fresh: bool, interval_s: float, port: int, as_json: bool
+) -> None:
     from sweep.report import html
-    from sweep.verbs.serve import Address, serve
+    from sweep.verbs.serve import Served, serve
 
-    def say(address: Address) -> None:
+    def say(served: Served) -> None:
+        print_notes(served.notes, served.stale)
         if as_json:
-            print_json({"url": address.url, "ssh": address.ssh})
+            print_json({"url": served.url, "ssh": served.ssh})
         else:
-            print(address.url, flush=True)
+            print(served.url, flush=True)
         print(
-            f"from your own machine, first: {address.ssh}\n"
+            f"to read it on your own machine, run there first: {served.ssh}\n"
             "who has the address can read the page. Ctrl-C ends it, and so do four hours without a reader",
             file=sys.stderr,
             flush=True,
@@ -166,7 +172,7 @@ def _serve(store: Store, *, where: str, retired: bool, interval_s: float, port: 
     with contextlib.suppress(KeyboardInterrupt):
         serve(
             store, shell_of(store), html.page_and_news, say,
-            where=where, retired=retired, interval_s=interval_s, port=port,
+            where=where, retired=retired, fresh=fresh, interval_s=interval_s, port=port,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.model import canonical
 from sweep.report import spelling
-from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json, time_unit
+from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
 from sweep.report.sections import MIN_PAIR_PERCENT
 from sweep.report.table import decimals_of, none_if_missing
 from sweep.report.timeline import timeline_figure
@@ -111,8 +111,10 @@ def _ranks_text(analysis: Analysis) -> str:
     assert analysis.best
     decimals = decimals_of(analysis.leaderboard)
     scores = analysis.scored[analysis.column]
-    best, following = (spelling.score(score, decimals) for score in scores.iloc[:2])
-    median = spelling.score(float(scores.median()), decimals)
+    others = scores[analysis.scored["trial"] != analysis.best.entry.trial.number]
+    best, following, median = (
+        spelling.score(float(score), decimals) for score in (analysis.best.score, others.iloc[0], scores.median())
+    )
     tied = len(analysis.best.tied)
     may_be = f"; {tied} more may be the best as well" if tied else ""
     return f"The best of {len(scores):,} scores {best}, the next {following}, the median {median}{may_be}"
@@ -344,7 +346,7 @@ def _score_against_time(analysis: Analysis) -> PageFigure:
     import plotly.graph_objects as go
 
     timed, front = analysis.timed, analysis.front
-    unit, unit_s = time_unit(float(timed["elapsed_s"].max()))
+    unit, unit_s = spelling.time_unit(float(timed["elapsed_s"].max()))
     plotly_figure = go.Figure()
     kind = "scattergl" if len(timed) > MAX_SVG_POINTS else "scatter"
     few_values = (name for name in analysis.by_importance if timed[name].map(_key).nunique() <= len(COLOURS))

@@ -40,18 +40,6 @@ def escaped_text(value: Any, width: int = MAX_LABEL_WIDTH) -> str:
     return spelled.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def time_unit(longest_s: float) -> tuple[str, float]:
-    """Return the unit of an axis of time, and its seconds, by the longest time on it.
-
-    >>> time_unit(100), time_unit(3600), time_unit(86400), time_unit(30 * 86400)
-    (('seconds', 1), ('minutes', 60), ('hours', 3600), ('days', 86400))
-    """
-    for unit, unit_s in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if longest_s > 2 * unit_s:
-            return unit, unit_s
-    return "seconds", 1
-
-
 def plotly_json(plotly_figure: Any, layout: dict[str, Any]) -> dict[str, Any]:
     """Return a figure of plotly as JSON, without plotly's template: the page has its own colours."""
     plotly_figure.update_layout(

@@ -30,16 +30,27 @@ def duration(seconds: float | None) -> str:
     return f"{days}-{hours:02d}:{rest // 60:02d}:{rest % 60:02d}" if days else clock
 
 
+def time_unit(longest_s: float) -> tuple[str, float]:
+    """Return the unit that suits times up to this one, and its seconds.
+
+    >>> time_unit(100), time_unit(3600), time_unit(86400), time_unit(30 * 86400)
+    (('seconds', 1), ('minutes', 60), ('hours', 3600), ('days', 86400))
+    """
+    for unit, unit_s in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if longest_s > 2 * unit_s:
+            return unit, unit_s
+    return "seconds", 1
+
+
 def span(seconds: float) -> str:
     """Spell a duration in one unit, for a sentence.
 
-    >>> span(3.21), span(300), span(9000), span(400000)
-    ('3 seconds', '5 minutes', '2.5 hours', '4.6 days')
+    >>> span(1.2), span(3.21), span(300), span(9000), span(400000)
+    ('1 second', '3 seconds', '5 minutes', '2.5 hours', '4.6 days')
     """
-    for unit, unit_s, digits in (("days", 86400, 1), ("hours", 3600, 1), ("minutes", 60, 0)):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.{digits}f} {unit}"
-    return f"{seconds:.0f} second{'s' if round(seconds) != 1 else ''}"
+    unit, unit_s = time_unit(seconds)
+    text = f"{seconds / unit_s:.{1 if unit_s > 60 else 0}f}"
+    return f"{text} {unit.removesuffix('s') if text == '1' else unit}"
 
 
 def memory(mib: float | None) -> str:

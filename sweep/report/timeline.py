@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sweep.report.plotting import COLOURS, PageFigure, plotly_json, time_unit
+from sweep.report.plotting import COLOURS, PageFigure, plotly_json
+from sweep.report.spelling import time_unit
 
 if TYPE_CHECKING:
     from sweep.leaderboard.timeline import Timeline

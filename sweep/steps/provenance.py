@@ -86,7 +86,7 @@ _CODE = f"exec({_ASKED!r})"
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """What was found, and the long texts of it, which are kept once each.
 
     Attributes
@@ -107,7 +107,7 @@ def look(
     argv: Sequence[str],
     *,
     diff: bool = True,
-) -> Found:
+) -> Findings:
     """Look at the working folder, its repository, and the interpreter of a command.
 
     Parameters
@@ -133,7 +133,7 @@ def look(
     }
     # A name that is no text in any encoding: the journal has it as it can be spelled.
     spelled = {name: _text(value) for name, value in values.items()}
-    return Found(msgspec.convert(spelled, Provenance), texts)
+    return Findings(msgspec.convert(spelled, Provenance), texts)
 
 
 def _text(value: Any) -> Any:

@@ -469,7 +469,7 @@ def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = fr
     return Merged(lines, trials, new, len(asked_for), len(dropped))
 
 
-def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared, looked: provenance.Found) -> None:
+def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared, looked: provenance.Findings) -> None:
     """Write a plan: what its later commands need, and then the decision."""
     store.keep_grid(grid)
     store.texts.keep(looked.texts)

@@ -13,34 +13,37 @@ from sweep.verbs.page import PageContents, looks
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where the page is, and the command that brings it to another machine."""
+class Served:
+    """Where the page is, the command that brings it to another machine, and what there is to say about it."""
 
     url: str
     ssh: str
+    notes: tuple[str, ...]
+    stale: str
 
 
 def serve(
     store: Store,
     shell: Shell,
     draw: Callable[[PageContents], tuple[str, str]],
-    say: Callable[[Address], None],
+    say: Callable[[Served], None],
     *,
     where: str = "",
     retired: bool = False,
+    fresh: bool = False,
     interval_s: float = 30.0,
     port: int = 0,
     unread_s: float = 4 * 3600,
 ) -> None:
-    """Show the page until nobody has asked for it for long. Nothing is written.
+    """Show the page until nobody has asked for it for long. It is not written into the sweep's folder.
 
     Parameters
     ----------
     draw : callable
         Makes a page's text of what it shows, and the part of it that changes.
     say : callable
-        Is told the address, once the first page is there.
-    where, retired
+        Gets the address, once the first page is there.
+    where, retired, fresh
         As for `report`.
     interval_s : float
         Seconds between two looks at the sweep, as long as something is left to run.
@@ -51,18 +54,22 @@ def serve(
     """
     exhibit = Exhibit(shell.clock)
     with listening(exhibit, port) as own_port:
-        told = False
-        for contents in looks(store, shell, where=where, retired=retired, interval_s=interval_s, live=True):
+        shown = looks(store, shell, where=where, retired=retired, interval_s=interval_s, fresh=fresh, live=True)
+        for number, contents in enumerate(shown):
             exhibit.show(*draw(contents))
-            if not told:
-                say(_address(exhibit.token, own_port))
-                told = True
+            if not number:
+                say(_served(exhibit.token, own_port, contents))
             if exhibit.unread_s > unread_s:
                 return
         while exhibit.unread_s <= unread_s:
             shell.clock.sleep(1.0)
 
 
-def _address(token: str, port: int) -> Address:
+def _served(token: str, port: int, contents: PageContents) -> Served:
     there = f"{whoami()}@{socket.getfqdn()}"
-    return Address(f"http://{HOST}:{port}/{token}/", f"ssh -N -L {port}:{HOST}:{port} {there}")
+    return Served(
+        f"http://{HOST}:{port}/{token}/",
+        f"ssh -N -L {port}:{HOST}:{port} {there}",
+        contents.report.notes,
+        contents.report.stale,
+    )

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="no git here. To
 
 
 def planned(sandbox: Sandbox) -> dict[str, Any]:
-    """Return what the newest plan found."""
+    """Return what the newest plan noted."""
     lines = (sandbox.path / "results/toy/journal.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     return [event for event in events if event["event"] == "planned"][-1]["provenance"]  # type: ignore[no-any-return]
@@ -48,17 +48,17 @@ def repository(sandbox: Sandbox, toy: Toy) -> Sandbox:
 
 def test_a_plan_says_who_where_and_with_what(repository: Sandbox) -> None:
     repository.sweep("plan")
-    found = planned(repository)
+    noted = planned(repository)
     script = hashlib.sha256((repository.path / "trial.py").read_bytes()).hexdigest()
-    assert found["commit"] == git(repository.path, "rev-parse", "HEAD")
-    assert (found["branch"], found["dirty"], found["script"]) == ("main", False, "trial.py")
-    assert (found["script_sha256"], found["folder"]) == (script, str(repository.path))
-    assert found["host"] == os.uname().nodename
-    assert found["who"]
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"diff", "untracked", "git_problem", "python_problem"}.isdisjoint(found)  # the results are no code
-    packages = kept(repository, found["packages"]).splitlines()
-    assert len(packages) == found["packages_count"]
+    assert noted["commit"] == git(repository.path, "rev-parse", "HEAD")
+    assert (noted["branch"], noted["dirty"], noted["script"]) == ("main", False, "trial.py")
+    assert (noted["script_sha256"], noted["folder"]) == (script, str(repository.path))
+    assert noted["host"] == os.uname().nodename
+    assert noted["who"]
+    assert noted["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"diff", "untracked", "git_problem", "python_problem"}.isdisjoint(noted)  # the results are no code
+    packages = kept(repository, noted["packages"]).splitlines()
+    assert len(packages) == noted["packages_count"]
     assert any(line.startswith("pandas==") for line in packages)
     assert packages == sorted(packages, key=str.lower)
 
@@ -69,9 +69,9 @@ def test_what_differs_from_the_commit_is_kept_once_and_can_be_applied(repository
     (repository.path / "new.py").write_text("secret = 1")
     repository.sweep("plan")
     repository.sweep("plan")
-    found = planned(repository)
-    assert (found["dirty"], found["untracked"], found["untracked_count"]) == (True, ["new.py"], 1)
-    diff = kept(repository, found["diff"])
+    noted = planned(repository)
+    assert (noted["dirty"], noted["untracked"], noted["untracked_count"]) == (True, ["new.py"], 1)
+    diff = kept(repository, noted["diff"])
     assert "+# grün\r" in diff
     assert "secret" not in diff
     assert len((repository.path / "results/toy/provenance.jsonl").read_text().splitlines()) == 2
@@ -80,40 +80,40 @@ def test_what_differs_from_the_commit_is_kept_once_and_can_be_applied(repository
     git(repository.path, "apply", "changes.patch")
     assert (repository.path / "trial.py").read_bytes().decode() == changed
     repository.sweep("plan", "--no-diff")
-    found = planned(repository)
-    assert found["dirty"]
-    assert "diff" not in found
+    noted = planned(repository)
+    assert noted["dirty"]
+    assert "diff" not in noted
 
 
 def test_a_huge_difference_is_cut(repository: Sandbox) -> None:
     (repository.path / "trial.py").write_text("# 0123456789\n" * 200_000)
     repository.sweep("plan")
-    found = planned(repository)
-    assert found["diff_is_cut"]
-    assert len(kept(repository, found["diff"])) == steps.MOST_DIFF_BYTES
+    noted = planned(repository)
+    assert noted["diff_is_cut"]
+    assert len(kept(repository, noted["diff"])) == steps.MOST_DIFF_BYTES
 
 
 def test_many_untracked_files_are_counted(repository: Sandbox) -> None:
     for number in range(30):
         (repository.path / f"{number:02} ä").write_text("")
     repository.sweep("plan")
-    found = planned(repository)
-    assert (found["untracked_count"], len(found["untracked"])) == (30, steps.MOST_UNTRACKED)
-    assert found["untracked"][0] == "00 ä"
-    assert not found.get("dirty")
+    noted = planned(repository)
+    assert (noted["untracked_count"], len(noted["untracked"])) == (30, steps.MOST_UNTRACKED)
+    assert noted["untracked"][0] == "00 ä"
+    assert not noted.get("dirty")
 
 
 def test_a_repository_without_a_commit_and_none_at_all(sandbox: Sandbox, toy: Toy) -> None:
     toy()
     sandbox.sweep("plan")
-    found = planned(sandbox)
-    assert {"commit", "dirty", "git_problem"}.isdisjoint(found)
-    assert found["script"] == "trial.py"
+    noted = planned(sandbox)
+    assert {"commit", "dirty", "git_problem"}.isdisjoint(noted)
+    assert noted["script"] == "trial.py"
     git(sandbox.path, "init", "-q")
     sandbox.sweep("plan")
-    found = planned(sandbox)
-    assert "commit" not in found
-    assert (found["dirty"], found["untracked"]) == (False, ["grid.yaml", "trial.py"])
+    noted = planned(sandbox)
+    assert "commit" not in noted
+    assert (noted["dirty"], noted["untracked"]) == (False, ["grid.yaml", "trial.py"])
 
 
 def test_the_persons_own_git_variables_mean_another_repository(repository: Sandbox, tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_the_persons_own_git_variables_mean_another_repository(repository: Sandb
     variables = {"GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other), "GIT_EXTERNAL_DIFF": "false"}
     (repository.path / "trial.py").write_text("print(2)")
     repository.sweep("plan", env=variables)
-    found = planned(repository)
-    assert (found["commit"], found["dirty"]) == (head, True)
-    assert "+print(2)" in kept(repository, found["diff"])
+    noted = planned(repository)
+    assert (noted["commit"], noted["dirty"]) == (head, True)
+    assert "+print(2)" in kept(repository, noted["diff"])
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_a_git_that_does_not_answer_keeps_no_plan_from_being_made(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     store = Store(repository.path / "results/toy", SYSTEM)
-    found = steps.look(store, Shell(), repository.path, (), ["bash", "x.sh"]).provenance
-    assert (found.commit, found.dirty) == (head, None)  # git's own files say so much
-    assert problem in found.git_problem
+    noted = steps.look(store, Shell(), repository.path, (), ["bash", "x.sh"]).provenance
+    assert (noted.commit, noted.dirty) == (head, None)  # git's own files say so much
+    assert problem in noted.git_problem
 
 
 def test_a_plan_says_what_git_did_not(repository: Sandbox) -> None:
@@ -172,12 +172,12 @@ def test_no_git_on_this_machine(repository: Sandbox, monkeypatch: pytest.MonkeyP
 
     head = git(repository.path, "rev-parse", "HEAD")
     monkeypatch.setenv("PATH", str(repository.path))
-    found = steps.look(
+    noted = steps.look(
         Store(repository.path / "results/toy"), Shell(), repository.path, (), ["python", "trial.py"]
     )
-    assert found.provenance.commit == head
-    assert found.provenance.git_problem == "git status not found"
-    assert found.provenance.python_problem == "python not found"
+    assert noted.provenance.commit == head
+    assert noted.provenance.git_problem == "git status not found"
+    assert noted.provenance.python_problem == "python not found"
 
 
 def test_the_interpreter_is_that_of_the_environment_lines_where_they_only_set_it_up(
@@ -190,9 +190,9 @@ def test_the_interpreter_is_that_of_the_environment_lines_where_they_only_set_it
     sandbox.write("venv/bin/activate", 'echo activated; PATH="$PWD/venv/bin:$PATH"')
     toy(command="[python, trial.py, '{{ x }}', '{{ how }}']", environment="[source venv/bin/activate]")
     sandbox.sweep("plan")
-    found = planned(sandbox)
-    assert (found["interpreter"], found["python"]) == ("/venv/python", "3.9.1")
-    assert kept(sandbox, found["packages"]) == "A==1\nb==2\n"
+    noted = planned(sandbox)
+    assert (noted["interpreter"], noted["python"]) == ("/venv/python", "3.9.1")
+    assert kept(sandbox, noted["packages"]) == "A==1\nb==2\n"
     toy(environment="[source venv/bin/activate, touch ran-on-the-login-node]")
     sandbox.sweep("plan")
     assert "'touch ran-on-the-login-node'" in planned(sandbox)["python_problem"]
@@ -214,9 +214,9 @@ def test_other_environment_lines_run_on_a_node_alone(tmp_path: Path, line: str) 
     from sweep.shell import Shell
     from sweep.store import Store
 
-    found = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
-    assert found.python_problem
-    assert not found.python
+    noted = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
+    assert noted.python_problem
+    assert not noted.python
     assert not (tmp_path / "x").exists()
 
 
@@ -233,9 +233,9 @@ def test_lines_that_only_set_up_run_before_the_interpreter_is_asked(tmp_path: Pa
     from sweep.shell import Shell
     from sweep.store import Store
 
-    found = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
-    assert found.python or "conda" in line  # which is not here, or is
-    assert "may do more" not in found.python_problem
+    noted = steps.look(Store(tmp_path / "s"), Shell(), tmp_path, (line,), [sys.executable, "x.py"]).provenance
+    assert noted.python or "conda" in line  # which is not here, or is
+    assert "may do more" not in noted.python_problem
 
 
 def test_a_command_of_an_installed_program_has_the_interpreter_of_its_first_line(tmp_path: Path) -> None:

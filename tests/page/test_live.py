@@ -21,7 +21,7 @@ from sweep.errors import UsageError
 from sweep.report import html
 from sweep.server import Exhibit, listening
 from sweep.shell import Shell
-from sweep.verbs.serve import Address, serve
+from sweep.verbs.serve import Served, serve
 from tests.conftest import Sandbox
 from tests.fakes.ended import Ran, ended
 
@@ -35,7 +35,8 @@ while not pathlib.Path(f"go-{sys.argv[1]}").exists():
     time.sleep(0.05)
 score = int(sys.argv[1]) / 10
 history = [{"epoch": n, "segMeasure": score * n / 3} for n in (1, 2, 3)]
-pathlib.Path(os.environ["SWEEP_RESULT"]).write_text(json.dumps({"segMeasure": score, "history": history}))
+result = {"segMeasure": score, "history": history} | ({"test": {"segMeasure": score}} if score == 0.6 else {})
+pathlib.Path(os.environ["SWEEP_RESULT"]).write_text(json.dumps(result))
 """
 
 
@@ -102,6 +103,7 @@ def test_what_is_new_comes_and_the_reader_loses_nothing(running: Sandbox, browse
         ]
         assert column == ["1", "2", "3"]
         pressed = page.locator("button.pick[aria-pressed=true]").count()
+        page.locator("summary").click()
         page.evaluate("scrollTo(0, 300)")
         for x in (4, 5):
             running.write(f"go-{x}", "")
@@ -115,11 +117,19 @@ def test_what_is_new_comes_and_the_reader_loses_nothing(running: Sandbox, browse
         assert page.locator(".dt-search input").input_value() == "done"
         assert page.locator("button.pick[aria-pressed=true]").count() == pressed
         assert page.evaluate("scrollY") == 300
+        assert page.evaluate("document.querySelector('details').open")
         assert page.locator("#plot-ranks .main-svg").count() > 0
-        running.write("go-6", "")
+        running.write("go-6", "")  # its result brings a column
         page.wait_for_function(
             "document.getElementById('live').textContent.includes('has ended')", timeout=120_000
         )
+        page.wait_for_selector("html[data-ready]", timeout=120_000)
+        heads = page.locator("#leaderboard-table thead th .dt-column-title").all_inner_texts()
+        place = heads.index("x") + 1
+        assert "test" in heads
+        column = page.locator(f"#leaderboard-table tbody tr td:nth-child({place})").all_inner_texts()
+        assert [text.strip() for text in column] == ["1", "2", "3", "4", "5", "6"]
+        assert page.locator(".dt-search input").input_value() == "done"
         assert errors == []
         assert all(each.startswith((url, "blob:", "data:")) for each in fetched)
         context.close()
@@ -179,7 +189,7 @@ class Fast(Clock):
 
 def test_it_ends_when_nobody_has_read_it_for_hours(tmp_path: Path) -> None:
     store, clock = ended(tmp_path, "a", [Ran({"x": x}, {"segMeasure": x / 10}) for x in range(3)]), Fast()
-    said: list[Address] = []
+    said: list[Served] = []
     serve(store, Shell(clock=clock), html.page_and_news, said.append, unread_s=7200.0)
     assert len(said) == 1
     assert 7200 <= clock.slept_s < 7300

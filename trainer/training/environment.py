@@ -44,13 +44,14 @@ def start_tensorflow(threads: int) -> int:
     return threads
 
 
-#: Variables that round otherwise where they are set: docs/trainer.md has what was tried.
-_ROUNDING = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_XLA_FLAGS")
+#: Variables that can change how TensorFlow rounds, and their values that do not (tried: docs/trainer.md).
+_ROUNDING = {"TF_ENABLE_ONEDNN_OPTS": ("1", "true"), "ONEDNN_MAX_CPU_ISA": ("ALL", "DEFAULT"), "TF_XLA_FLAGS": ()}
 
 
 def rounding_variables() -> list[str]:
-    """Return the variables of TensorFlow that are set here and change the numbers, as ``NAME=value``."""
-    return [f"{name}={os.environ[name]}" for name in _ROUNDING if os.environ.get(name)]
+    """Return the variables that are set here and can change how TensorFlow rounds, as ``NAME=value``."""
+    values = {name: os.environ.get(name, "") for name in _ROUNDING}
+    return [f"{name}={value}" for name, value in values.items() if value and value not in _ROUNDING[name]]
 
 
 def _choose_keras() -> None:

@@ -58,7 +58,7 @@ def train(options: Options, cache: Cache, sigterm: Sigterm, until: int = 0) -> R
     if kernels.plain_keras():
         setting.warnings.append(f"{kernels.SWITCH} is set: trained with the plain kernels of Keras")
     if rounding := environment.rounding_variables():
-        setting.warnings.append(f"{', '.join(rounding)}: the numbers are other ones than without")
+        setting.warnings.append(f"set in the environment: {', '.join(rounding)}, which can change the numbers")
     for warning in setting.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     clock.lap("prepare")
@@ -108,11 +108,12 @@ def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, cloc
     decision, validation = evaluation.choose(images, predicted, thresholds=True)
     clock.lap("score")
     test, predicted_labels = evaluation.score_unseen(setting.prepared.test, decision, clock)
-    for part, scores in (("that decide", validation), ("of the test", test)):
+    for images_of, scores in (("the images that decide", validation), ("the test images", test)):
         if scores and miscount(scores["objects"], scores["found"]):
+            unseen = ". SEG does not see nuclei that are not there" if scores["found"] > scores["objects"] else ""
             setting.warn(
-                f"{scores['found']} nuclei are found in the images {part}, where {scores['objects']} are: SEG "
-                f"{scores['segMeasure']:.3f} does not see what is found too much, F1 {scores['f1']:.3f} does"
+                f"{scores['found']} nuclei are found in {images_of}, where {scores['objects']} are: F1 is "
+                f"{scores['f1']:.3f}{unseen}"
             )
     if options.save_model:
         modelfile.save(options.save_model, evaluation.network, _model_info(setting, decision, validation))
