@@ -138,6 +138,15 @@ class InvalidValue(ValueError):
         self.names_parameter = names_parameter
 
 
+def count(number: int, noun: str) -> str:
+    """Spell a number of things with their noun.
+
+    >>> count(1, "trial"), count(8192, "trial")
+    ('1 trial', '8,192 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which of the known words was probably meant.
 

@@ -114,7 +114,12 @@ def test_what_is_no_repository_has_no_commit(tmp_path: Path, repository: Path) -
         (["srun", "-n", "4", "./run.sh"], "./run.sh"),
         (["python", "-m", "package", "train.py"], "package/__main__.py"),
         (["python", "-m", "package.part"], "package/part.py"),
-        (["python", "-m", "installed", "train.py"], ""),
+        (["python", "-m", "installed", "train.py"], "train.py"),  # as torch.distributed.run starts it
+        (["python", "-m", "installed", "conf.yaml"], ""),
+        (["mpirun", "--hostfile", "hosts", "python", "train.py"], "train.py"),
+        (["mpirun", "--hostfile", "hosts", "./run.sh"], "./run.sh"),
+        (["accelerate", "launch", "--config_file", "conf.yaml", "train.py"], "train.py"),
+        (["srun", "./program"], "./program"),
         (["python", "-c", "print()", "train.py"], ""),
         (["bash", "-c", "true", "run.sh"], ""),
         (["python", "-"], ""),
@@ -131,8 +136,9 @@ def test_what_is_no_repository_has_no_commit(tmp_path: Path, repository: Path) -
 )
 def test_the_script_that_a_command_names(tmp_path: Path, argv: list[str], script: str) -> None:
     (tmp_path / "package").mkdir()
-    for name in ("train.py", "run.sh", "conf.yaml", "package/__main__.py", "package/part.py"):
+    for name in ("program", "hosts", "train.py", "run.sh", "conf.yaml", "package/__main__.py", "package/part.py"):
         (tmp_path / name).write_text(name)
+    (tmp_path / "program").chmod(0o755)
     with (tmp_path / "big.sif").open("wb") as image:
         image.truncate(2**24 + 1)
     os.mkfifo(tmp_path / "pipe")

@@ -83,6 +83,8 @@ def test_what_an_expression_selects(where: str, selected_numbers: list[int]) -> 
         ("state == failed", "names 'failed'", "put texts in quotes: 'failed'"),
         ("model == UNet", "names 'UNet'", "put texts in quotes: 'UNet'"),
         ("state = 'failed'", "does not parse", "write == to compare"),
+        ("model == 'x=y' and lrr > 1", "names 'lrr'", "did you mean 'lr'?"),  # what is in quotes is no mistake
+        ('model == "UNet" and stat == 1', "names 'stat'", "did you mean 'state'?"),
         # a text against a number
         ("model > 3", "TypeError", "in trial 0, model is 'UNet'"),
         ("state > 1", "TypeError", "in trial 0, state is 'done'"),
@@ -99,6 +101,14 @@ def test_what_is_said_of_a_mistake(where: str, message: str, hint: str) -> None:
     assert str(caught.value).startswith("--where: ")
     assert message in str(caught.value)
     assert hint in caught.value.hint
+
+
+def test_a_parameter_that_a_trial_lacks_is_neither_more_nor_less() -> None:
+    """As after a grid got a parameter: its earlier trials have none."""
+    entries = [entry(0, DONE, x=1), entry(1, DONE, x=1, w=2)]
+    for where, selected_numbers in (("w > 1", [1]), ("not w > 1", [0]), ("x == 1", [0, 1])):
+        predicate = TrialPredicate(where, [each.trial for each in entries])
+        assert [each.trial.number for each in predicate(entries, SCORE)] == selected_numbers
 
 
 def test_a_field_wins_and_the_parameter_is_in_params() -> None:

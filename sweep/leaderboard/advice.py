@@ -27,6 +27,9 @@ CONFIRM_TOP, CONFIRM_RUNS = 5, 5
 #: So many values are suggested beyond the end of an axis, with so many digits.
 SUGGESTED, DIGITS = 2, 3
 
+#: Rounding moves a suggested value by no more than this share of its step.
+SHIFT = 0.05
+
 #: Two values whose ratio is at least this are steps of a factor; of more, the more even steps decide.
 FACTOR = 4.0
 
@@ -186,15 +189,27 @@ def suggested(outwards: Sequence[float]) -> Iterable[float]:
     whole = all(isinstance(value, int) for value in outwards)
     is_share = not whole and all(0 <= value <= 1 for value in outwards) and max(outwards) >= 0.5
     by_factor = _goes_by_factors(outwards)
-    for count in range(1, SUGGESTED + 1):
-        value: float = last * (last / before) ** count if by_factor else last + (last - before) * count
-        if not math.isfinite(value):
+    for steps in range(1, SUGGESTED + 1):
+        exact: float = last * (last / before) ** steps if by_factor else last + (last - before) * steps
+        if not math.isfinite(exact):
             return
-        value = round(value) if whole else float(f"{value:.{DIGITS}g}")
+        value = round(exact) if whole else _shortened(exact, exact - outwards[-1])
         crosses = (value <= 0 and min(outwards) >= 0) or (value >= 0 and max(outwards) <= 0)
-        if crosses or value in outwards or (is_share and value > 1):
+        if crosses or (value - outwards[-1]) * (last - before) <= 0 or (is_share and value > 1):
             return
+        outwards = [*outwards, value]
         yield value
+
+
+def _shortened(value: float, step: float) -> float:
+    """Round to a few digits; to as many more as leave it about as far from the value before it.
+
+    >>> _shortened(1003.5, 1.0), _shortened(0.0312345, 0.02)
+    (1003.5, 0.0312)
+    """
+    digits = range(DIGITS, 17)
+    rounded = (float(f"{value:.{count}g}") for count in digits)
+    return next((each for each in rounded if abs(each - value) <= SHIFT * abs(step)), value)
 
 
 def _goes_by_factors(values: Sequence[float]) -> bool:
@@ -215,8 +230,8 @@ def _unevenness(values: statistics.Floats) -> float:
 def _points_outwards(board: Board, best: Best, name: str, inner: float, end: float) -> bool:
     """Whether scores get better from the last but one value to the last, with all else the same.
 
-    Of three pairs and more, an interval has to say so; of two, both. Where there is only one, the best and its
-    neighbour, these may not be tied.
+    Of three pairs and more, an interval may say so. Otherwise all pairs have to agree, and the best and its
+    neighbour, which are one of them, may not be tied.
     """
     pairs: defaultdict[str, dict[float, Configuration]] = defaultdict(dict)
     for configuration in board.scored:
@@ -227,11 +242,10 @@ def _points_outwards(board: Board, best: Best, name: str, inner: float, end: flo
     sign = -1 if board.objective.minimize else 1
     whole = [pair for pair in pairs.values() if len(pair) == 2]
     gains = np.array([sign * (pair[end].mean - pair[inner].mean) for pair in whole])
-    if len(gains) >= ENOUGH_PAIRS:
-        return bool(gains.mean() > (statistics.student_half(gains) if np.ptp(gains) else 0.0))
-    if len(gains) == 1 and whole[0][end] is best.configuration:
-        return bool(gains[0] > 0) and not whole[0][inner].tied
-    return bool(len(gains)) and bool((gains > 0).all())
+    if len(gains) >= ENOUGH_PAIRS and gains.mean() > (statistics.student_half(gains) if np.ptp(gains) else 0.0):
+        return True
+    neighbours = [pair[inner] for pair in whole if pair[end] is best.configuration]
+    return bool(neighbours) and bool((gains > 0).all()) and not neighbours[0].tied
 
 
 # --- what is cheaper, and what confirming costs -----------------------------------------------------------

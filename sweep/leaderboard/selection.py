@@ -105,7 +105,7 @@ class TrialPredicate:
                 value = FIELDS[name](entry)
                 row[name] = MISSING if value is None else value
             elif name in self._params:
-                row[name] = entry.trial.params.get(name)
+                row[name] = entry.trial.params.get(name, MISSING)
             else:
                 value = measure(entry, name)
                 row[name] = MISSING if value is None else value
@@ -156,9 +156,10 @@ def matching(
 
 def refusal(text: str, error: ExpressionError, texts: Collection[str], hint: str) -> UsageError:
     """Make the error of an expression that cannot be used. `hint` is what to say where nothing better is known."""
-    if re.search(r"(?<![=!<>])=(?!=)", text):
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
+    if re.search(r"(?<![=!<>])=(?!=)", bare):
         return UsageError(f"--where: {error}", "write == to compare")
-    unquoted = [word for word in re.findall(r"(?<!['\"\w])[A-Za-z_]\w*(?!['\"\w])", text) if word in texts]
+    unquoted = [word for word in re.findall(r"[A-Za-z_]\w*", bare) if word in texts]
     if unquoted:
         return UsageError(f"--where: {error}", f"put texts in quotes: '{unquoted[0]}'")
     return UsageError(f"--where: {error}", error.hint or hint)

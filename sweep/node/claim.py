@@ -207,6 +207,9 @@ LAUNCHERS = frozenset(("srun", "mpirun", "mpiexec", "env", "time", "nice", "time
                        "uv", "poetry", "pixi", "conda", "mamba", "micromamba", "torchrun", "accelerate",
                        "apptainer", "singularity"))  # fmt: skip
 
+#: How a script's name ends.
+SCRIPTS = (".py", ".sh", ".bash", ".pl", ".rb", ".lua", ".jl", ".R", ".r", ".m", ".js", ".php")
+
 #: A larger file is no script, but a container's image or data.
 MOST_SCRIPT_BYTES = 16 * MIB
 
@@ -251,12 +254,25 @@ def script_of(argv: "Sequence[str]", workdir: str) -> str:
         elif interpreter and word in ("-c", "-e"):
             return ""
         elif interpreter == "python" and word == "-m":
-            module = argv[place + 1].replace(".", "/") if place + 1 < len(argv) else ""
-            files = [module + "/__main__.py", module + ".py"] if module else []
-            return ([file for file in files if os.path.isfile(os.path.join(workdir, file))] or [""])[0]
-        elif not word.startswith("-") and _is_script(os.path.join(workdir, word)):
+            file = _module_file(argv[place + 1 :], workdir)
+            if file:
+                return file
+            interpreter = ""  # an installed module, which may run a script: torch.distributed.run train.py
+        elif not word.startswith("-") and _is_run(os.path.join(workdir, word), by=interpreter):
             return word
     return ""
+
+
+def _module_file(words: "Sequence[str]", workdir: str) -> str:
+    """Return the file of the module that the first word names, if it is in the folder."""
+    module = words[0].replace(".", "/") if words else ""
+    files = [module + "/__main__.py", module + ".py"] if module else []
+    return ([file for file in files if os.path.isfile(os.path.join(workdir, file))] or [""])[0]
+
+
+def _is_run(path: str, by: str) -> bool:
+    """Whether a file is what a command runs. What a launcher names may be its own: hosts, a configuration."""
+    return _is_script(path) and (bool(by) or path.endswith(SCRIPTS) or os.access(path, os.X_OK))
 
 
 def _is_script(path: str) -> bool:

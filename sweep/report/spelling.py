@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any
 
+from sweep.errors import count as count
 from sweep.visible import visible_block
 
 #: A text that a person could take for a number, a truth value or nothing.
@@ -159,15 +160,6 @@ def measured_value(value: Any) -> str:
     ('0.123457', '7', '–')
     """
     return f"{value:g}" if isinstance(value, float) and math.isfinite(value) else parameter_value(value)
-
-
-def count(number: int, noun: str) -> str:
-    """Spell a number of things with their noun.
-
-    >>> count(1, "trial"), count(8192, "trial")
-    ('1 trial', '8,192 trials')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shortened(text: str, width: int) -> str:

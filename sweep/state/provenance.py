@@ -100,6 +100,22 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     script_sha256: str = ""
 
     @property
-    def code(self) -> Code:
-        """The code, as an attempt would have it."""
-        return Code(self.commit, self.script, self.script_sha256)
+    def diff_is_known(self) -> bool:
+        """Whether all that differs from the commit is known: nothing, or it is kept whole."""
+        return self.dirty is False or (bool(self.diff) and not self.diff_is_cut)
+
+    def changes(self, later: Provenance) -> list[str]:
+        """Say what is otherwise later. What is not known of both has not changed.
+
+        >>> Provenance(commit="ab", dirty=False).changes(Provenance(commit="cd", dirty=True))
+        ['the commit']
+        """
+        changes = []
+        if self.commit and later.commit and self.commit != later.commit:
+            changes.append("the commit")
+        if self.diff_is_known and later.diff_is_known and self.diff != later.diff:
+            changes.append("what differs from it" if changes else "what differs from the commit")
+        digests = self.script_sha256, later.script_sha256
+        if all(digests) and self.script == later.script and digests[0] != digests[1] and not changes:
+            changes.append(f"the script {self.script}")
+        return changes

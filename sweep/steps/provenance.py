@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from sweep.errors import SchedulerSilent
+from sweep.errors import SchedulerSilent, count
 from sweep.model import State
 from sweep.node import claim
 from sweep.schedulers.base import Call, CallFailure, Reply, Talk
@@ -61,6 +61,7 @@ GIT = (
 _SETS_UP = re.compile(
     r"((module|ml|source|\.|export|unset) [^;&|<>`(\n]*|(conda|mamba|micromamba) activate [^;&|<>`(\n]*"
     r"|spack (load|env activate) [^;&|<>`(\n]*|eval \"\$\((conda|mamba|micromamba|spack) [\w. -]*\)\")"
+    r"(\s*\|\| true)?"
 )
 
 #: What an interpreter says of itself. The folder that it was started in is no part of its installation.
@@ -106,6 +107,7 @@ def look(
     environment: Sequence[str],
     argv: Sequence[str],
     *,
+    grid: Path | None = None,
     diff: bool = True,
 ) -> Findings:
     """Look at the working folder, its repository, and the interpreter of a command.
@@ -118,6 +120,8 @@ def look(
         Shell commands that run before a trial's own.
     argv : sequence of str
         The first trial's command.
+    grid : Path, optional
+        The grid's file. The sweep's folder keeps it: it is no part of the code.
     diff : bool
         Keep what differs from the commit.
     """
@@ -128,7 +132,7 @@ def look(
         "host": socket.gethostname(),
         "folder": str(workdir),
         **code,
-        **_git(shell, store, workdir, texts, diff=diff),
+        **_git(shell, workdir, [store.path.parent, *([grid] if grid else [])], texts, diff=diff),
         **_python(shell, workdir, environment, argv, texts),
     }
     # A name that is no text in any encoding: the journal has it as it can be spelled.
@@ -149,13 +153,14 @@ def words(ledger: Ledger, now: Provenance) -> list[str]:
         notes.append(f"how the code differs from a commit is not known, and not kept: {now.git_problem}")
     before = ledger.provenance
     ended = sum(verdict.state is State.DONE for _, verdict in ledger.settled.values())
-    if before is None or not ended or (before.code, before.diff) == (now.code, now.diff):
-        return notes
-    return [
-        *notes,
-        f"the code has changed since the last plan: {ended} trials that are done ran the former, and are not "
-        "quite comparable with what runs from now on; a plan under another name keeps them apart",
-    ]
+    changes = before.changes(now) if before and ended else []
+    if changes:
+        notes.append(
+            f"since the last plan {' and '.join(changes)} changed: {count(ended, 'trial')} done ran what was "
+            "there before, and what runs from now on may not compare with that; a plan under another name keeps "
+            "them apart"
+        )
+    return notes
 
 
 def digest_of(text: str) -> str:
@@ -176,25 +181,26 @@ def _ask(shell: Shell, call: Call) -> Reply:
 # --- git --------------------------------------------------------------------------------------------------
 
 
-def _git(shell: Shell, store: Store, workdir: Path, texts: dict[str, str], *, diff: bool) -> dict[str, Any]:
-    """Ask git what differs from the commit. What it does not say stays unknown."""
+def _git(
+    shell: Shell, workdir: Path, apart: Sequence[Path], texts: dict[str, str], *, diff: bool
+) -> dict[str, Any]:
+    """Ask git what differs from the commit, apart from some paths. What it does not say stays unknown."""
     place = Path(os.path.realpath(workdir))
     root = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
     if root is None:
         return {}
-    # The results are the sweep's own, and no part of the code.
-    own = Path(os.path.realpath(store.path.parent))
-    apart = [f":(exclude,top,literal){own.relative_to(root)}"] if root in own.parents else []
+    inside = [Path(os.path.realpath(path)) for path in apart]
+    left_out = [f":(exclude,top,literal){path.relative_to(root)}" for path in inside if root in path.parents]
     options = ("--porcelain=v2", "--branch", "-z", "--untracked-files=normal")
     git = (*GIT, "-C", str(place))
-    reply = _ask(shell, Call((*git, "status", *options, "--", ":(top)", *apart), GIT_S, unset=GIT_VARIABLES))
+    reply = _ask(shell, Call((*git, "status", *options, "--", ":(top)", *left_out), GIT_S, unset=GIT_VARIABLES))
     if reply.exit_code != 0:
         return {"git_problem": f"git status {_problem(reply)}"}
     status = read_status(reply.stdout)
     if not (status["dirty"] and status["commit"] and diff):
         return status
-    shown = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
-    asked = (*git, "diff", *shown, "HEAD", "--", ":(top)", *apart)
+    shown = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
+    asked = (*git, "diff", *shown, "HEAD", "--", ":(top)", *left_out)
     reply = _ask(shell, Call(asked, GIT_S, unset=GIT_VARIABLES, most_output_bytes=MOST_DIFF_BYTES))
     is_cut = reply.failure is CallFailure.WROTE_TOO_MUCH
     if reply.exit_code != 0 and not is_cut:

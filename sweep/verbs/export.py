@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.errors import CannotRead, NoSuch, UsageError
+from sweep.errors import CannotRead, NoSuch, UsageError, count
+from sweep.state.provenance import DIGITS
 from sweep.store import Store
 from sweep.verbs.best import BestConfiguration, as_yaml
 from sweep.verbs.report import LeaderboardReport
@@ -37,8 +38,13 @@ def export(store: Store, leaderboard: LeaderboardReport, best: BestConfiguration
     for name, digest in (("changes.patch", known.get("diff")), ("requirements.txt", known.get("packages"))):
         if digest:
             with contextlib.suppress(NoSuch):
-                # A file may be in any encoding, and the difference is in that of its files.
-                files[name] = store.texts.read(digest).encode("utf-8", "surrogateescape")
+                text = store.texts.read(digest)
+                if name == "changes.patch" and known.get("diff_is_cut"):
+                    text = text[
+                        : text.rfind("\ndiff --git ") + 1
+                    ]  # whole files alone: a torn one cannot be applied
+                if text:  # a file may be in any encoding, and the difference is in that of its files
+                    files[name] = text.encode("utf-8", "surrogateescape")
     return {"README.md": _readme(best, files, known, fingerprints(result)), **files}
 
 
@@ -69,37 +75,74 @@ def check_folder(folder: Path) -> None:
 
 def _readme(best: BestConfiguration, files: Collection[str], known: dict[str, Any], data: dict[str, str]) -> str:
     """Say in steps how to repeat it, and what is not known."""
-    commits = sorted({code["commit"] for code in best.code if code["commit"]})
-    planned, patch = known.get("commit", ""), "changes.patch" in files
-    other = [commit for commit in commits if not planned.startswith(commit)]
-    steps = []
-    if planned or commits:
-        steps.append(f"Check out the commit {', or '.join(other) or planned}.")
-    if patch:
-        cut = ", of which only the beginning was kept" if known.get("diff_is_cut") else ""
-        steps.append(f"Apply what differed from it{cut}: `git apply changes.patch`.")
+    steps = [*_code_steps(best, files, known)]
     if "requirements.txt" in files:
         what = f"the versions that were there, with Python {known.get('python', '')}"
         steps.append(f"Install {what}: `pip install -r requirements.txt`.")
     steps.append("Run `command.sh`, whose `cd` names the folder that it ran in.")
     seeds = ", ".join(map(str, best.seeds))
     steps.append(f"Repeat it with each seed in SWEEP_SEED, or in the arguments that have it: {seeds}.")
-    notes = []
-    if planned and other:
-        notes.append(f"When it was planned, the folder was at the commit {planned}; the trials ran another.")
-    if known.get("dirty") and not patch:
-        notes.append("Files differed from the commit, and the differences were not kept.")
-    if known.get("dirty") is None and planned:
-        notes.append("Whether files differed from the commit is not known.")
-    if known.get("untracked"):
-        names = ", ".join(f"`{name}`" for name in known["untracked"])
-        notes.append(f"Git did not know {known['untracked_count']} files or folders: {names}.")
-    if not planned and not commits:
-        notes.append("No commit is known.")
-    notes += [f"{name}: {words}." for name in ("git_problem", "python_problem") if (words := known.get(name))]
-    notes += [f"Data, by the result's {name}: {value}." for name, value in data.items()]
+    notes = [*_code_notes(best, files, known), *(f"Data, by the result's {name}: {data[name]}." for name in data)]
     interval = "" if best.interval is None else f", 95 % interval {best.interval[0]:.4g} to {best.interval[1]:.4g}"
-    score = f"{best.metric} {best.score:.6g} ({best.goal}, {len(best.replicates)} runs{interval})"
+    score = f"{best.metric} {best.score:.6g} ({best.goal}, {count(len(best.replicates), 'run')}{interval})"
     lines = [f"# {best.sweep}: the best configuration", "", f"{score}. `best.yaml` has all of it.", ""]
     lines += [f"{number}. {step}" for number, step in enumerate(steps, 1)]
     return "\n".join([*lines, "", *[f"- {note}" for note in notes]]).rstrip() + "\n"
+
+
+def _commits(best: BestConfiguration) -> list[str]:
+    return sorted({code["commit"] for code in best.code if code["commit"]})
+
+
+def _ran_as_planned(best: BestConfiguration, known: dict[str, Any]) -> bool:
+    """Whether all runs found the commit and the script of the newest plan, as far as both are known."""
+    planned, script = known.get("commit", ""), known.get("script", "")
+    digest = known.get("script_sha256", "")
+    return all(planned.startswith(commit) for commit in _commits(best)) and all(
+        code["script"] != script or not code["script_sha256"] or digest.startswith(code["script_sha256"])
+        for code in best.code
+        if digest
+    )
+
+
+def _code_steps(best: BestConfiguration, files: Collection[str], known: dict[str, Any]) -> Iterator[str]:
+    commits = _commits(best) or [known["commit"]] if known.get("commit") or _commits(best) else []
+    if len(commits) == 1:
+        whole = known.get("commit", "")
+        yield f"Check out the commit {whole if whole.startswith(commits[0]) else commits[0]}."
+    elif commits:
+        yield f"Check out one of the commits {', '.join(commits)}: the runs found different ones."
+    if "changes.patch" in files and _ran_as_planned(best, known):
+        part = ", as far as it was kept" if known.get("diff_is_cut") else ""
+        yield f"Apply what differed from it{part}: `git apply changes.patch`."
+
+
+def _code_notes(best: BestConfiguration, files: Collection[str], known: dict[str, Any]) -> Iterator[str]:
+    commits, planned = _commits(best), known.get("commit", "")
+    if not _ran_as_planned(best, known):
+        ran = "; ".join(
+            f"commit {code['commit'] or 'unknown'}, {code['script'] or 'no script'} with the SHA-256 "
+            f"{code['script_sha256'] or 'unknown'}"
+            for code in best.code
+        )
+        yield (
+            f"The code changed between the newest plan (commit {planned or 'unknown'}, {known.get('script')} with "
+            f"the SHA-256 {known.get('script_sha256', '')[:DIGITS]}) and what the runs found: {ran}."
+        )
+        if "changes.patch" in files:
+            yield "`changes.patch` is of that plan, and may not be what they ran."
+    if known.get("diff_is_cut"):
+        yield "What differed from the commit was too long to be kept whole."
+    elif known.get("dirty") and "changes.patch" not in files:
+        yield "Files differed from the commit, and the differences were not kept."
+    if known.get("dirty") is None and planned:
+        yield "Whether files differed from the commit is not known."
+    if known.get("untracked"):
+        names = ", ".join(f"`{name}`" for name in known["untracked"])
+        yield f"Git did not know {count(known['untracked_count'], 'path')}: {names}."
+    if not planned and not commits:
+        yield "No commit is known."
+    if known.get("git_problem"):
+        yield f"Git did not say all: {known['git_problem']}."
+    if known.get("python_problem"):
+        yield f"The versions that were installed are not known: {known['python_problem']}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sweep.errors import UsageError
+from sweep.errors import UsageError, count
 from sweep.model import State
 from sweep.shell import Shell
 from sweep.state.events import Decided
@@ -64,7 +64,7 @@ def extend(store: Store, shell: Shell, selection: Selection, until: int) -> Exte
             if not statuses:
                 most = max(_entries(each, partials) for each in fitting)
                 raise UsageError(
-                    f"the histories of the {len(fitting)} trials that fit have {until} entries or more already",
+                    f"{count(len(fitting), 'trial')} that fit: the histories have {until} entries or more already",
                     f"name more: --until {most + 1}",
                 )
         reached = {status.trial.number: _reached(status, partials, until) for status in statuses}

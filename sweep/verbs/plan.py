@@ -177,7 +177,7 @@ def plan(
     pack.check(grid, source, worked.prepared.jobs, limits)
     _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
-        looked = provenance.look(store, shell, maker.workdir, grid.environment, drafts[0].argv, diff=diff)
+        looked = _look_at_code(store, shell, maker, drafts[0].argv, path, diff=diff)
         notes += provenance.words(store.ledger()[0], looked.provenance)
         shelf.create(grid.name)
         with store.lock():
@@ -385,6 +385,12 @@ def _secrets(used: Mapping[str, str]) -> list[str]:
         for name in used
         if re.search(r"TOKEN|SECRET|PASSW|API_?KEY|CREDENTIAL|PRIVATE", name, re.IGNORECASE)
     ]
+
+
+def _look_at_code(
+    store: Store, shell: Shell, maker: JobMaker, argv: Sequence[str], path: Path, *, diff: bool
+) -> provenance.Findings:
+    return provenance.look(store, shell, maker.workdir, maker.grid.environment, argv, grid=path, diff=diff)
 
 
 def _shell_words(grid: Grid) -> list[str]:

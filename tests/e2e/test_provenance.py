@@ -113,7 +113,7 @@ def test_a_repository_without_a_commit_and_none_at_all(sandbox: Sandbox, toy: To
     sandbox.sweep("plan")
     noted = planned(sandbox)
     assert "commit" not in noted
-    assert (noted["dirty"], noted["untracked"]) == (False, ["grid.yaml", "trial.py"])
+    assert (noted["dirty"], noted["untracked"]) == (False, ["trial.py"])  # the grid's file is no part of the code
 
 
 def test_the_persons_own_git_variables_mean_another_repository(repository: Sandbox, tmp_path: Path) -> None:
@@ -288,7 +288,12 @@ def test_each_attempt_notes_the_code_as_it_starts_and_others_are_marked(reposito
     assert "How it was made" in page
     assert first in page
     assert "other code than the rest" in page
-    assert "the code has changed since the last plan: 3 trials" in repository.sweep("plan").err
+    noted = repository.sweep("plan").err
+    assert "since the last plan the commit changed: 3 trials done ran what was there before" in noted
+    assert "since the last plan" not in repository.sweep("plan", "--no-diff").err  # nothing was edited
+    with (repository.path / "grid.yaml").open("a") as grid:
+        grid.write("# extended\n")
+    assert "since the last plan" not in repository.sweep("plan").err  # the grid's file is no part of the code
 
 
 def test_who_shows_where_a_winner_came_from(repository: Sandbox) -> None:
@@ -357,6 +362,49 @@ def test_an_export_has_all_that_repeats_the_winner(repository: Sandbox) -> None:
     assert repeated == json.loads((paper / "result.json").read_text())
     ran = repository.sweep("best", "--export", "paper", code=2)
     assert "there is something in 'paper' already" in ran.err
+
+
+def test_an_export_offers_no_patch_that_the_best_did_not_run(repository: Sandbox) -> None:
+    """The code was changed, and planned again, after the best had run."""
+    repository.sweep("plan")
+    repository.sweep("submit")
+    repository.follow()
+    with (repository.path / "trial.py").open("a") as program:
+        program.write("# new\n")
+    repository.sweep("plan")
+    repository.sweep("best", "--export", "paper")
+    readme = (repository.path / "paper/README.md").read_text()
+    assert "git apply" not in readme
+    assert "The code changed between the newest plan" in readme
+    assert "`changes.patch` is of that plan, and may not be what they ran." in readme
+    # A commit between the plan and the start: the patch is against another.
+    git(repository.path, "commit", "-q", "-a", "-m", "second")
+    with (repository.path / "trial.py").open("a") as program:
+        program.write("# newer\n")
+    repository.sweep("plan")
+    repository.sweep("best", "--export", "again")
+    assert "git apply" not in (repository.path / "again/README.md").read_text()
+
+
+def test_a_patch_can_be_applied_with_binary_files_and_where_it_was_cut(repository: Sandbox) -> None:
+    (repository.path / "w.bin").write_bytes(bytes(range(256)))
+    (repository.path / "z.txt").write_text("")
+    git(repository.path, "add", "w.bin", "z.txt")
+    git(repository.path, "commit", "-q", "-m", "more")
+    (repository.path / "w.bin").write_bytes(bytes(range(255, -1, -1)))
+    (repository.path / "z.txt").write_text("# 0123456789\n" * 200_000)
+    repository.sweep("plan")
+    repository.sweep("submit")
+    repository.follow()
+    repository.sweep("best", "--export", "paper")
+    clone = repository.path / "clone"
+    git(repository.path, "clone", "-q", ".", "clone")
+    git(clone, "apply", str(repository.path / "paper/changes.patch"))
+    assert (clone / "w.bin").read_bytes() == bytes(range(255, -1, -1))
+    assert (clone / "z.txt").read_text() == ""  # it was not kept whole
+    readme = (repository.path / "paper/README.md").read_text()
+    assert "Apply what differed from it, as far as it was kept" in readme
+    assert "was too long to be kept whole" in readme
 
 
 def test_an_export_says_what_is_not_known(sandbox: Sandbox, toy: Toy) -> None:

@@ -77,6 +77,11 @@ def test_the_grid_goes_on_where_the_best_has_the_last_value() -> None:
         ([1, 2], [3, 4]),
         ([10.0, 20.0], [30.0, 40.0]),
         ([2.5, 25.0], [250.0, 2500.0]),
+        ([1000.5, 1001.5, 1002.5], [1003.5, 1004.5]),
+        ([12345.0, 12346.0], [12347.0, 12348.0]),
+        ([0.997, 0.998, 0.999], [1.0]),
+        ([2019.0, 2020.0, 2021.0], [2022.0, 2023.0]),
+        ([-1000.25, -1000.5], [-1000.75, -1001.0]),
     ],
 )
 def test_the_values_go_on_as_they_were(outwards: list[float], values: list[float]) -> None:
@@ -121,6 +126,22 @@ def test_a_neighbour_that_is_tied_suggests_nothing() -> None:
     entries = grid(lambda w, r: noise.get((w, r), -0.5), w=[16, 32, 64], replicates=2)
     assert rank(entries, UP).best.parameters == {"w": 64}  # type: ignore[union-attr]
     assert not advice(entries).edges
+
+
+def test_two_pairs_that_agree_by_chance_suggest_nothing() -> None:
+    """The neighbour of the best is tied with it: that both pairs go up says nothing."""
+    noise = {(32, 0, 0): 0.1, (32, 0, 1): -0.1, (64, 0, 0): -0.1, (64, 0, 1): 0.12, (64, 1, 0): 0.01}
+    entries = grid(
+        lambda w, b, r: noise.get((w, b, r), -0.5 * (w < 32 or b)), w=[16, 32, 64], b=[0, 1], replicates=2
+    )
+    assert rank(entries, UP).best.parameters == {"w": 64, "b": 0}  # type: ignore[union-attr]
+    assert not [edge for edge in advice(entries).edges if edge.parameter == "w"]
+
+
+def test_three_pairs_that_agree_say_so_however_much_they_differ_in_size() -> None:
+    entries = grid(lambda lr, w, r: 1 / (lr * w), lr=[0.1, 1.0, 10.0], w=[2, 4, 8])
+    edges = {edge.parameter: edge.values for edge in advice(entries, DOWN).edges}
+    assert edges == {"lr": (100.0, 1000.0), "w": (16, 32)}
 
 
 def test_axes_that_vary_together_cannot_be_told_apart() -> None:
