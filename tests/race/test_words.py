@@ -11,7 +11,7 @@ from sweep.verbs.race import RaceReport
 def said(**more: object) -> str:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(racing.race(RaceReport(3, budget_core_h=10.0, grid_core_h=40.0, **more)))  # type: ignore[arg-type]
+        console.print(racing.race(RaceReport(**{"wave": 3, "budget_core_h": 10.0, "grid_core_h": 40.0} | more)))  # type: ignore[arg-type]
     return capture.get()
 
 
@@ -27,11 +27,11 @@ def test_a_stage_of_the_confirmation_would_be_planned_or_is() -> None:
 
 
 def test_nothing_is_said_of_what_is_kept_where_nothing_is() -> None:
-    assert "9.50 core-hours spent, 0.500 left (0.250 of it to confirm); " in said(
-        spent_core_h=9.5, reserved_core_h=0.25, open=1
-    ).replace("9.5 ", "9.50 ").replace("0.5 ", "0.500 ").replace("0.25 ", "0.250 ")
+    kept = said(spent_core_h=9.5, reserved_core_h=0.25, open=1)
+    assert "9.5 core-hours spent, 0.5 left (0.25 of it to confirm); the whole grid" in kept
     assert "to confirm" not in said(spent_core_h=9.5, stage=1, stages=1, finished=True, over="budget")
 
 
 def test_what_runs_is_counted_also_before_the_first_wave() -> None:
     assert "wave 3 runs: 2 left; nothing to decide yet" in said(open=2)
+    assert "before the first wave, others run: 2 left; nothing to decide yet" in said(wave=0, open=2)
