@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -10,10 +13,7 @@ from sweep.grid import Grid, Source, units
 from sweep.grid.race import RaceSpec
 from sweep.model import Trial
 from sweep.state.ledger import Ledger
-from sweep.state.settings import ConfirmStage, RaceRules
-
-#: So many waves spend a budget, where the grid names no `wave`, as the decider has it.
-USUAL_WAVES = 12
+from sweep.state.settings import USUAL_WAVES, ConfirmStage, RaceRules
 
 #: Who holds what a race has not begun.
 PLAN = "plan"
@@ -90,9 +90,30 @@ def _stages(race: RaceSpec, trainings: float) -> tuple[ConfirmStage, ...]:
     return (ConfirmStage(top, 3),) if top < 6 else (ConfirmStage(top, 3), ConfirmStage(top // 4, 5))
 
 
-def planned(grid: Grid, trials: Iterable[Trial]) -> RacePlan | None:
-    """Say what the race of a plan may cost; None: the grid has none."""
-    asked = [trial.resources for trial in trials if not trial.retired]
+def contestants(trials: Iterable[Trial], confirming: Set[int]) -> list[Trial]:
+    """Return the trials that a race decides on: one for each configuration that the grid has."""
+    return [
+        trial for trial in trials if not trial.retired and trial.replicate == 0 and trial.number not in confirming
+    ]
+
+
+def digest(grid: Grid, trials: Iterable[Trial], confirming: Set[int]) -> str:
+    """Return a digest of what a race chooses among, and of the seed that it draws by; empty without a race."""
+    if grid.race is None:
+        return ""
+    lines = [str(grid.seed), *sorted(trial.id for trial in contestants(trials, confirming))]
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+
+
+def planned(grid: Grid, trials: Iterable[Trial], confirming: Set[int] = frozenset()) -> RacePlan | None:
+    """Say what the race of a plan may cost; None: the grid has none.
+
+    Parameters
+    ----------
+    confirming : set of int
+        Trials that were added to confirm their configurations: they are no part of the grid.
+    """
+    asked = [trial.resources for trial in contestants(trials, confirming)]
     rules = rules_of(grid, len(asked))
     if rules is None:
         return None
@@ -153,18 +174,44 @@ def check(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
         raise source.error(
             ("race", "propose"), "propose: optuna, and Optuna is not installed here", "pip install optuna"
         )
-    if rules.share:
-        budget, unit = rules.share * len(drafts), "trainings"
-        needed: float = rules.confirm_runs
-    else:
-        budget, unit = rules.core_hours, "core-hours"
-        longest = max(drafts, key=lambda trial: trial.resources.walltime_s * trial.resources.cores).resources
-        # What a training really takes is not known yet: a tenth of what is asked for is little.
-        needed = rules.confirm_runs * longest.walltime_s * longest.cores / 3600 / 10
+    # What a training really takes is not known yet: a tenth of what is asked for is little.
+    each_h = max(trial.resources.walltime_s * trial.resources.cores for trial in drafts) / 3600 / 10
+    budget, each, unit = (
+        (rules.share * len(drafts), 1.0, "trainings") if rules.share else (rules.core_hours, each_h, "core-hours")
+    )
+    needed = rules.confirm_runs * each
     if budget <= needed:
         stages = " and then ".join(f"the top {stage.top} × {stage.replicates}" for stage in rules.confirm)
         raise source.error(
             ("race", "budget"),
             f"the budget {grid.race.budget} is {budget:.3g} {unit}, and to confirm {stages} takes {needed:.3g}",
-            "raise it, or confirm fewer: race: {confirm: {top: 5, replicates: 3}}",
+            _affordable(grid.race, len(drafts), math.ceil(budget / each) - 1, needed if rules.core_hours else 0.0),
         )
+
+
+def _affordable(race: RaceSpec, trials: int, runs: int, needed_h: float) -> str:
+    """Say which budget pays for the confirmation, and which confirmation half of this budget pays for.
+
+    Parameters
+    ----------
+    runs : int
+        How many whole trainings the budget more than pays for.
+    needed_h : float
+        What the confirmation takes, in core-hours; 0: the budget is a share.
+    """
+    ways = []
+    if needed_h:
+        ways.append(f"raise it: race: {{budget: {math.floor(needed_h) + 1} core-hours}}")
+    else:  # a larger share may confirm more, where the grid is silent about it
+        shares = [(percent, percent / 100 * trials) for percent in range(1, 101)]
+        enough = (
+            percent
+            for percent, trainings in shares
+            if RaceRules(confirm=_stages(race, trainings)).confirm_runs < trainings
+        )
+        ways += [f"raise it: race: {{budget: {percent}%}}" for percent in itertools.islice(enough, 1)]
+    if runs >= 2:
+        fewer = max(2, runs // 2)
+        top, replicates = (fewer // 3, 3) if fewer >= 6 else (fewer // 2, 2)
+        ways.append(f"confirm fewer: race: {{confirm: {{top: {top}, replicates: {replicates}}}}}")
+    return "; or ".join(ways) or "the grid is too small for a race: take it out"

@@ -66,8 +66,24 @@ def audit_order(configurations: int, seed: int) -> NDArray[np.intp]:
     return np.random.default_rng([seed, _DRAW]).permutation(configurations)
 
 
-def chance_drawn(configurations: int, seed: int, ended: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the configurations that chance drew and that have ended: the beginning of `audit_order`."""
+def chance_drawn(
+    configurations: int, seed: int, ended: NDArray[np.bool_], asked: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
+    """Return the configurations that chance drew and that have ended: the beginning of `audit_order`.
+
+    It goes up to the first that has not ended: those behind it that have ended were chosen otherwise.
+
+    Parameters
+    ----------
+    ended : ndarray of bool, (configurations,)
+    asked : ndarray of bool, optional
+        Those that were run because they are next in this order. It goes no further than the last of these: that
+        others behind it were run says something of their scores.
+    """
     order = audit_order(configurations, seed)
     still = np.flatnonzero(~ended[order])
-    return order[: still[0]] if len(still) else order
+    until = still[0] if len(still) else configurations
+    if asked is not None:
+        places = np.flatnonzero(asked[order])
+        until = min(until, places[-1] + 1) if len(places) else 0
+    return order[:until]

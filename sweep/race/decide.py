@@ -15,10 +15,7 @@ from sweep.race.audit import audit_order, chance_drawn
 from sweep.race.propose import promising, proposed
 from sweep.race.space import Space
 from sweep.race.standing import How, Move, Over, Standing, Wave
-from sweep.state.settings import RaceRules
-
-#: A race takes at least so many decisions: with fewer, the forest has nothing to learn from.
-FEWEST_WAVES = 12
+from sweep.state.settings import USUAL_WAVES, RaceRules
 
 #: This share of what a wave may cost trains to the end what the forest expects most of, begun or not; the rest is
 #: for the rungs. On tables with learning curves, races that left all to the rungs found less (`bench/race.py`).
@@ -99,8 +96,8 @@ class _Decider:
 
     def decide(self) -> Wave:
         standing, rules = self.standing, self.rules
-        busy = (standing.target > standing.reached) & ~standing.ended
-        spent_s = float(standing.core_s.sum()) + self._running_s(busy)
+        busy = standing.busy
+        spent_s = float(standing.core_s.sum()) + standing.others_core_s + self._running_s(busy)
         reserve_s = rules.confirm_runs * min(self._finalist_s(), DEAREST * float(self.whole_s.mean()))
         race_s = max(0.0, self.budget_s - reserve_s)
         self.left_s = self.budget_s - reserve_s - spent_s
@@ -113,7 +110,7 @@ class _Decider:
             scouts = int(FIRST_WAVE * race_s / float(self.whole_s.mean()))
             self.most = min(self.most, max(SMALLEST_WAVE, scouts))
         self._audit(spent_s, race_s)
-        self.wave_s = min(self.left_s, race_s / FEWEST_WAVES)
+        self.wave_s = min(self.left_s, race_s / USUAL_WAVES)
         cutoffs, promotions, others = self._promotions()
         self._take(self._to_the_end(), TO_THE_END * self.wave_s)
         self._take(promotions, self.wave_s)
@@ -188,11 +185,15 @@ class _Decider:
         if not race_s or not each_s:
             return
         count = int(self.rules.audit * race_s / each_s)
-        due = math.ceil(count * min(1.0, spent_s / race_s + 1 / FEWEST_WAVES))
+        due = math.ceil(count * min(1.0, spent_s / race_s + 1 / USUAL_WAVES))
         standing, last = self.standing, len(self.rules.rungs)
         for row in audit_order(len(self.space), self.seed)[: min(count, due)]:
             if not standing.ended[row] and standing.target[row] == standing.reached[row] < last:
-                self._add(self._move(row, last - 1, How.AUDIT))
+                move = self._move(row, last - 1, How.AUDIT)
+                # Nobody is passed over: what was drawn has to stay the beginning of the order.
+                if len(self.moves) >= self.most or self._cost_s(move) > self.left_s:
+                    break
+                self._add(move)
 
     # --- going on -------------------------------------------------------------------------------------------
 

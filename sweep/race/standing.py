@@ -50,6 +50,8 @@ class Standing:
         How often it began or went on.
     asked_core_s : ndarray
         What its whole training may cost, by the walltime that it asks for. It counts until some have run.
+    others_core_s : float
+        What was spent beside them: on configurations that the grid no longer has, and on confirming runs.
     """
 
     scores: NDArray[np.float64]
@@ -59,6 +61,12 @@ class Standing:
     core_s: NDArray[np.float64]
     starts: NDArray[np.intp]
     asked_core_s: NDArray[np.float64]
+    others_core_s: float = 0.0
+
+    @property
+    def busy(self) -> NDArray[np.bool_]:
+        """Which of them run, or are about to."""
+        return (self.target > self.reached) & ~self.ended
 
     @classmethod
     def blank(cls, configurations: int, rungs: int) -> Standing:

@@ -53,20 +53,23 @@ def plan_lines(race: RacePlan) -> Iterator[Text]:
 def race(report: RaceReport) -> RenderableType:
     """Show what a step of a race decided, and why."""
     lines: list[RenderableType] = []
-    of = f"stage {report.stage} of {report.stages}"
     if report.finished:
         lines.append(Text("the race is over: sweep report shows the winner"))
     elif report.confirming:
-        lines.append(Text(f"{spelling.count(len(report.confirming), 'trial')} confirm the best ({of})"))
+        would = "would " if report.dry_run else ""
+        confirming = spelling.count(len(report.confirming), "trial")
+        lines.append(Text(f"{confirming} {would}confirm the best (stage {report.stage} of {report.stages})"))
     elif report.over:
         waits = (
             f"{spelling.count(report.open, 'trial')} to end first"
             if report.open
             else "the best are confirmed next"
         )
-        lines.append(Text(f"no more is begun, {OVER[report.over]}: {waits} ({of} of the confirmation)"))
+        stages = f"confirmation: {report.stage} of {report.stages} stages"
+        lines.append(Text(f"no more is begun, {OVER[report.over]}: {waits} ({stages})"))
     elif report.open:
-        lines.append(Text(f"wave {report.wave} runs: {report.open} left; nothing to decide yet"))
+        runs = f"wave {report.wave} runs" if report.wave else "before the first wave, others run"
+        lines.append(Text(f"{runs}: {report.open} left; nothing to decide yet"))
     else:
         would = "would be " if report.dry_run else ""
         lines.append(Text(f"wave {report.wave}: {spelling.count(len(report.moves), 'trial')} {would}run", "bold"))
@@ -81,10 +84,11 @@ def race(report: RaceReport) -> RenderableType:
             lines.append(Text(f"  {rungs} entries tell nothing of the end: nothing is dropped there"))
     if report.budget_core_h:
         left_h = max(0.0, report.budget_core_h - report.spent_core_h)
+        reserved_h = report.reserved_core_h
+        kept = f" ({spelling.hours(reserved_h)} of it to confirm)" if reserved_h else ""
         lines.append(
             Text(
-                f"{spelling.hours(report.spent_core_h)} core-hours spent, {spelling.hours(left_h)} left "
-                f"({spelling.hours(report.reserved_core_h)} of it to confirm); "
+                f"{spelling.hours(report.spent_core_h)} core-hours spent, {spelling.hours(left_h)} left{kept}; "
                 f"the whole grid: about {spelling.hours(report.grid_core_h)}"
             )
         )

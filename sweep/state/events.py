@@ -127,6 +127,8 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
         As of every event, and always written: folders without it are older than any that can be read.
     home : str
         The sweep's folder, which the jobs' scripts name. A copy or a moved folder has another one.
+    configurations : str
+        Where the grid has a race: a digest of what it chooses among, and of the seed that it draws by.
     provenance : Provenance or None
         Who planned, and what code was there. None: an older version did not look.
     """
@@ -138,6 +140,7 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
     new: int = 0
     kept: int = 0
     retired: int = 0
+    configurations: str = ""
     provenance: Provenance | None = None
 
 

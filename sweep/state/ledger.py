@@ -191,7 +191,8 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
     if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
         ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
-        ledger.race.begin_anew()
+        ledger.race.begin_anew("objective")
+    ledger.race.go_by(event.settings.race, event.configurations)
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.

@@ -99,19 +99,31 @@ class Race:
     Attributes
     ----------
     waves : list of RaceStep
-        Its decisions under the metric that ranks today.
+        Its decisions under the metric that ranks today, on the rungs of today.
     moves : dict
         Trial number → the newest of its moves, and the wave that made it.
     judged : dict
         Trial number → how far it had come, as of the newest decision that looked.
     stage : int
         How many stages of its confirmation were planned since it was over.
+    rules : RaceRules or None
+        Those of the newest plan that has a race.
+    configurations : str
+        What that plan chooses among: `Planned.configurations`.
+    same_order : int
+        The first of the waves, by its place among them, that drew from these configurations.
+    changed : str
+        Why it begins anew, until it does: ``objective`` or ``rungs``.
     """
 
     waves: list[RaceStep] = field(default_factory=list)
     moves: dict[int, tuple[RaceMove, int]] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     stage: int = 0
+    rules: RaceRules | None = None
+    configurations: str = ""
+    same_order: int = 0
+    changed: str = ""
 
     def add(self, step: RaceStep) -> None:
         """Add a decision."""
@@ -119,12 +131,40 @@ class Race:
             self.stage += 1
             return
         self.waves.append(step)
+        self.changed = ""
         self.judged.update({judged.number: judged for judged in step.judged})
         self.moves.update({move.number: (move, step.wave) for move in step.moves})
 
-    def begin_anew(self) -> None:
-        """Forget what was decided by a metric that no longer ranks. What runs because of it goes on."""
-        self.waves, self.judged, self.stage = [], {}, 0
+    def begin_anew(self, changed: str) -> None:
+        """Forget what was decided by a metric, or on rungs, of before. What runs because of it goes on.
+
+        Parameters
+        ----------
+        changed : str
+            Which of the two has changed: ``objective`` or ``rungs``.
+        """
+        self.waves, self.judged, self.stage, self.same_order = [], {}, 0, 0
+        self.changed = changed if self.moves else ""
+
+    def go_by(self, rules: RaceRules | None, configurations: str) -> None:
+        """Go by a new plan: with other rungs it begins anew; what was over may go on by any other change.
+
+        Parameters
+        ----------
+        rules : RaceRules or None
+            None: the plan has no race. Another one may.
+        """
+        if rules is None:
+            return
+        last = self.last
+        if self.rules and self.rules.rungs != rules.rungs:
+            self.begin_anew("rungs")  # scores are kept by the rung's place among them
+        elif last and last.over and (self.rules, self.configurations) != (rules, configurations):
+            self.waves[-1] = msgspec.structs.replace(last, over="", finalists=[])
+            self.stage = 0
+        if self.configurations != configurations:
+            self.same_order = len(self.waves)
+        self.rules, self.configurations = rules, configurations
 
     @property
     def last(self) -> RaceStep | None:

@@ -62,6 +62,11 @@ class RetryRules(msgspec.Struct, frozen=True):
     resume: RetryRule
 
 
+#: So many waves spend a race's budget, where the grid names no `wave`: with fewer, the forest has little to learn
+#: from.
+USUAL_WAVES = 12
+
+
 class ConfirmStage(msgspec.Struct, frozen=True):
     """How many of the best are run again, and until each has how many fresh replicates."""
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sweep.model import State
+from sweep.model import ENDED, State
+from sweep.state.ledger import Ledger
 from sweep.state.racing import Race
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot, TrialStatus
@@ -116,7 +117,7 @@ def race_progress(snapshot: Snapshot) -> RaceProgress | None:
         return None
     statuses, last = contestants(snapshot), race.last
     stopped = [status for status in statuses if status.verdict.state is State.HELD and status.has_run]
-    rungs = Counter(_rung_of(race, rules, status.trial.number) for status in stopped)
+    rungs = Counter(_rung_of(snapshot.ledger, rules, status) for status in stopped)
     return RaceProgress(
         wave=last.wave if last else 0,
         over=last.over if last else "",
@@ -132,12 +133,12 @@ def race_progress(snapshot: Snapshot) -> RaceProgress | None:
     )
 
 
-def _rung_of(race: Race, rules: RaceRules, number: int) -> int:
+def _rung_of(ledger: Ledger, rules: RaceRules, status: TrialStatus) -> int:
     """Return the rung where a trial has stopped, in entries of its history: as judged, or else as asked."""
-    judged = race.judged.get(number)
-    if judged and judged.scores:
+    judged = ledger.race.judged.get(status.trial.number)
+    if judged and judged.scores and judged.attempt >= status.attempt:
         return rules.rungs[len(judged.scores) - 1]
-    return race.moves[number][0].until if number in race.moves else 0
+    return ledger.until_of(status.trial.number)
 
 
 def trial_race(snapshot: Snapshot, number: int) -> TrialRace | None:
@@ -205,16 +206,20 @@ def race_result(
 def _drawn(race: Race, statuses: Sequence[TrialStatus]) -> list[int]:
     """Return the trials that chance chose and that have ended, uniformly drawn from all.
 
-    The order is fixed by the seed. What was asked to run for the audit, and what comes before it in that order and
-    had been run anyway, is the beginning of that order: chance alone chose it.
+    The order is fixed by the seed and the number of trials. What was asked to run for the audit, and what comes
+    before it in that order and had been run anyway, is the beginning of that order: chance alone chose it. With
+    other trials, or another seed, there is another order, and what was asked by the one before counts no more.
     """
-    from sweep.race.audit import audit_order
+    import numpy as np
+
+    from sweep.race.audit import chance_drawn
     from sweep.race.standing import How
 
     assert race.last is not None
     numbers = [status.trial.number for status in statuses]
-    asked = {move.number for wave in race.waves for move in wave.moves if move.how == How.AUDIT}
-    order = [numbers[row] for row in audit_order(len(numbers), race.last.seed)]
-    last = max((place for place, number in enumerate(order) if number in asked), default=-1)
-    ended = {status.trial.number for status in statuses if status.verdict.state in (State.DONE, State.FAILED)}
-    return [number for number in order[: last + 1] if number in ended]
+    waves = race.waves[race.same_order :]
+    audited = {move.number for wave in waves for move in wave.moves if move.how == How.AUDIT}
+    ended = np.array([status.verdict.state in ENDED for status in statuses])
+    asked = np.array([number in audited for number in numbers])
+    drawn = [statuses[row] for row in chance_drawn(len(numbers), race.last.seed, ended, asked)]
+    return [each.trial.number for each in drawn if each.verdict.state in (State.DONE, State.FAILED)]

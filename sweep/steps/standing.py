@@ -94,10 +94,17 @@ def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:
     everything = {**race.judged, **{each.number: each for each in judged}}
     moves = race.last.moves if race.last else ()
     wave = {move.number for move in moves}
+    standing = _standing(statuses, everything, ledger, rules, -1.0 if objective.minimize else 1.0)
+    own = {status.trial.number for status in statuses}
+    standing.others_core_s = sum(
+        earlier_s[status.trial.number] + attempt_core_s(status.verdict, status.trial)
+        for status in snapshot.trials
+        if status.trial.number not in own
+    )
     return Racing(
         statuses,
         judged,
-        _standing(statuses, everything, ledger, rules, -1.0 if objective.minimize else 1.0),
+        standing,
         sum(status.trial.number in wave and not is_over_for_now(status) for status in statuses),
         odd,
     )
@@ -160,9 +167,14 @@ def _standing(
                 standing.target[row] = rungs  # where it failed, it is not begun again
         if status.verdict.state not in JUDGED and (number in ledger.race.moves or status.sent):
             move = ledger.race.moves.get(number)
-            standing.target[row] = min(move[0].rung + 1, rungs) if move else rungs
+            standing.target[row] = _passed(move[0].until, rules) if move else rungs
             standing.ended[row] = False
     return standing
+
+
+def _passed(until: int, rules: RaceRules) -> int:
+    """Return how many rungs a trial passes that runs so far, by the rungs of today; at least the one it is on."""
+    return max(1, sum(rung <= until for rung in rules.rungs)) if until else len(rules.rungs)
 
 
 def spent_core_s(snapshot: Snapshot) -> float:

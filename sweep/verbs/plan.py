@@ -285,7 +285,7 @@ def _report(
         dry_run=dry_run,
         sample=sample,
         notes=notes,
-        race=racing.planned(grid, merged.trials.values()),
+        race=racing.planned(grid, merged.trials.values(), store.ledger()[0].confirming),
     )
 
 
@@ -510,4 +510,5 @@ def _event(maker: JobMaker, ledger: Ledger, settings: Settings, merged: Merged) 
         new=merged.new,
         kept=merged.kept,
         retired=merged.retired,
+        configurations=racing.digest(maker.grid, merged.trials.values(), ledger.confirming),
     )

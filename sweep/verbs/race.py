@@ -31,7 +31,7 @@ from sweep.steps.checkpoints import NOTHING_KEPT, ParkedDisk, tidy
 from sweep.steps.decision import Decision, commit, ends_of, going_on, prepare
 from sweep.steps.make_jobs import maker_of
 from sweep.steps.observe import observe
-from sweep.steps.standing import Oddity, Racing, is_over_for_now, racing
+from sweep.steps.standing import Oddity, Racing, is_over_for_now, racing, spent_core_s
 from sweep.store import Store
 from sweep.verbs.confirm import confirming
 from sweep.verbs.submit import SubmitReport, submit
@@ -52,7 +52,8 @@ class RaceReport:
     wave : int
         The newest wave, from 1; 0 before the first.
     open : int
-        Trials that have not ended, where nothing was decided because of them.
+        Trials that have not ended, where nothing was decided because of them: the wave's, or all that run where
+        no more can be begun beside them.
     moves : tuple of RaceMove
         What was decided to run.
     how : dict
@@ -61,13 +62,14 @@ class RaceReport:
         Rung, in entries of the history → the score below which nothing goes on from it.
     grid_core_h, budget_core_h, spent_core_h, reserved_core_h : float
         What the whole grid would cost, by what was measured, and before that by what is asked for; the race's
-        budget; what was spent; and what of the budget is kept for the confirmation.
+        budget; what all trials took until now; and what is kept of the rest for a confirmation that is not
+        planned yet.
     passed : tuple of int
         Rungs that tell nothing of the end, in entries of the history.
     over : str
         Why nothing more is begun: ``budget`` or ``all``.
     stage, stages : int
-        Stages of the confirmation that were planned, and how many there are.
+        Stages of the confirmation that were planned, this step's included, and how many there are.
     confirming : tuple of int
         The trials that were added in this step to confirm.
     finished : bool
@@ -128,8 +130,11 @@ def step(store: Store, shell: Shell, *, dry_run: bool = False) -> RaceReport:
         notes: tuple[str, ...] = ()
         if last is None or not last.over:
             _check_judged(now, snapshot, rules)
-            notes = tuple(_notes(snapshot, now, rules))
-            last = _decide(store, snapshot, rules, now, dry_run=dry_run)
+            decided = _decide(store, snapshot, rules, now, dry_run=dry_run)
+            if decided is None:
+                running = int(now.standing.busy.sum())
+                return _report(snapshot, rules, last, open_=running, dry_run=dry_run)
+            last, notes = decided, tuple(_notes(snapshot, now, rules))
             if not last.over:
                 moving = {move.number for move in last.moves}
                 return replace(
@@ -148,14 +153,16 @@ def _report(
 ) -> RaceReport:
     last = last or RaceStep()
     stage = snapshot.ledger.race.stage
+    spent_s = spent_core_s(snapshot)
+    left_s = max(0.0, last.budget_core_s - spent_s)
     return RaceReport(
         last.wave,
         open_,
         cutoffs={rules.rungs[rung]: score for rung, score in last.cutoffs.items()},
         grid_core_h=last.grid_core_s / 3600,
         budget_core_h=last.budget_core_s / 3600,
-        spent_core_h=last.spent_core_s / 3600,
-        reserved_core_h=last.reserved_core_s / 3600,
+        spent_core_h=spent_s / 3600,
+        reserved_core_h=0.0 if stage else min(last.reserved_core_s, left_s) / 3600,
         passed=rules.rungs[: last.first_rung],
         over=last.over,
         stage=stage,
@@ -167,12 +174,14 @@ def _report(
 # --- a wave -------------------------------------------------------------------------------------------------
 
 
-def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, dry_run: bool) -> RaceStep:
-    """Decide on a wave, and commit that."""
+def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, dry_run: bool) -> RaceStep | None:
+    """Decide on a wave, and commit that; None: what runs has to end first."""
     ledger, maker = snapshot.ledger, maker_of(store, snapshot.settings)
     number, seed = len(ledger.race.waves) + 1, maker.grid.seed
     space = encode([status.trial.params for status in now.statuses])
     wave = decide(space, now.standing, rules, seed, number, jobs=_cores())
+    if not wave.moves and not wave.over:
+        return None
     step = _step(snapshot, rules, now, wave, number, seed)
     if dry_run:
         return step
@@ -231,8 +240,11 @@ def _cores() -> int:
 def _notes(snapshot: Snapshot, now: Racing, rules: RaceRules) -> Iterator[str]:
     """Say what is otherwise than a race expects; each trial once."""
     race, metric = snapshot.ledger.race, snapshot.settings.objective.metric
-    if not race.waves and race.moves:
+    if race.changed == "objective":
         yield f"the race begins anew: the objective has changed. What was trained is judged by its {metric}"
+    elif race.changed:
+        rungs = ", ".join(map(str, rules.rungs))
+        yield f"the race begins anew: its rungs have changed. What was trained is judged at {rungs} entries"
     if ran_on := now.odd.get(Oddity.RAN_ON):
         yield (
             f"{_some(ran_on)} ran to the end, although asked to stop earlier: the command does not heed "
@@ -256,9 +268,11 @@ def _check_judged(now: Racing, snapshot: Snapshot, rules: RaceRules) -> None:
     judged = {**snapshot.ledger.race.judged, **{each.number: each for each in now.judged}}.values()
     if any(score is not None for each in judged for score in each.scores):
         return
+    rungs = rules.rungs
     metric, file = snapshot.settings.objective.metric, snapshot.settings.objective.file
-    whole = f"race whole trainings: race: {{rungs: [{rules.rungs[-1]}]}}"
-    stopped = [each for each in judged if not each.ended]
+    whole = f"race whole trainings: race: {{rungs: [{rungs[-1]}]}}"
+    # Before the rungs were changed, some may have been asked for less than the first of today.
+    stopped = [each for each in judged if not each.ended and snapshot.ledger.until_of(each.number) >= rungs[0]]
     if any(each.scores for each in stopped):
         raise SweepError(
             f"{len(stopped)} trials stopped on a rung, and no history in their {file} has {metric!r}",
@@ -266,10 +280,10 @@ def _check_judged(now: Racing, snapshot: Snapshot, rules: RaceRules) -> None:
         )
     if stopped:
         raise SweepError(
-            f"{len(stopped)} trials stopped before the first rung, {rules.rungs[0]} entries of their history",
+            f"{len(stopped)} trials stopped before the first rung, {rungs[0]} entries of their history",
             f"SWEEP_UNTIL tells the command where to stop (docs/grid.md); or {whole}",
         )
-    if len(judged) > 1:
+    if len(judged) > 1 and all(each.ended for each in judged):
         raise SweepError(
             f"none of the {len(judged)} trials of the race ended well: nothing is known to go by",
             "`sweep status` says why; `sweep retry --errors` tries them again",
@@ -305,5 +319,11 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     if not dry_run:
         event = msgspec.structs.replace(decision.event, by="race", race=RaceStep())
         commit(store, prepare(store, ledger, maker, replace(decision, event=event)))
-        stage += 1
-    return replace(report, stage=stage, confirming=numbers, finished=not numbers and stage >= len(rules.confirm))
+    stage += 1
+    return replace(
+        report,
+        stage=stage,
+        reserved_core_h=0.0,
+        confirming=numbers,
+        finished=not numbers and stage >= len(rules.confirm),
+    )

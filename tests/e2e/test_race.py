@@ -309,3 +309,153 @@ def test_the_driver_goes_on_by_itself(make_fake: Callable[[str], Cluster], toy: 
     until(lambda: sandbox.sweep("race", "--dry-run", "--json").json["finished"], True, timeout_s=240)
     assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
     sandbox.accounted_for(also=frozenset({"held"}))
+
+
+def journalled(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [event["race"] for event in decisions(sandbox) if event["race"].get("wave")]
+
+
+def replan(sandbox: Sandbox, *changes: tuple[str, str]) -> None:
+    grid = (sandbox.path / "grid.yaml").read_text()
+    for old, new in changes:
+        assert grid.count(old) == 1
+        grid = grid.replace(old, new)
+    sandbox.write("grid.yaml", grid)
+    sandbox.sweep("plan")
+
+
+def test_other_rungs_midway_read_every_history_again(sandbox: Sandbox, racing: Callable[..., None]) -> None:
+    racing(race=RACE.replace("[1, 9]", "[1, 2, 4, 9]"))
+    for _ in range(2):
+        sandbox.sweep("race")
+        sandbox.follow()
+    before = sandbox.sweep("status", "--json").json["race"]["parked"]
+    assert set(before) <= {"1", "2", "4"}
+    for rungs in ("[4, 9]", "[9]"):
+        replan(sandbox, ("[1, 2, 4, 9]" if rungs == "[4, 9]" else "[4, 9]", rungs))
+        assert sandbox.sweep("status", "--json").json["race"]["parked"] == before  # where they really stopped
+        sandbox.sweep("status")
+        sandbox.sweep("report")
+        shown = sandbox.sweep("race", "--dry-run")
+        assert "the race begins anew: its rungs have changed" in shown.err
+    race_on(sandbox)
+    assert sandbox.sweep("race", "--json").json["finished"] is True
+    sandbox.accounted_for(also=frozenset({"held"}))
+
+
+def test_a_race_that_is_over_takes_up_again_with_more_to_spend_and_more_to_try(
+    sandbox: Sandbox, racing: Callable[..., None]
+) -> None:
+    small = "{budget: 40%, rungs: [9], propose: order, audit: 0, confirm: {top: 1, replicates: 2}}"
+    racing(race=small)
+    for _ in range(12):
+        shown = sandbox.sweep("race", "--dry-run", "--json").json
+        if shown["confirming"]:
+            break
+        sandbox.sweep("race")
+        sandbox.follow()
+    assert (len(shown["confirming"]), shown["stage"], shown["stages"], shown["reserved_core_h"]) == (2, 1, 1, 0.0)
+    assert "2 trials would confirm the best (stage 1 of 1)" in sandbox.sweep("race", "--dry-run").out
+    assert sandbox.sweep("race", "--json").json["stage"] == 1
+    race_on(sandbox)
+    first = sandbox.sweep("race", "--json").json
+    assert (first["finished"], first["reserved_core_h"]) == (True, 0.0)
+    spent = sandbox.sweep("status", "--json").json["race"]["spent_core_h"]
+    assert first["spent_core_h"] == pytest.approx(spent)
+    begun = sandbox.sweep("status", "--json").json["race"]["begun"]
+    assert begun < 24
+    replan(sandbox, ("budget: 40%", "budget: 100%"), ("b: [0, 1, 2, 3]", "b: [0, 1, 2, 3, 4]"))
+    again = sandbox.sweep("race", "--json").json
+    assert again["moves"]
+    assert (again["over"], again["stage"]) == ("", 0)
+    race_on(sandbox)
+    assert sandbox.sweep("race", "--json").json["finished"] is True
+    assert sandbox.sweep("status", "--json").json["race"]["begun"] > begun
+    assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
+    sandbox.accounted_for(also=frozenset({"held"}))
+
+
+def test_a_straggler_is_waited_for_without_empty_waves(sandbox: Sandbox, racing: Callable[..., None]) -> None:
+    """A wave counts as ended without it; where nothing more can begin beside it, nothing is decided."""
+    waits = (
+        "import time\n"
+        'while str(4 * (a - 1) + b) == open("straggler").read() and not os.path.exists("go"): time.sleep(0.1)\n'
+    )
+    racing(
+        program=CURVE.replace("saved = ", waits + "saved = "),
+        submit="{placement: array}",
+        race="{budget: 100%, rungs: [1, 9], propose: random, audit: 0, confirm: {top: 1, replicates: 2}}",
+    )
+    moves = sandbox.sweep("race", "--dry-run", "--json").json["moves"]
+    assert len(moves) >= 10  # one of them is no more than a tenth
+    sandbox.write("straggler", str(moves[0]["number"]))
+
+    def others_run() -> bool:
+        return sum(count for state, count in sandbox.states().items() if state not in ("held", "done")) > 1
+
+    for _ in range(30):
+        if not sandbox.sweep("race", "--json").json["moves"]:
+            break
+        until(others_run, False)
+    waves = len(journalled(sandbox))
+    assert waves >= 2
+    assert all(wave.get("moves") for wave in journalled(sandbox))
+    for _ in range(3):
+        report = sandbox.sweep("race", "--json").json
+        assert (report["moves"], report["over"], report["open"], report["wave"]) == ([], "", 1, waves)
+    assert f"wave {waves} runs: 1 left; nothing to decide yet" in sandbox.sweep("race").out
+    assert len(journalled(sandbox)) == waves
+    sandbox.write("go", "")
+    race_on(sandbox)
+    assert sandbox.sweep("race", "--json").json["finished"] is True
+
+
+def test_what_was_spent_on_values_that_are_gone_stays_spent(sandbox: Sandbox, racing: Callable[..., None]) -> None:
+    racing(race=RACE.replace("random", "order"))
+    sandbox.sweep("race")
+    sandbox.follow()
+    spent = sandbox.sweep("status", "--json").json["race"]["spent_core_h"]
+    assert spent > 0
+    replan(sandbox, ("a: [1, 2, 3, 4, 5, 6]", "a: [4, 5, 6]"))
+    sandbox.sweep("race")
+    assert journalled(sandbox)[-1]["spent_core_s"] >= 3600 * spent * 0.999
+
+
+@pytest.mark.parametrize("placement", ["each", "array"])
+def test_the_smallest_is_the_best_where_the_metric_is_minimised(
+    sandbox: Sandbox, racing: Callable[..., None], placement: str
+) -> None:
+    error = CURVE.replace('"segMeasure": (1 - ((', '"segMeasure": 2 - (1 - ((')
+    racing(
+        program=error,
+        objective="{goal: minimize}",
+        submit=f"{{placement: {placement}}}",
+        race=RACE.replace("random", "forest"),
+    )
+    race_on(sandbox)
+    assert sandbox.sweep("race", "--json").json["finished"] is True
+    best = sandbox.sweep("best", "--json").json
+    assert (best["parameters"]["a"] in (4, 5, 6), best["parameters"]["b"] in (1, 2, 3)) == (True, True)
+    judged = {each[0]: each[4] for wave in journalled(sandbox) for each in wave.get("judged", ())}
+    for wave in journalled(sandbox):  # a cutoff is in the metric's own direction, and none is a made-up sign
+        assert all(0 < cutoff < 3 for cutoff in wave.get("cutoffs", {}).values())
+    whole = [scores[-1] for scores in judged.values() if len(scores) == 2]
+    last = journalled(sandbox)[-1]
+    assert judged[last["finalists"][0]][-1] <= sorted(whole)[len(whole) // 2]
+    sandbox.sweep("report")
+    sandbox.accounted_for(also=frozenset({"held"}))
+
+
+def test_where_all_trials_fail_the_race_says_so_and_decides_nothing(
+    sandbox: Sandbox, racing: Callable[..., None]
+) -> None:
+    racing(program="raise SystemExit(3)")
+    sandbox.sweep("race")
+    sandbox.follow()
+    waves = len(decisions(sandbox))
+    refused = sandbox.sweep("race", code=1).err
+    assert "of the race ended well: nothing is known to go by" in refused
+    assert "sweep retry --errors" in refused
+    assert len(decisions(sandbox)) == waves
+    sandbox.sweep("status")
+    sandbox.sweep("report")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from sweep.errors import GridError
 from sweep.grid import expand, read
@@ -85,6 +90,55 @@ def test_a_plan_says_what_the_race_may_cost() -> None:
     assert planned
     assert (planned.trainings, planned.grid_core_h, planned.core_h) == (300, 600 * 8, 300 * 8)
     assert planned.begun_anew == pytest.approx(40 / 27)
+
+
+def test_what_confirms_or_was_retired_is_no_part_of_what_a_race_may_cost() -> None:
+    grid, source = read(f"{GRID}resources: {{walltime: 2h}}\nrace: {{budget: 50%}}\n", "g.yaml", ())
+    trials = expand(grid, source, {})
+    alone = racing.planned(grid, trials)
+    again = [replace(trial, number=600 + place, replicate=1) for place, trial in enumerate(trials[:4])]
+    first = replace(trials[9], number=604)  # with the seed of no other, where replicates are counted from 0
+    gone = replace(trials[5], number=605, retired=True)
+    assert racing.planned(grid, [*trials, *again, first, gone], {*range(600, 605)}) == alone
+
+
+@pytest.mark.parametrize(
+    ("race", "trials"),
+    [
+        ("{budget: 1%}", 24),
+        ("{budget: 10%}", 24),
+        ("{budget: 1%}", 600),
+        ("{budget: 0.9%}", 600),
+        ("{budget: 0.1%}", 600),
+        ("{budget: 30%, confirm: {top: 20, replicates: 3}}", 24),
+        ("{budget: 90%, confirm: {top: 20, replicates: 3}}", 24),
+        ("{budget: 1 core-hours}", 600),
+        ("{budget: 20 core-hours, confirm: {top: 20, replicates: 3}}", 600),
+    ],
+)
+def test_each_way_that_a_hint_names_is_accepted(race: str, trials: int) -> None:
+    parameters = f"parameters: {{a: {{range: [1, {trials}]}}}}\nresources: {{walltime: 10h}}\n"
+
+    def checked_with(spec: dict[str, Any]) -> None:
+        text = f"name: t\ncommand: prog {{{{ a }}}}\n{parameters}race: {json.dumps(spec)}\n"
+        grid, source = read(text, "g.yaml", ())
+        racing.check(source, grid, expand(grid, source, {}))
+
+    asked = YAML(typ="safe").load(race)
+    with pytest.raises(GridError) as caught:
+        checked_with(asked)
+    ways = re.findall(r"race: (\{.*?\}+)(?:; or |$)", caught.value.hint)
+    assert ways
+    for way in ways:
+        checked_with(asked | YAML(typ="safe").load(way))
+
+
+def test_a_grid_that_no_budget_can_confirm_is_told_so() -> None:
+    text = "name: t\ncommand: prog {{ a }}\nparameters: {a: [1, 2]}\nrace: {budget: 60%}\n"
+    grid, source = read(text, "g.yaml", ())
+    with pytest.raises(GridError) as caught:
+        racing.check(source, grid, expand(grid, source, {}))
+    assert caught.value.hint == "the grid is too small for a race: take it out"
 
 
 def test_the_example_can_be_raced() -> None:

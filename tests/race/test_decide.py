@@ -238,3 +238,51 @@ def test_where_nothing_is_known_what_is_asked_for_is_the_cost() -> None:
     expected = costs.forecast(space, nothing, np.zeros(len(space), dtype=np.intp), np.zeros(len(space)), asked)
     assert set(expected.whole_s) == {7.0}
     assert expected.start_s == 0.0
+
+
+@pytest.mark.parametrize(("most", "moves"), [(1, 1), (2, 2), (4, 4)])
+def test_what_is_audited_keeps_to_the_wave_and_to_the_budget(most: int, moves: int) -> None:
+    space, standing = encode(CONFIGURATIONS), Standing.blank(len(CONFIGURATIONS), 3)
+    rules = RaceRules(share=0.4, rungs=RUNGS, propose="random", audit=0.5, wave=most, confirm=CONFIRM)
+    assert len(decide(space, standing, rules, 7, 1).moves) == moves
+    # All is spent: nothing more is begun, whoever is next.
+    standing.reached[:40] = standing.target[:40] = 1
+    standing.scores[:40, 0] = np.arange(40)
+    standing.core_s[:40] = 1.0
+    spent = RaceRules(core_hours=60 / 3600, rungs=RUNGS, propose="random", audit=0.5, confirm=CONFIRM)
+    decision = decide(space, standing, spent, 7, 2)
+    assert decision.moves == ()
+    assert decision.over is Over.BUDGET
+
+
+def test_what_chance_drew_stays_the_beginning_of_its_order() -> None:
+    """Where the next one is too dear for what is left, no cheaper one behind it is taken instead."""
+    count = len(CONFIGURATIONS)
+    standing, order = Standing.blank(count, 1), audit_order(len(CONFIGURATIONS), 7)
+    standing.asked_core_s[order[2]] = 10_000.0
+    rules = RaceRules(share=0.1, rungs=(9,), propose="random", audit=0.9, confirm=CONFIRM)
+    decision = decide(encode(CONFIGURATIONS), standing, rules, 7, 1)
+    audited = [move.configuration for move in decision.moves if move.how is How.AUDIT]
+    assert audited == order[:2].tolist()
+
+
+def test_what_was_spent_on_others_is_spent() -> None:
+    space, standing = encode(CONFIGURATIONS), Standing.blank(len(CONFIGURATIONS), 3)
+    standing.reached[:20] = standing.target[:20] = 1
+    standing.scores[:20, 0] = np.arange(20)
+    standing.core_s[:20] = 1.0
+    rules = RaceRules(core_hours=400 / 3600, rungs=RUNGS, propose="random", confirm=CONFIRM)
+    assert decide(space, standing, rules, 0, 2).moves
+    standing.others_core_s = 380.0  # on configurations that the grid no longer has
+    decision = decide(space, standing, rules, 0, 2)
+    assert (decision.moves, decision.over, decision.spent_core_s) == ((), Over.BUDGET, 400.0)
+
+
+def test_while_what_is_left_of_the_budget_runs_it_is_neither_over_nor_a_wave() -> None:
+    space, standing = encode(CONFIGURATIONS), Standing.blank(len(CONFIGURATIONS), 3)
+    standing.reached[:20] = standing.target[:20] = 1
+    standing.target[3] = 3
+    standing.core_s[:20] = 1.0
+    rules = RaceRules(core_hours=20 / 3600, rungs=RUNGS, propose="random", confirm=CONFIRM)
+    decision = decide(space, standing, rules, 0, 2)
+    assert (decision.moves, decision.over, int(standing.busy.sum())) == ((), None, 1)
