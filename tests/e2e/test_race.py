@@ -362,6 +362,8 @@ def test_a_race_that_is_over_takes_up_again_with_more_to_spend_and_more_to_try(
     assert (first["finished"], first["reserved_core_h"]) == (True, 0.0)
     spent = sandbox.sweep("status", "--json").json["race"]["spent_core_h"]
     assert first["spent_core_h"] == pytest.approx(spent)
+    # What was parked on a rung cost as well.
+    assert sandbox.sweep("report", "--cost", "--json").json["allotted_core_h"] == pytest.approx(spent)
     begun = sandbox.sweep("status", "--json").json["race"]["begun"]
     assert begun < 24
     replan(sandbox, ("budget: 40%", "budget: 100%"), ("b: [0, 1, 2, 3]", "b: [0, 1, 2, 3, 4]"))
