@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,6 +90,38 @@ def renderer_of(
     return Renderer(grid, paths, python, planner, _with_template_errors(name, jinja.get_template, name))
 
 
+_ALIKE = re.compile(r"^# Alike: (?P<digest>[0-9a-f]+), (?P<walltime_s>\d+) s", re.MULTILINE)
+
+#: What two jobs may differ in, and a worker of the one can run the other's trials none the less.
+NOT_ALIKE: Mapping[str, Any] = {
+    "job": "", "trials": 0, "array": "", "workers": 1, "walltime": "", "walltime_s": 0, "warning_s": 0,
+    "script": "", "log": "", "variables": "",
+}  # fmt: skip
+
+
+def digest(text: str) -> str:
+    """Return a short digest of a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def takes_over(waiting: str, other: str, walltime_s: int, elapsed_s: float) -> bool:
+    """Whether workers can run the trials of another job, by the two scripts.
+
+    Parameters
+    ----------
+    waiting, other : str
+        The script of the workers' own job, and the other one's.
+    walltime_s : int
+        What a trial asks for.
+    elapsed_s : float
+        How long the workers have run.
+    """
+    of_waiting, of_other = _ALIKE.search(waiting), _ALIKE.search(other)
+    if not of_waiting or not of_other or of_waiting["digest"] != of_other["digest"]:
+        return False
+    return elapsed_s + walltime_s <= int(of_waiting["walltime_s"])
+
+
 @dataclass(frozen=True)
 class Renderer:
     """Renders the scripts of one plan.
@@ -131,12 +165,18 @@ class Renderer:
             The template uses an undefined name, or fails.
         """
         names = self._names(job, driver_command)
-        text: str = _with_template_errors(str(self.template.name), self.template.render, names)
+        if job.workers and names["linger_s"] and not driver_command:
+            names["alike"] = digest(self._rendered({**names, **NOT_ALIKE}))
+        text = self._rendered(names)
         if not text.startswith("#!"):
             raise TemplateError(
                 f"{self.template.name} makes a script that begins with {text[:20]!r}",
                 "begin it with #!/bin/bash",
             )
+        return text
+
+    def _rendered(self, names: Mapping[str, Any]) -> str:
+        text: str = _with_template_errors(str(self.template.name), self.template.render, names)
         return text
 
     def _names(self, job: Job, driver_command: Sequence[str]) -> dict[str, Any]:
@@ -158,6 +198,8 @@ class Renderer:
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
             "preload": grid.submit.preload,
+            "linger_s": units.walltime_s(grid.submit.linger) if grid.submit.linger else 0,
+            "alike": "",
             "trial_resources": job.resources,
             "avoid": job.avoid,
             "driver_command": driver_command,
