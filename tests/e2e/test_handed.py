@@ -8,10 +8,11 @@ from typing import Any
 
 import psutil
 
+from tests.clusters import Cluster
 from tests.conftest import Sandbox
 from tests.e2e.conftest import until
 from tests.e2e.test_killed import SOON, until_sent
-from tests.e2e.test_race import race_on, racing
+from tests.e2e.test_race import Toy, race_on, racing
 
 __all__ = ["racing"]
 
@@ -52,6 +53,28 @@ def test_a_race_queues_once(sandbox: Sandbox, racing: Callable[..., None]) -> No
     assert sandbox.sweep("race", "--json").json["finished"] is True
     sandbox.accounted_for(also=frozenset({"held"}))
     until(lambda: workers(sandbox), 0, timeout_s=20)  # nothing more will come: they do not wait for the minute
+
+
+def test_each_scheduler_hands_on(cluster: Cluster, toy: Toy) -> None:
+    """What failed is tried again by the workers that are there."""
+    sandbox = cluster.sandbox
+    program = "import os\nif os.path.exists('broken'): raise SystemExit(1)\n"
+    program += "open(os.environ['SWEEP_RESULT'], 'w').write('{\"segMeasure\": 1}')\n"
+    sandbox.write("trial.py", program)
+    sandbox.write("broken", "")
+    toy(
+        scheduler=cluster.scheduler,
+        command="python3 trial.py",
+        parameters="{x: [1, 2, 3, 4]}",
+        submit=WAITING,
+    )
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(sandbox.states, {"failed": 4})
+    (sandbox.path / "broken").unlink()
+    assert "4 trials for workers of job" in sandbox.sweep("retry", "--errors").out
+    until(sandbox.states, {"done": 4})
+    assert handed(sandbox) == 1
 
 
 def test_a_race_killed_while_it_hands_on_loses_nothing(sandbox: Sandbox, racing: Callable[..., None]) -> None:
