@@ -11,7 +11,8 @@ import pytest
 
 from sweep.errors import TemplateError
 from sweep.grid import read
-from sweep.jobs.render import array_range, renderer_of, takes_over
+from sweep.jobs.alike import takes_over
+from sweep.jobs.render import array_range, renderer_of
 from sweep.model import Job, Resources, Task
 from sweep.state.settings import Planner
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import jinja2
 from sweep.errors import TemplateError
 from sweep.grid import Grid, units
 from sweep.jobs import where
+from sweep.jobs.alike import digest
 from sweep.model import Job
 from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.state.settings import Planner
@@ -90,36 +89,11 @@ def renderer_of(
     return Renderer(grid, paths, python, planner, _with_template_errors(name, jinja.get_template, name))
 
 
-_ALIKE = re.compile(r"^# Alike: (?P<digest>[0-9a-f]+), (?P<walltime_s>\d+) s", re.MULTILINE)
-
 #: What two jobs may differ in, and a worker of the one can run the other's trials none the less.
 NOT_ALIKE: Mapping[str, Any] = {
     "job": "", "trials": 0, "array": "", "workers": 1, "walltime": "", "walltime_s": 0, "warning_s": 0,
     "script": "", "log": "", "variables": "",
 }  # fmt: skip
-
-
-def digest(text: str) -> str:
-    """Return a short digest of a text."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-
-
-def takes_over(waiting: str, other: str, walltime_s: int, elapsed_s: float) -> bool:
-    """Whether workers can run the trials of another job, by the two scripts.
-
-    Parameters
-    ----------
-    waiting, other : str
-        The script of the workers' own job, and the other one's.
-    walltime_s : int
-        What a trial asks for.
-    elapsed_s : float
-        How long the workers have run.
-    """
-    of_waiting, of_other = _ALIKE.search(waiting), _ALIKE.search(other)
-    if not of_waiting or not of_other or of_waiting["digest"] != of_other["digest"]:
-        return False
-    return elapsed_s + walltime_s <= int(of_waiting["walltime_s"])
 
 
 @dataclass(frozen=True)

@@ -157,14 +157,14 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
     last = [
         Attempted(status.trial.resources, status.verdict)
         for status in snapshot.trials
-        if _has_ended(status.verdict) and not _never_began(status.verdict)
+        if (status.verdict.state.final or _goes_on(status.verdict)) and not _never_began(status.verdict)
     ]
     return [*earlier, *last]
 
 
-def _has_ended(verdict: Verdict) -> bool:
-    """Whether the attempt has ended, even if the trial is to go on. One that is held may never have begun."""
-    return verdict.state.final or (verdict.state in (State.PAUSED, State.HELD) and verdict.elapsed_s is not None)
+def _goes_on(verdict: Verdict) -> bool:
+    """Whether an attempt has ended, and its trial has not. What is held may never have begun."""
+    return verdict.state in (State.PAUSED, State.HELD) and verdict.elapsed_s is not None
 
 
 def _never_began(verdict: Verdict) -> bool:

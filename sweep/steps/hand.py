@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 
 from sweep.errors import NoSuch, SchedulerError
-from sweep.jobs.render import takes_over
+from sweep.jobs.alike import takes_over
 from sweep.model import Submission, TaskState
 from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
@@ -29,11 +29,7 @@ MOST_ASKED = 3
 
 def hand_on(store: Store, shell: Shell, unit: Unit) -> Submission | None:
     """Hand a packed job to workers that wait; None: there are none that could run it all at once."""
-    ledger = store.ledger()[0]
-    settings = ledger.settings
-    if not settings.submit.linger_s or not unit.workers:
-        return None
-    waiting = _waiting(store, shell, ledger, unit)
+    waiting = _waiting(store, shell, store.ledger()[0], unit) if unit.workers else None
     if waiting is None:
         return None
     token = secrets.token_hex(4)
@@ -55,11 +51,9 @@ def hand_on(store: Store, shell: Shell, unit: Unit) -> Submission | None:
 
 def dismiss(store: Store) -> None:
     """Tell all workers that wait that nothing more will come."""
-    ledger = store.ledger()[0]
-    if ledger.settings.submit.linger_s:
-        for submission in _hosts(store, ledger):
-            if not store.is_dismissed(submission):
-                store.hand(submission, "")
+    for submission in _hosts(store, store.ledger()[0]):
+        if not store.is_dismissed(submission):
+            store.hand(submission, "")
 
 
 def _hosts(store: Store, ledger: Ledger) -> Iterator[Submission]:

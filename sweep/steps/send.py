@@ -110,9 +110,11 @@ class Sender:
 
     def send(self, unit: Unit) -> None:
         """Send a unit, or as much of it as there is room for."""
-        if not self._is_stopped() and (waiting := hand_on(self.store, self.shell, unit)):
-            self.sent.append(SentUnit(unit.job, None, unit.trials, waiting.job_id, handed=True))
-            return
+        if self.settings.submit.linger_s and not self._is_stopped():
+            waiting = hand_on(self.store, self.shell, unit)
+            if waiting:
+                self.sent.append(SentUnit(unit.job, None, unit.trials, waiting.job_id, handed=True))
+                return
         remaining: Unit | None = unit
         while remaining and not self.full and remaining.job != self.refused_job:
             if self._is_stopped():

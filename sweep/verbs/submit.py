@@ -144,7 +144,12 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
         why_stuck = _release(store, snapshot, unattended=retry)
         _leave_out_held(store)
         outcome = _send_all(store, shell, snapshot, patience_s, may_come_back=may_come_back)
-        if settings.race and not snapshot.ledger.is_racing and not outcome.trials_left:
+        if (
+            settings.submit.linger_s
+            and settings.race
+            and not snapshot.ledger.is_racing
+            and not outcome.trials_left
+        ):
             dismiss(store)
         return SubmitReport(
             sent=outcome.sent,
