@@ -419,7 +419,8 @@ def _grid_error(source: Source, problem: Any) -> GridError:
     kind, value, key = problem["type"], problem["input"], str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         fields = _SECTIONS.get(path[:-1], Grid).model_fields
-        return source.error(path, f"unknown key {key!r}", nearest(key, fields))
+        keys = [field.alias or name for name, field in fields.items()]
+        return source.error(path, f"unknown key {key!r}", nearest(key, keys))
     if kind == "missing":
         return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or start from `sweep init`")
     if kind == "value_error":

@@ -36,7 +36,15 @@ FIRST_WAVE = 0.5
 SMALLEST_WAVE = 8
 
 
-def decide(space: Space, standing: Standing, rules: RaceRules, seed: int, wave: int, jobs: int = 1) -> Wave:
+def decide(
+    space: Space,
+    standing: Standing,
+    rules: RaceRules,
+    seed: int,
+    wave: int,
+    jobs: int = 1,
+    earlier: forecasts.Earlier | None = None,
+) -> Wave:
     """Decide on the next wave.
 
     Parameters
@@ -45,8 +53,10 @@ def decide(space: Space, standing: Standing, rules: RaceRules, seed: int, wave: 
         What is drawn at random is drawn from these two.
     jobs : int
         How many cores may be used. The decision is the same with any number.
+    earlier : Earlier, optional
+        What earlier sweeps learnt, for the forest alone.
     """
-    return _Decider(space, standing, rules, seed, wave, jobs).decide()
+    return _Decider(space, standing, rules, seed, wave, jobs, earlier).decide()
 
 
 class _Decider:
@@ -63,7 +73,14 @@ class _Decider:
     """
 
     def __init__(
-        self, space: Space, standing: Standing, rules: RaceRules, seed: int, wave: int, jobs: int
+        self,
+        space: Space,
+        standing: Standing,
+        rules: RaceRules,
+        seed: int,
+        wave: int,
+        jobs: int,
+        earlier: forecasts.Earlier | None,
     ) -> None:
         self.space, self.standing, self.rules, self.seed = space, standing, rules, seed
         self.random = random = np.random.default_rng([seed, wave])
@@ -71,7 +88,9 @@ class _Decider:
         self.moving: set[int] = set()
         self.shares = np.array(rules.shares)
         self.forecast = (
-            forecasts.forecast(space, standing.scores, random, jobs) if rules.propose == "forest" else None
+            forecasts.forecast(space, standing.scores, random, jobs, earlier)
+            if rules.propose == "forest"
+            else None
         )
         reached = np.where(standing.reached > 0, self.shares[standing.reached - 1], np.nan)
         self.costs = costs.forecast(space, reached, standing.starts, standing.core_s, standing.asked_core_s)

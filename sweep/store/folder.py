@@ -8,7 +8,8 @@
       journal.jsonl              append-only, synced: an event a line, see state/events.py
       poll.json                  what the scheduler said last, to show while it is silent
       sweep.log                  each call of another program
-      provenance.jsonl           what plans found to differ from a commit, and what was installed: each text once
+      provenance.jsonl           each text once: what plans found to differ from a commit, to be installed, or to
+                                 have been learnt by earlier sweeps
       node-1a2b3c4d/             what runs on the nodes: node.py, runner.py …, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       jobs/<job>.variables       by trial, what these attempts have in their environment; of most jobs, none
