@@ -12,6 +12,7 @@ from sweep.race import costs
 from sweep.race import forecast as forecasts
 from sweep.race.agreement import agreements, first_rung
 from sweep.race.audit import audit_order, chance_drawn
+from sweep.race.losses import dropped_order, losses
 from sweep.race.propose import promising, proposed
 from sweep.race.space import Space
 from sweep.race.standing import How, Move, Over, Standing, Wave
@@ -31,6 +32,10 @@ ESTIMATED = 0.05
 
 #: The first wave takes no more than this share of the budget, even if its starts are all that a training takes.
 FIRST_WAVE = 0.5
+
+#: So much of the audit goes to what was dropped on the first rung, where there is more than one rung: it says what
+#: that rung loses. The rest goes to what was drawn from all, which says what the race has missed.
+SPARED = 0.25
 
 #: A wave has at least so many trials, where the budget allows it.
 SMALLEST_WAVE = 8
@@ -80,7 +85,8 @@ class _Decider:
         self.budget_s = rules.core_hours * 3600 or rules.share * self.grid_s
         self.ranking = self._ranking()
         drawn = chance_drawn(len(space), seed, standing.ended)
-        self.first = first_rung(agreements(standing.scores[drawn], rules.rungs, rules.keep))
+        first = first_rung(agreements(standing.scores[drawn], rules.rungs, rules.keep))
+        self.first, self.losses = losses(standing, rules, seed, first)
 
     def _part_s(self, trained: Any) -> Any:
         """Return what it costs each configuration to begin or go on, and to train for that share of the whole."""
@@ -126,6 +132,7 @@ class _Decider:
             reserve_s,
             self.grid_s,
             self.first,
+            tuple(self.losses),
             self._finalists(self.budget_s - spent_s) if over else (),
             over,
         )
@@ -184,12 +191,21 @@ class _Decider:
         each_s = float(self.whole_s.mean())
         if not race_s or not each_s:
             return
-        count = int(self.rules.audit * race_s / each_s)
-        due = math.ceil(count * min(1.0, spent_s / race_s + 1 / USUAL_WAVES))
+        count, last = int(self.rules.audit * race_s / each_s), len(self.rules.rungs)
+        progress = min(1.0, spent_s / race_s + 1 / USUAL_WAVES)
+        spared = int(SPARED * count) if last > 1 else 0
+        self._draw(audit_order(len(self.space), self.seed), math.ceil((count - spared) * progress), How.AUDIT)
+        if self.first < last - 1:
+            dropped = dropped_order(self.standing, self.first, self.rules.keep, self.seed)
+            self._draw(dropped, math.ceil(spared * progress), How.SPARED)
+
+    def _draw(self, order: NDArray[np.intp], count: int, how: How) -> None:
+        """Train the beginning of an order of chance to the end."""
         standing, last = self.standing, len(self.rules.rungs)
-        for row in audit_order(len(self.space), self.seed)[: min(count, due)]:
-            if not standing.ended[row] and standing.target[row] == standing.reached[row] < last:
-                move = self._move(row, last - 1, How.AUDIT)
+        for row in order[:count]:
+            waits = not standing.ended[row] and standing.target[row] == standing.reached[row] < last
+            if waits and int(row) not in self.moving:
+                move = self._move(row, last - 1, how)
                 # Nobody is passed over: what was drawn has to stay the beginning of the order.
                 if len(self.moves) >= self.most or self._cost_s(move) > self.left_s:
                     break

@@ -8,6 +8,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.state.racing import RungLoss
+
 
 class How(StrEnum):
     """Why a configuration was chosen."""
@@ -19,6 +21,7 @@ class How(StrEnum):
     ORDER = "order"
     OPTUNA = "optuna"
     AUDIT = "audit"
+    SPARED = "spared"
     PROMOTED = "promoted"
     FINISH = "finish"
 
@@ -119,7 +122,9 @@ class Wave:
     grid_core_s : float
         What the whole grid is expected to cost.
     first_rung : int
-        The rung, from 0, that configurations are begun for: those below it tell nothing of the end.
+        The rung, from 0, that configurations are begun for: those below it tell too little of the end.
+    losses : tuple of RungLoss
+        What is known to be lost on the rungs up to that one.
     finalists : tuple of int
         Where the race is over: the configurations to confirm, the most promising first.
     over : Over or None
@@ -133,5 +138,6 @@ class Wave:
     reserved_core_s: float = 0.0
     grid_core_s: float = 0.0
     first_rung: int = 0
+    losses: tuple[RungLoss, ...] = ()
     finalists: tuple[int, ...] = ()
     over: Over | None = None

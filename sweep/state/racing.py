@@ -53,6 +53,37 @@ class RaceMove(msgspec.Struct, frozen=True, omit_defaults=True):
     forecast: float | None = None
 
 
+class RungLoss(msgspec.Struct, frozen=True):
+    """How many later winners a rung has dropped, by an estimate: see `sweep.race.losses`.
+
+    Attributes
+    ----------
+    until : int
+        The rung, in entries of the history.
+    dropped, drawn : int
+        Trials whose score there is too low to go on; and those of them that chance drew and that have ended.
+    winners, found : int
+        What has won of the drawn; and of all others that were trained whole.
+    lost : float
+        How many more winners are among the dropped, of which nobody knows.
+    at_least : int
+        With 95 %, no fewer.
+    """
+
+    until: int
+    dropped: int
+    drawn: int
+    winners: int
+    found: int
+    lost: float
+    at_least: int
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the rung has, with 95 %, dropped more winners than the race has found."""
+        return self.at_least > self.found
+
+
 class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a race decided, and what it went by.
 
@@ -71,7 +102,9 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     budget_core_s, spent_core_s, reserved_core_s, grid_core_s : float
         What the race may cost, had cost, what of it is kept for the confirmation, and what the grid would cost.
     first_rung : int
-        The rung that configurations are begun for. Those below it tell nothing of the end.
+        The rung that configurations are begun for. Those below it tell too little of the end.
+    losses : list of RungLoss
+        What is known to be lost on the rungs up to that one.
     finalists : list of int
         Where it is over: the trials to confirm, the most promising first.
     over : str
@@ -88,6 +121,7 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reserved_core_s: float = 0.0
     grid_core_s: float = 0.0
     first_rung: int = 0
+    losses: list[RungLoss] = []
     finalists: list[int] = []
     over: str = ""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep.model import ENDED, State
 from sweep.state.ledger import Ledger
-from sweep.state.racing import Race
+from sweep.state.racing import Race, RungLoss
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.standing import contestants, spent_core_s
@@ -91,6 +91,8 @@ class RaceResult:
         What may have been missed. None: nothing that chance chose has ended, or there is no winner yet.
     agreements : tuple of Agreement
         What each rung tells of the end; empty where chance has drawn too few to say.
+    losses : tuple of RungLoss
+        How many later winners the rungs have dropped; empty where too little was trained whole to say.
     passed : int
         How many rungs the newest decision passed by.
     finalists, alike : int
@@ -100,6 +102,7 @@ class RaceResult:
     progress: RaceProgress
     audit: Audit | None = None
     agreements: tuple[Agreement, ...] = ()
+    losses: tuple[RungLoss, ...] = ()
     passed: int = 0
     finalists: int = 0
     alike: int = 0
@@ -197,6 +200,7 @@ def race_result(
         progress,
         audit=audit(drawn, sign * winner) if drawn and winner is not None else None,
         agreements=agreements(rows, rules.rungs, rules.keep),
+        losses=tuple(race.last.losses),
         passed=race.last.first_rung,
         finalists=finalists,
         alike=alike,

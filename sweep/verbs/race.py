@@ -65,7 +65,7 @@ class RaceReport:
         budget; what all trials took until now; and what is kept of the rest for a confirmation that is not
         planned yet.
     passed : tuple of int
-        Rungs that tell nothing of the end, in entries of the history.
+        Rungs that tell too little of the end, in entries of the history.
     over : str
         Why nothing more is begun: ``budget`` or ``all``.
     stage, stages : int
@@ -222,6 +222,7 @@ def _step(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, number:
         reserved_core_s=wave.reserved_core_s,
         grid_core_s=wave.grid_core_s,
         first_rung=wave.first_rung,
+        losses=list(wave.losses),
         finalists=[now.statuses[row].trial.number for row in wave.finalists],
         over=wave.over.value if wave.over else "",
     )
