@@ -82,7 +82,7 @@ class _Decider:
         self.costs = costs.forecast(space, reached, standing.starts, standing.core_s, standing.asked_core_s)
         self.whole_s = self.costs.whole_s
         self.grid_s = float(self.whole_s.sum())
-        self.budget_s = rules.core_hours * 3600 or rules.share * self.grid_s
+        self.budget_s = rules.budget_core_s(self.grid_s)
         self.ranking = self._ranking()
         drawn = chance_drawn(len(space), seed, standing.ended)
         first = first_rung(agreements(standing.scores[drawn], rules.rungs, rules.keep))

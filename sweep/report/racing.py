@@ -55,6 +55,10 @@ def plan_lines(race: RacePlan) -> Iterator[Text]:
 def race(report: RaceReport) -> RenderableType:
     """Show what a step of a race decided, and why."""
     lines: list[RenderableType] = []
+    if report.alike:
+        lines.append(
+            Text(f"cannot be told which is best: {report.alike} of the other finalists may be it as well")
+        )
     if report.finished:
         lines.append(Text("the race is over: sweep report shows the winner"))
     elif report.confirming:
@@ -163,6 +167,9 @@ def result_lines(race: RaceResult) -> Iterator[str]:
             f"{own.drawn} drawn at random); it would have dropped {own.dropped} of their best {own.best}{passed}"
         )
     yield from map(_loss_line, race.losses)
+    if race.further:
+        rounds = spelling.count(race.further, "further stage")
+        yield f"the finalists could not be told apart: what was left of the budget ran some again, in {rounds}"
     if race.cannot_tell:
         yield (
             f"cannot be told which is best: {race.alike} of the other {race.finalists - 1} finalists may be it as "

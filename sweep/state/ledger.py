@@ -170,8 +170,7 @@ class Ledger:
     @property
     def is_racing(self) -> bool:
         """Whether a race has something left to decide."""
-        rules = self.settings.race
-        return rules is not None and not self.race.is_finished(rules)
+        return self.settings.race is not None and not self.race.is_finished
 
     @property
     def doubts(self) -> list[Submission]:

@@ -8,6 +8,9 @@ import msgspec
 
 from sweep.state.settings import RaceRules
 
+#: Why a race confirms nothing more: one of the best is known, or nobody can tell.
+TOLD, NOISE = "told", "noise"
+
 
 class Judged(msgspec.Struct, frozen=True, array_like=True):
     """How far a trial of a race had come as of a decision, and what it had cost.
@@ -109,6 +112,9 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Where it is over: the trials to confirm, the most promising first.
     over : str
         Why nothing more is begun: a value of `sweep.race.standing.Over`. Empty: the race goes on.
+    closed : str
+        Why nothing more is confirmed: ``told``, or ``noise`` where nobody can tell which is best. Empty: it is not
+        known yet.
     """
 
     wave: int = 0
@@ -124,6 +130,7 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: list[RungLoss] = []
     finalists: list[int] = []
     over: str = ""
+    closed: str = ""
 
 
 @dataclass
@@ -140,6 +147,8 @@ class Race:
         Trial number → how far it had come, as of the newest decision that looked.
     stage : int
         How many stages of its confirmation were planned since it was over.
+    closed : str
+        Why no further stage is: ``told`` or ``noise``.
     rules : RaceRules or None
         Those of the newest plan that has a race.
     configurations : str
@@ -154,6 +163,7 @@ class Race:
     moves: dict[int, tuple[RaceMove, int]] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     stage: int = 0
+    closed: str = ""
     rules: RaceRules | None = None
     configurations: str = ""
     same_order: int = 0
@@ -162,7 +172,8 @@ class Race:
     def add(self, step: RaceStep) -> None:
         """Add a decision."""
         if not step.wave:
-            self.stage += 1
+            self.stage += not step.closed
+            self.closed = step.closed
             return
         self.waves.append(step)
         self.changed = ""
@@ -177,11 +188,13 @@ class Race:
         changed : str
             Which of the two has changed: ``objective`` or ``rungs``.
         """
-        self.waves, self.judged, self.stage, self.same_order = [], {}, 0, 0
+        self.waves, self.judged, self.stage, self.closed, self.same_order = [], {}, 0, "", 0
         self.changed = changed if self.moves else ""
 
     def go_by(self, rules: RaceRules | None, configurations: str) -> None:
         """Go by a new plan: with other rungs it begins anew; what was over may go on by any other change.
+
+        Where nobody could tell which is best, another budget goes to further replicates, and begins nothing.
 
         Parameters
         ----------
@@ -194,8 +207,14 @@ class Race:
         if self.rules and self.rules.rungs != rules.rungs:
             self.begin_anew("rungs")  # scores are kept by the rung's place among them
         elif last and last.over and (self.rules, self.configurations) != (rules, configurations):
-            self.waves[-1] = msgspec.structs.replace(last, over="", finalists=[])
-            self.stage = 0
+            same = self.rules and rules.with_budget_of(self.rules) == self.rules
+            if self.closed == NOISE and same and self.configurations == configurations:
+                budget_core_s = rules.budget_core_s(last.grid_core_s)
+                self.waves[-1] = msgspec.structs.replace(last, budget_core_s=budget_core_s)
+            else:
+                self.waves[-1] = msgspec.structs.replace(last, over="", finalists=[])
+                self.stage = 0
+            self.closed = ""
         if self.configurations != configurations:
             self.same_order = len(self.waves)
         self.rules, self.configurations = rules, configurations
@@ -205,7 +224,8 @@ class Race:
         """The newest decision on a wave."""
         return self.waves[-1] if self.waves else None
 
-    def is_finished(self, rules: RaceRules) -> bool:
+    @property
+    def is_finished(self) -> bool:
         """Whether it has nothing left to decide."""
         last = self.last
-        return bool(last and last.over) and (self.stage >= len(rules.confirm) or not (last and last.finalists))
+        return bool(last and last.over and (self.closed or not last.finalists))

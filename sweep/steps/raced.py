@@ -16,6 +16,7 @@ from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.standing import contestants, spent_core_s
 
 if TYPE_CHECKING:
+    from sweep.leaderboard.ranking import Board
     from sweep.race.agreement import Agreement
     from sweep.race.audit import Audit
 
@@ -97,6 +98,8 @@ class RaceResult:
         How many rungs the newest decision passed by.
     finalists, alike : int
         How many configurations were confirmed, and how many of those behind the first may be the best as well.
+    further : int
+        How often some of them were run again, because nobody could tell which is best.
     """
 
     progress: RaceProgress
@@ -106,11 +109,14 @@ class RaceResult:
     passed: int = 0
     finalists: int = 0
     alike: int = 0
+    further: int = 0
 
     @property
     def cannot_tell(self) -> bool:
         """Whether the noise is as large as the differences: half of the others, or more, may be the best."""
-        return self.finalists > 1 and 2 * self.alike >= self.finalists - 1
+        from sweep.race.replicates import cannot_tell
+
+        return cannot_tell(self.finalists, self.alike)
 
 
 def race_progress(snapshot: Snapshot) -> RaceProgress | None:
@@ -125,7 +131,7 @@ def race_progress(snapshot: Snapshot) -> RaceProgress | None:
         wave=last.wave if last else 0,
         over=last.over if last else "",
         stage=race.stage,
-        stages=len(rules.confirm),
+        stages=max(race.stage, len(rules.confirm)),
         configurations=len(statuses),
         begun=sum(status.trial.number in race.moves for status in statuses),
         whole=sum(status.verdict.state is State.DONE for status in statuses),
@@ -163,12 +169,14 @@ def trial_race(snapshot: Snapshot, number: int) -> TrialRace | None:
     )
 
 
+def finalists_of(board: Board) -> tuple[int, int]:
+    """Count the confirmed configurations, and those of them behind the first that may be the best as well."""
+    finalists = sum(each.confirmed for each in board.configurations)
+    return finalists, len(board.best.tied) if board.best and finalists else 0
+
+
 def race_result(
-    snapshot: Snapshot,
-    scores: Mapping[int, float | None],
-    winner: float | None,
-    finalists: int,
-    alike: int,
+    snapshot: Snapshot, scores: Mapping[int, float | None], winner: float | None, finalists: int, alike: int
 ) -> RaceResult | None:
     """Say what a race has come to; None where nothing was raced.
 
@@ -204,6 +212,7 @@ def race_result(
         passed=race.last.first_rung,
         finalists=finalists,
         alike=alike,
+        further=max(0, race.stage - len(rules.confirm)),
     )
 
 
