@@ -103,7 +103,8 @@ def test_a_race_from_the_plan_to_its_winner(sandbox: Sandbox, racing: Callable[.
     best = sandbox.sweep("best", "--json").json
     assert best["parameters"]["a"] in (4, 5, 6)
     assert best["parameters"]["b"] in (1, 2, 3)
-    assert len(best["replicates"]) == 2  # only fresh seeds decide
+    assert len(best["replicates"]) >= 2
+    assert min(best["replicates"]) >= 24  # only fresh seeds decide
     assert sandbox.sweep("race", "--json").json["finished"] is True
     said = " ".join(sandbox.sweep("report").out.split())
     assert "of 24 configurations begun" in said
@@ -307,7 +308,7 @@ def test_the_driver_goes_on_by_itself(make_fake: Callable[[str], Cluster], toy: 
     sandbox.sweep("plan")
     sandbox.sweep("race")
     until(lambda: sandbox.sweep("race", "--dry-run", "--json").json["finished"], True, timeout_s=240)
-    assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
+    assert len(sandbox.sweep("best", "--json").json["replicates"]) >= 2
     sandbox.accounted_for(also=frozenset({"held"}))
 
 
@@ -371,7 +372,7 @@ def test_a_race_that_is_over_takes_up_again_with_more_to_spend_and_more_to_try(
     race_on(sandbox)
     assert sandbox.sweep("race", "--json").json["finished"] is True
     assert sandbox.sweep("status", "--json").json["race"]["begun"] > begun
-    assert len(sandbox.sweep("best", "--json").json["replicates"]) == 2
+    assert len(sandbox.sweep("best", "--json").json["replicates"]) >= 2
     sandbox.accounted_for(also=frozenset({"held"}))
 
 
