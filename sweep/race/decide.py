@@ -12,6 +12,7 @@ from sweep.race import costs
 from sweep.race import forecast as forecasts
 from sweep.race.agreement import agreements, first_rung
 from sweep.race.audit import audit_order, chance_drawn
+from sweep.race.front import by_both
 from sweep.race.losses import dropped_order, losses
 from sweep.race.propose import promising, proposed
 from sweep.race.space import Space
@@ -78,6 +79,7 @@ class _Decider:
         self.forecast = (
             forecasts.forecast(space, standing.scores, random, jobs) if rules.propose == "forest" else None
         )
+        self.second = forecasts.expected(space, standing.second, random, jobs)
         reached = np.where(standing.reached > 0, self.shares[standing.reached - 1], np.nan)
         self.costs = costs.forecast(space, reached, standing.starts, standing.core_s, standing.asked_core_s)
         self.whole_s = self.costs.whole_s
@@ -224,7 +226,7 @@ class _Decider:
         waits &= self._part_s(1.0 - trained) <= self.left_s
         mean_s = float(self.costs.training_s.mean()) or float(self.whole_s.mean()) or 1.0
         count = min(len(self.space), 1 + int(3 * self.wave_s / mean_s))  # what goes on costs less than the mean
-        chosen = promising(self.forecast, np.flatnonzero(waits), count, self.random)
+        chosen = promising(self.forecast, np.flatnonzero(waits), count, self.random, self.second)
         return [self._move(row, last, How.FINISH) for row, _ in chosen]
 
     def _promotions(self) -> tuple[dict[int, float], list[Move], list[Move]]:
@@ -247,7 +249,7 @@ class _Decider:
             value = self._promise(rung)
             order = here[np.argsort(-value[here], kind="stable")]
             waits = (standing.reached == rung + 1) & (standing.target == rung + 1) & ~standing.ended
-            if places:
+            if places and self.second is None:
                 cutoffs[rung] = float(standing.scores[order[places - 1], rung])
             upper = max(rung + 1, self.first)
             moves += [self._move(row, upper, How.PROMOTED) for row in order[:places] if waits[row]]
@@ -257,12 +259,14 @@ class _Decider:
     def _promise(self, rung: int) -> NDArray[np.float64]:
         """Return what ranks the configurations on a rung: the score there, and what the forest expects later."""
         own = self.standing.scores[:, rung]
-        if self.forecast is None:
-            return own
         here = np.isfinite(own)
-        if rung < self.first:
-            return np.where(here, self.forecast.mean, np.nan)
-        return 0.5 * _standardised(own, here) + 0.5 * _standardised(self.forecast.mean, here)
+        if self.forecast is None:
+            promise = own
+        elif rung < self.first:
+            promise = np.where(here, self.forecast.mean, np.nan)
+        else:
+            promise = 0.5 * _standardised(own, here) + 0.5 * _standardised(self.forecast.mean, here)
+        return promise if self.second is None else by_both(promise, self.second)
 
     def _move(self, configuration: int, rung: int, how: How) -> Move:
         expected = None if self.forecast is None else float(self.forecast.mean[configuration])
@@ -283,7 +287,8 @@ class _Decider:
         # What is expected of most may cost more than the mean.
         wave_s = self.wave_s if self.moves else max(self.wave_s, min(self.left_s, SMALLEST_WAVE * mean_s))
         count = min(most, int(wave_s / mean_s)) if mean_s else most
-        chosen = proposed(self.rules.propose, self.space, self.standing, self.forecast, rows, count, self.random)
+        by, second = self.rules.propose, self.second
+        chosen = proposed(by, self.space, self.standing, self.forecast, rows, count, self.random, second)
         self._take([self._move(row, self.first, how) for row, how in chosen], wave_s)
 
     # --- the end --------------------------------------------------------------------------------------------
@@ -296,8 +301,9 @@ class _Decider:
         standing = self.standing
         if not self.rules.core_hours:
             left_s = max(left_s, ESTIMATED * self.budget_s)
-        known = np.flatnonzero(np.isfinite(self.ranking))
-        finalists = [*known[np.argsort(-self.ranking[known], kind="stable")]]
+        ranking = self.ranking if self.second is None else by_both(self.ranking, self.second)
+        known = np.flatnonzero(np.isfinite(ranking))
+        finalists = [*known[np.argsort(-ranking[known], kind="stable")]]
         for rung in range(len(self.rules.rungs) - 2, -1, -1):
             promise = self._promise(rung)
             here = np.flatnonzero(np.isfinite(promise) & (standing.reached == rung + 1) & ~standing.ended)

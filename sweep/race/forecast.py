@@ -66,6 +66,25 @@ def forecast(space: Space, scores: Floats, random: np.random.Generator, jobs: in
     return Forecast(opinions.mean(axis=0), opinions.std(axis=0), opinions.astype(np.float32))
 
 
+def expected(space: Space, values: Floats | None, random: np.random.Generator, jobs: int = 1) -> Floats | None:
+    """Fill in what is not known of a second objective by what a forest expects, if enough is known for one.
+
+    Parameters
+    ----------
+    values : ndarray or None, (configurations,)
+        Higher is better; NaN where it is not known. None: there is no second objective.
+
+    Returns
+    -------
+    ndarray or None
+        None as well where nothing is known yet.
+    """
+    if values is None or not np.isfinite(values).any():
+        return None
+    filled = forecast(space, values[:, None], random, jobs)
+    return values if filled is None else np.where(np.isfinite(values), values, filled.mean)
+
+
 def _further(
     space: Space, before: Floats, known: NDArray[np.intp], own: Floats, random: np.random.Generator, jobs: int
 ) -> Floats:

@@ -53,6 +53,9 @@ class Standing:
         How often it began or went on.
     asked_core_s : ndarray
         What its whole training may cost, by the walltime that it asks for. It counts until some have run.
+    second : ndarray or None, (configurations,)
+        The second objective after the whole training. Higher is better; NaN where it is not known. None: there is
+        none.
     others_core_s : float
         What was spent beside them: on configurations that the grid no longer has, and on confirming runs.
     """
@@ -64,6 +67,7 @@ class Standing:
     core_s: NDArray[np.float64]
     starts: NDArray[np.intp]
     asked_core_s: NDArray[np.float64]
+    second: NDArray[np.float64] | None = None
     others_core_s: float = 0.0
 
     @property
@@ -116,7 +120,8 @@ class Wave:
     moves : tuple of Move
         Those that go on first, then those that begin.
     cutoffs : dict of int to float
-        Rung → the score below which no configuration goes on from it. Higher is better.
+        Rung → the score below which no configuration goes on from it. Higher is better. With two objectives there
+        is none.
     budget_core_s, spent_core_s, reserved_core_s : float
         What the race may cost, what it has cost, and what the confirmation is expected to.
     grid_core_s : float

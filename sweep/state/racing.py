@@ -25,6 +25,8 @@ class Judged(msgspec.Struct, frozen=True, array_like=True):
         It goes no further: it was trained whole, or did not end well.
     scores : tuple of float or None
         Its score at each rung that it has reached; None where the history has none there.
+    second : float or None
+        The second objective, once it was trained whole.
     """
 
     number: int
@@ -32,6 +34,7 @@ class Judged(msgspec.Struct, frozen=True, array_like=True):
     core_s: float
     ended: bool
     scores: tuple[float | None, ...] = ()
+    second: float | None = None
 
 
 class RaceMove(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -190,6 +193,11 @@ class Race:
         """
         self.waves, self.judged, self.stage, self.closed, self.same_order = [], {}, 0, "", 0
         self.changed = changed if self.moves else ""
+
+    def look_again(self) -> None:
+        """Have the next decision read all results again: there is another second objective."""
+        if not (self.last and self.last.over):
+            self.judged = {}
 
     def go_by(self, rules: RaceRules | None, configurations: str) -> None:
         """Go by a new plan: with other rungs it begins anew; what was over may go on by any other change.

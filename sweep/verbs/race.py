@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from sweep.errors import SweepError, UsageError
 from sweep.race.decide import decide
@@ -262,6 +263,10 @@ def _notes(snapshot: Snapshot, now: Racing, rules: RaceRules) -> Iterator[str]:
             f"{_some(ran_on)} ran to the end, although asked to stop earlier: the command does not heed "
             f"SWEEP_UNTIL. Judged as whole, at that cost; race: {{rungs: [{rules.rungs[-1]}]}} asks for no more"
         )
+    second = now.standing.second
+    if second is not None and np.isfinite(now.standing.scores[:, -1]).any() and not np.isfinite(second).any():
+        name = snapshot.settings.objective.second
+        yield f"no result has the second objective {name!r}: it has no part in the race yet"
     if short := now.odd.get(Oddity.STOPPED_SHORT):
         yield f"{_some(short)} stopped before the rung that was asked for: judged by the entries that are there"
 
@@ -324,7 +329,7 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
         replicates, top = rules.confirm[stage].replicates, rules.confirm[stage].top
         of = {entry.trial.number: each for each in board.configurations for entry in each.entries}
         first = [of[number] for number in last.finalists if number in of]
-        best = ([each for each in board.configurations if each.confirmed] if stage else first)[:top]
+        best = (_best_confirmed(board) if stage else first)[:top]
     else:
         best, replicates, alike = _to_run_again(board, last.budget_core_s - spent_core_s(snapshot))
         report = replace(report, alike=alike)
@@ -343,6 +348,20 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     )
 
 
+def _best_confirmed(board: Board) -> list[Configuration]:
+    """Return what is confirmed, the best first; with two objectives first what nothing beats in both (pure)."""
+    from sweep.race.front import by_both
+
+    confirmed, objective = [each for each in board.configurations if each.confirmed], board.objective
+    if not objective.second:
+        return confirmed
+    sign, second_sign = (-1.0 if goal == "minimize" else 1.0 for goal in (objective.goal, objective.second_goal))
+    means = [sign * each.mean for each in confirmed]
+    seconds = [second_sign * each.mean_of(objective.second) for each in confirmed]
+    values = by_both(np.array(means), np.array(seconds))
+    return [confirmed[row] for row in np.argsort(-values, kind="stable")]
+
+
 def _to_run_again(board: Board, left_s: float) -> tuple[list[Configuration], int, int]:
     """Say what runs again because nobody can tell which is best, as far as the budget pays for it (pure).
 
@@ -356,8 +375,8 @@ def _to_run_again(board: Board, left_s: float) -> tuple[list[Configuration], int
         How many may be the best as well; 0 where it can be told.
     """
     finalists, alike = finalists_of(board)
-    if not board.best or not cannot_tell(finalists, alike):
-        return [], 0, 0
+    if not board.best or board.objective.second or not cannot_tell(finalists, alike):
+        return [], 0, 0  # with two objectives there is no best one
     may_be_best = {board.best.configuration.number, *board.best.tied}
     best = [each for each in board.configurations if each.confirmed and each.number in may_be_best]
     had = max(sum(entry.confirms for entry in each.entries) for each in best)
