@@ -133,6 +133,18 @@ def _requirement(text: str) -> str:
     return text
 
 
+class SecondObjectiveSpec(Section):
+    """A second objective. It ranks nothing: a race and the report look for what nothing beats in both."""
+
+    metric: str = Field(
+        min_length=1,
+        description="A number in the result file, or what a trial took: elapsed_s, cpu_s or peak_memory_mib.",
+    )
+    goal: Literal["minimize", "maximize"] = Field(
+        "minimize", description="Whether a small or a large number is better."
+    )
+
+
 class ObjectiveSpec(Section):
     """What makes one trial better than another."""
 
@@ -152,6 +164,17 @@ class ObjectiveSpec(Section):
         description="What a configuration has to meet, like f1 > 0.8: a number of the result, >, >=, < or <=, and "
         "a bound. What fails it is ranked below all that meet it.",
     )
+    second: SecondObjectiveSpec | None = Field(
+        None, description="A second objective, for what nothing beats in both. null: there is none."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_the_same_twice(self) -> ObjectiveSpec:
+        if self.second and self.second.metric == self.metric:
+            raise InvalidValue(
+                f"the second objective is {self.metric!r}, as is the first", "name another number, or leave it out"
+            )
+        return self
 
 
 class ResourcesSpec(Section):
@@ -378,6 +401,7 @@ class Grid(Section):
 _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Grid,
     ("objective",): ObjectiveSpec,
+    ("objective", "second"): SecondObjectiveSpec,
     ("resources",): ResourcesSpec,
     ("scheduler",): SchedulerSpec,
     ("scheduler", "limits"): LimitsSpec,

@@ -15,7 +15,7 @@ from sweep.report.timeline import timeline_figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.leaderboard.analysis import Analysis
+    from sweep.leaderboard.analysis import Analysis, Front
     from sweep.leaderboard.importance import Importance
 
 #: Nobody reads a figure with more parameters than this.
@@ -60,6 +60,8 @@ def page_figures(analysis: Analysis) -> list[PageFigure]:
         ]
     if len(analysis.timed):
         figures.append(_score_against_time(analysis))
+    if analysis.front_of_both and analysis.objective.second != "elapsed_s":
+        figures.append(_score_against_second(analysis, analysis.front_of_both))
     if analysis.timeline:
         figures.append(timeline_figure(analysis.timeline))
     return [figure for figure in figures if figure]
@@ -372,6 +374,37 @@ def _score_against_time(analysis: Analysis) -> PageFigure:
     which = f"these {len(front):,} of {len(timed):,}"
     alt = f"No other configuration beats {which} in {analysis.objective.metric} and time"
     return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
+
+
+def _score_against_second(analysis: Analysis, front: Front) -> PageFigure:
+    """Draw the score against the second objective, with what nothing beats in both as a line."""
+    import plotly.graph_objects as go
+
+    second, metric = analysis.objective.second, analysis.column
+    table = analysis.scored.dropna(subset=[second])
+    line = front.table.sort_values(second)
+    plotly_figure = go.Figure()
+    plotly_figure.add_trace({
+        "type": "scattergl" if len(table) > MAX_SVG_POINTS else "scatter", "mode": "markers",
+        "x": _rounded(table[second]), "y": _rounded(table[metric]), "name": "configurations",
+        "marker": {"color": COLOURS[0], **_dots(len(table))},
+        "text": [f"trial {number}" for number in table["trial"]],
+        "hovertemplate": "%{text}: %{y} with %{x}<extra></extra>",
+    })  # fmt: skip
+    plotly_figure.add_trace({
+        "type": "scatter", "mode": "lines+markers", "x": _rounded(line[second]), "y": _rounded(line[metric]),
+        "line": {"shape": "hv" if front.less_is_better[second] else "vh", "color": COLOURS[5], "width": 2},
+        "name": "Pareto front", "hoverinfo": "skip",
+    })  # fmt: skip
+    layout = {
+        "height": 460,
+        "xaxis": {"title": escaped_text(second), "type": "log" if _is_wide(table[second]) else "linear"},
+        "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    which = f"these {len(line):,} of {len(table):,}"
+    alt = f"No other configuration beats {which} in {analysis.objective.metric} and {second}"
+    return PageFigure("second", alt, plotly_json(plotly_figure, layout))
 
 
 def _dots(count: int) -> dict[str, Any]:

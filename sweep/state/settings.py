@@ -120,6 +120,14 @@ class RaceRules(msgspec.Struct, frozen=True):
         """What a trial up to each rung costs, as a share of the whole."""
         return tuple(rung / self.rungs[-1] for rung in self.rungs)
 
+    def budget_core_s(self, grid_core_s: float) -> float:
+        """Return what the race may cost, where the whole grid costs so many core-seconds."""
+        return self.core_hours * 3600 or self.share * grid_core_s
+
+    def with_budget_of(self, other: RaceRules) -> RaceRules:
+        """Return these rules with the budget of others."""
+        return msgspec.structs.replace(self, share=other.share, core_hours=other.core_hours)
+
     @property
     def confirm_runs(self) -> int:
         """How many whole trainings the confirmation takes."""

@@ -124,7 +124,8 @@ def submit_settings(grid: Grid) -> SubmitSettings:
 def objective_of(grid: Grid) -> Objective:
     """Take from a grid what ranks its trials."""
     spec = grid.objective
-    return Objective(spec.metric, spec.goal, spec.file, tuple(spec.require))
+    own = Objective(spec.metric, spec.goal, spec.file, tuple(spec.require))
+    return replace(own, second=spec.second.metric, second_goal=spec.second.goal) if spec.second else own
 
 
 def retry_rules(grid: Grid) -> RetryRules:
