@@ -58,6 +58,9 @@ const draw = (Plotly, id, figure) => {
   drawnFigures.set(id, figure);
   const narrow = element.clientWidth < 600;
   const layout = withTheme(narrow && !onPaper && figure.narrow ? figure.narrow : figure.layout);
+  if (onPaper && figure.narrow) { // small figures side by side
+    for (const name of Object.keys(layout).filter((key) => AXIS.test(key))) layout[name].tickfont = { size: 7.5 };
+  }
   if (narrow) {
     layout.font.size = 10;
     layout.annotations = (layout.annotations || []).map((annotation) => ({ ...annotation, font: { size: 9 } }));
@@ -244,6 +247,14 @@ drawFigures();
 const redraw = () => { for (const [id, figure] of drawnFigures) draw(Plotly, id, figure); };
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => { applyColourScheme(); redraw(); });
+// The leaderboard is wider than paper with these. Who wants them has leaderboard.csv.
+const NOT_ON_PAPER = ["CPU", "CPU %", "memory %", "witness"].map((head) => heads.indexOf(head)).filter((index) => index >= 0);
+let leftOut = [];
+const fitToPaper = () => {
+  if (onPaper) leftOut = leftOut.concat(NOT_ON_PAPER.filter((index) => table.column(index).visible()));
+  for (const index of leftOut) table.column(index).visible(!onPaper);
+  if (!onPaper) leftOut = [];
+};
 const opened = new Set(); // of what is folded, what the reader had opened
 const print = (starts) => {
   onPaper = starts;
@@ -253,6 +264,7 @@ const print = (starts) => {
   }
   if (!starts) opened.clear();
   applyColourScheme();
+  fitToPaper();
   redraw();
 };
 addEventListener("beforeprint", () => print(true));

@@ -271,6 +271,8 @@ def _light(colour: str) -> bool:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_prints_with_its_figures_and_all_tables(page: Path, open_page: OpenPageAt, scheme: str) -> None:
     opened = open_page(page, scheme=scheme)
+    heads = opened.page.locator("#leaderboard-table thead tr:first-child th .dt-column-title").all_inner_texts
+    on_screen = heads()
     assert opened.page.pdf()[:5] == b"%PDF-"
     opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     opened.page.emulate_media(media="print")
@@ -281,8 +283,12 @@ def test_it_prints_with_its_figures_and_all_tables(page: Path, open_page: OpenPa
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 703
     colours = opened.page.evaluate("getComputedStyle(document.querySelector('#leaderboard-table td')).color")
     assert not _light(colours)
+    # Else its last columns would be cut off: the page is as wide as its longest line, and a table may be wider.
+    assert opened.page.evaluate("document.getElementById('leaderboard-table').getBoundingClientRect().right") <= 703
+    assert [head for head in on_screen if head not in heads()] == ["CPU", "CPU %", "memory %", "witness"]
     opened.page.emulate_media(media="screen")
     opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert heads() == on_screen
     assert not opened.page.locator("details table").first.is_visible()
 
 
