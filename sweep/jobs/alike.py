@@ -13,6 +13,11 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
+def can_wait(script: str) -> bool:
+    """Whether a job's workers wait for more when they have nothing left to run."""
+    return bool(_ALIKE.search(script))
+
+
 def takes_over(waiting: str, other: str, walltime_s: int, elapsed_s: float) -> bool:
     """Whether workers can run the trials of another job.
 

@@ -102,6 +102,8 @@ def _with_workers(grid: Grid, job: Job, limits: Limits) -> Job:
     allowed = min(limits.max_array_size, limits.max_queued or limits.max_array_size)
     workers = max(1, min(submit.workers, math.ceil(len(job.tasks) / per_worker), allowed))
     rounds = math.ceil(len(job.tasks) / (workers * per_worker))
+    if submit.linger:  # what comes later has its time as well
+        rounds *= 2
     walltime_s = rounds * trial.walltime_s + max(SLACK_S, math.ceil(SLACK_SHARE * rounds * trial.walltime_s))
     if submit.worker_walltime:
         walltime_s = units.walltime_s(submit.worker_walltime)
@@ -161,6 +163,13 @@ def check(grid: Grid, source: Source, jobs: Sequence[Job], limits: Limits) -> No
                 ("resources", "walltime"),
                 "the walltime is left to the site, and a worker's is worked out from it",
                 "write submit: {worker_walltime: …}",
+            )
+        if job.workers and grid.submit.linger and job.asks.walltime_s < 2 * job.resources.walltime_s:
+            raise source.error(
+                ("submit", "linger"),
+                f"a worker has {job.asks.walltime}, and a trial asks for {job.resources.walltime}: it has no "
+                "time for a further one",
+                "raise worker_walltime, lower the trials' walltime, or take linger out",
             )
         if job.workers and job.asks.walltime_s < job.resources.walltime_s:
             raise source.error(

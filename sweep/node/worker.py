@@ -44,6 +44,10 @@ LOOK_EVERY_S = 2.0
 OVER_S = 15.0
 
 
+#: Tasks, each with the worker's options and node.py's for its job.
+Tasks = Iterator[Tuple[argparse.Namespace, List[str], int]]
+
+
 def task_order(size: int, worker: int, workers: int) -> Iterator[int]:
     """Yield every task of a job once, in the order in which a worker looks at them.
 
@@ -155,7 +159,7 @@ class Worker(object):
 
     def __init__(self, options: argparse.Namespace, node_options: List[str]) -> None:
         self.options, self.node_options = options, node_options
-        self.tasks: Iterator[Tuple[argparse.Namespace, List[str], int]] = iter(())
+        self.tasks: Tasks = iter(())
         self.lock = threading.Lock()
         self.commands: Dict[int, command.Command] = {}
         self.signals: List[int] = []
@@ -197,7 +201,7 @@ class Worker(object):
 
     def run(self) -> None:
         """Run trials until none is left, or there is no time for another."""
-        self.tasks = self._find_tasks()
+        self.tasks = self._find_tasks(tasks_of(self.options, self.node_options))
         # Where the environment fails, no trial can run. One trial records that; the others are left for later.
         only_one = "--environment-failed" in self.node_options
         count = 1 if only_one else self.options.per_worker
@@ -210,11 +214,12 @@ class Worker(object):
             while thread.is_alive():
                 thread.join(1.0)  # a signal may wake another thread, and only this one acts on it
 
-    def _find_tasks(self) -> Iterator[Tuple[argparse.Namespace, List[str], int]]:
+    def _find_tasks(self, own: Tasks) -> Tasks:
         """Yield the job's tasks, and then those of the jobs that are handed to this one while it waits."""
-        yield from tasks_of(self.options, self.node_options)
+        yield from own
         handed, idle_since_s = 0, time.monotonic()
-        while self.options.linger_s and not self.signals and self._remaining_s() >= self.options.walltime_s:
+        can_wait = self.options.linger_s and "--environment-failed" not in self.node_options
+        while can_wait and not self.signals and self._remaining_s() >= self.options.walltime_s:
             jobs = handed_jobs(self.options)
             for job, variables in jobs[handed:]:
                 if not job:  # nothing will come any more
@@ -222,10 +227,12 @@ class Worker(object):
                 options = argparse.Namespace(**dict(vars(self.options), job=job))
                 try:
                     yield from tasks_of(options, with_variables(self.node_options, variables))
-                except OSError as error:
+                except OSError as error:  # it may be there the next time
                     print("sweep: cannot take job %s over: %s" % (job, error), file=sys.stderr)
-            if len(jobs) > handed or self.commands:
-                handed, idle_since_s = len(jobs), time.monotonic()
+                    break
+                handed, idle_since_s = handed + 1, time.monotonic()
+            if self.commands:
+                idle_since_s = time.monotonic()
             elif time.monotonic() - idle_since_s > self.options.linger_s:
                 return
             time.sleep(LOOK_EVERY_S)
@@ -281,13 +288,11 @@ class Worker(object):
         return float(self.options.ends_s - (time.monotonic() - self.job_started_s))
 
 
-def tasks_of(
-    options: argparse.Namespace, node_options: List[str]
-) -> Iterator[Tuple[argparse.Namespace, List[str], int]]:
-    """Yield a job's tasks in this worker's order, each with the options that belong to the job."""
+def tasks_of(options: argparse.Namespace, node_options: List[str]) -> Tasks:
+    """Return a job's tasks in this worker's order, each with the options that belong to the job."""
     size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
-    for index in task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers):
-        yield options, node_options, index
+    order = task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers)
+    return ((options, node_options, index) for index in order)
 
 
 def handed_jobs(options: argparse.Namespace) -> List[Tuple[str, str]]:
@@ -302,11 +307,12 @@ def handed_jobs(options: argparse.Namespace) -> List[Tuple[str, str]]:
             for line in lines:
                 try:
                     handed = json.loads(line) if line.endswith("\n") else None
-                except ValueError:  # whoever wrote it was killed, and has written it again
+                    told = handed and handed["to"] in options.job_name and (handed["job"], handed["variables"])
+                except (ValueError, TypeError, KeyError):  # whoever wrote it was killed, and has written it again
                     continue
-                if handed and handed["to"] in options.job_name:
-                    jobs.append((handed["job"], handed["variables"]))
-    except OSError:
+                if told and told not in jobs:
+                    jobs.append(told)
+    except (OSError, ValueError):
         pass
     return jobs
 

@@ -44,6 +44,11 @@ def is_handed(submission: Submission) -> bool:
     return not submission.job_name.endswith(submission.token)
 
 
+def host_of(submission: Submission) -> str:
+    """Return the job whose workers run it: its own, or the one whose workers it was handed to."""
+    return submission.job_name.rsplit(".", 2)[-2] if is_handed(submission) else submission.job
+
+
 def submissions_by_trial(ledger: Ledger, tasks: JobTasks) -> dict[int, list[TrialSubmission]]:
     """Map each trial to the submissions of the attempt it is at, the newest first, refused ones last.
 

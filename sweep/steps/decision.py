@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from sweep.jobs.alike import can_wait
 from sweep.jobs.pack import AttemptRequest, job_number
 from sweep.model import Job, Raised, State, Trial, Verdict
 from sweep.schedulers import SCHEDULERS
@@ -193,6 +194,9 @@ def commit(store: Store, prepared: Prepared) -> Decided:
     offsets = store.offsets_with(prepared.decision.trials)
     if prepared.jobs:
         store.write_jobs(zip(prepared.jobs, prepared.scripts, strict=True), offsets)
+        for made, script in zip(prepared.jobs, prepared.scripts, strict=True):
+            if can_wait(script):
+                store.expect_more(made.name)
     event = prepared.event
     store.note(event)
     for job in event.dropped:

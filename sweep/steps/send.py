@@ -108,13 +108,17 @@ class Sender:
         self.driver_sent = False
         self.exclusions = Exclusions(store, settings)
 
+    def hand_on(self, unit: Unit) -> bool:
+        """Hand a unit to workers that wait; that takes no place in the queue. Whether there are any."""
+        if not self.settings.submit.linger_s or self._is_stopped():
+            return False
+        waiting = hand_on(self.store, self.shell, unit)
+        if waiting:
+            self.sent.append(SentUnit(unit.job, None, unit.trials, waiting.job_id, handed=True))
+        return bool(waiting)
+
     def send(self, unit: Unit) -> None:
         """Send a unit, or as much of it as there is room for."""
-        if self.settings.submit.linger_s and not self._is_stopped():
-            waiting = hand_on(self.store, self.shell, unit)
-            if waiting:
-                self.sent.append(SentUnit(unit.job, None, unit.trials, waiting.job_id, handed=True))
-                return
         remaining: Unit | None = unit
         while remaining and not self.full and remaining.job != self.refused_job:
             if self._is_stopped():

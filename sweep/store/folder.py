@@ -317,12 +317,22 @@ class Store(Files):
         """Name all jobs there ever were and whose files remain, in order."""
         return sorted(path.stem for path in (self.path / "jobs").glob("*.tasks"))
 
-    def hand(self, waiting: Submission, job: str) -> None:
-        """Hand a job to the workers of another one that wait for more. No name: nothing more will come."""
+    def expect_more(self, job: str) -> None:
+        """Make the file for jobs that are handed to this one: file servers may be late to show a new one."""
+        self.write(f"jobs/{job}.handed", "")
+
+    def hand(self, host: str, job_name: str, job: str) -> None:
+        """Hand a job to the workers of another one that wait for more. No name: nothing more will come.
+
+        Parameters
+        ----------
+        host, job_name : str
+            The workers' job, and the name that it was submitted under.
+        """
         variables = self.path / "jobs" / f"{job}.variables"
         named = str(variables) if job and variables.exists() else ""
-        line = json.dumps({"to": waiting.job_name, "job": job, "variables": named})
-        self.append(f"jobs/{waiting.job}.handed", [line.encode()])
+        line = json.dumps({"to": job_name, "job": job, "variables": named})
+        self.append(f"jobs/{host}.handed", [line.encode()])
 
     def is_dismissed(self, waiting: Submission) -> bool:
         """Whether workers that wait were told that nothing more will come."""
@@ -331,7 +341,7 @@ class Store(Files):
 
     def remove_job(self, job: str) -> None:
         """Remove the files of a job that was never sent."""
-        for kind in ("sh", "tasks", "variables"):
+        for kind in ("sh", "tasks", "variables", "handed"):
             with storing(self.path):
                 (self.path / "jobs" / f"{job}.{kind}").unlink(missing_ok=True)
 

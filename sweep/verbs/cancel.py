@@ -18,6 +18,7 @@ from sweep.shell import Shell
 from sweep.state.events import Cancelled, NotCancelled
 from sweep.state.snapshot import GONE, Snapshot, TrialStatus
 from sweep.steps import home
+from sweep.steps.hand import dismiss
 from sweep.steps.observe import observe
 from sweep.steps.select import ALL, Selection, selected
 from sweep.store import Store, whoami
@@ -103,6 +104,8 @@ def _cancel_under_lock(store: Store, shell: Shell, selection: Selection) -> Canc
         known = {task.job_id for task, status in statuses.items() if status.job_name}
         drivers = [] if selection else [driver for driver in snapshot.drivers if driver in known]
         _cancel(store, shell, snapshot, numbers, targets, drivers, everything=not selection)
+        if not selection and snapshot.settings.submit.linger_s:
+            dismiss(store)
     return CancelReport(
         tuple(numbers),
         tuple(spell(TaskRef(job)) for job in targets.jobs),

@@ -26,7 +26,7 @@ from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot
 from sweep.state.submissions import Unit, is_handed, unsent_units
 from sweep.steps import home
-from sweep.steps.hand import dismiss
+from sweep.steps.hand import dismiss, hand_again
 from sweep.steps.observe import observe
 from sweep.steps.poll import grace_s
 from sweep.steps.send import Exclusions, Sender, SentUnit, request_for
@@ -240,6 +240,8 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
     for submission in doubts:
         token = submission.token
         if submission.job_name in ids:
+            if is_handed(submission):
+                hand_again(store, submission)
             store.note(Submitted(token=token, id=ids[submission.job_name], adopted=True))
         else:
             store.note(Refused(token=token, reason="the scheduler does not know its name"))
@@ -305,7 +307,7 @@ def _send_all(
     waiting = _waiting(store, ledger)
     sender = Sender(store, shell, settings, _room(shell, snapshot, waiting), patience_s)
     try:
-        for unit in waiting:
+        for unit in [unit for unit in waiting if not sender.hand_on(unit)]:
             sender.send(unit)
             if sender.full:
                 break

@@ -14,6 +14,7 @@ from sweep.schedulers import SCHEDULERS
 from sweep.shell import Shell
 from sweep.state.evidence import Attempt, PartialResult, ReadResult, ResultFault
 from sweep.state.snapshot import Snapshot, TrialStatus
+from sweep.state.submissions import host_of
 from sweep.steps import collect
 from sweep.steps.logs import of_last_attempt
 from sweep.steps.observe import observe, pick
@@ -133,7 +134,7 @@ def _why(store: Store, snapshot: Snapshot, status: TrialStatus) -> WhyReport:
         problem=read.fault.problem if read.fault else None,
         result_problem=read.fault.words if read.fault else "",
         log_tail=tuple(of_last_attempt(store.log_tail(trial, TAIL_LINES))),
-        job_log_tail=tuple(store.job_log_tail(status.sent.submission.job, TAIL_LINES) if status.sent else ()),
+        job_log_tail=tuple(store.job_log_tail(host_of(status.sent.submission), TAIL_LINES) if status.sent else ()),
         stale=snapshot.stale,
         task=SCHEDULERS[snapshot.settings.kind].spell(status.sent.task)
         if status.sent and status.sent.task

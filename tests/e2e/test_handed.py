@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -20,8 +21,11 @@ WAITING = "{placement: packed, workers: 2, linger: 60s}"
 
 
 def journalled(sandbox: Sandbox, kind: str) -> list[dict[str, Any]]:
-    lines = (sandbox.path / "results/toy/journal.jsonl").read_text().splitlines()
-    return [event for line in lines if (event := json.loads(line))["event"] == kind]
+    events = []
+    for line in (sandbox.path / "results/toy/journal.jsonl").read_text().splitlines():
+        with suppress(json.JSONDecodeError):  # a kill has torn it
+            events.append(json.loads(line))
+    return [event for event in events if event["event"] == kind]
 
 
 def handed(sandbox: Sandbox) -> int:
@@ -82,11 +86,14 @@ def test_a_race_killed_while_it_hands_on_loses_nothing(sandbox: Sandbox, racing:
     sandbox.sweep("race")
     sandbox.follow()
     assert workers(sandbox) == 2
+    ids = {event["id"] for event in journalled(sandbox, "submitted")}
     for step in range(1, 40):
         if sandbox.dying("half" if step % 2 else "after", step, "race", **SOON).code == 0:
             break
     assert step > 4
     until_sent(sandbox)
+    sandbox.follow()
+    assert {event["id"] for event in journalled(sandbox, "submitted")} == ids  # they have run it, and no other job
     race_on(sandbox)
     assert sandbox.sweep("race", "--json").json["finished"] is True
     sandbox.accounted_for(also=frozenset({"held"}))
@@ -100,6 +107,7 @@ def test_what_workers_that_ended_did_not_begin_is_sent_again(
     sandbox.sweep("race")
     sandbox.follow()
     jobs = sandbox.path / "results/toy/jobs"
+    (jobs / "j0001.handed").unlink()
     (jobs / "j0001.handed").mkdir()  # nothing can be written there: the call fails, and is repeated
     sandbox.sweep("race", code=1)
     for process, _ in worker_processes(sandbox):
@@ -109,3 +117,37 @@ def test_what_workers_that_ended_did_not_begin_is_sent_again(
     race_on(sandbox)
     assert sandbox.sweep("race", "--json").json["finished"] is True
     sandbox.accounted_for(also=frozenset({"held"}))
+
+
+def test_cancelling_everything_ends_the_workers_that_wait(sandbox: Sandbox, racing: Callable[..., None]) -> None:
+    racing(submit=WAITING)
+    sandbox.sweep("race")
+    sandbox.follow()
+    assert workers(sandbox) == 2
+    sandbox.sweep("cancel")
+    until(lambda: workers(sandbox), 0, timeout_s=20)
+    assert "for workers of job" not in sandbox.sweep("race").out  # there are none
+    sandbox.follow()
+
+
+def test_workers_with_trials_of_their_own_left_take_nothing_over(sandbox: Sandbox, toy: Toy) -> None:
+    sandbox.write("trial.py", "import os, sys, time\nif sys.argv[1] == '1': sys.exit(1)\ntime.sleep(60)\n")
+    toy(command="python3 trial.py '{{ x }}'", parameters="{x: [1, 2, 3, 4, 5, 6]}", submit=WAITING)
+    sandbox.sweep("plan")
+    sandbox.sweep("submit")
+    until(lambda: sandbox.states().get("running"), 2)
+    assert sandbox.states() == {"failed": 1, "running": 2, "queued": 3}
+    assert "1 trial as job" in sandbox.sweep("retry", "--errors").out
+    sandbox.sweep("cancel")
+    sandbox.follow()
+
+
+def test_linger_without_time_for_a_further_trial_is_refused(sandbox: Sandbox, toy: Toy) -> None:
+    toy(
+        command="python3 trial.py",
+        parameters="{x: [1, 2]}",
+        resources="{cpus: 1, memory: 100MiB, walltime: 10min}",
+        submit="{placement: packed, linger: 1min, worker_walltime: 15min}",
+    )
+    refused = sandbox.sweep("plan", code=2).err
+    assert "a worker has 00:15:00, and a trial asks for 00:10:00: it has no time for a further one" in refused

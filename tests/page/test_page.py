@@ -284,7 +284,9 @@ def test_it_prints_with_its_figures_and_all_tables(page: Path, open_page: OpenPa
     colours = opened.page.evaluate("getComputedStyle(document.querySelector('#leaderboard-table td')).color")
     assert not _light(colours)
     # Else its last columns would be cut off: the page is as wide as its longest line, and a table may be wider.
-    assert opened.page.evaluate("document.getElementById('leaderboard-table').getBoundingClientRect().right") <= 703
+    assert (
+        opened.page.evaluate("document.getElementById('leaderboard-table').getBoundingClientRect().right") <= 703
+    )
     assert [head for head in on_screen if head not in heads()] == ["CPU", "CPU %", "memory %", "witness"]
     opened.page.emulate_media(media="screen")
     opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
