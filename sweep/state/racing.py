@@ -76,6 +76,10 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Where it is over: the trials to confirm, the most promising first.
     over : str
         Why nothing more is begun: a value of `sweep.race.standing.Over`. Empty: the race goes on.
+    phase_winner : int or None
+        The trial whose values are fixed from now on, which ends a phase. None: this step ends none.
+    phase_alike : int
+        How many others may have been the best of the phase as well.
     """
 
     wave: int = 0
@@ -90,6 +94,8 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     first_rung: int = 0
     finalists: list[int] = []
     over: str = ""
+    phase_winner: int | None = None
+    phase_alike: int = 0
 
 
 @dataclass
@@ -106,12 +112,14 @@ class Race:
         Trial number → how far it had come, as of the newest decision that looked.
     stage : int
         How many stages of its confirmation were planned since it was over.
+    phases : list of RaceStep
+        The steps that ended its phases so far.
     rules : RaceRules or None
         Those of the newest plan that has a race.
     configurations : str
         What that plan chooses among: `Planned.configurations`.
     same_order : int
-        The first of the waves, by its place among them, that drew from these configurations.
+        The first of the waves, by its place among them, that drew from these configurations, in this phase.
     changed : str
         Why it begins anew, until it does: ``objective`` or ``rungs``.
     """
@@ -120,6 +128,7 @@ class Race:
     moves: dict[int, tuple[RaceMove, int]] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     stage: int = 0
+    phases: list[RaceStep] = field(default_factory=list)
     rules: RaceRules | None = None
     configurations: str = ""
     same_order: int = 0
@@ -127,6 +136,11 @@ class Race:
 
     def add(self, step: RaceStep) -> None:
         """Add a decision."""
+        if step.phase_winner is not None:
+            self.phases.append(step)
+            self._take_up()
+            self.same_order = len(self.waves)
+            return
         if not step.wave:
             self.stage += 1
             return
@@ -143,7 +157,7 @@ class Race:
         changed : str
             Which of the two has changed: ``objective`` or ``rungs``.
         """
-        self.waves, self.judged, self.stage, self.same_order = [], {}, 0, 0
+        self.waves, self.judged, self.stage, self.same_order, self.phases = [], {}, 0, 0, []
         self.changed = changed if self.moves else ""
 
     def go_by(self, rules: RaceRules | None, configurations: str) -> None:
@@ -160,11 +174,19 @@ class Race:
         if self.rules and self.rules.rungs != rules.rungs:
             self.begin_anew("rungs")  # scores are kept by the rung's place among them
         elif last and last.over and (self.rules, self.configurations) != (rules, configurations):
-            self.waves[-1] = msgspec.structs.replace(last, over="", finalists=[])
-            self.stage = 0
-        if self.configurations != configurations:
-            self.same_order = len(self.waves)
+            self._take_up()
+        phases = (rules.phases, rules.first)
+        if self.configurations != configurations or (
+            self.rules and (self.rules.phases, self.rules.first) != phases
+        ):
+            self.same_order, self.phases = len(self.waves), []
         self.rules, self.configurations = rules, configurations
+
+    def _take_up(self) -> None:
+        """Let what was over go on."""
+        if self.waves:
+            self.waves[-1] = msgspec.structs.replace(self.waves[-1], over="", finalists=[])
+        self.stage = 0
 
     @property
     def last(self) -> RaceStep | None:
@@ -174,4 +196,10 @@ class Race:
     def is_finished(self, rules: RaceRules) -> bool:
         """Whether it has nothing left to decide."""
         last = self.last
-        return bool(last and last.over) and (self.stage >= len(rules.confirm) or not (last and last.finalists))
+        if not (last and last.over):
+            return False
+        return not last.finalists or (self.stage >= len(rules.confirm) and not self.has_more_phases(rules))
+
+    def has_more_phases(self, rules: RaceRules) -> bool:
+        """Whether another phase follows this one."""
+        return len(self.phases) + 1 < len(rules.phases)
