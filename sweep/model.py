@@ -184,12 +184,16 @@ class Objective:
     ----------
     require : tuple of str
         What a configuration has to meet to be ranked among the best: ``f1 > 0.8``.
+    second, second_goal : str
+        A second objective, which ranks nothing; empty: there is none.
     """
 
     metric: str = "segMeasure"
     goal: str = "maximize"
     file: str = "segMeasure.json"
     require: tuple[str, ...] = ()
+    second: str = ""
+    second_goal: str = "minimize"
 
     @property
     def minimize(self) -> bool:

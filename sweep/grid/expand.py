@@ -143,6 +143,12 @@ def _groups(grid: Grid, source: Source) -> list[tuple[KeyPath, Group]]:
             if name in seen:
                 raise source.error((*path, name), f"the parameter {name!r} is there twice", "keep one of the two")
             seen.add(name)
+    if grid.objective.second and grid.objective.second.metric in seen:
+        raise source.error(
+            ("objective", "second", "metric"),
+            f"the second objective is {grid.objective.second.metric!r}, and so is a parameter",
+            "write it into the result under another name",
+        )
     return groups
 
 

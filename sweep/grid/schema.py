@@ -133,6 +133,18 @@ def _requirement(text: str) -> str:
     return text
 
 
+class SecondObjectiveSpec(Section):
+    """A second objective. It ranks nothing: a race and the report look for what nothing beats in both."""
+
+    metric: str = Field(
+        min_length=1,
+        description="A number in the result file, or what a trial took: elapsed_s, cpu_s or peak_memory_mib.",
+    )
+    goal: Literal["minimize", "maximize"] = Field(
+        "minimize", description="Whether a small or a large number is better."
+    )
+
+
 class ObjectiveSpec(Section):
     """What makes one trial better than another."""
 
@@ -152,6 +164,17 @@ class ObjectiveSpec(Section):
         description="What a configuration has to meet, like f1 > 0.8: a number of the result, >, >=, < or <=, and "
         "a bound. What fails it is ranked below all that meet it.",
     )
+    second: SecondObjectiveSpec | None = Field(
+        None, description="A second objective, for what nothing beats in both. null: there is none."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_the_same_twice(self) -> ObjectiveSpec:
+        if self.second and self.second.metric == self.metric:
+            raise InvalidValue(
+                f"the second objective is {self.metric!r}, as is the first", "name another number, or leave it out"
+            )
+        return self
 
 
 class ResourcesSpec(Section):
@@ -247,6 +270,11 @@ class SubmitSpec(Section):
         description="Packed: the walltime of a worker. By default it is enough for the worker's share of the "
         "trials, within the queue's limit.",
     )
+    linger: Walltime | None = Field(
+        None,
+        description="Packed: how long a worker with nothing left to run waits for more trials. They then need not "
+        "queue. For a race, with `sweep submit --follow`.",
+    )
     preload: list[Module] = Field(
         [], description="Packed: modules that a worker imports once. Its trials are forked and find them imported."
     )
@@ -266,11 +294,16 @@ class SubmitSpec(Section):
     @model_validator(mode="after")
     def _refuse_keys_without_effect(self) -> SubmitSpec:
         """Refuse a key that has no effect with this placement, because it shows a mistake."""
-        packed = ("workers", "per_worker", "worker_walltime", "preload")
+        packed = ("workers", "per_worker", "worker_walltime", "linger", "preload")
         useless = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
         if useless:
             raise InvalidValue(
                 f"{useless[0]} means nothing with placement {self.placement}", "write placement: packed"
+            )
+        if self.linger and self.driver:
+            raise InvalidValue(
+                "the driver job begins when the workers have ended, and with linger they wait for it",
+                "take one of the two out",
             )
         if self.throttle and self.placement == "each":
             raise InvalidValue("throttle is for arrays, and placement is each", "use max_queued")
@@ -368,6 +401,7 @@ class Grid(Section):
 _SECTIONS: dict[KeyPath, type[BaseModel]] = {
     (): Grid,
     ("objective",): ObjectiveSpec,
+    ("objective", "second"): SecondObjectiveSpec,
     ("resources",): ResourcesSpec,
     ("scheduler",): SchedulerSpec,
     ("scheduler", "limits"): LimitsSpec,

@@ -223,6 +223,12 @@ def _check_phases(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
     """Refuse phases that name what is no parameter, leave one out, part a group of `zip`, or have no choice."""
     assert grid.race is not None
     axes, phases = axes_of(grid), grid.race.phases
+    if grid.objective.second:
+        raise source.error(
+            ("race", "phases"),
+            "phases, and a second objective",
+            "a phase fixes one winner, and of two objectives there is none: take one of the two out",
+        )
     for index, names in enumerate(phases):
         path: KeyPath = ("race", "phases", index)
         for place, name in enumerate(names):

@@ -17,6 +17,7 @@ from sweep.leaderboard import effects, frames
 from sweep.leaderboard.advice import Advice, advise, unimportant
 from sweep.leaderboard.cost import Attempted, Cost, cost
 from sweep.leaderboard.curves import Curve, learning_curves
+from sweep.leaderboard.curves import names as curve_names
 from sweep.leaderboard.effects import Effects, InCommon
 from sweep.leaderboard.importance import Importance, importance
 from sweep.leaderboard.ranking import Best, Board, Configuration, required_metrics
@@ -174,6 +175,20 @@ class Analysis:
         return effects.pareto(self.timed, less_is_better).sort_values("elapsed_s")
 
     @cached_property
+    def front_of_both(self) -> Front | None:
+        """What nothing beats in both objectives: of what was confirmed, where anything was.
+
+        None where there is no second objective, or no result has it.
+        """
+        second, table = self.objective.second, self.scored
+        if not second or second not in table.columns or table[second].dtype.kind not in "iuf":
+            return None
+        if "confirmed" in table.columns and table["confirmed"].any():
+            table = table[table["confirmed"]]
+        less = {self.column: self.objective.minimize, second: self.objective.second_goal == "minimize"}
+        return Front(less, effects.pareto(table, less))
+
+    @cached_property
     def timeline(self) -> Timeline | None:
         """What the cluster did over time. None if nothing was sent."""
         return timeline(self.statuses, self.at)
@@ -181,6 +196,11 @@ class Analysis:
     def curves(self, configuration: Configuration) -> dict[str, list[Curve]]:
         """Return the learning curves of a configuration; see `curves.learning_curves`."""
         return learning_curves(configuration, self.objective)
+
+    @property
+    def curve_names(self) -> list[str]:
+        """What of a history may be drawn; see `curves.names`."""
+        return curve_names(self.objective)
 
     def values(self, name: str, table: pd.DataFrame) -> list[Any]:
         """Return the different values of a parameter in some rows of the leaderboard, in their order."""
@@ -252,6 +272,6 @@ def analyse(
     Analysis
         Nothing of it is computed yet.
     """
-    names = [*required_metrics(board.objective), *columns]
+    names = [*required_metrics(board.objective), *filter(None, [board.objective.second]), *columns]
     more = tuple(frames.numbers_named(board.entries, names, board.objective))
     return Analysis(board, more, attempts, statuses, at, tried)

@@ -50,6 +50,15 @@ def measure(entry: Entry, name: str) -> float | None:
     return number(metric_of(entry.result, name))
 
 
+#: What a trial took: names of the verdict's numbers.
+TOOK = ("elapsed_s", "cpu_s", "peak_memory_mib")
+
+
+def measured(entry: Entry, name: str) -> float | None:
+    """Return what a trial took, or else a number of its result, by its name."""
+    return number(getattr(entry.verdict, name)) if name in TOOK else measure(entry, name)
+
+
 def numbers(result: Mapping[str, Any]) -> dict[str, float]:
     """Flatten the numbers of a result: ``{"test": {"f1": 0.9}}`` to ``{"test.f1": 0.9}``. Lists are left out.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweep.leaderboard import statistics
-from sweep.leaderboard.entries import Entry, key_of, measure, score_of, test_score_of
+from sweep.leaderboard.entries import Entry, key_of, measure, measured, score_of, test_score_of
 from sweep.leaderboard.origins import Codes, codes_of
 from sweep.model import Objective
 
@@ -92,6 +92,11 @@ class Configuration:
         """The CPU time of the trials whose scores count; infinite where one is unknown."""
         times = [entry.verdict.cpu_s for entry in self.counted]
         return sum(math.inf if cpu_s is None else cpu_s for cpu_s in times)
+
+    def mean_of(self, name: str) -> float:
+        """Return the mean of what the trials took, or of a number in their results; NaN where no trial has it."""
+        values = [value for entry in self.counted if (value := measured(entry, name)) is not None]
+        return math.fsum(values) / len(values) if values else math.nan
 
     def test(self, objective: Objective) -> float:
         """Return the mean score on images that no choice has seen; NaN where no trial has one."""

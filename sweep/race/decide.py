@@ -12,6 +12,8 @@ from sweep.race import costs
 from sweep.race import forecast as forecasts
 from sweep.race.agreement import agreements, first_rung
 from sweep.race.audit import audit_order, chance_drawn
+from sweep.race.front import by_both
+from sweep.race.losses import dropped_order, losses
 from sweep.race.propose import promising, proposed
 from sweep.race.space import Space
 from sweep.race.standing import How, Move, Over, Standing, Wave
@@ -31,6 +33,10 @@ ESTIMATED = 0.05
 
 #: The first wave takes no more than this share of the budget, even if its starts are all that a training takes.
 FIRST_WAVE = 0.5
+
+#: So much of the audit goes to what was dropped on the first rung, where there is more than one rung: it says what
+#: that rung loses. The rest goes to what was drawn from all, which says what the race has missed.
+SPARED = 0.25
 
 #: A wave has at least so many trials, where the budget allows it.
 SMALLEST_WAVE = 8
@@ -92,14 +98,16 @@ class _Decider:
             if rules.propose == "forest"
             else None
         )
+        self.second = forecasts.expected(space, standing.second, random, jobs)
         reached = np.where(standing.reached > 0, self.shares[standing.reached - 1], np.nan)
         self.costs = costs.forecast(space, reached, standing.starts, standing.core_s, standing.asked_core_s)
         self.whole_s = self.costs.whole_s
         self.grid_s = float(self.whole_s.sum())
-        self.budget_s = rules.core_hours * 3600 or rules.share * self.grid_s
+        self.budget_s = rules.budget_core_s(self.grid_s)
         self.ranking = self._ranking()
         drawn = chance_drawn(len(space), seed, standing.ended)
-        self.first = first_rung(agreements(standing.scores[drawn], rules.rungs, rules.keep))
+        first = first_rung(agreements(standing.scores[drawn], rules.rungs, rules.keep))
+        self.first, self.losses = losses(standing, rules, seed, first)
 
     def _part_s(self, trained: Any) -> Any:
         """Return what it costs each configuration to begin or go on, and to train for that share of the whole."""
@@ -145,6 +153,7 @@ class _Decider:
             reserve_s,
             self.grid_s,
             self.first,
+            tuple(self.losses),
             self._finalists(self.budget_s - spent_s) if over else (),
             over,
         )
@@ -203,12 +212,21 @@ class _Decider:
         each_s = float(self.whole_s.mean())
         if not race_s or not each_s:
             return
-        count = int(self.rules.audit * race_s / each_s)
-        due = math.ceil(count * min(1.0, spent_s / race_s + 1 / USUAL_WAVES))
+        count, last = int(self.rules.audit * race_s / each_s), len(self.rules.rungs)
+        progress = min(1.0, spent_s / race_s + 1 / USUAL_WAVES)
+        spared = int(SPARED * count) if last > 1 else 0
+        self._draw(audit_order(len(self.space), self.seed), math.ceil((count - spared) * progress), How.AUDIT)
+        if self.first < last - 1:
+            dropped = dropped_order(self.standing, self.first, self.rules.keep, self.seed)
+            self._draw(dropped, math.ceil(spared * progress), How.SPARED)
+
+    def _draw(self, order: NDArray[np.intp], count: int, how: How) -> None:
+        """Train the beginning of an order of chance to the end."""
         standing, last = self.standing, len(self.rules.rungs)
-        for row in audit_order(len(self.space), self.seed)[: min(count, due)]:
-            if not standing.ended[row] and standing.target[row] == standing.reached[row] < last:
-                move = self._move(row, last - 1, How.AUDIT)
+        for row in order[:count]:
+            waits = not standing.ended[row] and standing.target[row] == standing.reached[row] < last
+            if waits and int(row) not in self.moving:
+                move = self._move(row, last - 1, how)
                 # Nobody is passed over: what was drawn has to stay the beginning of the order.
                 if len(self.moves) >= self.most or self._cost_s(move) > self.left_s:
                     break
@@ -227,7 +245,7 @@ class _Decider:
         waits &= self._part_s(1.0 - trained) <= self.left_s
         mean_s = float(self.costs.training_s.mean()) or float(self.whole_s.mean()) or 1.0
         count = min(len(self.space), 1 + int(3 * self.wave_s / mean_s))  # what goes on costs less than the mean
-        chosen = promising(self.forecast, np.flatnonzero(waits), count, self.random)
+        chosen = promising(self.forecast, np.flatnonzero(waits), count, self.random, self.second)
         return [self._move(row, last, How.FINISH) for row, _ in chosen]
 
     def _promotions(self) -> tuple[dict[int, float], list[Move], list[Move]]:
@@ -250,7 +268,7 @@ class _Decider:
             value = self._promise(rung)
             order = here[np.argsort(-value[here], kind="stable")]
             waits = (standing.reached == rung + 1) & (standing.target == rung + 1) & ~standing.ended
-            if places:
+            if places and self.second is None:
                 cutoffs[rung] = float(standing.scores[order[places - 1], rung])
             upper = max(rung + 1, self.first)
             moves += [self._move(row, upper, How.PROMOTED) for row in order[:places] if waits[row]]
@@ -260,12 +278,14 @@ class _Decider:
     def _promise(self, rung: int) -> NDArray[np.float64]:
         """Return what ranks the configurations on a rung: the score there, and what the forest expects later."""
         own = self.standing.scores[:, rung]
-        if self.forecast is None:
-            return own
         here = np.isfinite(own)
-        if rung < self.first:
-            return np.where(here, self.forecast.mean, np.nan)
-        return 0.5 * _standardised(own, here) + 0.5 * _standardised(self.forecast.mean, here)
+        if self.forecast is None:
+            promise = own
+        elif rung < self.first:
+            promise = np.where(here, self.forecast.mean, np.nan)
+        else:
+            promise = 0.5 * _standardised(own, here) + 0.5 * _standardised(self.forecast.mean, here)
+        return promise if self.second is None else by_both(promise, self.second)
 
     def _move(self, configuration: int, rung: int, how: How) -> Move:
         expected = None if self.forecast is None else float(self.forecast.mean[configuration])
@@ -286,7 +306,8 @@ class _Decider:
         # What is expected of most may cost more than the mean.
         wave_s = self.wave_s if self.moves else max(self.wave_s, min(self.left_s, SMALLEST_WAVE * mean_s))
         count = min(most, int(wave_s / mean_s)) if mean_s else most
-        chosen = proposed(self.rules.propose, self.space, self.standing, self.forecast, rows, count, self.random)
+        by, second = self.rules.propose, self.second
+        chosen = proposed(by, self.space, self.standing, self.forecast, rows, count, self.random, second)
         self._take([self._move(row, self.first, how) for row, how in chosen], wave_s)
 
     # --- the end --------------------------------------------------------------------------------------------
@@ -299,8 +320,9 @@ class _Decider:
         standing = self.standing
         if not self.rules.core_hours:
             left_s = max(left_s, ESTIMATED * self.budget_s)
-        known = np.flatnonzero(np.isfinite(self.ranking))
-        finalists = [*known[np.argsort(-self.ranking[known], kind="stable")]]
+        ranking = self.ranking if self.second is None else by_both(self.ranking, self.second)
+        known = np.flatnonzero(np.isfinite(ranking))
+        finalists = [*known[np.argsort(-ranking[known], kind="stable")]]
         for rung in range(len(self.rules.rungs) - 2, -1, -1):
             promise = self._promise(rung)
             here = np.flatnonzero(np.isfinite(promise) & (standing.reached == rung + 1) & ~standing.ended)

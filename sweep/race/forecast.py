@@ -108,6 +108,25 @@ def _rungs_before(earlier: Earlier, count: int) -> Iterator[Floats]:
         yield scores
 
 
+def expected(space: Space, values: Floats | None, random: np.random.Generator, jobs: int = 1) -> Floats | None:
+    """Fill in what is not known of a second objective by what a forest expects, if enough is known for one.
+
+    Parameters
+    ----------
+    values : ndarray or None, (configurations,)
+        Higher is better; NaN where it is not known. None: there is no second objective.
+
+    Returns
+    -------
+    ndarray or None
+        None as well where nothing is known yet.
+    """
+    if values is None or not np.isfinite(values).any():
+        return None
+    filled = forecast(space, values[:, None], random, jobs)
+    return values if filled is None else np.where(np.isfinite(values), values, filled.mean)
+
+
 def _further(
     features: NDArray[np.float32],
     before: Floats,

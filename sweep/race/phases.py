@@ -75,7 +75,7 @@ def decide_phase(
         Core-seconds that were spent as the phase began. None: it begins now.
     """
     grid_s, own = _whole_s(space, standing, rules), standing.of(rows)
-    total_s = rules.core_hours * 3600 or rules.share * grid_s
+    total_s = rules.budget_core_s(grid_s)
     before_s = float(standing.core_s.sum()) + standing.others_core_s if spent_before_s is None else spent_before_s
     budget_s = before_s + max(0.0, total_s - before_s) / (len(rules.phases) - phase)
     # A share stays one: what it is taken of is an estimate, as in `decide`.

@@ -29,11 +29,14 @@ class Table:
         Higher is better; NaN: failed. Without learning curves, one rung.
     core_s : ndarray, (configurations,)
         What one whole training costs.
+    second : ndarray or None, (configurations,)
+        A second objective. Higher is better.
     """
 
     configurations: Sequence[Mapping[str, Any]]
     curves: NDArray[np.float64]
     core_s: NDArray[np.float64]
+    second: NDArray[np.float64] | None = None
 
     @cached_property
     def space(self) -> Space:
@@ -110,6 +113,7 @@ def race(table: Table, rules: RaceRules, seed: int, jobs: int = 1) -> Outcome:
     """
     count, replicates, rungs = table.curves.shape
     standing, shares = Standing.blank(count, rungs), np.array(rules.shares)
+    standing.second = None if table.second is None else np.full(count, np.nan)
     raced = seed % replicates
     waves = 0
     while (wave := decide(table.space, standing, rules, seed, waves, jobs)).moves:
@@ -166,6 +170,8 @@ def _run(table: Table, standing: Standing, wave: Wave, raced: int, shares: NDArr
         scores = table.curves[number, raced, : move.rung + 1]
         standing.scores[number, : move.rung + 1] = scores
         standing.reached[number] = standing.target[number] = move.rung + 1
+        if standing.second is not None and table.second is not None and move.rung + 1 == len(shares):
+            standing.second[number] = table.second[number]
         standing.ended[number] = move.rung + 1 == len(shares) or not np.isfinite(scores[-1])
 
 

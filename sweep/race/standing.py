@@ -8,6 +8,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.state.racing import RungLoss
+
 
 class How(StrEnum):
     """Why a configuration was chosen."""
@@ -19,6 +21,7 @@ class How(StrEnum):
     ORDER = "order"
     OPTUNA = "optuna"
     AUDIT = "audit"
+    SPARED = "spared"
     PROMOTED = "promoted"
     FINISH = "finish"
 
@@ -50,6 +53,9 @@ class Standing:
         How often it began or went on.
     asked_core_s : ndarray
         What its whole training may cost, by the walltime that it asks for. It counts until some have run.
+    second : ndarray or None, (configurations,)
+        The second objective after the whole training. Higher is better; NaN where it is not known. None: there is
+        none.
     others_core_s : float
         What was spent beside them: on configurations that the grid no longer has, and on confirming runs.
     """
@@ -61,6 +67,7 @@ class Standing:
     core_s: NDArray[np.float64]
     starts: NDArray[np.intp]
     asked_core_s: NDArray[np.float64]
+    second: NDArray[np.float64] | None = None
     others_core_s: float = 0.0
 
     @property
@@ -73,6 +80,7 @@ class Standing:
         own = replace(self)
         for each in ("scores", "reached", "target", "ended", "core_s", "starts", "asked_core_s"):
             setattr(own, each, getattr(self, each)[rows])
+        own.second = None if self.second is None else self.second[rows]
         own.others_core_s += float(self.core_s.sum() - own.core_s.sum())
         return own
 
@@ -121,13 +129,16 @@ class Wave:
     moves : tuple of Move
         Those that go on first, then those that begin.
     cutoffs : dict of int to float
-        Rung → the score below which no configuration goes on from it. Higher is better.
+        Rung → the score below which no configuration goes on from it. Higher is better. With two objectives there
+        is none.
     budget_core_s, spent_core_s, reserved_core_s : float
         What the race may cost, what it has cost, and what the confirmation is expected to.
     grid_core_s : float
         What the whole grid is expected to cost.
     first_rung : int
-        The rung, from 0, that configurations are begun for: those below it tell nothing of the end.
+        The rung, from 0, that configurations are begun for: those below it tell too little of the end.
+    losses : tuple of RungLoss
+        What is known to be lost on the rungs up to that one.
     finalists : tuple of int
         Where the race is over: the configurations to confirm, the most promising first.
     over : Over or None
@@ -141,5 +152,6 @@ class Wave:
     reserved_core_s: float = 0.0
     grid_core_s: float = 0.0
     first_rung: int = 0
+    losses: tuple[RungLoss, ...] = ()
     finalists: tuple[int, ...] = ()
     over: Over | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.model import canonical
 from sweep.report import spelling
-from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
+from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json, tick_texts
 from sweep.report.sections import MIN_PAIR_PERCENT
 from sweep.report.table import decimals_of, none_if_missing
 from sweep.report.timeline import timeline_figure
@@ -15,7 +15,7 @@ from sweep.report.timeline import timeline_figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweep.leaderboard.analysis import Analysis
+    from sweep.leaderboard.analysis import Analysis, Front
     from sweep.leaderboard.importance import Importance
 
 #: Nobody reads a figure with more parameters than this.
@@ -60,6 +60,8 @@ def page_figures(analysis: Analysis) -> list[PageFigure]:
         ]
     if len(analysis.timed):
         figures.append(_score_against_time(analysis))
+    if analysis.front_of_both and analysis.objective.second != "elapsed_s":
+        figures.append(_score_against_second(analysis, analysis.front_of_both))
     if analysis.timeline:
         figures.append(timeline_figure(analysis.timeline))
     return [figure for figure in figures if figure]
@@ -175,7 +177,7 @@ def _effects(analysis: Analysis) -> PageFigure:
                 hovertemplate="%{text}: %{y}<extra></extra>",
                 marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
             ), **cell)  # fmt: skip
-    texts_of = {name: _texts(analysis.effects_of_scored.single[name].iloc[:, 0]) for name in names}
+    texts_of = {name: tick_texts(analysis.effects_of_scored.single[name].iloc[:, 0].tolist()) for name in names}
     metric = analysis.objective.metric
     stacked = _small_multiples(names, len(names), 1)  # on a narrow screen
     figure = {
@@ -208,10 +210,6 @@ def _with_named_axes(
     subplots.update_yaxes(tickformat=TICKS)
     rows = -(-len(texts_of) // columns)
     return plotly_json(subplots, {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}})
-
-
-def _texts(values: Iterable[Any]) -> list[str]:
-    return [escaped_text(value) for value in values]
 
 
 def _effects_text(analysis: Analysis, names: Sequence[str]) -> str:
@@ -277,7 +275,7 @@ def _named_axis(name: str, values: Sequence[Any], ticks: int = MAX_VALUES) -> di
     return {
         "title": {"text": escaped_text(name, 60), "standoff": 12},
         "tickvals": [*range(len(values))][::stride],
-        "ticktext": _texts(values)[::stride],
+        "ticktext": tick_texts(values)[::stride],
         "automargin": True,
     }
 
@@ -305,7 +303,7 @@ def _parallel(analysis: Analysis) -> PageFigure:
                 "label": escaped_text(name),
                 "values": [positions[_key(value)] for value in values],
                 "tickvals": [*range(len(in_order))][ticks],
-                "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
+                "ticktext": tick_texts(in_order, 12)[ticks],
             }
         )
     scores = _rounded(analysis.scored[analysis.column])
@@ -376,6 +374,37 @@ def _score_against_time(analysis: Analysis) -> PageFigure:
     which = f"these {len(front):,} of {len(timed):,}"
     alt = f"No other configuration beats {which} in {analysis.objective.metric} and time"
     return PageFigure("cost", alt, plotly_json(plotly_figure, layout))
+
+
+def _score_against_second(analysis: Analysis, front: Front) -> PageFigure:
+    """Draw the score against the second objective, with what nothing beats in both as a line."""
+    import plotly.graph_objects as go
+
+    second, metric = analysis.objective.second, analysis.column
+    table = analysis.scored.dropna(subset=[second])
+    line = front.table.sort_values(second)
+    plotly_figure = go.Figure()
+    plotly_figure.add_trace({
+        "type": "scattergl" if len(table) > MAX_SVG_POINTS else "scatter", "mode": "markers",
+        "x": _rounded(table[second]), "y": _rounded(table[metric]), "name": "configurations",
+        "marker": {"color": COLOURS[0], **_dots(len(table))},
+        "text": [f"trial {number}" for number in table["trial"]],
+        "hovertemplate": "%{text}: %{y} with %{x}<extra></extra>",
+    })  # fmt: skip
+    plotly_figure.add_trace({
+        "type": "scatter", "mode": "lines+markers", "x": _rounded(line[second]), "y": _rounded(line[metric]),
+        "line": {"shape": "hv" if front.less_is_better[second] else "vh", "color": COLOURS[5], "width": 2},
+        "name": "Pareto front", "hoverinfo": "skip",
+    })  # fmt: skip
+    layout = {
+        "height": 460,
+        "xaxis": {"title": escaped_text(second), "type": "log" if _is_wide(table[second]) else "linear"},
+        "yaxis": {"title": escaped_text(analysis.objective.metric), "tickformat": TICKS},
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    which = f"these {len(line):,} of {len(table):,}"
+    alt = f"No other configuration beats {which} in {analysis.objective.metric} and {second}"
+    return PageFigure("second", alt, plotly_json(plotly_figure, layout))
 
 
 def _dots(count: int) -> dict[str, Any]:

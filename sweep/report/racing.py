@@ -12,6 +12,7 @@ from sweep.report import spelling
 
 if TYPE_CHECKING:
     from sweep.jobs.racing import RacePlan
+    from sweep.state.racing import RungLoss
     from sweep.steps.checkpoints import ParkedDisk
     from sweep.steps.raced import RaceProgress, RaceResult, TrialRace
     from sweep.verbs.race import RaceReport
@@ -25,6 +26,7 @@ HOW = {
     "order": "begin, in the grid's order",
     "optuna": "begin: Optuna proposes it",
     "audit": "run to the end whatever the score, drawn at random",
+    "spared": "train to the end all the same, drawn at random of what scores too low on the first rung",
     "promoted": "go on to the next rung",
     "finish": "train to the end: the forest, or one of its trees, expects most of it",
 }
@@ -58,6 +60,10 @@ def plan_lines(race: RacePlan) -> Iterator[Text]:
 def race(report: RaceReport) -> RenderableType:
     """Show what a step of a race decided, and why."""
     lines: list[RenderableType] = [*_phase_lines(report)]
+    if report.alike:
+        lines.append(
+            Text(f"cannot be told which is best: {report.alike} of the other finalists may be it as well")
+        )
     if report.finished:
         lines.append(Text("the race is over: sweep report shows the winner"))
     elif report.confirming:
@@ -87,7 +93,7 @@ def race(report: RaceReport) -> RenderableType:
         ]
         if report.passed:
             rungs = ", ".join(map(str, report.passed))
-            lines.append(Text(f"  {rungs} entries tell nothing of the end: nothing is dropped there"))
+            lines.append(Text(f"  {rungs} entries tell too little of the end: nothing is dropped there"))
     if report.budget_core_h:
         left_h = max(0.0, report.budget_core_h - report.spent_core_h)
         reserved_h = report.reserved_core_h
@@ -178,6 +184,10 @@ def result_lines(race: RaceResult) -> Iterator[str]:
             f"rung {own.until}: its order agrees with that at the end by {own.correlation:.2f} (rank correlation, "
             f"{own.drawn} drawn at random); it would have dropped {own.dropped} of their best {own.best}{passed}"
         )
+    yield from map(_loss_line, race.losses)
+    if race.further:
+        rounds = spelling.count(race.further, "further stage")
+        yield f"the finalists could not be told apart: what was left of the budget ran some again, in {rounds}"
     if race.cannot_tell:
         yield (
             f"cannot be told which is best: {race.alike} of the other {race.finalists - 1} finalists may be it as "
@@ -214,3 +224,18 @@ def _phase_results(race: RaceResult) -> Iterator[str]:
         later = ", ".join(name for each in race.phases[index:] for name in each.names)
         names = ", ".join(phase.names)
         yield f"not seen: whether another choice of {names} is better with other values of {later}"
+
+
+def _loss_line(own: RungLoss) -> str:
+    """Say how many later winners a rung has dropped.
+
+    >>> from sweep.state.racing import RungLoss
+    >>> _loss_line(RungLoss(1, dropped=210, drawn=6, winners=1, found=7, lost=34.0, at_least=1))[:63]
+    'rung 1 has dropped about 34 (with 95 %, at least 1) that would '
+    """
+    passed = ", more than it kept: trials begin for the next rung" if own.too_many else ""
+    return (
+        f"rung {own.until} has dropped about {own.lost:,.0f} (with 95 %, at least {own.at_least:,}) that would "
+        f"have come to what the best {own.found:,} that were trained to the end did{passed}; by {own.drawn:,} of "
+        f"the {own.dropped:,} that scored too low there, drawn at random and trained to the end"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from sweep.errors import UsageError
 from sweep.report import sections
@@ -81,4 +82,6 @@ def requested_sections(report: LeaderboardReport, view: ReportView) -> Renderabl
     if parts:
         return Group(*parts)
     analysis.only(view.columns)  # which refuses a column that is not there
-    return sections.leaderboard_section(report, view.top or DEFAULT_ROWS, view.columns)
+    board = sections.leaderboard_section(report, view.top or DEFAULT_ROWS, view.columns)
+    front = analysis.front_of_both
+    return Group(board, Text(), sections.pareto_section(front, analysis.column, view.top)) if front else board

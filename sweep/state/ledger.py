@@ -171,8 +171,7 @@ class Ledger:
     @property
     def is_racing(self) -> bool:
         """Whether a race has something left to decide."""
-        rules = self.settings.race
-        return rules is not None and not self.race.is_finished(rules)
+        return self.settings.race is not None and not self.race.is_finished
 
     @property
     def doubts(self) -> list[Submission]:
@@ -189,7 +188,12 @@ def add_up(journal: Iterable[Event]) -> Ledger:
 
 
 def _planned(ledger: Ledger, event: events.Planned) -> None:
-    if ledger.planned and ledger.planned.settings.objective != event.settings.objective:
+    before = ledger.planned.settings.objective if ledger.planned else event.settings.objective
+    now = event.settings.objective
+    if (before.second, before.second_goal) != (now.second, now.second_goal):
+        ledger.race.look_again()
+        before = replace(before, second=now.second, second_goal=now.second_goal)  # it ranks nothing
+    if before != now:
         ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
         ledger.race.begin_anew("objective")

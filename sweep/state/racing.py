@@ -8,6 +8,9 @@ import msgspec
 
 from sweep.state.settings import RaceRules
 
+#: Why a race confirms nothing more: one of the best is known, or nobody can tell.
+TOLD, NOISE = "told", "noise"
+
 
 class Judged(msgspec.Struct, frozen=True, array_like=True):
     """How far a trial of a race had come as of a decision, and what it had cost.
@@ -22,6 +25,8 @@ class Judged(msgspec.Struct, frozen=True, array_like=True):
         It goes no further: it was trained whole, or did not end well.
     scores : tuple of float or None
         Its score at each rung that it has reached; None where the history has none there.
+    second : float or None
+        The second objective, once it was trained whole.
     """
 
     number: int
@@ -29,6 +34,7 @@ class Judged(msgspec.Struct, frozen=True, array_like=True):
     core_s: float
     ended: bool
     scores: tuple[float | None, ...] = ()
+    second: float | None = None
 
 
 class RaceMove(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,6 +59,37 @@ class RaceMove(msgspec.Struct, frozen=True, omit_defaults=True):
     forecast: float | None = None
 
 
+class RungLoss(msgspec.Struct, frozen=True):
+    """How many later winners a rung has dropped, by an estimate: see `sweep.race.losses`.
+
+    Attributes
+    ----------
+    until : int
+        The rung, in entries of the history.
+    dropped, drawn : int
+        Trials whose score there is too low to go on; and those of them that chance drew and that have ended.
+    winners, found : int
+        What has won of the drawn; and of all others that were trained whole.
+    lost : float
+        How many more winners are among the dropped, of which nobody knows.
+    at_least : int
+        With 95 %, no fewer.
+    """
+
+    until: int
+    dropped: int
+    drawn: int
+    winners: int
+    found: int
+    lost: float
+    at_least: int
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the rung has, with 95 %, dropped more winners than the race has found."""
+        return self.at_least > self.found
+
+
 class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a race decided, and what it went by.
 
@@ -71,7 +108,9 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     budget_core_s, spent_core_s, reserved_core_s, grid_core_s : float
         What the race may cost, had cost, what of it is kept for the confirmation, and what the grid would cost.
     first_rung : int
-        The rung that configurations are begun for. Those below it tell nothing of the end.
+        The rung that configurations are begun for. Those below it tell too little of the end.
+    losses : list of RungLoss
+        What is known to be lost on the rungs up to that one.
     finalists : list of int
         Where it is over: the trials to confirm, the most promising first.
     over : str
@@ -80,6 +119,9 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         The trial whose values are fixed from now on, which ends a phase. None: this step ends none.
     phase_alike : int
         How many others may have been the best of the phase as well.
+    closed : str
+        Why nothing more is confirmed: ``told``, or ``noise`` where nobody can tell which is best. Empty: it is not
+        known yet.
     """
 
     wave: int = 0
@@ -92,10 +134,12 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reserved_core_s: float = 0.0
     grid_core_s: float = 0.0
     first_rung: int = 0
+    losses: list[RungLoss] = []
     finalists: list[int] = []
     over: str = ""
     phase_winner: int | None = None
     phase_alike: int = 0
+    closed: str = ""
 
 
 @dataclass
@@ -114,6 +158,8 @@ class Race:
         How many stages of its confirmation were planned since it was over.
     phases : list of RaceStep
         The steps that ended its phases so far.
+    closed : str
+        Why no further stage is: ``told`` or ``noise``.
     rules : RaceRules or None
         Those of the newest plan that has a race.
     configurations : str
@@ -129,6 +175,7 @@ class Race:
     judged: dict[int, Judged] = field(default_factory=dict)
     stage: int = 0
     phases: list[RaceStep] = field(default_factory=list)
+    closed: str = ""
     rules: RaceRules | None = None
     configurations: str = ""
     same_order: int = 0
@@ -142,7 +189,8 @@ class Race:
             self.same_order = len(self.waves)
             return
         if not step.wave:
-            self.stage += 1
+            self.stage += not step.closed
+            self.closed = step.closed
             return
         self.waves.append(step)
         self.changed = ""
@@ -157,11 +205,19 @@ class Race:
         changed : str
             Which of the two has changed: ``objective`` or ``rungs``.
         """
-        self.waves, self.judged, self.stage, self.same_order, self.phases = [], {}, 0, 0, []
+        self.waves, self.judged, self.stage, self.closed = [], {}, 0, ""
+        self.same_order, self.phases = 0, []
         self.changed = changed if self.moves else ""
+
+    def look_again(self) -> None:
+        """Have the next decision read all results again: there is another second objective."""
+        if not (self.last and self.last.over):
+            self.judged = {}
 
     def go_by(self, rules: RaceRules | None, configurations: str) -> None:
         """Go by a new plan: with other rungs it begins anew; what was over may go on by any other change.
+
+        Where nobody could tell which is best, another budget goes to further replicates, and begins nothing.
 
         Parameters
         ----------
@@ -174,7 +230,13 @@ class Race:
         if self.rules and self.rules.rungs != rules.rungs:
             self.begin_anew("rungs")  # scores are kept by the rung's place among them
         elif last and last.over and (self.rules, self.configurations) != (rules, configurations):
-            self._take_up()
+            same = self.rules and rules.with_budget_of(self.rules) == self.rules
+            if self.closed == NOISE and same and self.configurations == configurations:
+                budget_core_s = rules.budget_core_s(last.grid_core_s)
+                self.waves[-1] = msgspec.structs.replace(last, budget_core_s=budget_core_s)
+            else:
+                self._take_up()
+            self.closed = ""
         phases = (rules.phases, rules.first)
         if self.configurations != configurations or (
             self.rules and (self.rules.phases, self.rules.first) != phases
@@ -186,19 +248,18 @@ class Race:
         """Let what was over go on."""
         if self.waves:
             self.waves[-1] = msgspec.structs.replace(self.waves[-1], over="", finalists=[])
-        self.stage = 0
+        self.stage, self.closed = 0, ""
 
     @property
     def last(self) -> RaceStep | None:
         """The newest decision on a wave."""
         return self.waves[-1] if self.waves else None
 
-    def is_finished(self, rules: RaceRules) -> bool:
+    @property
+    def is_finished(self) -> bool:
         """Whether it has nothing left to decide."""
         last = self.last
-        if not (last and last.over):
-            return False
-        return not last.finalists or (self.stage >= len(rules.confirm) and not self.has_more_phases(rules))
+        return bool(last and last.over and (self.closed or not last.finalists))
 
     def has_more_phases(self, rules: RaceRules) -> bool:
         """Whether another phase follows this one."""

@@ -21,6 +21,8 @@ class SubmitSettings(msgspec.Struct, frozen=True):
         Trials that run side by side in one worker of a packed job.
     worker_walltime_s : int or None
         A worker's walltime, where the grid gives one.
+    linger_s : int
+        How long a worker that has nothing left to run waits for more trials.
     throttle : int or None
         The largest number of an array's tasks that run at once.
     driver : bool
@@ -32,6 +34,7 @@ class SubmitSettings(msgspec.Struct, frozen=True):
     worker_walltime_s: int | None = None
     throttle: int | None = None
     driver: bool = False
+    linger_s: int = 0
 
 
 class RetryRule(msgspec.Struct, frozen=True):
@@ -122,6 +125,14 @@ class RaceRules(msgspec.Struct, frozen=True):
     def shares(self) -> tuple[float, ...]:
         """What a trial up to each rung costs, as a share of the whole."""
         return tuple(rung / self.rungs[-1] for rung in self.rungs)
+
+    def budget_core_s(self, grid_core_s: float) -> float:
+        """Return what the race may cost, where the whole grid costs so many core-seconds."""
+        return self.core_hours * 3600 or self.share * grid_core_s
+
+    def with_budget_of(self, other: RaceRules) -> RaceRules:
+        """Return these rules with the budget of others."""
+        return msgspec.structs.replace(self, share=other.share, core_hours=other.core_hours)
 
     @property
     def confirm_runs(self) -> int:

@@ -117,13 +117,15 @@ def submit_settings(grid: Grid) -> SubmitSettings:
         units.walltime_s(submit.worker_walltime) if submit.worker_walltime else None,
         submit.throttle,
         submit.driver,
+        units.walltime_s(submit.linger) if submit.linger else 0,
     )
 
 
 def objective_of(grid: Grid) -> Objective:
     """Take from a grid what ranks its trials."""
     spec = grid.objective
-    return Objective(spec.metric, spec.goal, spec.file, tuple(spec.require))
+    own = Objective(spec.metric, spec.goal, spec.file, tuple(spec.require))
+    return replace(own, second=spec.second.metric, second_goal=spec.second.goal) if spec.second else own
 
 
 def retry_rules(grid: Grid) -> RetryRules:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.model import ENDED, State
 from sweep.state.ledger import Ledger
-from sweep.state.racing import Race
+from sweep.state.racing import Race, RungLoss
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.standing import contestants, phase_rows, spent_core_s
 
 if TYPE_CHECKING:
+    from sweep.leaderboard.ranking import Board
     from sweep.race.agreement import Agreement
     from sweep.race.audit import Audit
 
@@ -117,6 +118,8 @@ class RaceResult:
         What may have been missed. None: nothing that chance chose has ended, or there is no winner yet.
     agreements : tuple of Agreement
         What each rung tells of the end; empty where chance has drawn too few to say.
+    losses : tuple of RungLoss
+        How many later winners the rungs have dropped; empty where too little was trained whole to say.
     passed : int
         How many rungs the newest decision passed by.
     finalists, alike : int
@@ -125,21 +128,27 @@ class RaceResult:
         In order; empty: all parameters varied at once.
     among : int
         How many configurations the newest phase chose among, which chance drew from; without phases, all.
+    further : int
+        How often some of them were run again, because nobody could tell which is best.
     """
 
     progress: RaceProgress
     audit: Audit | None = None
     agreements: tuple[Agreement, ...] = ()
+    losses: tuple[RungLoss, ...] = ()
     passed: int = 0
     finalists: int = 0
     alike: int = 0
     phases: tuple[Phase, ...] = ()
     among: int = 0
+    further: int = 0
 
     @property
     def cannot_tell(self) -> bool:
         """Whether the noise is as large as the differences: half of the others, or more, may be the best."""
-        return self.finalists > 1 and 2 * self.alike >= self.finalists - 1
+        from sweep.race.replicates import cannot_tell
+
+        return cannot_tell(self.finalists, self.alike)
 
 
 def race_progress(snapshot: Snapshot) -> RaceProgress | None:
@@ -154,7 +163,7 @@ def race_progress(snapshot: Snapshot) -> RaceProgress | None:
         wave=last.wave if last else 0,
         over=last.over if last else "",
         stage=race.stage,
-        stages=len(rules.confirm),
+        stages=max(race.stage, len(rules.confirm)),
         configurations=len(statuses),
         begun=sum(status.trial.number in race.moves for status in statuses),
         whole=sum(status.verdict.state is State.DONE for status in statuses),
@@ -195,12 +204,14 @@ def trial_race(snapshot: Snapshot, number: int) -> TrialRace | None:
     )
 
 
+def finalists_of(board: Board) -> tuple[int, int]:
+    """Count the confirmed configurations, and those of them behind the first that may be the best as well."""
+    finalists = sum(each.confirmed for each in board.configurations)
+    return finalists, len(board.best.tied) if board.best and finalists else 0
+
+
 def race_result(
-    snapshot: Snapshot,
-    scores: Mapping[int, float | None],
-    winner: float | None,
-    finalists: int,
-    alike: int,
+    snapshot: Snapshot, scores: Mapping[int, float | None], winner: float | None, finalists: int, alike: int
 ) -> RaceResult | None:
     """Say what a race has come to; None where nothing was raced.
 
@@ -234,11 +245,13 @@ def race_result(
         progress,
         audit=audit(drawn, sign * winner) if drawn and winner is not None else None,
         agreements=agreements(rows, rules.rungs, rules.keep),
+        losses=tuple(race.last.losses),
         passed=race.last.first_rung,
         finalists=finalists,
         alike=alike,
         phases=phases_of(snapshot, rules),
         among=len(among),
+        further=max(0, race.stage - len(rules.confirm)),
     )
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.model import State, Trial, Verdict
+from sweep.model import Objective, State, Trial, Verdict
 from sweep.state.evidence import PartialResult
 from sweep.state.ledger import Ledger
 from sweep.state.racing import Judged
+from sweep.state.results import metric_of, number
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot, TrialStatus
 from sweep.steps.partial import partial_results
@@ -99,6 +101,8 @@ def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:
         partial = partials.get(number)
         core_s = earlier_s[number] + attempt_core_s(verdict, status.trial)
         fresh = judge(number, status.attempt, verdict.state, partial, core_s, rules)
+        if objective.second and verdict.state is State.DONE:
+            fresh = msgspec.structs.replace(fresh, second=_second(store, status, core_s, objective))
         before = race.judged.get(number)
         if fresh.ended and not fresh.scores and before:  # it failed further on
             fresh = Judged(number, status.attempt, core_s, ended=True, scores=before.scores)
@@ -109,6 +113,10 @@ def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:
     moves = race.last.moves if race.last else ()
     wave = {move.number for move in moves}
     standing = _standing(statuses, everything, ledger, rules, -1.0 if objective.minimize else 1.0)
+    if objective.second:
+        sign = -1.0 if objective.second_goal == "minimize" else 1.0
+        seconds = {number: each.second for number, each in everything.items() if each.second is not None}
+        standing.second = np.array([sign * seconds.get(status.trial.number, np.nan) for status in statuses])
     own = {status.trial.number for status in statuses}
     standing.others_core_s = sum(
         earlier_s[status.trial.number] + attempt_core_s(status.verdict, status.trial)
@@ -122,6 +130,22 @@ def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:
         sum(status.trial.number in wave and not is_over_for_now(status) for status in statuses),
         odd,
     )
+
+
+def _second(store: Store, status: TrialStatus, core_s: float, objective: Objective) -> float | None:
+    """Return the second objective of a trial that was trained whole; what it took is that of all its attempts."""
+    verdict, name = status.verdict, objective.second
+    elapsed_s = core_s / status.trial.resources.cores
+    if name == "elapsed_s":
+        return elapsed_s
+    if name == "cpu_s":
+        # Earlier attempts used the CPUs as the last one did.
+        times = elapsed_s / verdict.elapsed_s if verdict.elapsed_s else 1.0
+        return None if verdict.cpu_s is None else verdict.cpu_s * times
+    if name == "peak_memory_mib":
+        return verdict.peak_memory_mib
+    result = store.result(status.trial, objective.file).value
+    return number(metric_of(result, name)) if isinstance(result, dict) else None
 
 
 def is_over_for_now(status: TrialStatus) -> bool:

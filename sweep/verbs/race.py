@@ -13,20 +13,23 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from sweep.errors import SweepError, UsageError
 from sweep.race.decide import decide
 from sweep.race.phases import decide_phase
+from sweep.race.replicates import cannot_tell, further_runs
 from sweep.race.standing import Wave
 from sweep.shell import Shell
 from sweep.state.events import Decided
-from sweep.state.racing import Judged, RaceMove, RaceStep
+from sweep.state.racing import NOISE, TOLD, Judged, RaceMove, RaceStep
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot
 from sweep.steps import collect, home, learnt
@@ -34,13 +37,14 @@ from sweep.steps.checkpoints import NOTHING_KEPT, ParkedDisk, tidy
 from sweep.steps.decision import Decision, commit, digest, ends_of, going_on, prepare
 from sweep.steps.make_jobs import maker_of
 from sweep.steps.observe import observe
-from sweep.steps.standing import Oddity, Racing, is_over_for_now, phase_rows, racing, spent_core_s
+from sweep.steps.raced import finalists_of
+from sweep.steps.standing import Oddity, Racing, attempt_core_s, is_over_for_now, phase_rows, racing, spent_core_s
 from sweep.store import Store
 from sweep.verbs.confirm import confirming
 from sweep.verbs.submit import SubmitReport, submit
 
 if TYPE_CHECKING:
-    from sweep.leaderboard.ranking import Board
+    from sweep.leaderboard.ranking import Board, Configuration
 
 #: A wave is closed when at most this share of it has not ended: a straggler holds nobody.
 STRAGGLERS = 0.1
@@ -71,11 +75,14 @@ class RaceReport:
         budget; what all trials took until now; and what is kept of the rest for a confirmation that is not
         planned yet.
     passed : tuple of int
-        Rungs that tell nothing of the end, in entries of the history.
+        Rungs that tell too little of the end, in entries of the history.
     over : str
         Why nothing more is begun: ``budget`` or ``all``.
     stage, stages : int
-        Stages of the confirmation that were planned, this step's included, and how many there are.
+        Stages of the confirmation that were planned, this step's included, and how many there are. More than the
+        grid names: nobody could tell which is best, and what was left of the budget went to further replicates.
+    alike : int
+        Where nobody can tell which finalist is best: how many may be it as well as the first.
     confirming : tuple of int
         The trials that were added in this step to confirm.
     finished : bool
@@ -105,6 +112,7 @@ class RaceReport:
     over: str = ""
     stage: int = 0
     stages: int = 0
+    alike: int = 0
     confirming: tuple[int, ...] = ()
     finished: bool = False
     phase: int = 0
@@ -193,7 +201,7 @@ def _report(
         passed=rules.rungs[: last.first_rung],
         over=last.over,
         stage=stage,
-        stages=len(rules.confirm),
+        stages=max(stage, len(rules.confirm)),
         phase=len(snapshot.ledger.race.phases) + 1 if rules.phases else 0,
         phases=len(rules.phases),
         dry_run=dry_run,
@@ -260,6 +268,7 @@ def _written(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, numb
         reserved_core_s=wave.reserved_core_s,
         grid_core_s=wave.grid_core_s,
         first_rung=wave.first_rung,
+        losses=list(wave.losses),
         finalists=[now.statuses[row].trial.number for row in wave.finalists],
         over=wave.over.value if wave.over else "",
     )
@@ -293,6 +302,10 @@ def _notes(snapshot: Snapshot, now: Racing, rules: RaceRules) -> Iterator[str]:
             f"{_some(ran_on)} ran to the end, although asked to stop earlier: the command does not heed "
             f"SWEEP_UNTIL. Judged as whole, at that cost; race: {{rungs: [{rules.rungs[-1]}]}} asks for no more"
         )
+    second = now.standing.second
+    if second is not None and np.isfinite(now.standing.scores[:, -1]).any() and not np.isfinite(second).any():
+        name = snapshot.settings.objective.second
+        yield f"no result has the second objective {name!r}: it has no part in the race yet"
     if short := now.odd.get(Oddity.STOPPED_SHORT):
         yield f"{_some(short)} stopped before the rung that was asked for: judged by the entries that are there"
 
@@ -343,6 +356,8 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     ledger = snapshot.ledger
     stage = ledger.race.stage
     report = _report(snapshot, rules, last, dry_run=dry_run)
+    if ledger.race.is_finished:
+        return replace(report, finished=True)
     own = ledger.confirming | ledger.race.moves.keys()
     open_ = [each for each in snapshot.active if each.trial.number in own and not is_over_for_now(each)]
     if open_:
@@ -350,36 +365,34 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     rows = phase_rows(snapshot, rules, snapshot.active)
     entries = collect.entries(store, snapshot, [snapshot.active[row] for row in rows])
     board = rank(entries, snapshot.settings.objective)
-    if last.finalists and stage >= len(rules.confirm) and ledger.race.has_more_phases(rules):
-        winner, alike = phase_winner(store, board)
+    maker, alike = maker_of(store, snapshot.settings), 0
+    if stage < len(rules.confirm):
+        replicates, top = rules.confirm[stage].replicates, rules.confirm[stage].top
+        of = {entry.trial.number: each for each in board.configurations for entry in each.entries}
+        first = [of[number] for number in last.finalists if number in of]
+        best = (_best_confirmed(board) if stage else first)[:top]
+    elif ledger.race.has_more_phases(rules):
+        winner, others = phase_winner(store, board)
         if not dry_run:
             saw = digest((entry.trial.number, 0, entry.verdict) for entry in entries)
-            ended = RaceStep(phase_winner=winner, phase_alike=alike)
-            maker = maker_of(store, snapshot.settings)
-            event = Decided(by="race", saw=saw, race=ended)
-            commit(store, prepare(store, ledger, maker, Decision(event)))
-        return replace(report, phase_winner=winner, phase_alike=alike)
-    if stage >= len(rules.confirm) or not last.finalists:
-        return replace(report, finished=True)
-    wanted = rules.confirm[stage]
-    if stage:
-        best = [each for each in board.configurations if each.confirmed][: wanted.top]
+            ended = Decided(by="race", saw=saw, race=RaceStep(phase_winner=winner, phase_alike=others))
+            commit(store, prepare(store, ledger, maker, Decision(ended)))
+        return replace(report, phase_winner=winner, phase_alike=others)
     else:
-        of = {entry.trial.number: each for each in board.configurations for entry in each.entries}
-        best = [of[number] for number in last.finalists[: wanted.top]]
-    maker = maker_of(store, snapshot.settings)
-    _, decision = confirming(store, snapshot, maker, best, wanted.replicates, dry_run=dry_run)
-    numbers = tuple(trial.number for trial in decision.trials)
+        best, replicates, alike = _to_run_again(board, last.budget_core_s - spent_core_s(snapshot))
+        report = replace(report, alike=alike)
+        if not best:
+            if not dry_run:
+                closing = Decided(by="race", race=RaceStep(closed=NOISE if alike else TOLD))
+                commit(store, prepare(store, ledger, maker, Decision(closing)))
+            return replace(report, finished=True)
+    _, decision = confirming(store, snapshot, maker, best, replicates, dry_run=dry_run)
     if not dry_run:
         event = msgspec.structs.replace(decision.event, by="race", race=RaceStep())
         commit(store, prepare(store, ledger, maker, replace(decision, event=event)))
-    stage += 1
+    numbers = tuple(trial.number for trial in decision.trials)
     return replace(
-        report,
-        stage=stage,
-        reserved_core_h=0.0,
-        confirming=numbers,
-        finished=not numbers and stage >= len(rules.confirm) and not ledger.race.has_more_phases(rules),
+        report, stage=stage + 1, stages=max(stage + 1, report.stages), reserved_core_h=0.0, confirming=numbers
     )
 
 
@@ -412,3 +425,44 @@ def phase_winner(store: Store, board: Board) -> tuple[int, int]:
     cheapest = min((best, *alike), key=lambda each: held[id(each)] if math.isfinite(held[id(each)]) else math.inf)
     number = next(entry.trial.number for entry in cheapest.entries if entry.trial.replicate == 0)
     return number, len(alike)
+
+
+def _best_confirmed(board: Board) -> list[Configuration]:
+    """Return what is confirmed, the best first; with two objectives first what nothing beats in both (pure)."""
+    from sweep.race.front import by_both
+
+    confirmed, objective = [each for each in board.configurations if each.confirmed], board.objective
+    if not objective.second:
+        return confirmed
+    sign, second_sign = (-1.0 if goal == "minimize" else 1.0 for goal in (objective.goal, objective.second_goal))
+    means = [sign * each.mean for each in confirmed]
+    seconds = [second_sign * each.mean_of(objective.second) for each in confirmed]
+    values = by_both(np.array(means), np.array(seconds))
+    return [confirmed[row] for row in np.argsort(-values, kind="stable")]
+
+
+def _to_run_again(board: Board, left_s: float) -> tuple[list[Configuration], int, int]:
+    """Say what runs again because nobody can tell which is best, as far as the budget pays for it (pure).
+
+    Returns
+    -------
+    configurations : list of Configuration
+        The first and those that may be the best as well, the best first; empty where nothing runs again.
+    replicates : int
+        Until each of them has so many fresh replicates.
+    alike : int
+        How many may be the best as well; 0 where it can be told.
+    """
+    finalists, alike = finalists_of(board)
+    if not board.best or board.objective.second or not cannot_tell(finalists, alike):
+        return [], 0, 0  # with two objectives there is no best one
+    may_be_best = {board.best.configuration.number, *board.best.tied}
+    best = [each for each in board.configurations if each.confirmed and each.number in may_be_best]
+    had = max(sum(entry.confirms for entry in each.entries) for each in best)
+    costs_s = [
+        statistics.fmean(attempt_core_s(entry.verdict, entry.trial) for entry in each.counted) for each in best
+    ]
+    if not any(each.deviation > 0 for each in best):
+        return [], 0, alike  # they score the same with every seed
+    top, runs = further_runs(costs_s, had, left_s)
+    return best[:top], had + runs, alike

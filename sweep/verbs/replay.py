@@ -144,7 +144,7 @@ def replay(store: Store, shell: Shell, *, overrides: Sequence[str] = (), seeds: 
         seeds=seeds,
         grid_core_h=float(table.core_s.sum()) / 3600,
         ways=tuple(_ways(table, rules, seeds)),
-        notes=tuple(_notes(table, rules, len(entries), longest)),
+        notes=(*_notes(table, rules, len(entries), longest), *_second_note(objective)),
     )
 
 
@@ -221,6 +221,11 @@ def _way(name: str, table: Table, outcomes: Sequence[Outcome]) -> Way:
         worst_place=max(places),
         below_best=statistics.mean(outcome.regret(table) for outcome in outcomes),
     )
+
+
+def _second_note(objective: Objective) -> Iterator[str]:
+    if objective.second:
+        yield f"raced by {objective.metric} alone: {objective.second} has no part in a race on paper"
 
 
 def _notes(table: Table, rules: RaceRules, trials: int, longest: int) -> Iterator[str]:

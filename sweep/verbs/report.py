@@ -164,13 +164,11 @@ def _raced(snapshot: Snapshot, board: Board) -> RaceResult | None:
     if snapshot.ledger.race.last is None:
         return None
     from sweep.leaderboard.entries import score_of
-    from sweep.steps.raced import race_result
+    from sweep.steps.raced import finalists_of, race_result
 
     scores = {entry.trial.number: score_of(entry, board.objective) for entry in board.entries}
     best = board.best
-    finalists = sum(each.confirmed for each in board.configurations)
-    alike = len(best.tied) if best and finalists else 0
-    return race_result(snapshot, scores, best.score if best else None, finalists, alike)
+    return race_result(snapshot, scores, best.score if best else None, *finalists_of(board))
 
 
 def _written(store: Store, leaderboard: LeaderboardReport) -> LeaderboardReport:

@@ -120,8 +120,9 @@ def test_a_phase_that_has_ended_lets_the_race_go_on_with_fresh_seeds_to_come() -
     assert after.race.last is not None
     assert after.race.last.over == ""
     assert (after.counting, after.confirming) == (set(), {8, 9})  # they chose the winner, and decide nothing more
-    over = add_up([*events, ENDED, wave(3, over="all"), CONFIRM])
-    assert not over.is_racing
+    assert add_up([*events, ENDED, wave(3, over="all"), CONFIRM]).is_racing
+    told = Decided(by="race", race=RaceStep(closed="told"))
+    assert not add_up([*events, ENDED, wave(3, over="all"), CONFIRM, told]).is_racing
 
 
 def test_a_phase_without_finalists_ends_the_race() -> None:
@@ -178,6 +179,7 @@ def test_a_plan_says_what_its_phases_choose_among() -> None:
 @pytest.mark.parametrize(
     ("more", "what", "hint"),
     [
+        ("objective: {second: {metric: elapsed_s}}\nrace: {phases: [[a, x, y], [d]], budget: 90%}\n", "second", "one winner"),
         ("race: {phases: [[a, x], [y, d]], budget: 50%}\n", "x varies together with y", "in one phase"),
         ("race: {phases: [[a, x, y], [c], [d]], budget: 50%}\n", "c has one choice", "take it out"),
         ("exclude: ['a > 1 and d == 1', 'a == 1']\nrace: {phases: [[a, x, y], [d]], budget: 90%}\n", "`exclude`", "first"),

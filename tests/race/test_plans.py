@@ -48,7 +48,8 @@ def changed(**more: object) -> RaceRules:
 
 
 STAGE = Decided(by="race", race=RaceStep())
-OVER = [planned(), wave(1), wave(2, over="budget"), STAGE]
+TOLD, NOISE = (Decided(by="race", race=RaceStep(closed=word)) for word in ("told", "noise"))
+OVER = [planned(), wave(1), wave(2, over="budget"), STAGE, TOLD]
 
 
 def race_of(*events: Event) -> Race:
@@ -90,6 +91,22 @@ def test_what_was_over_takes_up_again_with_another_budget_or_other_trials(again:
 def test_what_was_over_stays_so_with_the_same_plan() -> None:
     assert not is_racing(*OVER, planned())
     assert not is_racing(*OVER, planned(None), planned())
+
+
+def test_where_nobody_could_tell_another_budget_alone_goes_to_replicates() -> None:
+    noisy = [*OVER[:-1], NOISE]
+    assert is_racing(*OVER[:-1])  # whether it can be told is not known yet
+    assert not is_racing(*noisy)
+    assert not is_racing(*noisy, planned())
+    race = race_of(*noisy, planned(changed(core_hours=2.0)))
+    assert is_racing(*noisy, planned(changed(core_hours=2.0)))
+    assert race.last is not None
+    assert (race.last.over, race.last.finalists, race.stage, race.closed) == ("budget", [1], 1, "")
+    assert race.last.budget_core_s == 7200.0
+    for again in (planned(changed(core_hours=2.0), "b"), planned(changed(keep=0.2)), planned(configurations="b")):
+        race = race_of(*noisy, again)
+        assert race.last is not None
+        assert (race.last.over, race.stage, race.closed) == ("", 0, "")
 
 
 @pytest.mark.parametrize(
