@@ -52,7 +52,7 @@ def values(axis: Any) -> list[Any]:
         raise InvalidValue("no values", "give at least one, or take the parameter out")
     seen: set[str] = set()
     for value in axis:
-        key = _comparison_key(value)
+        key = comparison_key(value)
         if key in seen:
             raise InvalidValue(f"the value {value!r} is there twice", "keep one")
         seen.add(key)
@@ -70,7 +70,7 @@ def _as_list(axis: Any) -> str:
     return single
 
 
-def _comparison_key(value: Any) -> str:
+def comparison_key(value: Any) -> str:
     """Spell a value so that equal values, such as 1 and 1.0, are equal texts."""
     return json.dumps(canonical(value), sort_keys=True)
 

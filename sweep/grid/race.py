@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -98,6 +99,11 @@ class RaceSpec(Section):
         description="Earlier sweeps of the same parameters, by name or folder. The forest begins with what they "
         "learnt; none of their scores decides.",
     )
+    phases: list[Annotated[list[str], Field(min_length=1)]] = Field(
+        [],
+        description="Groups of parameters, raced one after another: the winner of one is fixed in the next. "
+        "Parameters of later phases have their first value until then.",
+    )
     wave: int | None = Field(
         None,
         ge=1,
@@ -130,6 +136,13 @@ class RaceSpec(Section):
     def _refuse_rungs_that_do_not_rise(self) -> RaceSpec:
         if any(higher <= lower for lower, higher in itertools.pairwise(self.rungs)):
             raise InvalidValue(f"the rungs {self.rungs} do not rise", "write them in order: [1, 3, 9, 27]")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_a_parameter_in_two_phases(self) -> RaceSpec:
+        counts = Counter(name for names in self.phases for name in names)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise InvalidValue(f"phases: {twice[0]} is there twice", "a phase fixes its parameters: keep one")
         return self
 
     @model_validator(mode="after")

@@ -8,9 +8,13 @@ import math
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
+from sweep.errors import nearest
 from sweep.grid import Grid, Source, units
+from sweep.grid.axes import comparison_key
 from sweep.grid.race import RaceSpec
+from sweep.grid.source import KeyPath
 from sweep.model import Trial
 from sweep.state.ledger import Ledger
 from sweep.state.settings import USUAL_WAVES, ConfirmStage, RaceRules
@@ -41,6 +45,8 @@ class RacePlan:
         About how many decisions spend it.
     begun_anew : float
         What the rungs cost at most, as a multiple, where the command cannot go on and begins each of them anew.
+    phases : tuple of (tuple of str, int)
+        The parameters of each phase, and how many choices of them there are; empty: there are none.
     """
 
     trainings: float | None
@@ -50,6 +56,7 @@ class RacePlan:
     rungs: tuple[int, ...]
     waves: int
     begun_anew: float
+    phases: tuple[tuple[tuple[str, ...], int], ...] = ()
 
 
 def rules_of(grid: Grid, trials: int) -> RaceRules | None:
@@ -72,10 +79,17 @@ def rules_of(grid: Grid, trials: int) -> RaceRules | None:
         propose=race.propose,
         wave=race.wave or 0,
         audit=race.audit,
-        confirm=_stages(race, share * trials),
+        confirm=_stages(race, share * trials / max(1, len(race.phases))),
         checkpoints=race.checkpoints or "",
         disk_mib=units.memory_mib(race.disk) if race.disk else 0,
+        phases=tuple(map(tuple, race.phases)),
+        first={name: values[0] for name, values in axes_of(grid).items() if any(name in p for p in race.phases)},
     )
+
+
+def axes_of(grid: Grid) -> dict[str, list[Any]]:
+    """Return all parameters of a grid with their values, also those that vary together."""
+    return {**grid.parameters, **{name: values for group in grid.zip for name, values in group.items()}}
 
 
 def _stages(race: RaceSpec, trainings: float) -> tuple[ConfirmStage, ...]:
@@ -122,13 +136,20 @@ def planned(grid: Grid, trials: Iterable[Trial], confirming: Set[int] = frozense
     in_share = None if grid_h is None else rules.share * grid_h
     return RacePlan(
         trainings=rules.share * len(asked) if rules.share else None,
-        confirming=rules.confirm_runs,
+        confirming=rules.confirm_runs * max(1, len(rules.phases)),
         core_h=rules.core_hours or in_share,
         grid_core_h=grid_h,
         rungs=rules.rungs,
-        waves=USUAL_WAVES + len(rules.confirm),
+        waves=(USUAL_WAVES + len(rules.confirm)) * max(1, len(rules.phases)),
         begun_anew=sum(rules.rungs) / rules.rungs[-1],
+        phases=tuple((names, _choices(grid, names)) for names in rules.phases),
     )
+
+
+def _choices(grid: Grid, names: Sequence[str]) -> int:
+    """Count the choices of some parameters; those that vary together are one choice."""
+    groups = [{name: values} for name, values in grid.parameters.items()] + list(grid.zip)
+    return math.prod(len(next(iter(group.values()))) for group in groups if not group.keys().isdisjoint(names))
 
 
 def holds(grid: Grid, ledger: Ledger, waiting: Iterable[Trial]) -> tuple[dict[int, str], list[int]]:
@@ -174,28 +195,84 @@ def check(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
         raise source.error(
             ("race", "propose"), "propose: optuna, and Optuna is not installed here", "pip install optuna"
         )
+    if rules.phases:
+        _check_phases(source, grid, drafts)
     # What a training really takes is not known yet: a tenth of what is asked for is little.
     each_h = max(trial.resources.walltime_s * trial.resources.cores for trial in drafts) / 3600 / 10
     budget, each, unit = (
         (rules.share * len(drafts), 1.0, "trainings") if rules.share else (rules.core_hours, each_h, "core-hours")
     )
-    needed = rules.confirm_runs * each
+    phases = max(1, len(rules.phases))
+    needed = rules.confirm_runs * phases * each
     if budget <= needed:
         stages = " and then ".join(f"the top {stage.top} × {stage.replicates}" for stage in rules.confirm)
         raise source.error(
             ("race", "budget"),
-            f"the budget {grid.race.budget} is {budget:.3g} {unit}, and to confirm {stages} takes {needed:.3g}",
-            _affordable(grid.race, len(drafts), math.ceil(budget / each) - 1, needed if rules.core_hours else 0.0),
+            f"the budget {grid.race.budget} is {budget:.3g} {unit}, and to confirm {stages}"
+            f"{f' in each of {phases} phases' if rules.phases else ''} takes {needed:.3g}",
+            _affordable(
+                grid.race,
+                len(drafts) / phases,
+                (math.ceil(budget / each) - 1) // phases,
+                needed if rules.core_hours else 0.0,
+            ),
         )
 
 
-def _affordable(race: RaceSpec, trials: int, runs: int, needed_h: float) -> str:
+def _check_phases(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
+    """Refuse phases that name what is no parameter, leave one out, part a group of `zip`, or have no choice."""
+    assert grid.race is not None
+    axes, phases = axes_of(grid), grid.race.phases
+    if grid.objective.second:
+        raise source.error(
+            ("race", "phases"),
+            "phases, and a second objective",
+            "a phase fixes one winner, and of two objectives there is none: take one of the two out",
+        )
+    for index, names in enumerate(phases):
+        path: KeyPath = ("race", "phases", index)
+        for place, name in enumerate(names):
+            if name not in axes:
+                message = f"phases: {name!r} is no parameter"
+                raise source.error((*path, place), message, nearest(name, axes))
+        for group in grid.zip:
+            if apart := [name for name in group if name not in names and not group.keys().isdisjoint(names)]:
+                named = next(name for name in group if name in names)
+                raise source.error(
+                    path, f"phases: {named} varies together with {apart[0]}", "name all of a group in one phase"
+                )
+        if _choices(grid, names) < 2:
+            raise source.error(
+                path,
+                f"phases: {', '.join(names)} has one choice",
+                "give it values to choose among, or take it out",
+            )
+    left = [name for name, values in axes.items() if len(values) > 1 and all(name not in p for p in phases)]
+    if left:
+        raise source.error(
+            ("race", "phases"),
+            f"phases: {left[0]} is in none of them, and has {len(axes[left[0]])} values",
+            f"name it in a phase, or give it one value: {left[0]}: [{axes[left[0]][0]}]",
+        )
+    first = comparison_key({name: axes[name][0] for names in phases[1:] for name in names})
+    later = [name for names in phases[1:] for name in names]
+    if all(comparison_key({name: draft.params[name] for name in later}) != first for draft in drafts):
+        raise source.error(
+            ("race", "phases"),
+            "phases: `exclude` leaves nothing of the first one, where all others have their first value",
+            "put a value first that the others go with",
+        )
+
+
+def _affordable(race: RaceSpec, trials: float, runs: int, needed_h: float) -> str:
     """Say which budget pays for the confirmation, and which confirmation half of this budget pays for.
 
     Parameters
     ----------
+    trials : float
+        Of the grid, for each phase.
     runs : int
-        How many whole trainings the budget more than pays for.
+        How many whole trainings the budget more than pays for, for each phase.
     needed_h : float
         What the confirmation takes, in core-hours; 0: the budget is a share.
     """

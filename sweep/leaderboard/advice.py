@@ -251,7 +251,7 @@ def _points_outwards(board: Board, best: Best, name: str, inner: float, end: flo
 # --- what is cheaper, and what confirming costs -----------------------------------------------------------
 
 
-def _core_h(configuration: Configuration) -> float:
+def core_h(configuration: Configuration) -> float:
     """Return what a run holds, in core-hours, on average; NaN where no time is known."""
     held = [
         entry.verdict.elapsed_s * entry.trial.resources.cores / 3600
@@ -264,14 +264,14 @@ def _core_h(configuration: Configuration) -> float:
 def _cheaper(board: Board, best: Best) -> Cheaper | None:
     numbers = {*best.tied, *best.equal_scores}
     tied = [each for each in board.scored if each.number in numbers and each.fails == best.configuration.fails]
-    timed = [(core_h, each.rank or 0, each) for each in tied if math.isfinite(core_h := _core_h(each))]
-    own = _core_h(best.configuration)
+    timed = [(hours, each.rank or 0, each) for each in tied if math.isfinite(hours := core_h(each))]
+    own = core_h(best.configuration)
     if not timed or not math.isfinite(own):
         return None
-    core_h, _, cheapest = min(timed, key=lambda each: each[:2])
-    if core_h > CHEAPER * own:
+    cheap, _, cheapest = min(timed, key=lambda each: each[:2])
+    if cheap > CHEAPER * own:
         return None
-    return Cheaper(cheapest.number, cheapest.entry.trial.params, cheapest.mean, core_h, own)
+    return Cheaper(cheapest.number, cheapest.entry.trial.params, cheapest.mean, cheap, own)
 
 
 def _confirmation(board: Board, best: Best) -> Confirmation | None:
@@ -281,7 +281,7 @@ def _confirmation(board: Board, best: Best) -> Confirmation | None:
     missing = [
         max(0, CONFIRM_RUNS - sum(entry.confirms for entry in configuration.entries)) for configuration in top
     ]
-    held = [runs * _core_h(configuration) for runs, configuration in zip(missing, top, strict=True) if runs]
+    held = [runs * core_h(configuration) for runs, configuration in zip(missing, top, strict=True) if runs]
     if not held or best.configuration.confirmed or not math.isfinite(sum(held)):
         return None
     return Confirmation(len(top), CONFIRM_RUNS, sum(missing), math.fsum(held))

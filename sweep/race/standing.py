@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -74,6 +74,15 @@ class Standing:
     def busy(self) -> NDArray[np.bool_]:
         """Which of them run, or are about to."""
         return (self.target > self.reached) & ~self.ended
+
+    def of(self, rows: NDArray[np.intp]) -> Standing:
+        """Return the standing of some of the configurations; what was spent on the rest was spent beside them."""
+        own = replace(self)
+        for each in ("scores", "reached", "target", "ended", "core_s", "starts", "asked_core_s"):
+            setattr(own, each, getattr(self, each)[rows])
+        own.second = None if self.second is None else self.second[rows]
+        own.others_core_s += float(self.core_s.sum() - own.core_s.sum())
+        return own
 
     @classmethod
     def blank(cls, configurations: int, rungs: int) -> Standing:

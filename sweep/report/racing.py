@@ -44,6 +44,11 @@ def plan_lines(race: RacePlan) -> Iterator[Text]:
     yield Text(
         f"the race: {parts}, in about {race.waves} waves; {race.confirming} of the trainings confirm its best"
     )
+    if race.phases:
+        phases = "; then ".join(f"{', '.join(names)} ({count:,} choices)" for names, count in race.phases)
+        yield Text(
+            f"in phases: {phases}. They have equal parts of the budget; what one leaves is for the next ones"
+        )
     if len(race.rungs) > 1:
         rungs = ", ".join(map(str, race.rungs[:-1]))
         yield Text(
@@ -54,7 +59,7 @@ def plan_lines(race: RacePlan) -> Iterator[Text]:
 
 def race(report: RaceReport) -> RenderableType:
     """Show what a step of a race decided, and why."""
-    lines: list[RenderableType] = []
+    lines: list[RenderableType] = [*_phase_lines(report)]
     if report.alike:
         lines.append(
             Text(f"cannot be told which is best: {report.alike} of the other finalists may be it as well")
@@ -72,7 +77,8 @@ def race(report: RaceReport) -> RenderableType:
             else "the best are confirmed next"
         )
         stages = f"confirmation: {report.stage} of {report.stages} stages"
-        lines.append(Text(f"no more is begun, {OVER[report.over]}: {waits} ({stages})"))
+        if report.phase_winner is None:
+            lines.append(Text(f"no more is begun, {OVER[report.over]}: {waits} ({stages})"))
     elif report.open:
         runs = f"wave {report.wave} runs" if report.wave else "before the first wave, others run"
         lines.append(Text(f"{runs}: {report.open} left; nothing to decide yet"))
@@ -101,6 +107,16 @@ def race(report: RaceReport) -> RenderableType:
     return Group(*lines, *_disk_lines(report.disk, dry_run=report.dry_run))
 
 
+def _phase_lines(report: RaceReport) -> Iterator[Text]:
+    """Say which phase it is, and how the one before has ended."""
+    if report.phase_winner is not None:
+        would = "would be " if report.dry_run else ""
+        others = f"; {report.phase_alike} others may be as good, and cost no less" if report.phase_alike else ""
+        yield Text(f"a phase is decided: the values of trial {report.phase_winner} {would}fixed{others}")
+    if report.phases:
+        yield Text(f"phase {report.phase} of {report.phases}")
+
+
 def _disk_lines(disk: ParkedDisk, *, dry_run: bool) -> Iterator[Text]:
     """Say what the checkpoints of trials that have stopped take, and what of them was removed."""
     if disk.freed:
@@ -125,6 +141,7 @@ def progress(race: RaceProgress) -> Text:
     saved = spelling.hours(max(0.0, race.grid_core_h - race.budget_core_h))
     parts = [
         f"race: wave {race.wave}",
+        f"phase {race.phase} of {race.phases}" if race.phases else "",
         state,
         f"{race.begun:,} of {race.configurations:,} begun, {race.whole:,} whole",
         f"stopped: {parked}" if parked else "",
@@ -154,6 +171,7 @@ def result_lines(race: RaceResult) -> Iterator[str]:
         f"raced: {run.begun:,} of {run.configurations:,} configurations begun, {run.whole:,} trained to the end"
         f"{f'; stopped: {parked} entries of their history' if parked else ''}"
     )
+    yield from _phase_results(race)
     share = f"{100 * run.spent_core_h / run.grid_core_h:.3g} %" if run.grid_core_h else "a part"
     so_far = "" if run.over else " so far"
     yield (
@@ -185,10 +203,27 @@ def result_lines(race: RaceResult) -> Iterator[str]:
         if better
         else f"none of {spelling.count(drawn, 'configuration')}"
     )
+    every = f"the {race.among:,} of this phase" if race.phases else "all"
     yield (
         f"{some} drawn at random and trained to the end scored better than the winner: with 95 %, at most "
-        f"{100 * race.audit.at_most:.2g} % of all do"
+        f"{100 * race.audit.at_most:.2g} % of {every} do"
     )
+
+
+def _phase_results(race: RaceResult) -> Iterator[str]:
+    """Say what each phase has fixed, and which interactions phases cannot see."""
+    for index, phase in enumerate(race.phases, 1):
+        names = ", ".join(phase.names)
+        if phase.winner is None:
+            yield f"phase {index}: {names}"
+            continue
+        values = ", ".join(f"{name} = {spelling.parameter_value(value)}" for name, value in phase.winner.items())
+        alike = f", the cheapest of {phase.alike + 1} that may be the best" if phase.alike else ""
+        yield f"phase {index}: {values} (trial {phase.trial}{alike})"
+    for index, phase in enumerate(race.phases[:-1], 1):
+        later = ", ".join(name for each in race.phases[index:] for name in each.names)
+        names = ", ".join(phase.names)
+        yield f"not seen: whether another choice of {names} is better with other values of {later}"
 
 
 def _loss_line(own: RungLoss) -> str:

@@ -83,7 +83,8 @@ class Ledger:
     confirming : set of int
         Trials that were added to confirm their configurations.
     counting : set of int
-        Those of them whose configurations were chosen by the metric that ranks today.
+        Those of them whose configurations were chosen by the metric that ranks today; of a race in phases, in the
+        phase of today.
     earlier : list of EarlierAttempt
         Attempts that ended and were tried again.
     stopped_at : float
@@ -196,7 +197,10 @@ def _planned(ledger: Ledger, event: events.Planned) -> None:
         ledger.judge_again(lambda verdict: verdict.state is State.DONE or verdict.cause in RESULT_CAUSES)
         ledger.counting.clear()  # they confirm what another metric chose
         ledger.race.begin_anew("objective")
+    phases = len(ledger.race.phases)
     ledger.race.go_by(event.settings.race, event.configurations)
+    if phases > len(ledger.race.phases):
+        ledger.counting.clear()
     ledger.planned = event
     # What a packed job's workers leave over stays with that job, which may be sent again; so may one whose
     # submission is in doubt, if it turns out not to be there.
@@ -221,6 +225,8 @@ def _decided(ledger: Ledger, event: events.Decided) -> None:
     ledger.counting.update(event.confirming)
     if event.race is not None:
         ledger.race.add(event.race)
+        if event.race.phase_winner is not None:
+            ledger.counting.clear()  # they chose it: the next phase is decided by others
     for number in event.released:
         ledger.held.pop(number, None)
     for number, why in event.held.items():

@@ -115,6 +115,10 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         Where it is over: the trials to confirm, the most promising first.
     over : str
         Why nothing more is begun: a value of `sweep.race.standing.Over`. Empty: the race goes on.
+    phase_winner : int or None
+        The trial whose values are fixed from now on, which ends a phase. None: this step ends none.
+    phase_alike : int
+        How many others may have been the best of the phase as well.
     closed : str
         Why nothing more is confirmed: ``told``, or ``noise`` where nobody can tell which is best. Empty: it is not
         known yet.
@@ -133,6 +137,8 @@ class RaceStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: list[RungLoss] = []
     finalists: list[int] = []
     over: str = ""
+    phase_winner: int | None = None
+    phase_alike: int = 0
     closed: str = ""
 
 
@@ -150,6 +156,8 @@ class Race:
         Trial number → how far it had come, as of the newest decision that looked.
     stage : int
         How many stages of its confirmation were planned since it was over.
+    phases : list of RaceStep
+        The steps that ended its phases so far.
     closed : str
         Why no further stage is: ``told`` or ``noise``.
     rules : RaceRules or None
@@ -157,7 +165,7 @@ class Race:
     configurations : str
         What that plan chooses among: `Planned.configurations`.
     same_order : int
-        The first of the waves, by its place among them, that drew from these configurations.
+        The first of the waves, by its place among them, that drew from these configurations, in this phase.
     changed : str
         Why it begins anew, until it does: ``objective`` or ``rungs``.
     """
@@ -166,6 +174,7 @@ class Race:
     moves: dict[int, tuple[RaceMove, int]] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     stage: int = 0
+    phases: list[RaceStep] = field(default_factory=list)
     closed: str = ""
     rules: RaceRules | None = None
     configurations: str = ""
@@ -174,6 +183,11 @@ class Race:
 
     def add(self, step: RaceStep) -> None:
         """Add a decision."""
+        if step.phase_winner is not None:
+            self.phases.append(step)
+            self._take_up()
+            self.same_order = len(self.waves)
+            return
         if not step.wave:
             self.stage += not step.closed
             self.closed = step.closed
@@ -191,7 +205,8 @@ class Race:
         changed : str
             Which of the two has changed: ``objective`` or ``rungs``.
         """
-        self.waves, self.judged, self.stage, self.closed, self.same_order = [], {}, 0, "", 0
+        self.waves, self.judged, self.stage, self.closed = [], {}, 0, ""
+        self.same_order, self.phases = 0, []
         self.changed = changed if self.moves else ""
 
     def look_again(self) -> None:
@@ -220,12 +235,20 @@ class Race:
                 budget_core_s = rules.budget_core_s(last.grid_core_s)
                 self.waves[-1] = msgspec.structs.replace(last, budget_core_s=budget_core_s)
             else:
-                self.waves[-1] = msgspec.structs.replace(last, over="", finalists=[])
-                self.stage = 0
+                self._take_up()
             self.closed = ""
-        if self.configurations != configurations:
-            self.same_order = len(self.waves)
+        phases = (rules.phases, rules.first)
+        if self.configurations != configurations or (
+            self.rules and (self.rules.phases, self.rules.first) != phases
+        ):
+            self.same_order, self.phases = len(self.waves), []
         self.rules, self.configurations = rules, configurations
+
+    def _take_up(self) -> None:
+        """Let what was over go on."""
+        if self.waves:
+            self.waves[-1] = msgspec.structs.replace(self.waves[-1], over="", finalists=[])
+        self.stage, self.closed = 0, ""
 
     @property
     def last(self) -> RaceStep | None:
@@ -237,3 +260,7 @@ class Race:
         """Whether it has nothing left to decide."""
         last = self.last
         return bool(last and last.over and (self.closed or not last.finalists))
+
+    def has_more_phases(self, rules: RaceRules) -> bool:
+        """Whether another phase follows this one."""
+        return len(self.phases) + 1 < len(rules.phases)

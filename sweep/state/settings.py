@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -102,6 +102,10 @@ class RaceRules(msgspec.Struct, frozen=True):
         The pattern of the names of what trials go on from; empty: nothing is removed.
     disk_mib : int
         The most that the checkpoints of trials that have stopped on a rung may take; 0: no limit.
+    phases : tuple of tuple of str
+        The parameters of each phase, one after another; empty: all vary at once.
+    first : dict
+        Parameter of a phase → its first value, which it has until its phase.
     """
 
     share: float = 0.05
@@ -114,6 +118,8 @@ class RaceRules(msgspec.Struct, frozen=True):
     confirm: tuple[ConfirmStage, ...] = (ConfirmStage(20, 3), ConfirmStage(5, 5))
     checkpoints: str = "*checkpoint*"
     disk_mib: int = 0
+    phases: tuple[tuple[str, ...], ...] = ()
+    first: dict[str, Any] = {}
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -6,14 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.model import ENDED, State
 from sweep.state.ledger import Ledger
 from sweep.state.racing import Race, RungLoss
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot, TrialStatus
-from sweep.steps.standing import contestants, spent_core_s
+from sweep.steps.standing import contestants, phase_rows, spent_core_s
 
 if TYPE_CHECKING:
     from sweep.leaderboard.ranking import Board
@@ -33,6 +33,8 @@ class RaceProgress:
         Why nothing more is begun: ``budget`` or ``all``.
     stage, stages : int
         Stages of the confirmation that were planned, and how many there are.
+    phase, phases : int
+        Which phase it is in, from 1, and how many there are; 0: it has none.
     configurations, begun, whole : int
         Of the grid; those that were begun; and those that were trained to the end.
     parked : dict
@@ -52,6 +54,8 @@ class RaceProgress:
     spent_core_h: float
     budget_core_h: float
     grid_core_h: float
+    phase: int = 0
+    phases: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,28 @@ class TrialRace:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A phase of a race.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The parameters that it decides.
+    winner : dict or None
+        Their values in all later phases. None: it has not ended.
+    trial : int or None
+        The trial that has them.
+    alike : int
+        How many others may have been the best as well: of these the cheapest was taken.
+    """
+
+    names: tuple[str, ...]
+    winner: dict[str, Any] | None = None
+    trial: int | None = None
+    alike: int = 0
+
+
+@dataclass(frozen=True)
 class RaceResult:
     """What a race has come to.
 
@@ -98,6 +124,10 @@ class RaceResult:
         How many rungs the newest decision passed by.
     finalists, alike : int
         How many configurations were confirmed, and how many of those behind the first may be the best as well.
+    phases : tuple of Phase
+        In order; empty: all parameters varied at once.
+    among : int
+        How many configurations the newest phase chose among, which chance drew from; without phases, all.
     further : int
         How often some of them were run again, because nobody could tell which is best.
     """
@@ -109,6 +139,8 @@ class RaceResult:
     passed: int = 0
     finalists: int = 0
     alike: int = 0
+    phases: tuple[Phase, ...] = ()
+    among: int = 0
     further: int = 0
 
     @property
@@ -139,6 +171,8 @@ def race_progress(snapshot: Snapshot) -> RaceProgress | None:
         spent_core_h=spent_core_s(snapshot) / 3600,
         budget_core_h=last.budget_core_s / 3600 if last else 0.0,
         grid_core_h=last.grid_core_s / 3600 if last else 0.0,
+        phase=len(race.phases) + 1 if rules.phases else 0,
+        phases=len(rules.phases),
     )
 
 
@@ -159,13 +193,14 @@ def trial_race(snapshot: Snapshot, number: int) -> TrialRace | None:
     judged = race.judged.get(number)
     stopped = bool(judged and judged.scores and not judged.ended)
     rung = len(judged.scores) - 1 if judged and stopped else -1
+    in_earlier_phase = bool(race.phases) and wave <= race.same_order
     return TrialRace(
         wave,
         move.how,
         move.until,
         move.forecast,
         judged.scores[rung] if judged and stopped else None,
-        race.last.cutoffs.get(rung) if race.last and stopped else None,
+        race.last.cutoffs.get(rung) if race.last and stopped and not in_earlier_phase else None,
     )
 
 
@@ -196,7 +231,9 @@ def race_result(
     from sweep.race.audit import audit
 
     sign = -1.0 if snapshot.settings.objective.minimize else 1.0
-    numbers = _drawn(race, contestants(snapshot))
+    statuses = contestants(snapshot)
+    among = [statuses[row] for row in phase_rows(snapshot, rules, statuses)]
+    numbers = _drawn(race, among)
     drawn = [sign * score if (score := scores.get(number)) is not None else None for number in numbers]
     judged = [race.judged[number].scores for number in numbers if number in race.judged]
     rows = [
@@ -212,7 +249,26 @@ def race_result(
         passed=race.last.first_rung,
         finalists=finalists,
         alike=alike,
+        phases=phases_of(snapshot, rules),
+        among=len(among),
         further=max(0, race.stage - len(rules.confirm)),
+    )
+
+
+def phases_of(snapshot: Snapshot, rules: RaceRules) -> tuple[Phase, ...]:
+    """Return the phases of a race, with what they have decided so far."""
+    params = {status.trial.number: status.trial.params for status in snapshot.active}
+    ended = dict(enumerate(snapshot.ledger.race.phases))
+    return tuple(
+        Phase(
+            names,
+            {name: params[step.phase_winner][name] for name in names},
+            step.phase_winner,
+            step.phase_alike,
+        )
+        if (step := ended.get(index)) and step.phase_winner is not None
+        else Phase(names)
+        for index, names in enumerate(rules.phases)
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sweep.model import Objective, State, Trial, Verdict
 from sweep.state.evidence import PartialResult
@@ -71,6 +72,19 @@ def contestants(snapshot: Snapshot) -> list[TrialStatus]:
         for status in snapshot.active
         if status.trial.replicate == 0 and status.trial.number not in confirming
     ]
+
+
+def phase_rows(snapshot: Snapshot, rules: RaceRules, statuses: Sequence[TrialStatus]) -> NDArray[np.intp]:
+    """Return which of a race's trials its phase of now is among; all of them where it has no phases."""
+    if not rules.phases:
+        return np.arange(len(statuses))
+    from sweep.race.phases import in_phase
+
+    ended = snapshot.ledger.race.phases
+    by_number = {status.trial.number: status.trial.params for status in statuses}
+    # The plan forgets the phases where it has other trials: a winner is always one of these.
+    winner = by_number[ended[-1].phase_winner or 0] if ended else None
+    return in_phase([status.trial.params for status in statuses], rules, len(ended), winner)
 
 
 def racing(store: Store, snapshot: Snapshot, rules: RaceRules) -> Racing:

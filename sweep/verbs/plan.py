@@ -276,7 +276,7 @@ def _report(
         new=merged.new,
         kept=merged.kept,
         retired=merged.retired,
-        axes={**grid.parameters, **{name: axis for group in grid.zip for name, axis in group.items()}},
+        axes=racing.axes_of(grid),
         groups=tuple(_groups(merged.trials.values())),
         jobs=tuple(summaries(store, jobs)),
         limits=maker.limits,

@@ -5,11 +5,13 @@
     the newest wave still runs:   nothing is decided
     else, as of this cut:         evidence ─▶ Wave ─▶ Decision ─▶ prepare ─▶ commit ─▶ submit
     nothing more is begun:        confirm the best with fresh seeds, stage after stage ─▶ submit
+    a phase is confirmed:         fix its winner, and begin the next one
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import statistics
 from collections import Counter
@@ -22,6 +24,7 @@ import numpy as np
 
 from sweep.errors import SweepError, UsageError
 from sweep.race.decide import decide
+from sweep.race.phases import decide_phase
 from sweep.race.replicates import cannot_tell, further_runs
 from sweep.race.standing import Wave
 from sweep.shell import Shell
@@ -31,11 +34,11 @@ from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot
 from sweep.steps import collect, home, learnt
 from sweep.steps.checkpoints import NOTHING_KEPT, ParkedDisk, tidy
-from sweep.steps.decision import Decision, commit, ends_of, going_on, prepare
+from sweep.steps.decision import Decision, commit, digest, ends_of, going_on, prepare
 from sweep.steps.make_jobs import maker_of
 from sweep.steps.observe import observe
 from sweep.steps.raced import finalists_of
-from sweep.steps.standing import Oddity, Racing, attempt_core_s, is_over_for_now, racing, spent_core_s
+from sweep.steps.standing import Oddity, Racing, attempt_core_s, is_over_for_now, phase_rows, racing, spent_core_s
 from sweep.store import Store
 from sweep.verbs.confirm import confirming
 from sweep.verbs.submit import SubmitReport, submit
@@ -84,6 +87,12 @@ class RaceReport:
         The trials that were added in this step to confirm.
     finished : bool
         Nothing is left to decide.
+    phase, phases : int
+        Which phase the race is in, from 1, and how many it has; 0: it has none.
+    phase_winner : int or None
+        The trial whose values this step has fixed, which ended the phase before.
+    phase_alike : int
+        How many others may have been the best of that phase as well.
     disk : ParkedDisk
         What the checkpoints of trials that have stopped on a rung take, and what of them was removed.
     sent : SubmitReport or None
@@ -106,6 +115,10 @@ class RaceReport:
     alike: int = 0
     confirming: tuple[int, ...] = ()
     finished: bool = False
+    phase: int = 0
+    phases: int = 0
+    phase_winner: int | None = None
+    phase_alike: int = 0
     dry_run: bool = False
     disk: ParkedDisk = NOTHING_KEPT
     sent: SubmitReport | None = None
@@ -127,7 +140,18 @@ def race(store: Store, shell: Shell, *, dry_run: bool = False, patience_s: float
 
 
 def step(store: Store, shell: Shell, *, dry_run: bool = False) -> RaceReport:
-    """Make one step of a race, without sending anything: see `race`."""
+    """Make one step of a race, without sending anything: see `race`.
+
+    What ends a phase begins the next one: whoever repeats the step never meets one that sends nothing.
+    """
+    report = _step_once(store, shell, dry_run=dry_run)
+    if report.phase_winner is None or dry_run:
+        return report
+    ended, number = report.phase_winner, report.phase_alike
+    return replace(_step_once(store, shell, dry_run=False), phase_winner=ended, phase_alike=number)
+
+
+def _step_once(store: Store, shell: Shell, *, dry_run: bool) -> RaceReport:
     with store.lock():
         home.check(store, store.ledger()[0])
         snapshot = observe(store, shell)
@@ -178,6 +202,8 @@ def _report(
         over=last.over,
         stage=stage,
         stages=max(stage, len(rules.confirm)),
+        phase=len(snapshot.ledger.race.phases) + 1 if rules.phases else 0,
+        phases=len(rules.phases),
         dry_run=dry_run,
     )
 
@@ -193,10 +219,16 @@ def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, 
     runs = learnt.recall(store, planned.learnt if planned else "")
     params = [status.trial.params for status in now.statuses]
     space, earlier = learnt.encoded(params, runs, len(rules.rungs), _sign(snapshot))
-    wave = decide(space, now.standing, rules, seed, number, _cores(), earlier)
+    if rules.phases:
+        rows, phase = phase_rows(snapshot, rules, now.statuses), len(ledger.race.phases)
+        waves = ledger.race.waves[ledger.race.same_order :]
+        before_s = waves[0].spent_core_s if waves else None
+        wave = decide_phase(rows, phase, space, now.standing, rules, seed, number, _cores(), earlier, before_s)
+    else:
+        wave = decide(space, now.standing, rules, seed, number, _cores(), earlier)
     if not wave.moves and not wave.over:
         return None
-    step = _step(snapshot, rules, now, wave, number, seed)
+    step = _written(snapshot, rules, now, wave, number, seed)
     if dry_run:
         return step
     moving = [now.statuses[move.configuration] for move in wave.moves]
@@ -212,7 +244,7 @@ def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, 
     return step
 
 
-def _step(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, number: int, seed: int) -> RaceStep:
+def _written(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, number: int, seed: int) -> RaceStep:
     """Write a wave as the journal has it: by trials, and in the metric's own direction (pure)."""
     sign = _sign(snapshot)
     last_rung = len(rules.rungs) - 1
@@ -330,13 +362,22 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     open_ = [each for each in snapshot.active if each.trial.number in own and not is_over_for_now(each)]
     if open_:
         return replace(report, open=len(open_))
-    board = rank(collect.entries(store, snapshot, snapshot.active), snapshot.settings.objective)
+    rows = phase_rows(snapshot, rules, snapshot.active)
+    entries = collect.entries(store, snapshot, [snapshot.active[row] for row in rows])
+    board = rank(entries, snapshot.settings.objective)
     maker, alike = maker_of(store, snapshot.settings), 0
     if stage < len(rules.confirm):
         replicates, top = rules.confirm[stage].replicates, rules.confirm[stage].top
         of = {entry.trial.number: each for each in board.configurations for entry in each.entries}
         first = [of[number] for number in last.finalists if number in of]
         best = (_best_confirmed(board) if stage else first)[:top]
+    elif ledger.race.has_more_phases(rules):
+        winner, others = phase_winner(store, board)
+        if not dry_run:
+            saw = digest((entry.trial.number, 0, entry.verdict) for entry in entries)
+            ended = Decided(by="race", saw=saw, race=RaceStep(phase_winner=winner, phase_alike=others))
+            commit(store, prepare(store, ledger, maker, Decision(ended)))
+        return replace(report, phase_winner=winner, phase_alike=others)
     else:
         best, replicates, alike = _to_run_again(board, last.budget_core_s - spent_core_s(snapshot))
         report = replace(report, alike=alike)
@@ -353,6 +394,37 @@ def _confirm(store: Store, snapshot: Snapshot, rules: RaceRules, last: RaceStep,
     return replace(
         report, stage=stage + 1, stages=max(stage + 1, report.stages), reserved_core_h=0.0, confirming=numbers
     )
+
+
+def phase_winner(store: Store, board: Board) -> tuple[int, int]:
+    """Choose the winner of a phase: of those that may be its best, the one that costs least.
+
+    Returns
+    -------
+    number : int
+        Of the trial that the race began.
+    alike : int
+        How many others may be the best as well.
+
+    Raises
+    ------
+    SweepError
+        None has a score any more.
+    """
+    from sweep.leaderboard.advice import core_h
+
+    if board.best is None:
+        raise SweepError(
+            f"no configuration of this phase of {store.name!r} has a score any more: nothing can be fixed",
+            "`sweep status` says why; `sweep retry --gone` runs those again whose results are gone",
+        )
+    best = board.best.configuration
+    numbers = {*board.best.tied, *board.best.equal_scores}
+    alike = [each for each in board.scored if each.number in numbers and each.confirmed is best.confirmed]
+    held = {id(each): core_h(each) for each in (best, *alike)}
+    cheapest = min((best, *alike), key=lambda each: held[id(each)] if math.isfinite(held[id(each)]) else math.inf)
+    number = next(entry.trial.number for entry in cheapest.entries if entry.trial.replicate == 0)
+    return number, len(alike)
 
 
 def _best_confirmed(board: Board) -> list[Configuration]:

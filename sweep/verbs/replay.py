@@ -237,5 +237,7 @@ def _notes(table: Table, rules: RaceRules, trials: int, longest: int) -> Iterato
         )
     if count * replicates < trials:
         yield f"{count * replicates} of {trials} trials are raced: the others have not ended, or lack replicates"
+    if rules.phases:
+        yield "without its phases: on paper, a race chooses among all configurations at once"
     if rungs > 1 and rules.rungs[-1] != longest:
         yield f"the last rung is {rules.rungs[-1]}, and the longest history has {longest} entries"
