@@ -52,6 +52,16 @@ class Decision:
     reach_px: int = 0
     least_px: int = 0
 
+    def scaled(self, factor: float) -> Decision:
+        """Make the decision for images in which nuclei have a diameter that is so many times as large."""
+        return replace(
+            self,
+            least_core_px=round(self.least_core_px * factor**2),
+            split_px=self.split_px * factor,
+            reach_px=max(1, round(self.reach_px * factor)) if self.reach_px else 0,
+            least_px=round(self.least_px * factor**2),
+        )
+
 
 def find_nuclei(
     probabilities: Probabilities, decision: Decision, weights: ClassWeights = (1.0, 1.0, 1.0)

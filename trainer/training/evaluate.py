@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from trainer.data.samples import PreparedImage
-from trainer.network.predict import predict_probabilities, predict_views
+from trainer.network.predict import predict_image
 from trainer.scoring.instances import Decision, Probabilities, choose_decision, find_nuclei
 from trainer.scoring.seg import AnyLabels, score
 from trainer.training.clock import Clock
@@ -33,8 +33,8 @@ class Evaluation:
 
     def predict(self, images: Sequence[PreparedImage], *, tta: bool = False) -> list[Probabilities]:
         """Predict whole images; with `tta` the mean of their eight views."""
-        predict_one = predict_views if tta else predict_probabilities
-        return [predict_one(self.network, self.options.shape.depth, image.image) for image in images]
+        depth = self.options.shape.depth
+        return [predict_image(self.network, depth, image.image, scale=image.scale, tta=tta) for image in images]
 
     def choose(
         self, images: Sequence[PreparedImage], predicted: Sequence[Probabilities], *, thresholds: bool

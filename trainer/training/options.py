@@ -84,6 +84,15 @@ def _at_least(least: int, unit: str = "") -> Bound:
     return Bound(f"{least} or more{unit}", lambda value: value >= least)
 
 
+def _is_diameter(text: str) -> bool:
+    if text in ("none", "auto"):
+        return True
+    try:
+        return 4 <= float(text) <= 1000
+    except ValueError:
+        return False
+
+
 _WEIGHTS = Bound(
     "three numbers, none negative, not all 0",
     lambda weights: all(0 <= weight < 1e30 for weight in weights) and any(weights),
@@ -145,6 +154,16 @@ class Options:
     )
     division: int = _option(4, "Each image is cut into division × division patches.")
     blank: bool = _option(False, "1: add an image of background alone, and keep patches without a nucleus.")
+    diameter: str = _option(
+        "none",
+        "Resize all sets to nuclei of this diameter in pixels; auto: to that of the main set; none: do not.",
+        Bound("none, auto, or 4 to 1000 pixels", _is_diameter),
+    )
+    scale: float = _option(
+        1.0,
+        "Resize all images by this factor before training and predicting; 0.5 takes a quarter of the time.",
+        Bound("from 0.1 to 4", lambda scale: 0.1 <= scale <= 4),
+    )
     on_the_fly: str = _option(
         "none",
         "What happens to a patch each time: none, flips, or full (rotated, zoomed, other contrast, noise).",
@@ -206,7 +225,9 @@ class Options:
     @property
     def recipe(self) -> Recipe:
         """What the prepared set is made of."""
-        return Recipe(self.masks, self.augmentation, self.blank, self.contour, self.seed)
+        return Recipe(
+            self.masks, self.augmentation, self.blank, self.contour, self.seed, self.diameter, self.scale
+        )
 
     def identity(self, prepared: str, threads: int, *, plain_keras: bool = False) -> str:
         """Hash everything that decides the weights. A training resumes only from a checkpoint of its own identity.

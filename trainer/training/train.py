@@ -156,4 +156,6 @@ def _model_info(setting: Setting, decision: Decision, scores: dict[str, Any]) ->
         trained_on=setting.prepared.fingerprint,
         segMeasure=scores["segMeasure"],
         tta=options.tta,
+        scale=setting.prepared.scale,
+        diameter_px=setting.prepared.diameter_px,
     )
