@@ -32,6 +32,9 @@ from trainer.scale import median_diameter_px, resize_grey, resize_labels, scaled
 #: Goes up whenever the same options would prepare other bytes.
 VERSION = 3
 
+#: So many images that were trained on help to choose the thresholds, beside the validation images.
+DECIDING = 10
+
 #: Of a prepared image: float32 grey values, uint16 labels, uint8 classes.
 BYTES_A_PIXEL = 7
 
@@ -54,6 +57,8 @@ class PreparedSet:
         Of the set in the cache.
     notes : list of str
         What is worth a look in the files.
+    own_originals : int
+        So many of the first images to train on are the main set's own, not augmented.
     size : tuple of int
         Rows and columns of the main set's images: the most common size, of equally common ones the smallest. Where
         images are resized, it is that after it.
@@ -67,11 +72,20 @@ class PreparedSet:
     key: str
     size: tuple[int, int]
     notes: list[str]
+    own_originals: int
 
     @property
     def scale(self) -> float:
         """The factor by which the main set's images are resized."""
         return self.train[0].scale
+
+    def deciding(self) -> list[PreparedImage]:
+        """Return up to `DECIDING` of the main set's training images, spread evenly: they help to decide.
+
+        Without augmented images.
+        """
+        own = self.train[: self.own_originals]
+        return own[:: -(-len(own) // DECIDING)]
 
     @cached_property
     def diameter_px(self) -> float:
@@ -156,8 +170,9 @@ def prepare(
     everything = [*main.values(), *(pair for further_set in sources.further for pair in further_set.values())]
     notes = faults.of_tags(samples.tags_of(everything))
     size = scaled_shape(size, parts["train"][0].scale)
+    own = len(sources.split.train)
     return PreparedSet(
-        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size, notes
+        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size, notes, own
     )
 
 

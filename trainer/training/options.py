@@ -34,6 +34,7 @@ _NOT_IN_IDENTITY = (
     "keep_checkpoint",
     "threads",
     "tta",
+    "decide_on",
 )
 
 
@@ -183,6 +184,11 @@ class Options:
     tta: bool = _option(
         False,
         "1: at the end, predict the eight views of each (turned, mirrored) and take their mean: 8 times as long.",
+    )
+    decide_on: str = _option(
+        "all",
+        "The images that the thresholds are chosen on: validation, or all (and up to ten that were trained on).",
+        _one_of("all", "validation"),
     )
     validation: float = _option(
         0.2,
