@@ -70,7 +70,7 @@ def test_imports_point_downwards(path: Path) -> None:
 #: The trainer's own layers, the lowest first. A room imports from itself and from the rooms below it.
 TRAINER = [
     {"errors", "classes"},
-    {"files"},
+    {"files", "scale"},
     {"data", "network", "scoring"},
     {"training"},
     {"folders"},

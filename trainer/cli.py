@@ -154,11 +154,17 @@ def predict(
             help="The mean of the eight views of an image: 8 times as long. Without it, as the model was scored.",
         ),
     ] = None,
+    diameter: Annotated[
+        float,
+        typer.Option(
+            min=0, help="The nuclei's diameter in these images in pixels; 0: as in the images of the training."
+        ),
+    ] = 0.0,
 ) -> None:
     """Predict images: write 16-bit label PNGs, overlays with outlines, and a CSV of all objects."""
     from trainer.folders import predict_folder
 
-    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, tta)
+    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, tta, diameter)
     true = f" ({truth} true)" if truth is not None else ""
     print(f"{objects} objects in {count} image{'s' if count != 1 else ''}{true} → {out}")
 

@@ -22,8 +22,8 @@ from trainer.errors import InputError
 from trainer.files.atomic import whole_file
 from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
 from trainer.files.pairing import pair_results
-from trainer.network.predict import predict_probabilities, predict_views
-from trainer.scoring.instances import find_nuclei
+from trainer.network.predict import predict_image
+from trainer.scoring.instances import Decision, find_nuclei
 from trainer.scoring.seg import AnyLabels, foreground_overlap, miscount, score
 from trainer.training import environment, modelfile
 
@@ -113,7 +113,13 @@ class Predicted(NamedTuple):
 
 
 def predict_folder(
-    model: Path, images: Path, out: Path, tile_px: int, pixel_um: float, tta: bool | None = None
+    model: Path,
+    images: Path,
+    out: Path,
+    tile_px: int,
+    pixel_um: float,
+    tta: bool | None = None,
+    diameter_px: float = 0,
 ) -> Predicted:
     """Predict images with a trained network.
 
@@ -134,6 +140,8 @@ def predict_folder(
         Side of a pixel in µm. With 0 there is no column of areas in µm².
     tta : bool or None
         Take the mean of eight views, see `predict.predict_views`. None: as the model was scored.
+    diameter_px : float
+        Diameter of the nuclei in these images. 0: as in the images of the training's main set.
 
     Returns
     -------
@@ -157,13 +165,14 @@ def predict_folder(
         _make_folder(out / kind)
     environment.start_tensorflow(0)
     network, info = modelfile.load(model)
-    predict_one = predict_views if (info.tta if tta is None else tta) else predict_probabilities
+    tta = info.tta if tta is None else tta
+    scale, decision = _for_diameter(info, diameter_px, model)
     rows: list[dict[str, Any]] = []
     for stem, path in _with_progress(paths):
         grey = read_grey(path)
         image = normalise(grey)
-        probabilities = predict_one(network, info.shape.depth, image, tile_px)
-        labels, _, _ = relabel_sequential(find_nuclei(probabilities, info.decision, info.weights))
+        probabilities = predict_image(network, info.shape.depth, image, scale=scale, tta=tta, tile_px=tile_px)
+        labels, _, _ = relabel_sequential(find_nuclei(probabilities, decision, info.weights))
         if labels.max() > MAX_OBJECTS:
             raise InputError(f"{str(path)!r} has {labels.max():,} objects", "16-bit labels hold 65,535: cut it")
         write_png(out / "labels" / f"{stem}.png", labels.astype(np.uint16))
@@ -178,6 +187,19 @@ def predict_folder(
             file=sys.stderr,
         )
     return predicted
+
+
+def _for_diameter(info: modelfile.ModelInfo, diameter_px: float, model: Path) -> tuple[float, Decision]:
+    """Return the factor to resize images by, and the decision, for nuclei of that diameter."""
+    if not diameter_px:
+        return info.scale, info.decision
+    if not info.diameter_px:
+        raise InputError(
+            f"--diameter is {diameter_px:g}, and {str(model)!r} does not say how large the nuclei were",
+            "it is of an earlier version: train it again, or resize the images",
+        )
+    scale = info.diameter_px / diameter_px
+    return scale, info.decision.scaled(info.scale / scale)
 
 
 def _true_nuclei(paths: dict[str, Path]) -> int | None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import disk
 
 from trainer.classes import encode
 from trainer.scoring.instances import Decision, choose_decision, find_nuclei
-from trainer.scoring.seg import object_scores, score
-
-Scores = dict[str, Any]
+from trainer.scoring.seg import Judged, judge, object_scores
 
 
-def scores(seg: float, f1: float) -> Scores:
-    return {"segMeasure": seg, "f1": f1}
+def scores(seg: float, f1: float) -> Judged:
+    return Judged(np.full(4, seg), f1)
 
 
 def chances(rows: list[str], sure: float = 0.9) -> NDArray[np.float32]:
@@ -83,13 +79,13 @@ def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> N
     labels = touching_disks()
     merged = np.eye(3, dtype=np.float32)[(labels > 0).astype(int)]
 
-    def scored(decision: Decision) -> Scores:
-        return score({"disks": (labels, find_nuclei(merged, decision))})
+    def scored(decision: Decision) -> Judged:
+        return judge([(labels, find_nuclei(merged, decision))])
 
     never = Decision(split_px=0.0)
     chosen = choose_decision(scored, [never], thresholds=True)
     assert chosen.split_px > 0
-    assert scored(chosen)["segMeasure"] > scored(never)["segMeasure"]
+    assert scored(chosen).seg > scored(never).seg
     equal = choose_decision(lambda _: scores(0.5, 0.5), [Decision(), Decision(undo_weights=True)], thresholds=True)
     assert equal == Decision()
     nearest = choose_decision(
@@ -101,7 +97,7 @@ def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> N
 
 
 def test_undoing_is_chosen_only_where_it_is_allowed() -> None:
-    def likes_undone(decision: Decision) -> Scores:
+    def likes_undone(decision: Decision) -> Judged:
         return scores(1.0 if decision.undo_weights else 0.0, 1.0)
 
     both = [Decision(), Decision(undo_weights=True)]
@@ -113,15 +109,38 @@ def test_of_decisions_as_good_by_seg_the_best_by_f1_is_taken() -> None:
     """Specks gained 0.0002 of SEG, and thousands of objects where there are none."""
     specks = Decision(least_core_px=0)
 
-    def tempting(decision: Decision) -> Scores:
+    def tempting(decision: Decision) -> Judged:
         return scores(0.8002, 0.03) if decision == specks else scores(0.8, 0.9)
 
     assert choose_decision(tempting, [Decision()], thresholds=True) == Decision()
 
-    def better(decision: Decision) -> Scores:
+    def better(decision: Decision) -> Judged:
         return scores(0.81, 0.6) if decision == specks else scores(0.8, 0.9)
 
     assert choose_decision(better, [Decision()], thresholds=True) == specks  # a hundredth is more than a tie
+
+
+def test_a_threshold_moves_only_for_more_than_a_standard_error() -> None:
+    lower = Decision(foreground=0.4)
+
+    def judged(gains: list[float]) -> Decision:
+        return choose_decision(
+            lambda decision: (
+                Judged(0.5 + np.array(gains), 0.8) if decision == lower else Judged(np.full(4, 0.5), 0.9)
+            ),
+            [Decision()],
+            thresholds=True,
+        )
+
+    # Of four objects, all gain: the mean 0.1 is above its standard error. One alone gains as much: it is not.
+    assert judged([0.1, 0.12, 0.08, 0.1]) == lower
+    assert judged([0.7, -0.1, -0.1, -0.1]) == Decision()
+    assert (
+        choose_decision(
+            lambda decision: Judged(np.array([float(decision == lower)]), 0.9), [Decision()], thresholds=True
+        )
+        == lower
+    )  # one object has no standard error
 
 
 def test_what_is_smaller_than_any_nucleus_is_dropped_once_it_is_grown() -> None:

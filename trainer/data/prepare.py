@@ -27,9 +27,13 @@ from trainer.data.samples import ImagePair, PreparedImage, Sample
 from trainer.errors import InputError
 from trainer.files.cache import Cache, IndexedArrays
 from trainer.files.images import image_size
+from trainer.scale import median_diameter_px, resize_grey, resize_labels, scaled_shape
 
 #: Goes up whenever the same options would prepare other bytes, or none.
-VERSION = 3
+VERSION = 4
+
+#: So many images that were trained on help to choose the thresholds, beside the validation images.
+DECIDING = 10
 
 #: Of a prepared image: float32 grey values, uint16 labels, uint8 classes.
 BYTES_A_PIXEL = 7
@@ -53,8 +57,11 @@ class PreparedSet:
         Of the set in the cache.
     notes : list of str
         What is worth a look in the files.
+    own_originals : int
+        So many of the first images to train on are the main set's own, not augmented.
     size : tuple of int
-        Rows and columns of the main set's images: the most common size, of equally common ones the smallest.
+        Rows and columns of the main set's images: the most common size, of equally common ones the smallest. Where
+        images are resized, it is that after it.
     """
 
     train: list[PreparedImage]
@@ -65,19 +72,45 @@ class PreparedSet:
     key: str
     size: tuple[int, int]
     notes: list[str]
+    own_originals: int
+
+    @property
+    def scale(self) -> float:
+        """The factor by which the main set's images are resized."""
+        return self.train[0].scale
+
+    def deciding(self) -> list[PreparedImage]:
+        """Return up to `DECIDING` of the main set's training images, spread evenly: they help to decide.
+
+        Without augmented images.
+        """
+        own = self.train[: self.own_originals]
+        return own[:: -(-len(own) // DECIDING)]
+
+    @cached_property
+    def diameter_px(self) -> float:
+        """Median diameter of the nuclei that are trained on, without augmented images, as they are resized."""
+        return median_diameter_px(image.labels for image in self.train[: len(self.originals)]) or 0.0
 
     @cached_property
     def smallest_nucleus_px(self) -> int:
-        """Pixels of the smallest nucleus in the masks to train and to validate on, without augmented images."""
-        images = [*self.train[: len(self.originals)], *self.validation]
-        sizes = np.concatenate([np.bincount(image.labels.ravel(), minlength=2)[1:] for image in images])
-        return int(sizes[sizes > 0].min())
+        """Pixels of the smallest nucleus in the masks to train and to validate on, without augmented images.
+
+        They are pixels of the main set's images before these are resized.
+        """
+        trained = _nucleus_sizes_px(self.train[: len(self.originals)]) / self.scale**2
+        return int(np.concatenate([trained, _nucleus_sizes_px(self.validation)]).min())
 
     @cached_property
     def class_fractions(self) -> dict[str, float]:
         """Share of each class among the training pixels."""
         counts = np.sum([np.bincount(image.classes.ravel(), minlength=3) for image in self.train], axis=0)
         return {name: float(count / np.sum(counts)) for name, count in zip(CLASSES, counts, strict=True)}
+
+
+def _nucleus_sizes_px(images: list[PreparedImage]) -> NDArray[np.int64]:
+    sizes = np.concatenate([np.bincount(image.labels.ravel(), minlength=2)[1:] for image in images])
+    return np.asarray(sizes[sizes > 0])
 
 
 @dataclass(frozen=True)
@@ -129,15 +162,17 @@ def prepare(
     _check_augmentation(recipe, len(originals))
     sizes = Counter(image_size(pair.image) for pair in main.values())
     size = min(sizes, key=lambda candidate: (-sizes[candidate], candidate))
-    _check_memory(size, max(len(originals), recipe.augmentation))
+    _check_memory(scaled_shape(size, recipe.scale), max(len(originals), recipe.augmentation))
     fingerprints = sources.fingerprints()
     key = _key(fingerprints, sources.split, recipe, len(originals))
     parts = _unflatten(cache.get_or_make(key, lambda: _flatten(_prepare_images(sources, recipe, size))))
     names = [pair.name for pair in originals]
     everything = [*main.values(), *(pair for further_set in sources.further for pair in further_set.values())]
     notes = faults.of_tags(samples.tags_of(everything))
+    size = scaled_shape(size, parts["train"][0].scale)
+    own = len(sources.split.train)
     return PreparedSet(
-        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size, notes
+        parts["train"], parts["validation"], parts["test"], names, "+".join(fingerprints), key, size, notes, own
     )
 
 
@@ -186,17 +221,20 @@ def _training_pairs(folder: Path) -> dict[str, ImagePair]:
 
 def _prepare_images(sources: _Sources, recipe: Recipe, size: tuple[int, int]) -> Parts:
     main = samples.read_samples(sources.main, recipe.masks)
-    train = [main[stem] for stem in sources.split.train]
-    for pairs in sources.further:
-        train += samples.read_samples(pairs, recipe.masks).values()
+    sets = [[main[stem] for stem in sources.split.train]]
+    sets += [list(samples.read_samples(pairs, recipe.masks).values()) for pairs in sources.further]
+    train = [sample for of_set in sets for sample in of_set]
     wrong = faults.of_labels(sample.labels for sample in main.values()) or faults.of_parts(
         (bool(sample.labels.any()) for sample in train),
         {main[stem].name: bool(main[stem].labels.any()) for stem in sources.split.validation},
     )
     faults.refuse(wrong, samples.folder_of(sources.main))
 
+    scales = _scales(sets, recipe)
+    train = [_resized(sample, scale) for of_set, scale in zip(sets, scales, strict=True) for sample in of_set]
+
     def with_classes(name: str, image: GreyImage, labels: LabelImage) -> PreparedImage:
-        return PreparedImage(name, image, labels, encode(labels, recipe.contour_px))
+        return PreparedImage(name, image, labels, encode(labels, recipe.contour_px), scales[0])
 
     def held_back(stems: list[str]) -> list[PreparedImage]:
         return [with_classes(main[stem].name, main[stem].image, main[stem].labels) for stem in stems]
@@ -204,9 +242,31 @@ def _prepare_images(sources: _Sources, recipe: Recipe, size: tuple[int, int]) ->
     images = [with_classes(sample.name, sample.image, sample.labels) for sample in train]
     images += [with_classes(*augmented) for augmented in _augmented(train, recipe)]
     if recipe.blank:
-        images.append(with_classes("blank", np.zeros(size, np.float32), np.zeros(size, np.uint16)))
+        blank = scaled_shape(size, scales[0])
+        images.append(with_classes("blank", np.zeros(blank, np.float32), np.zeros(blank, np.uint16)))
     split = sources.split
     return {"train": images, "validation": held_back(split.validation), "test": held_back(split.test)}
+
+
+def _scales(sets: list[list[Sample]], recipe: Recipe) -> list[float]:
+    """Return the factor of each set, the main set's first: it makes the nuclei of all equally large on median."""
+    diameters = [median_diameter_px(sample.labels for sample in of_set) for of_set in sets]
+    if recipe.diameter == "none":
+        return [recipe.scale] * len(sets)
+    common = diameters[0] if recipe.diameter == "auto" else float(recipe.diameter)
+    return [recipe.scale * (common / diameter if common and diameter else 1.0) for diameter in diameters]
+
+
+def _resized(sample: Sample, scale: float) -> Sample:
+    if scale == 1.0:
+        return sample
+    shape = scaled_shape(sample.image.shape, scale)
+    if min(shape) < samples.MIN_SIDE_PX:
+        raise InputError(
+            f"{sample.name!r} is {shape[0]}×{shape[1]} once it is resized by {scale:.3g}",
+            f"raise --scale or --diameter: it should have {samples.MIN_SIDE_PX} pixels a side",
+        )
+    return Sample(sample.name, resize_grey(sample.image, shape), resize_labels(sample.labels, shape))
 
 
 def _augmented(train: list[Sample], recipe: Recipe) -> Iterable[tuple[str, GreyImage, LabelImage]]:
@@ -219,7 +279,9 @@ def _augmented(train: list[Sample], recipe: Recipe) -> Iterable[tuple[str, GreyI
 
 def _flatten(parts: Parts) -> IndexedArrays:
     """Lay all images end to end: their sizes may differ, and three files hold any number of them."""
-    index = [(part, image.name, *image.image.shape) for part, images in parts.items() for image in images]
+    index = [
+        (part, image.name, *image.image.shape, image.scale) for part, images in parts.items() for image in images
+    ]
     all_images = [image for images in parts.values() for image in images]
     return index, {
         kind: np.concatenate([getattr(image, kind).ravel() for image in all_images])
@@ -231,11 +293,11 @@ def _unflatten(indexed: IndexedArrays) -> Parts:
     index, arrays = indexed
     parts: Parts = {"train": [], "validation": [], "test": []}
     start = 0
-    for part, name, rows, columns in index:
+    for part, name, rows, columns, scale in index:
         end = start + rows * columns
         views: dict[str, NDArray[Any]] = {
             kind: flat[start:end].reshape(rows, columns) for kind, flat in arrays.items()
         }
-        parts[part].append(PreparedImage(name, **views))
+        parts[part].append(PreparedImage(name, **views, scale=scale))
         start = end
     return parts

@@ -50,6 +50,11 @@ class Recipe:
         Width of the contour class in pixels.
     seed : int
         Draws the augmented images.
+    diameter : str
+        ``auto`` resizes further sets so that their nuclei have the median diameter of the main set's. A number of
+        pixels resizes all sets to it. ``none``: neither.
+    scale : float
+        All images are resized by this factor besides.
     """
 
     masks: str = "auto"
@@ -57,3 +62,5 @@ class Recipe:
     blank: bool = False
     contour_px: int = 2
     seed: int = 0
+    diameter: str = "none"
+    scale: float = 1.0

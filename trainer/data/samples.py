@@ -46,12 +46,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A sample with its classes, ready for training; all arrays have the shape (rows, columns)."""
+    """A sample with its classes, ready for training; all arrays have the shape (rows, columns).
+
+    The factor `scale` makes nuclei as large as they are in training. Images to train on are resized by it. Those
+    that are held back are not: they are predicted at that size, and scored at their own.
+    """
 
     name: str
     image: GreyImage
     labels: LabelImage
     classes: ClassImage
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

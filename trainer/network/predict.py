@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.scale import resize_grey, scaled_shape
+
 #: Larger images are predicted in tiles by default: as a whole they would need several GiB.
 WHOLE_PX = 4_000_000
 TILE_PX = 1024
@@ -23,6 +25,33 @@ def receptive_field_px(depth: int) -> int:
     [7, 28, 112]
     """
     return 7 << depth
+
+
+def predict_image(
+    network: Any,
+    depth: int,
+    image: NDArray[np.float32],
+    *,
+    scale: float = 1.0,
+    tta: bool = False,
+    tile_px: int = 0,
+) -> NDArray[np.float32]:
+    """Predict an image at the size at which its nuclei are as large as those that were trained on.
+
+    Parameters
+    ----------
+    network, depth, image, tile_px
+        See `predict_probabilities`. The tile is one of the resized image.
+    scale : float
+        The image is resized by this factor, and its probabilities back.
+    tta : bool
+        Take the mean of eight views, see `predict_views`.
+    """
+    shape = image.shape
+    if scale != 1.0:
+        image = resize_grey(image, scaled_shape(shape, scale))
+    probabilities = (predict_views if tta else predict_probabilities)(network, depth, image, tile_px)
+    return resize_grey(probabilities, (shape[0], shape[1])) if scale != 1.0 else probabilities
 
 
 def predict_views(network: Any, depth: int, image: NDArray[np.float32], tile_px: int = 0) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,33 @@ def score(images: Mapping[str, tuple[AnyLabels, AnyLabels]]) -> dict[str, Any]:
         "found": hits + false,
         "images": {name: float(one.mean()) if one.size else None for name, one in scores.items()},
     }
+
+
+class Judged(NamedTuple):
+    """What a decision comes to on some images together.
+
+    Attributes
+    ----------
+    objects : ndarray of float, shape (number of reference objects,)
+        Of `object_scores`, image by image: SEG is their mean.
+    f1 : float
+        At IoU 0.5.
+    """
+
+    objects: NDArray[np.float64]
+    f1: float
+
+    @property
+    def seg(self) -> float:
+        """The mean over the objects."""
+        return float(self.objects.mean())
+
+
+def judge(images: Iterable[tuple[AnyLabels, AnyLabels]]) -> Judged:
+    """Score results object by object. The images are pairs of reference and result, see `score`."""
+    pairs = [overlaps(reference, result) for reference, result in images]
+    hits, false, missed = sum((detections(one) for one in pairs), np.zeros(3, np.int64)).tolist()
+    return Judged(np.concatenate([_seg(one) for one in pairs]), 2 * hits / max(1, 2 * hits + false + missed))
 
 
 def miscount(objects: int, found: int) -> bool:

@@ -42,6 +42,10 @@ class ModelInfo:
         On the validation images.
     tta : bool
         The thresholds were chosen on the mean of eight views, see `predict.predict_views`.
+    scale : float
+        Images like those of the main set are resized by this factor before they are predicted.
+    diameter_px : float
+        Median diameter of the nuclei that it was trained on, as they were resized. 0: unknown.
     """
 
     version: int
@@ -55,6 +59,8 @@ class ModelInfo:
     trained_on: str
     segMeasure: float  # noqa: N815 - the name of the measure
     tta: bool = False
+    scale: float = 1.0
+    diameter_px: float = 0.0
 
 
 NORMALISATION = "percentiles 1 and 99.8 to 0 and 1, square root"

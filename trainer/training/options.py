@@ -34,6 +34,7 @@ _NOT_IN_IDENTITY = (
     "keep_checkpoint",
     "threads",
     "tta",
+    "decide_on",
 )
 
 
@@ -82,6 +83,15 @@ def _one_of(*values: str) -> Bound:
 
 def _at_least(least: int, unit: str = "") -> Bound:
     return Bound(f"{least} or more{unit}", lambda value: value >= least)
+
+
+def _is_diameter(text: str) -> bool:
+    if text in ("none", "auto"):
+        return True
+    try:
+        return 4 <= float(text) <= 1000
+    except ValueError:
+        return False
 
 
 _WEIGHTS = Bound(
@@ -145,6 +155,16 @@ class Options:
     )
     division: int = _option(4, "Each image is cut into division × division patches.")
     blank: bool = _option(False, "1: add an image of background alone, and keep patches without a nucleus.")
+    diameter: str = _option(
+        "none",
+        "Resize all sets to nuclei of this diameter in pixels; auto: to that of the main set; none: do not.",
+        Bound("none, auto, or 4 to 1000 pixels", _is_diameter),
+    )
+    scale: float = _option(
+        1.0,
+        "Resize all images by this factor before training and predicting; 0.5 takes a quarter of the time.",
+        Bound("from 0.1 to 4", lambda scale: 0.1 <= scale <= 4),
+    )
     on_the_fly: str = _option(
         "none",
         "What happens to a patch each time: none, flips, or full (rotated, zoomed, other contrast, noise).",
@@ -164,6 +184,11 @@ class Options:
     tta: bool = _option(
         False,
         "1: at the end, predict the eight views of each (turned, mirrored) and take their mean: 8 times as long.",
+    )
+    decide_on: str = _option(
+        "all",
+        "The images that the thresholds are chosen on: validation, or all (and up to ten that were trained on).",
+        _one_of("all", "validation"),
     )
     validation: float = _option(
         0.2,
@@ -206,7 +231,9 @@ class Options:
     @property
     def recipe(self) -> Recipe:
         """What the prepared set is made of."""
-        return Recipe(self.masks, self.augmentation, self.blank, self.contour, self.seed)
+        return Recipe(
+            self.masks, self.augmentation, self.blank, self.contour, self.seed, self.diameter, self.scale
+        )
 
     def identity(self, prepared: str, threads: int, *, plain_keras: bool = False) -> str:
         """Hash everything that decides the weights. A training resumes only from a checkpoint of its own identity.

@@ -60,6 +60,8 @@ class Data(_Strict):
     patches: int
     patch_px: tuple[int, int] = Field(description="rows, columns")
     class_fractions: dict[str, float] = Field(description="share of the training pixels")
+    scale: float = Field(1.0, description="the factor by which the images of the main set were resized")
+    diameter_px: float = Field(0.0, description="median diameter of the nuclei to train on, as they were resized")
 
 
 class Network(_Strict):

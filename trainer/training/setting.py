@@ -44,6 +44,7 @@ class Setting:
             f"{len(prepared.validation)} for the objective, {len(prepared.test)} for testing",
             f"{len(patches.corners)} patches of {patches.rows}×{patches.columns}, "
             f"{-(-len(patches.corners) // self.options.batch_size)} steps an epoch",
+            f"nuclei of {prepared.diameter_px:.1f} pixels (median diameter), resized by {prepared.scale:.3g}",
             f"{self.options.model}: depth {shape.depth}, width {shape.width}, {parameters:,} parameters",
             *(f"warning: {warning}" for warning in self.warnings),
         ]

@@ -105,7 +105,8 @@ def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, cloc
     options, images = setting.options, setting.prepared.validation
     predicted = evaluation.predict(images, tta=options.tta)
     clock.lap("predict")
-    decision, validation = evaluation.choose(images, predicted, thresholds=True)
+    trained_on = setting.prepared.deciding() if options.decide_on == "all" else []
+    decision, validation = evaluation.choose(images, predicted, thresholds=True, trained_on=trained_on)
     clock.lap("score")
     test, predicted_labels = evaluation.score_unseen(setting.prepared.test, decision, clock)
     for images_of, scores in (("the images that decide", validation), ("the test images", test)):
@@ -156,4 +157,6 @@ def _model_info(setting: Setting, decision: Decision, scores: dict[str, Any]) ->
         trained_on=setting.prepared.fingerprint,
         segMeasure=scores["segMeasure"],
         tta=options.tta,
+        scale=setting.prepared.scale,
+        diameter_px=setting.prepared.diameter_px,
     )

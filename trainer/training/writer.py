@@ -52,6 +52,8 @@ class ResultWriter:
             patches=len(setting.patches.corners),
             patch_px=(setting.patches.rows, setting.patches.columns),
             class_fractions=prepared.class_fractions,
+            scale=prepared.scale,
+            diameter_px=round(prepared.diameter_px, 2),
         )
 
     def write(
