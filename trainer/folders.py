@@ -20,8 +20,18 @@ from trainer.data.recipe import MASK_FORMS
 from trainer.data.samples import image_pairs, normalise, read_samples
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
-from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
+from trainer.files.images import (
+    JPEG_SUFFIXES,
+    SUFFIXES,
+    list_images,
+    read_labels,
+    read_plane,
+    read_tags,
+    warn_of_jpeg,
+    write_png,
+)
 from trainer.files.pairing import pair_results
+from trainer.files.planes import WHOLE, Choice
 from trainer.network.predict import predict_probabilities
 from trainer.scoring.instances import find_nuclei
 from trainer.scoring.seg import AnyLabels, foreground_overlap, miscount, score
@@ -112,7 +122,9 @@ class Predicted(NamedTuple):
     truth: int | None
 
 
-def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um: float) -> Predicted:
+def predict_folder(
+    model: Path, images: Path, out: Path, tile_px: int, pixel_um: float, choice: Choice = WHOLE
+) -> Predicted:
     """Predict images with a trained network.
 
     Writes ``labels/NAME.png`` (16 bit), ``overlays/NAME.png`` (RGB, outlines on the normalised image) and
@@ -130,6 +142,8 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         See `predict.predict_probabilities`.
     pixel_um : float
         Side of a pixel in µm. With 0 there is no column of areas in µm².
+    choice : Choice
+        Which plane of a file is predicted.
 
     Returns
     -------
@@ -140,9 +154,11 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
     InputError
         A file cannot be read or written, or an image has more objects than 16 bit hold.
     """
+    choice.check()
     paths = _image_paths(images)
+    warn_of_jpeg(paths.values())
     for path in paths.values():
-        read_grey(path)  # a file that cannot be read is reported before anything is written
+        read_plane(path, choice)  # a file that cannot be read is reported before anything is written
     turned = [path.name for path in paths.values() if read_tags(path).orientation != 1]
     if turned:
         number = f"{len(turned)} image{'s have' if len(turned) != 1 else ' has'}"
@@ -155,7 +171,7 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
     network, info = modelfile.load(model)
     rows: list[dict[str, Any]] = []
     for stem, path in _with_progress(paths):
-        grey = read_grey(path)
+        grey = read_plane(path, choice)
         image = normalise(grey)
         probabilities = predict_probabilities(network, info.shape.depth, image, tile_px)
         labels, _, _ = relabel_sequential(find_nuclei(probabilities, info.decision, info.weights))
@@ -190,9 +206,10 @@ def _true_nuclei(paths: dict[str, Path]) -> int | None:
 def _image_paths(images: Path) -> dict[str, Path]:
     if images.is_file():
         return {images.stem: images}
-    paths = list_images(images)
+    suffixes = (*SUFFIXES, *JPEG_SUFFIXES)
+    paths = list_images(images, suffixes)
     if not paths:
-        raise InputError(f"there are no images in {str(images)!r}", f"one of {', '.join(SUFFIXES)} is expected")
+        raise InputError(f"there are no images in {str(images)!r}", f"one of {', '.join(suffixes)} is expected")
     return paths
 
 
