@@ -150,8 +150,14 @@ def predict(
         int, typer.Option(min=0, help="The side of a tile in pixels; 0: whole images where they fit.")
     ] = 0,
     pixel_um: Annotated[
-        float, typer.Option(min=0, help="The side of a pixel in µm, for areas in µm²; 0: unknown.")
+        float, typer.Option(min=0, help="The side of a pixel in µm, for all that is measured; 0: unknown.")
     ] = 0.0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write for another program, too: fiji (ROIs), qupath (GeoJSON) or ome (OME-TIFF). Repeat it."
+        ),
+    ] = None,
     channel: Channel = None,
     luminance: Luminance = False,
     plane: Plane = None,
@@ -162,7 +168,7 @@ def predict(
     from trainer.folders import predict_folder
 
     choice = Choice(channel, luminance, plane, project)
-    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, choice)
+    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, choice, also or ())
     true = f" ({truth} true)" if truth is not None else ""
     print(f"{objects} objects in {count} image{'s' if count != 1 else ''}{true} → {out}")
 

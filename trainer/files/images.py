@@ -368,6 +368,22 @@ def write_png(path: Path, array: NDArray[np.generic]) -> None:
         Pillow.fromarray(array).save(file, "PNG")
 
 
+def write_ome_labels(path: Path, labels: NDArray[np.uint16], pixel_um: float = 0.0) -> None:
+    """Write labels as an OME-TIFF, whole or not at all. `pixel_um` is the side of a pixel in µm; 0: unknown.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    metadata: dict[str, Any] = {"axes": "YX"}
+    if pixel_um:
+        sides = {f"PhysicalSize{axis}": pixel_um for axis in "XY"}
+        metadata |= sides | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+    with whole_file(path) as file:
+        tifffile.imwrite(file, labels, ome=True, metadata=metadata, compression="zlib")
+
+
 def write_indexed(path: Path, indices: NDArray[np.uint8], palette: list[int]) -> None:
     """Write a PNG of palette indices, whole or not at all. `palette` holds red, green and blue of each index.
 
