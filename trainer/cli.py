@@ -30,6 +30,12 @@ app.add_typer(data_app, name="data")
 #: Exit code for a training that was stopped and can go on: EX_TEMPFAIL of sysexits.h.
 INTERRUPTED = 75
 
+#: How one plane is taken of a file that has more; the same for import and predict.
+Channel = Annotated[int | None, typer.Option(min=0, help="The channel to read, from 0.")]
+Luminance = Annotated[bool, typer.Option("--luminance", help="Read colours as 0.299 R + 0.587 G + 0.114 B.")]
+Plane = Annotated[int | None, typer.Option(min=0, help="The plane of a stack to read, from 0.")]
+Project = Annotated[str, typer.Option(help="Of all planes of a stack the highest values: max; or none.")]
+
 
 def _takes_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the fields of `Options` as parameters, in place of its own ``**given``."""
@@ -145,7 +151,7 @@ def predict(
         int, typer.Option(min=0, help="The side of a tile in pixels; 0: whole images where they fit.")
     ] = 0,
     pixel_um: Annotated[
-        float, typer.Option(min=0, help="The side of a pixel in µm, for areas in µm²; 0: unknown.")
+        float, typer.Option(min=0, help="The side of a pixel in µm, for all that is measured; 0: unknown.")
     ] = 0.0,
     tta: Annotated[
         bool | None,
@@ -160,11 +166,25 @@ def predict(
             min=0, help="The nuclei's diameter in these images in pixels; 0: as in the images of the training."
         ),
     ] = 0.0,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write for another program, too: fiji (ROIs), qupath (GeoJSON) or ome (OME-TIFF). Repeat it."
+        ),
+    ] = None,
+    channel: Channel = None,
+    luminance: Luminance = False,
+    plane: Plane = None,
+    project: Project = "none",
 ) -> None:
     """Predict images: write 16-bit label PNGs, overlays with outlines, and a CSV of all objects."""
+    from trainer.files.planes import Choice
     from trainer.folders import predict_folder
 
-    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, tta, diameter)
+    choice = Choice(channel, luminance, plane, project)
+    objects, count, truth = predict_folder(
+        model, images, out, tile, pixel_um, choice, also or (), tta=tta, diameter_px=diameter
+    )
     true = f" ({truth} true)" if truth is not None else ""
     print(f"{objects} objects in {count} image{'s' if count != 1 else ''}{true} → {out}")
 
@@ -217,6 +237,31 @@ def bbbc039(
     from trainer.data import bbbc039
 
     print(bbbc039.fetch(to, url or bbbc039.URL, images))
+
+
+@data_app.command("import")
+def import_data(
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="A folder of images and masks, or a COCO JSON.")],
+    to: Annotated[Path, typer.Option(help="The folder for images/, masks/ and split.json.")],
+    images: Annotated[str, typer.Option(help="The folder of the images in FROM, if it is not found.")] = "",
+    masks_in: Annotated[str, typer.Option(help="The folder of the masks in FROM, if it is not found.")] = "",
+    masks: Annotated[
+        str, typer.Option(help="How masks are written: instances, binary, classes, colours, or auto.")
+    ] = "auto",
+    threshold: Annotated[float | None, typer.Option(help="In masks, nuclei are what is above it.")] = None,
+    background: Annotated[int | None, typer.Option(help="The value of the background in masks, if not 0.")] = None,
+    void: Annotated[int | None, typer.Option(help="The value in masks of what is not labelled.")] = None,
+    channel: Channel = None,
+    luminance: Luminance = False,
+    plane: Plane = None,
+    project: Project = "none",
+) -> None:
+    """Convert what you have: DSB2018, Cellpose, StarDist, COCO, Fiji's ROIs, stacks, colours."""
+    from trainer.data.convert import MaskReading, import_set
+    from trainer.files.planes import Choice
+
+    choice = Choice(channel, luminance, plane, project)
+    print(import_set(source, to, choice, MaskReading(masks, threshold, background, void), images, masks_in))
 
 
 @data_app.command("check")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,24 @@ from rich.progress import track
 from skimage.measure import regionprops
 from skimage.segmentation import find_boundaries, relabel_sequential
 
+from trainer.data.exports import check_formats, export
 from trainer.data.masks import MAX_OBJECTS, mask_form, mask_to_labels
 from trainer.data.recipe import MASK_FORMS
 from trainer.data.samples import image_pairs, normalise, read_samples
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
-from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
+from trainer.files.images import (
+    JPEG_SUFFIXES,
+    SUFFIXES,
+    list_images,
+    read_labels,
+    read_plane,
+    read_tags,
+    warn_of_jpeg,
+    write_png,
+)
 from trainer.files.pairing import pair_results
+from trainer.files.planes import WHOLE, Choice
 from trainer.network.predict import predict_image
 from trainer.scoring.instances import Decision, find_nuclei
 from trainer.scoring.seg import AnyLabels, foreground_overlap, miscount, score
@@ -118,6 +129,9 @@ def predict_folder(
     out: Path,
     tile_px: int,
     pixel_um: float,
+    choice: Choice = WHOLE,
+    also: Collection[str] = (),
+    *,
     tta: bool | None = None,
     diameter_px: float = 0,
 ) -> Predicted:
@@ -137,7 +151,11 @@ def predict_folder(
     tile_px : int
         See `predict.predict_probabilities`.
     pixel_um : float
-        Side of a pixel in µm. With 0 there is no column of areas in µm².
+        Side of a pixel in µm. With 0 nothing is measured in µm.
+    choice : Choice
+        Which plane of a file is predicted.
+    also : collection of str
+        Further formats, of `exports.FORMATS`.
     tta : bool or None
         Take the mean of eight views, see `predict.predict_views`. None: as the model was scored.
     diameter_px : float
@@ -152,15 +170,8 @@ def predict_folder(
     InputError
         A file cannot be read or written, or an image has more objects than 16 bit hold.
     """
-    paths = _image_paths(images)
-    for path in paths.values():
-        read_grey(path)  # a file that cannot be read is reported before anything is written
-    turned = [path.name for path in paths.values() if read_tags(path).orientation != 1]
-    if turned:
-        number = f"{len(turned)} image{'s have' if len(turned) != 1 else ' has'}"
-        print(
-            f"note: {number} an Orientation, first {turned[0]}: what is written is turned by it", file=sys.stderr
-        )
+    check_formats(also)
+    paths = _readable_paths(images, choice)
     for kind in ("labels", "overlays"):
         _make_folder(out / kind)
     environment.start_tensorflow(0)
@@ -169,7 +180,7 @@ def predict_folder(
     scale, decision = _for_diameter(info, diameter_px, model)
     rows: list[dict[str, Any]] = []
     for stem, path in _with_progress(paths):
-        grey = read_grey(path)
+        grey = read_plane(path, choice)
         image = normalise(grey)
         probabilities = predict_image(network, info.shape.depth, image, scale=scale, tta=tta, tile_px=tile_px)
         labels, _, _ = relabel_sequential(find_nuclei(probabilities, decision, info.weights))
@@ -177,16 +188,30 @@ def predict_folder(
             raise InputError(f"{str(path)!r} has {labels.max():,} objects", "16-bit labels hold 65,535: cut it")
         write_png(out / "labels" / f"{stem}.png", labels.astype(np.uint16))
         write_png(out / "overlays" / f"{stem}.png", draw_overlay(image, labels))
+        export(labels, out, stem, also, pixel_um)
         rows += [{"image": path.name, **row} for row in measure_objects(grey, labels, pixel_um)]
     _write_csv(out / "objects.csv", rows, pixel_um)
     predicted = Predicted(len(rows), len(paths), _true_nuclei(paths))
+    _warn_of_miscount(predicted)
+    return predicted
+
+
+def _warn_of_miscount(predicted: Predicted) -> None:
     if predicted.truth is not None and miscount(predicted.truth, predicted.objects):
         print(
             f"warning: {predicted.objects} nuclei are found, and the masks beside the images have "
             f"{predicted.truth}: look at the overlays; trainer score compares the labels",
             file=sys.stderr,
         )
-    return predicted
+
+
+def _tell_of_turned(paths: Iterable[Path]) -> None:
+    turned = [path.name for path in paths if read_tags(path).orientation != 1]
+    if turned:
+        number = f"{len(turned)} image{'s have' if len(turned) != 1 else ' has'}"
+        print(
+            f"note: {number} an Orientation, first {turned[0]}: what is written is turned by it", file=sys.stderr
+        )
 
 
 def _for_diameter(info: modelfile.ModelInfo, diameter_px: float, model: Path) -> tuple[float, Decision]:
@@ -214,12 +239,24 @@ def _true_nuclei(paths: dict[str, Path]) -> int | None:
     return sum(len(np.unique(samples[stem].labels[samples[stem].labels > 0])) for stem in paths)
 
 
+def _readable_paths(images: Path, choice: Choice) -> dict[str, Path]:
+    """List images; one that cannot be read is reported before anything is written."""
+    choice.check()
+    paths = _image_paths(images)
+    warn_of_jpeg(paths.values())
+    for path in paths.values():
+        read_plane(path, choice)
+    _tell_of_turned(paths.values())
+    return paths
+
+
 def _image_paths(images: Path) -> dict[str, Path]:
     if images.is_file():
         return {images.stem: images}
-    paths = list_images(images)
+    suffixes = (*SUFFIXES, *JPEG_SUFFIXES)
+    paths = list_images(images, suffixes)
     if not paths:
-        raise InputError(f"there are no images in {str(images)!r}", f"one of {', '.join(SUFFIXES)} is expected")
+        raise InputError(f"there are no images in {str(images)!r}", f"one of {', '.join(suffixes)} is expected")
     return paths
 
 
@@ -264,15 +301,18 @@ def measure_objects(grey: NDArray[np.generic], labels: AnyLabels, pixel_um: floa
         row |= {
             "centroid_row_px": round(y, 2),
             "centroid_column_px": round(x, 2),
-            "mean_intensity_grey": round(mean, 3),
         }
+        if pixel_um:
+            row |= {"centroid_row_um": round(y * pixel_um, 4), "centroid_column_um": round(x * pixel_um, 4)}
+        row["mean_intensity_grey"] = round(mean, 3)
         rows.append(row)
     return rows
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]], pixel_um: float) -> None:
     columns = ["image", "label", "area_px", *(["area_um2"] if pixel_um else [])]
-    columns += ["centroid_row_px", "centroid_column_px", "mean_intensity_grey"]
+    columns += ["centroid_row_px", "centroid_column_px"]
+    columns += [*(["centroid_row_um", "centroid_column_um"] if pixel_um else []), "mean_intensity_grey"]
     with whole_file(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

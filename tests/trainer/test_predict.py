@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 from skimage import io
 
@@ -43,6 +44,7 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
             assert float(row["area_um2"]) == pytest.approx(inside.sum() * 0.25)
             assert float(row["centroid_row_px"]) == pytest.approx(np.nonzero(inside)[0].mean(), abs=0.01)
             assert float(row["centroid_column_px"]) == pytest.approx(np.nonzero(inside)[1].mean(), abs=0.01)
+            assert float(row["centroid_row_um"]) == pytest.approx(np.nonzero(inside)[0].mean() / 2, abs=0.01)
             assert float(row["mean_intensity_grey"]) == pytest.approx(grey[inside].mean(), abs=0.01)
     # The training images are predicted: far from perfect after 20 epochs, far above 0.
     scored = trainer("score", nuclei / "masks", predicted / "labels", "--json").json
@@ -55,6 +57,18 @@ def test_predicting_a_folder(sandbox: Sandbox, trainer: Trainer, nuclei: Path, m
     assert "note: 1 image has an Orientation, first synth_001.png" in ran.err
     turned = io.imread(sandbox.path / "turned/labels/synth_001.png")
     assert (turned == io.imread(predicted / "labels/synth_001.png")).all()
+    # One plane of a stack is predicted as the image that it is; other programs get the same nuclei.
+    tifffile.imwrite(
+        sandbox.path / "stack.tif", np.stack([upright * 0, upright]), imagej=True, metadata={"axes": "ZYX"}
+    )
+    refused = trainer("predict", model, sandbox.path / "stack.tif", "--out", "planes", code=2)
+    assert "--plane 0 to 1" in refused.err
+    trainer("predict", model, sandbox.path / "stack.tif", "--out", "planes", "--plane", 1, "--also", "ome",
+            "--also", "qupath")  # fmt: skip
+    expected = io.imread(predicted / "labels/synth_001.png")
+    assert (io.imread(sandbox.path / "planes/labels/stack.png") == expected).all()
+    assert (tifffile.imread(sandbox.path / "planes/ome/stack.ome.tif") == expected).all()
+    assert (sandbox.path / "planes/geojson/stack.geojson").is_file()
     # The prediction in tiles is the same, except for the last bit of a probability.
     trainer("predict", model, nuclei / "images", "--out", "tiled", "--tile", 32)
     tiled = trainer("score", predicted / "labels", sandbox.path / "tiled" / "labels", "--json").json

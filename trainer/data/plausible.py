@@ -32,7 +32,7 @@ LEAST_HOLE_PX = 9
 #: So many values are named.
 NAMED = 3
 
-A_NUMBER_EACH = "give each nucleus a number of its own"
+A_NUMBER_EACH = "give each nucleus a number of its own; trainer data import --masks colours numbers the pieces"
 
 
 @dataclass(frozen=True)
@@ -157,15 +157,18 @@ def _suspicion(labels: NDArray[np.integer], shapes: Shapes) -> tuple[str, str] |
         return (
             f"number {shapes.values[around]} covers {share:.0%} of the image and surrounds the rest. Is it the "
             "background, or 'not labelled', or is the mask inverted?",
-            "background is 0 in a mask",
+            "background is 0 in a mask: trainer data import --background V or --void V makes it so",
         )
     if thin >= MANY_THIN and thin > THIN_SHARE * number:
         return (
             f"{thin} of them are nowhere 3 pixels wide. Was the mask blurred, resized, or saved as JPEG?",
-            "take the mask as it was before; or make its values 0 and 255 again by a threshold",
+            "take the mask as it was before, or trainer data import --threshold 127",
         )
     if number > 1 and int(shapes.area_px.sum()) == shapes.image_px:
-        return "they leave no background", "background is 0 in a mask"
+        return (
+            "they leave no background",
+            "background is 0 in a mask: trainer data import --background V makes it so",
+        )
     return _suspicion_of_pieces(shapes)
 
 
@@ -193,7 +196,7 @@ def _suspicion_of_pieces(shapes: Shapes) -> tuple[str, str] | None:
         return (
             f"the value {shapes.values[worst]} is in {shapes.pieces[worst]} pieces. Does it mean 'not labelled', "
             "or a class?",
-            "make such pixels 0, and give each nucleus a number of its own",
+            "trainer data import --void V makes such pixels background",
         )
     if (shapes.pieces > 1).sum() >= MANY_IN_PIECES and pieces >= MEAN_PIECES * number:
         return f"they are in {pieces} pieces. Was the mask resized, or do numbers occur twice?", A_NUMBER_EACH

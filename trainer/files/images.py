@@ -5,7 +5,9 @@ Pixels come as their file says they are to be read, see `tags`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,9 +19,13 @@ from PIL import Image as Pillow
 
 from trainer.errors import InputError
 from trainer.files.atomic import whole_file
+from trainer.files.planes import Choice, to_plane
 from trainer.files.tags import Photometric, PixelTags, grey_values, label_values, upright
 
 SUFFIXES = (".png", ".tif", ".tiff")
+
+#: JPEG changes grey values. It is read where it is asked for, and never as a mask.
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 #: How TIFF and BigTIFF files begin, in either order of bytes. Some files are named otherwise than they are.
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,9 +39,18 @@ PHOTOMETRIC, ORIENTATION, SOFTWARE = 262, 274, 305
 #: The largest image. It is decoded as a whole; more would not fit into the memory of a job.
 MAX_PX = 50_000_000
 
+#: So many of the largest planes may be in one file.
+MAX_PLANES = 10
 
-def list_images(folder: Path) -> dict[str, Path]:
+
+def list_images(folder: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """List the images in a folder by stem, sorted.
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : collection of str
+        Those that count, in lower case.
 
     Raises
     ------
@@ -43,7 +58,7 @@ def list_images(folder: Path) -> dict[str, Path]:
         The folder cannot be read, or has two images that differ in their suffix alone.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     except OSError as error:
         raise InputError(f"cannot read {str(folder)!r}: {error.strerror}", "it should be a folder") from None
     images: dict[str, Path] = {}
@@ -85,10 +100,14 @@ def read_grey(path: Path) -> NDArray[np.generic]:
     array, tags = _read(path)
     if array.ndim != 2:
         raise InputError(
-            f"{str(path)!r} has the shape {array.shape}, not grayscale", "convert it to one channel, one plane"
+            f"{str(path)!r} has the shape {array.shape}, not grayscale",
+            "convert it to one channel, one plane: trainer data import",
         )
     if array.dtype not in (np.bool_, np.uint8, np.uint16):
-        raise InputError(f"{str(path)!r} has pixels of {array.dtype}", "convert it to unsigned 8 or 16 bit")
+        raise InputError(
+            f"{str(path)!r} has pixels of {array.dtype}",
+            "convert it to unsigned 8 or 16 bit: trainer data import",
+        )
     return grey_values(array, tags, str(path))
 
 
@@ -129,6 +148,75 @@ def read_any(path: Path) -> NDArray[np.generic]:
     return _read(path)[0]
 
 
+def read_stored(path: Path, *, numbers: bool = False) -> tuple[NDArray[np.generic], str, PixelTags]:
+    """Read all that a file has: channels and planes, too, and JPEG. It is not turned upright.
+
+    Parameters
+    ----------
+    path : Path
+    numbers : bool
+        Read the numbers of a palette, and not its colours.
+
+    Returns
+    -------
+    ndarray, str, PixelTags
+        The values as stored, a letter for each axis as `planes.to_plane` takes them, and what the file says.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or one plane has more than 50 megapixels, or all more than ten times that.
+    """
+    with _naming(path), path.open("rb") as file:
+        if _is_tiff(file):
+            with tifffile.TiffFile(file) as tiff:
+                series = tiff.series[0]
+                sides = [size for name, size in zip(series.axes, series.shape, strict=True) if name in "YX"]
+                if math.prod(sides) > MAX_PX or math.prod(series.shape) > MAX_PLANES * MAX_PX:
+                    shape = "×".join(map(str, series.shape))
+                    raise InputError(f"{str(path)!r} is {shape}, and too large", "cut it into parts")
+                return np.asarray(series.asarray()), str(series.axes), _tiff_tags(tiff.pages.first)
+        _stored_size(path, file)
+        tags = _tags_of(file)
+        with Pillow.open(file) as image:
+            as_stored = numbers and image.mode == "P"
+            array = np.asarray(image) if as_stored else _pillow_array(image, _stretch_factor(file))
+        return array, "YX" if array.ndim == 2 else "YXS", tags
+
+
+def read_plane(path: Path, choice: Choice) -> NDArray[np.generic]:
+    """Read one plane of an image: the higher a value, the brighter, and the first row is the top.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        Of the file's own type: integers, bool or float.
+
+    Raises
+    ------
+    InputError
+        As `read_stored`, `planes.to_plane` and `tags.grey_values` do, or a value is not finite.
+    """
+    array, axes, tags = read_stored(path)
+    plane = to_plane(array, axes, choice, str(path))
+    if plane.dtype.kind not in "biuf" or not np.isfinite(plane).all():
+        raise InputError(f"{str(path)!r} has values of {plane.dtype} that are no finite numbers", "replace them")
+    if "S" not in axes:  # red, green and blue are grey values of their own
+        plane = grey_values(plane, tags, str(path))
+    return upright(plane, tags, str(path))
+
+
+def warn_of_jpeg(paths: Iterable[Path]) -> None:
+    """Print a warning on stderr if some images are JPEG."""
+    jpeg = [path.name for path in paths if path.suffix.lower() in JPEG_SUFFIXES]
+    if jpeg:
+        print(
+            f"warning: {len(jpeg)} of the images are JPEG, first {jpeg[0]}: their grey values are not those of "
+            "the microscope, and edges have rings",
+            file=sys.stderr,
+        )
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Rows and columns of an image, as `read_any` gives it. It is not decoded. Raises as `read_any` does."""
     with _naming(path), path.open("rb") as file:
@@ -137,9 +225,10 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_tags(path: Path) -> PixelTags:
-    """Read what a file says of its pixels. Raises as `read_any` does."""
+    """Read what a file says of its pixels, in its first plane. Raises as `read_any` does."""
     with _naming(path), path.open("rb") as file:
-        _stored_size(path, file)
+        if not _is_tiff(file):
+            _stored_size(path, file)
         return _tags_of(file)
 
 
@@ -227,7 +316,10 @@ def _stretch_factor(file: BinaryIO) -> int:
 def _tiff_size(path: Path, file: BinaryIO) -> tuple[int, int]:
     with tifffile.TiffFile(file) as tiff:
         if len(tiff.pages) > 1:
-            raise InputError(f"{str(path)!r} has {len(tiff.pages)} pages", "save each plane as a file of its own")
+            raise InputError(
+                f"{str(path)!r} has {len(tiff.pages)} pages",
+                "save each plane as a file of its own; trainer data import does it by --plane or --project",
+            )
         page = tiff.pages.first
         return int(page.imagelength), int(page.imagewidth)
 
@@ -274,6 +366,22 @@ def write_png(path: Path, array: NDArray[np.generic]) -> None:
     """
     with whole_file(path) as file:
         Pillow.fromarray(array).save(file, "PNG")
+
+
+def write_ome_labels(path: Path, labels: NDArray[np.uint16], pixel_um: float = 0.0) -> None:
+    """Write labels as an OME-TIFF, whole or not at all. `pixel_um` is the side of a pixel in µm; 0: unknown.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    metadata: dict[str, Any] = {"axes": "YX"}
+    if pixel_um:
+        sides = {f"PhysicalSize{axis}": pixel_um for axis in "XY"}
+        metadata |= sides | {f"PhysicalSize{axis}Unit": "µm" for axis in "XY"}
+    with whole_file(path) as file:
+        tifffile.imwrite(file, labels, ome=True, metadata=metadata, compression="zlib")
 
 
 def write_indexed(path: Path, indices: NDArray[np.uint8], palette: list[int]) -> None:
