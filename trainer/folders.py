@@ -161,10 +161,6 @@ def predict_folder(
     diameter_px : float
         Diameter of the nuclei in these images. 0: as in the images of the training's main set.
 
-    Returns
-    -------
-    Predicted
-
     Raises
     ------
     InputError
