@@ -184,6 +184,22 @@ def test_a_seed_that_draws_nothing_to_validate_on_is_named(nuclei: Path, trainer
     trainer("train", "--data", nuclei, "--seed", 0, "--batch-size", 2, "--dry-run", code=2)
 
 
+def test_seeds_that_part_an_image_from_its_twin_are_named(nuclei: Path, trainer: Trainer) -> None:
+    """Two of the training images are the same: some seeds validate on one of them."""
+    first, second = json.loads((nuclei / "split.json").read_text())["train"][:2]
+    for kind in ("images", "masks"):
+        shutil.copy(nuclei / kind / first, nuclei / kind / second)
+    wrong = {seed: check_set(nuclei, seed=seed)["wrong"] for seed in range(10)}
+    good = next(seed for seed, why in wrong.items() if not why)
+    bad = next(seed for seed, why in wrong.items() if why)
+    [note] = check_set(nuclei, seed=good)["notes"]
+    assert "hold an image back that is trained on as well, and are refused: " in note
+    assert "is the same as" in note
+    trainer("train", "--data", nuclei, "--seed", good, "--batch-size", 2, "--dry-run")
+    refused = trainer("train", "--data", nuclei, "--seed", bad, "--batch-size", 2, "--dry-run", code=2)
+    assert "which is held back from it" in refused.err
+
+
 def test_masks_without_much_background_are_told(nuclei: Path, trainer: Trainer) -> None:
     """Stripes: nothing is inside another."""
     for path in (nuclei / "masks").iterdir():

@@ -195,12 +195,15 @@ def of_split(
         What is wrong, and what is worth knowing.
     """
 
-    def validated(by: int) -> tuple[splits.Split, bool]:
-        split = splits.split(folder, objects, by, SplitRule())
-        return split, any(objects[stem] for stem in split.validation)
+    def split_by(number: int) -> splits.Split:
+        return splits.split(folder, objects, number, SplitRule())
+
+    def twins_of(split: splits.Split) -> list[Fault]:
+        parts = ([images[stem] for stem in part] for part in (split.train, split.validation, split.test))
+        return of_twins(digests, *parts)
 
     try:
-        split, _ = validated(seed)
+        split = split_by(seed)
     except InputError as error:
         return [Fault.of(error)], []
     if not any(objects.values()):  # that is another fault
@@ -208,14 +211,21 @@ def of_split(
     faults = of_parts(
         (objects[stem] for stem in split.train), {images[stem].name: objects[stem] for stem in split.validation}
     )
-    parts = ([images[stem] for stem in part] for part in (split.train, split.validation, split.test))
-    faults += of_twins(digests, *parts)
+    faults += twins_of(split)
+    others = {number: split_by(number) for number in range(SEEDS) if number != seed}
+    empty = [number for number, other in others.items() if not any(objects[stem] for stem in other.validation)]
     notes = []
-    others = [number for number in range(SEEDS) if number != seed and not validated(number)[1]]
-    if others:
+    if empty:
         notes.append(
-            f"{len(others)} of the seeds 0 to {SEEDS - 1} draw no nucleus to validate on, and are refused: "
-            f"{_some(map(str, others))}; validate on more images (--validation), or by --folds"
+            f"{len(empty)} of the seeds 0 to {SEEDS - 1} draw no nucleus to validate on, and are refused: "
+            f"{_some(map(str, empty))}; validate on more images (--validation), or by --folds"
+        )
+    apart = [number for number, other in others.items() if twins_of(other)] if not faults else []
+    if apart:
+        twins = twins_of(others[apart[0]])[0]
+        notes.append(
+            f"{len(apart)} of the seeds 0 to {SEEDS - 1} hold an image back that is trained on as well, and are "
+            f"refused: {_some(map(str, apart))}; by the first, {twins.message}: {twins.hint}"
         )
     if split.test and not any(objects[stem] for stem in split.test):
         notes.append("no test image has a nucleus: there will be no test score; write another split.json")
