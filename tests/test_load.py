@@ -127,6 +127,24 @@ def test_each_figure_of_the_page_by_name(tmp_path: Path) -> None:
     assert error.value.hint == "did you mean 'ranks'?"
 
 
+def test_the_learning_curves_of_the_first_configurations(tmp_path: Path) -> None:
+    ran = [
+        Ran(
+            {"x": x},
+            {"segMeasure": x, "history": [{"segMeasure": x / 2, "loss": 1}, {"segMeasure": x}]},
+            replicate,
+        )
+        for x in range(7)
+        for replicate in range(2)
+    ]
+    curves = loaded(tmp_path, ran).figure("curves")
+    assert len(curves.data) == 5 * 2 * 2  # configurations, runs, metrics
+    assert [trace.name for trace in curves.data if trace.showlegend] == [f"trial {n}" for n in (12, 10, 8, 6, 4)]
+    assert (curves.data[0].x, curves.data[0].y, curves.data[0].yaxis) == ((1, 2), (3, 6), "y")
+    assert (curves.data[-1].y, curves.data[-1].yaxis) == ((1, None), "y2")
+    assert [axis.title.text for axis in (curves.layout.yaxis, curves.layout.yaxis2)] == ["segMeasure", "loss"]
+
+
 def test_whole_numbers_beside_others_are_in_every_figure(tmp_path: Path) -> None:
     """0 of `[0, 0.5]` is 0.0 in some frames, and a missing value None or NaN."""
     ran = [Ran({"x": x, "y": y}, {"segMeasure": 0.1 + y}) for x in (1, 2, "a") for y in (0, 0.5, 1)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweep.errors import TemplateError
 from sweep.grid import read
+from sweep.jobs.alike import takes_over
 from sweep.jobs.render import array_range, renderer_of
 from sweep.model import Job, Resources, Task
 from sweep.state.settings import Planner
@@ -67,6 +69,31 @@ def test_placement_each_and_a_single_trial_make_no_array() -> None:
     assert "--array=0-127%50" in render("slurm")
     grid, _ = read(GRID.format(kind="pbs", placement="array", extra="", throttle=""), "g.yaml")
     assert array_range(grid, single) == ""
+
+
+def test_which_jobs_workers_that_wait_take_over() -> None:
+    grid, _ = read(
+        "name: toy\ncommand: python job.py\nscheduler: {kind: slurm}\nsubmit: {placement: packed, workers: 4, linger: 5min}",
+        "g",
+    )
+    paths = {**PATHS, "worker": "/home/eve/worker.py", "workdir": "/home/eve"}
+    renderer = renderer_of(grid, paths, "python3", PLANNER)
+    tasks = tuple(Task(number, 1) for number in range(9))
+    job = Job("j0001", Resources(3600, 8192, 4), tasks, workers=4, worker_asks=Resources(7200, 8192, 4))
+    script = renderer(job)
+    assert "--linger-s 300" in script
+    fewer = replace(job, name="j0002", tasks=tasks[:2], workers=2, variables={0: {"A": "1"}})
+    shorter = replace(fewer, worker_asks=Resources(3600, 8192, 4))
+    for other in (fewer, shorter):
+        assert takes_over(script, renderer(other), 3600, 3600.0)
+    assert not takes_over(script, renderer(fewer), 3600, 3601.0)  # no time for a whole trial
+    for other in (
+        replace(fewer, resources=Resources(3600, 8192, 2), worker_asks=Resources(7200, 8192, 2)),
+        replace(fewer, resources=Resources(1800, 8192, 4)),
+        replace(fewer, avoid=("n3",)),
+    ):
+        assert not takes_over(script, renderer(other), 0, 0.0)
+    assert not takes_over(script, render("slurm"), 0, 0.0)
 
 
 def test_a_sites_template_overrides_one_block(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from sweep.model import Job, Resources, Task, Trial
+from sweep.node import worker as node_worker
 from sweep.node.worker import task_order
 from sweep.store import Shelf
 
@@ -243,3 +244,33 @@ def test_the_slots_have_gpus_of_their_own(
     )
     assert job.start(per_worker=2, visible=visible).wait(60) == 0
     assert sorted((job.work / f"gpus-{name}").read_text() for name in "ab") == seen
+
+
+# --- jobs that are handed to it -----------------------------------------------------------------------------
+
+
+def test_the_jobs_that_are_handed_to_a_submission(tmp_path: Path) -> None:
+    arguments = ["--folder", str(tmp_path), "--job", "j0001", "--job-id", "7", "--job-name", "toy.j0001.aa[1]"]
+    for name in ("worker", "workers", "per-worker", "walltime-s", "memory-mib", "gpus", "ends-s"):
+        arguments += [f"--{name}", "1"]
+    options, _ = node_worker.parse_arguments([*arguments, "--"])
+    assert node_worker.handed_jobs(options) == []
+    (tmp_path / "jobs").mkdir()
+    lines = [
+        {"to": "toy.j0001.bb", "job": "j0002", "variables": ""},  # an earlier submission's workers
+        {"to": "toy.j0001.aa", "job": "j0003", "variables": "/a b/j0003.variables"},
+        {"to": "toy.j0001.aa", "job": "", "variables": ""},
+    ]
+    spelled = [json.dumps(line) for line in lines]
+    file = tmp_path / "jobs/j0001.handed"
+    file.write_text("\n".join([spelled[0], '{"to": "toy.j00', spelled[1], spelled[2]]))
+    assert node_worker.handed_jobs(options) == [("j0003", "/a b/j0003.variables")]  # the last line is half written
+    file.write_text(file.read_text() + "\n")
+    assert node_worker.handed_jobs(options)[1] == ("", "")
+
+
+def test_each_job_has_variables_of_its_own() -> None:
+    own = ["--workdir", "w", "--variables", "mine", "--result", "r"]
+    assert node_worker.with_variables(own, "its") == ["--workdir", "w", "--result", "r", "--variables", "its"]
+    assert node_worker.with_variables(own, "") == ["--workdir", "w", "--result", "r"]
+    assert node_worker.with_variables(["--result", "r"], "its") == ["--result", "r", "--variables", "its"]

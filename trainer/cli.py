@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 data_app = typer.Typer(help="Make, fetch and check data.", no_args_is_help=True)
@@ -82,7 +83,7 @@ def train(
     from trainer.training import train as training
     from trainer.training.setting import make_setting
 
-    switches = {name: bool(given[name]) for name in ("blank", "keep_checkpoint")}
+    switches = {name: bool(given[name]) for name in ("blank", "keep_checkpoint", "tta")}
     options = Options(**given | switches | {"extra_data": tuple(given["extra_data"] or ())})
     folder = cache or default_folder()
     if folder is None:
@@ -146,11 +147,18 @@ def predict(
     pixel_um: Annotated[
         float, typer.Option(min=0, help="The side of a pixel in µm, for areas in µm²; 0: unknown.")
     ] = 0.0,
+    tta: Annotated[
+        bool | None,
+        typer.Option(
+            "--tta/--no-tta",
+            help="The mean of the eight views of an image: 8 times as long. Without it, as the model was scored.",
+        ),
+    ] = None,
 ) -> None:
     """Predict images: write 16-bit label PNGs, overlays with outlines, and a CSV of all objects."""
     from trainer.folders import predict_folder
 
-    objects, count, truth = predict_folder(model, images, out, tile, pixel_um)
+    objects, count, truth = predict_folder(model, images, out, tile, pixel_um, tta)
     true = f" ({truth} true)" if truth is not None else ""
     print(f"{objects} objects in {count} image{'s' if count != 1 else ''}{true} → {out}")
 

@@ -22,7 +22,7 @@ from trainer.errors import InputError
 from trainer.files.atomic import whole_file
 from trainer.files.images import SUFFIXES, list_images, read_grey, read_labels, read_tags, write_png
 from trainer.files.pairing import pair_results
-from trainer.network.predict import predict_probabilities
+from trainer.network.predict import predict_probabilities, predict_views
 from trainer.scoring.instances import find_nuclei
 from trainer.scoring.seg import AnyLabels, foreground_overlap, miscount, score
 from trainer.training import environment, modelfile
@@ -112,7 +112,9 @@ class Predicted(NamedTuple):
     truth: int | None
 
 
-def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um: float) -> Predicted:
+def predict_folder(
+    model: Path, images: Path, out: Path, tile_px: int, pixel_um: float, tta: bool | None = None
+) -> Predicted:
     """Predict images with a trained network.
 
     Writes ``labels/NAME.png`` (16 bit), ``overlays/NAME.png`` (RGB, outlines on the normalised image) and
@@ -130,6 +132,8 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         See `predict.predict_probabilities`.
     pixel_um : float
         Side of a pixel in µm. With 0 there is no column of areas in µm².
+    tta : bool or None
+        Take the mean of eight views, see `predict.predict_views`. None: as the model was scored.
 
     Returns
     -------
@@ -153,11 +157,12 @@ def predict_folder(model: Path, images: Path, out: Path, tile_px: int, pixel_um:
         _make_folder(out / kind)
     environment.start_tensorflow(0)
     network, info = modelfile.load(model)
+    predict_one = predict_views if (info.tta if tta is None else tta) else predict_probabilities
     rows: list[dict[str, Any]] = []
     for stem, path in _with_progress(paths):
         grey = read_grey(path)
         image = normalise(grey)
-        probabilities = predict_probabilities(network, info.shape.depth, image, tile_px)
+        probabilities = predict_one(network, info.shape.depth, image, tile_px)
         labels, _, _ = relabel_sequential(find_nuclei(probabilities, info.decision, info.weights))
         if labels.max() > MAX_OBJECTS:
             raise InputError(f"{str(path)!r} has {labels.max():,} objects", "16-bit labels hold 65,535: cut it")

@@ -92,6 +92,12 @@ class RaceSpec(Section):
         description="What chooses the configurations to begin: a forest of trees that learns from the scores so "
         "far, chance, the order of the grid, or Optuna.",
     )
+    from_: list[Annotated[str, Field(min_length=1)]] = Field(
+        [],
+        alias="from",
+        description="Earlier sweeps of the same parameters, by name or folder. The forest begins with what they "
+        "learnt; none of their scores decides.",
+    )
     wave: int | None = Field(
         None,
         ge=1,
@@ -124,4 +130,13 @@ class RaceSpec(Section):
     def _refuse_rungs_that_do_not_rise(self) -> RaceSpec:
         if any(higher <= lower for lower, higher in itertools.pairwise(self.rungs)):
             raise InvalidValue(f"the rungs {self.rungs} do not rise", "write them in order: [1, 3, 9, 27]")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_sweeps_that_nothing_learns_from(self) -> RaceSpec:
+        if self.from_ and self.propose != "forest":
+            raise InvalidValue(
+                f"from: the forest alone learns from earlier sweeps, and propose is {self.propose}",
+                "write propose: forest, or take from out",
+            )
         return self

@@ -279,6 +279,11 @@ class SubmitSpec(Section):
         description="Packed: the walltime of a worker. By default it is enough for the worker's share of the "
         "trials, within the queue's limit.",
     )
+    linger: Walltime | None = Field(
+        None,
+        description="Packed: how long a worker with nothing left to run waits for more trials. They then need not "
+        "queue. For a race, with `sweep submit --follow`.",
+    )
     preload: list[Module] = Field(
         [], description="Packed: modules that a worker imports once. Its trials are forked and find them imported."
     )
@@ -298,11 +303,16 @@ class SubmitSpec(Section):
     @model_validator(mode="after")
     def _refuse_keys_without_effect(self) -> SubmitSpec:
         """Refuse a key that has no effect with this placement, because it shows a mistake."""
-        packed = ("workers", "per_worker", "worker_walltime", "preload")
+        packed = ("workers", "per_worker", "worker_walltime", "linger", "preload")
         useless = [name for name in packed if name in self.model_fields_set] if self.placement != "packed" else []
         if useless:
             raise InvalidValue(
                 f"{useless[0]} means nothing with placement {self.placement}", "write placement: packed"
+            )
+        if self.linger and self.driver:
+            raise InvalidValue(
+                "the driver job begins when the workers have ended, and with linger they wait for it",
+                "take one of the two out",
             )
         if self.throttle and self.placement == "each":
             raise InvalidValue("throttle is for arrays, and placement is each", "use max_queued")
@@ -447,7 +457,8 @@ def _grid_error(source: Source, problem: Any) -> GridError:
     kind, value, key = problem["type"], problem["input"], str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         fields = _SECTIONS.get(path[:-1], Grid).model_fields
-        return source.error(path, f"unknown key {key!r}", nearest(key, fields))
+        keys = [field.alias or name for name, field in fields.items()]
+        return source.error(path, f"unknown key {key!r}", nearest(key, keys))
     if kind == "missing":
         return source.error(path, f"the key {key!r} is missing", "see docs/grid.md, or start from `sweep init`")
     if kind == "value_error":

@@ -15,6 +15,7 @@ from sweep.errors import TemplateError
 from sweep.grid import Grid, units
 from sweep.grid.stop import parse as parse_stop
 from sweep.jobs import where
+from sweep.jobs.alike import digest
 from sweep.model import Job
 from sweep.schedulers import SCHEDULERS, Scheduler
 from sweep.state.settings import Planner
@@ -90,6 +91,13 @@ def renderer_of(
     return Renderer(grid, paths, python, planner, _with_template_errors(name, jinja.get_template, name))
 
 
+#: What two jobs may differ in, and a worker of the one can run the other's trials none the less.
+NOT_ALIKE: Mapping[str, Any] = {
+    "job": "", "trials": 0, "array": "", "workers": 1, "walltime": "", "walltime_s": 0, "warning_s": 0,
+    "script": "", "log": "", "variables": "",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Renderer:
     """Renders the scripts of one plan.
@@ -133,12 +141,18 @@ class Renderer:
             The template uses an undefined name, or fails.
         """
         names = self._names(job, driver_command)
-        text: str = _with_template_errors(str(self.template.name), self.template.render, names)
+        if job.workers and names["linger_s"] and not driver_command:
+            names["alike"] = digest(self._rendered({**names, **NOT_ALIKE}))
+        text = self._rendered(names)
         if not text.startswith("#!"):
             raise TemplateError(
                 f"{self.template.name} makes a script that begins with {text[:20]!r}",
                 "begin it with #!/bin/bash",
             )
+        return text
+
+    def _rendered(self, names: Mapping[str, Any]) -> str:
+        text: str = _with_template_errors(str(self.template.name), self.template.render, names)
         return text
 
     def _names(self, job: Job, driver_command: Sequence[str]) -> dict[str, Any]:
@@ -160,6 +174,8 @@ class Renderer:
             "workers": job.workers,
             "per_worker": grid.submit.per_worker,
             "preload": grid.submit.preload,
+            "linger_s": units.walltime_s(grid.submit.linger) if grid.submit.linger else 0,
+            "alike": "",
             "trial_resources": job.resources,
             "avoid": job.avoid,
             "driver_command": driver_command,

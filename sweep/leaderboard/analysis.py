@@ -17,6 +17,7 @@ from sweep.leaderboard import effects, frames
 from sweep.leaderboard.advice import Advice, advise, unimportant
 from sweep.leaderboard.cost import Attempted, Cost, cost
 from sweep.leaderboard.curves import Curve, learning_curves
+from sweep.leaderboard.curves import names as curve_names
 from sweep.leaderboard.effects import Effects, InCommon
 from sweep.leaderboard.importance import Importance, importance
 from sweep.leaderboard.ranking import Best, Board, Configuration, required_metrics
@@ -195,6 +196,11 @@ class Analysis:
     def curves(self, configuration: Configuration) -> dict[str, list[Curve]]:
         """Return the learning curves of a configuration; see `curves.learning_curves`."""
         return learning_curves(configuration, self.objective)
+
+    @property
+    def curve_names(self) -> list[str]:
+        """What of a history may be drawn; see `curves.names`."""
+        return curve_names(self.objective)
 
     def values(self, name: str, table: pd.DataFrame) -> list[Any]:
         """Return the different values of a parameter in some rows of the leaderboard, in their order."""

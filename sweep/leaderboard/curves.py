@@ -68,7 +68,6 @@ def learning_curves(configuration: Configuration, objective: Objective) -> dict[
     dict
         The metric or a loss → one curve for each trial. The first is the trial that stands for the configuration.
     """
-    metric = objective.metric.rpartition(".")[2]
     curves: dict[str, list[Curve]] = {}
     for entry in configuration.counted or configuration.entries:
         history = history_of(entry.result, objective.metric)
@@ -76,13 +75,18 @@ def learning_curves(configuration: Configuration, objective: Objective) -> dict[
         indices = range(last % stride, len(history), stride)  # the last epoch is one of them
         whole = times(history, entry.verdict.elapsed_s)
         own_times = Times(whole.since_start_s[indices.start :: stride], whole.own)
-        for name in dict.fromkeys((objective.metric, metric, *LOSSES)):
+        for name in names(objective):
             values = [number(history[index].get(name)) for index in indices]
             if any(value is not None for value in values):
                 epochs = range(indices.start + 1, indices.stop + 1, stride)
                 curve = Curve(epochs, values, own_times, entry.trial.resources.cores)
                 curves.setdefault(name, []).append(curve)
     return curves
+
+
+def names(objective: Objective) -> list[str]:
+    """Return what of a history may be drawn: the metric, also without what stands before its point, and losses."""
+    return [*dict.fromkeys((objective.metric, objective.metric.rpartition(".")[2], *LOSSES))]
 
 
 def times(history: Sequence[Mapping[str, Any]], elapsed_s: float | None) -> Times:

@@ -9,6 +9,10 @@ takes some milliseconds a trial; a Python interpreter for each trial would take 
 
     find a trial that nobody has claimed ─▶ is there time for it? ─▶ claim, run, record ─▶ again
          own share first, then the others'     no: end; a later job runs what is left
+         none left: wait for more, if asked to
+
+While a worker waits, `sweep submit` may hand it the trials of another job, which then need not queue: a line of
+``jobs/<its job>.handed``, as `handed_jobs` reads it.
 """
 
 import argparse
@@ -32,6 +36,9 @@ else:  # beside it in the sweep's folder
     import preload  # type: ignore[import-not-found, no-redef]
     import runner  # type: ignore[import-not-found, no-redef]
 
+
+#: A worker that waits for more trials looks for them so often, in seconds.
+LOOK_EVERY_S = 2.0
 
 #: Told to end with less time than this left, in seconds, a worker was told because its time is over.
 OVER_S = 15.0
@@ -126,8 +133,8 @@ class Worker(object):
 
     Attributes
     ----------
-    tasks : iterator of int
-        The tasks that no slot has looked at yet.
+    tasks : iterator of (argparse.Namespace, list of str, int)
+        The tasks that no slot has looked at yet: each with the worker's options and node.py's for its job.
     commands : dict of int to command.Command
         By slot, what is running.
     signals : list of int
@@ -148,7 +155,7 @@ class Worker(object):
 
     def __init__(self, options: argparse.Namespace, node_options: List[str]) -> None:
         self.options, self.node_options = options, node_options
-        self.tasks: Iterator[int] = iter(())
+        self.tasks: Iterator[Tuple[argparse.Namespace, List[str], int]] = iter(())
         self.lock = threading.Lock()
         self.commands: Dict[int, command.Command] = {}
         self.signals: List[int] = []
@@ -190,9 +197,7 @@ class Worker(object):
 
     def run(self) -> None:
         """Run trials until none is left, or there is no time for another."""
-        options = self.options
-        size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
-        self.tasks = task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers)
+        self.tasks = self._find_tasks()
         # Where the environment fails, no trial can run. One trial records that; the others are left for later.
         only_one = "--environment-failed" in self.node_options
         count = 1 if only_one else self.options.per_worker
@@ -205,15 +210,36 @@ class Worker(object):
             while thread.is_alive():
                 thread.join(1.0)  # a signal may wake another thread, and only this one acts on it
 
+    def _find_tasks(self) -> Iterator[Tuple[argparse.Namespace, List[str], int]]:
+        """Yield the job's tasks, and then those of the jobs that are handed to this one while it waits."""
+        yield from tasks_of(self.options, self.node_options)
+        handed, idle_since_s = 0, time.monotonic()
+        while self.options.linger_s and not self.signals and self._remaining_s() >= self.options.walltime_s:
+            jobs = handed_jobs(self.options)
+            for job, variables in jobs[handed:]:
+                if not job:  # nothing will come any more
+                    return
+                options = argparse.Namespace(**dict(vars(self.options), job=job))
+                try:
+                    yield from tasks_of(options, with_variables(self.node_options, variables))
+                except OSError as error:
+                    print("sweep: cannot take job %s over: %s" % (job, error), file=sys.stderr)
+            if len(jobs) > handed or self.commands:
+                handed, idle_since_s = len(jobs), time.monotonic()
+            elif time.monotonic() - idle_since_s > self.options.linger_s:
+                return
+            time.sleep(LOOK_EVERY_S)
+
     def _run_slot(self, slot: int, only_one: bool) -> None:
         first = True  # the first begins whatever time is left, as it would in a job of its own
         while True:
             with self.lock:
-                index = next(self.tasks, None)
-            if index is None:
+                found = next(self.tasks, None)
+            if found is None:
                 return
+            options, node_options, index = found
             try:
-                if not is_free(self.options, index):
+                if not is_free(options, index):
                     continue
                 if self.node.wait() == fitness.UNFIT:
                     self._say_unfit()
@@ -221,7 +247,7 @@ class Worker(object):
                 if not first and self._remaining_s() < self.options.walltime_s:
                     return
                 first = False
-                if not self._run_task(slot, index) or only_one:
+                if not self._run_task(slot, task_options(options, index, node_options)) or only_one:
                     return
             # The file server fails, say; the next trial may work. A thread would end by SystemExit without a word.
             except (Exception, SystemExit) as error:
@@ -234,7 +260,7 @@ class Worker(object):
                 print(words % self.node.name, file=sys.stderr)
             self.is_unfit = True
 
-    def _run_task(self, slot: int, index: int) -> bool:
+    def _run_task(self, slot: int, options: runner.Options) -> bool:
         """Run one trial; False if the worker is to end."""
         trial_command = self.commands[slot] = command.Command()
         trial_command.tell = self.bystander.tell
@@ -246,13 +272,52 @@ class Worker(object):
             environment = dict(os.environ)
             if self.gpus[slot]:
                 environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus[slot])
-            runner.run_task(trial_command, task_options(self.options, index, self.node_options), environment)
+            runner.run_task(trial_command, options, environment)
             return True
         finally:
             del self.commands[slot]
 
     def _remaining_s(self) -> float:
         return float(self.options.ends_s - (time.monotonic() - self.job_started_s))
+
+
+def tasks_of(
+    options: argparse.Namespace, node_options: List[str]
+) -> Iterator[Tuple[argparse.Namespace, List[str], int]]:
+    """Yield a job's tasks in this worker's order, each with the options that belong to the job."""
+    size = os.path.getsize(os.path.join(options.folder, "jobs", options.job + ".tasks"))
+    for index in task_order(size // runner.TASK_LINE_BYTES, options.worker, options.workers):
+        yield options, node_options, index
+
+
+def handed_jobs(options: argparse.Namespace) -> List[Tuple[str, str]]:
+    """Return the jobs that were handed to this one: their names, and the files of their attempts' variables.
+
+    An empty name means that no further one will come. The file has lines for earlier submissions of the job, too;
+    one that is half written is read the next time.
+    """
+    jobs: List[Tuple[str, str]] = []
+    try:
+        with open(os.path.join(options.folder, "jobs", options.job + ".handed"), encoding="utf-8") as lines:
+            for line in lines:
+                try:
+                    handed = json.loads(line) if line.endswith("\n") else None
+                except ValueError:  # whoever wrote it was killed, and has written it again
+                    continue
+                if handed and handed["to"] in options.job_name:
+                    jobs.append((handed["job"], handed["variables"]))
+    except OSError:
+        pass
+    return jobs
+
+
+def with_variables(node_options: List[str], path: str) -> List[str]:
+    """Return the options of node.py with another file of variables, or none."""
+    options = list(node_options)
+    if "--variables" in options:
+        place = options.index("--variables")
+        del options[place : place + 2]
+    return options + (["--variables", path] if path else [])
 
 
 def is_free(options: argparse.Namespace, index: int) -> bool:
@@ -287,6 +352,7 @@ def parse_arguments(arguments: List[str]) -> Tuple[argparse.Namespace, List[str]
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("--ends-s", type=int, required=True, help="the worker's own walltime")
     parser.add_argument("--warning-s", type=int, default=0, help="how long before its walltime a trial is warned")
+    parser.add_argument("--linger-s", type=int, default=0, help="how long to wait for more trials")
     parser.add_argument("--preload", default="", help="modules that are imported once, before the trials")
     separator = arguments.index("--")
     return parser.parse_args(arguments[:separator]), arguments[separator + 1 :]

@@ -42,7 +42,15 @@ SPARED = 0.25
 SMALLEST_WAVE = 8
 
 
-def decide(space: Space, standing: Standing, rules: RaceRules, seed: int, wave: int, jobs: int = 1) -> Wave:
+def decide(
+    space: Space,
+    standing: Standing,
+    rules: RaceRules,
+    seed: int,
+    wave: int,
+    jobs: int = 1,
+    earlier: forecasts.Earlier | None = None,
+) -> Wave:
     """Decide on the next wave.
 
     Parameters
@@ -51,8 +59,10 @@ def decide(space: Space, standing: Standing, rules: RaceRules, seed: int, wave: 
         What is drawn at random is drawn from these two.
     jobs : int
         How many cores may be used. The decision is the same with any number.
+    earlier : Earlier, optional
+        What earlier sweeps learnt, for the forest alone.
     """
-    return _Decider(space, standing, rules, seed, wave, jobs).decide()
+    return _Decider(space, standing, rules, seed, wave, jobs, earlier).decide()
 
 
 class _Decider:
@@ -69,7 +79,14 @@ class _Decider:
     """
 
     def __init__(
-        self, space: Space, standing: Standing, rules: RaceRules, seed: int, wave: int, jobs: int
+        self,
+        space: Space,
+        standing: Standing,
+        rules: RaceRules,
+        seed: int,
+        wave: int,
+        jobs: int,
+        earlier: forecasts.Earlier | None,
     ) -> None:
         self.space, self.standing, self.rules, self.seed = space, standing, rules, seed
         self.random = random = np.random.default_rng([seed, wave])
@@ -77,7 +94,9 @@ class _Decider:
         self.moving: set[int] = set()
         self.shares = np.array(rules.shares)
         self.forecast = (
-            forecasts.forecast(space, standing.scores, random, jobs) if rules.propose == "forest" else None
+            forecasts.forecast(space, standing.scores, random, jobs, earlier)
+            if rules.propose == "forest"
+            else None
         )
         self.second = forecasts.expected(space, standing.second, random, jobs)
         reached = np.where(standing.reached > 0, self.shares[standing.reached - 1], np.nan)

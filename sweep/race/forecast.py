@@ -9,6 +9,7 @@ opinion: their mean is the forecast, their spread says how sure it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,25 @@ TREES = 100
 
 #: With fewer scores than this nothing is forecast.
 FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier sweeps of the same parameters learnt: a row for each of their runs.
+
+    Attributes
+    ----------
+    features : ndarray of float32, (runs, features)
+        As those of the space.
+    scores : ndarray, (runs, rungs)
+        Higher is better; NaN where there is none.
+    sweeps : ndarray of int, (runs,)
+        Which sweep a run was of, from 1.
+    """
+
+    features: NDArray[np.float32]
+    scores: Floats
+    sweeps: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -41,8 +61,13 @@ class Forecast:
     opinions: NDArray[np.float32]
 
 
-def forecast(space: Space, scores: Floats, random: np.random.Generator, jobs: int = 1) -> Forecast | None:
+def forecast(
+    space: Space, scores: Floats, random: np.random.Generator, jobs: int = 1, earlier: Earlier | None = None
+) -> Forecast | None:
     """Forecast the score of every configuration at the last rung; None where too little is known.
+
+    What an earlier sweep learnt is to the first rung what each rung is to the next: on other data all scores may
+    be higher, or farther apart, and the order still says something.
 
     Parameters
     ----------
@@ -50,20 +75,37 @@ def forecast(space: Space, scores: Floats, random: np.random.Generator, jobs: in
         Higher is better; NaN where there is none.
     jobs : int
         How many cores may be used.
+    earlier : Earlier, optional
+        What earlier sweeps learnt.
     """
+    count, features, scores = len(space), space.features, _without_tail(scores)
+    if earlier is not None:
+        features = np.vstack([features, earlier.features])
+        own = np.pad(scores, ((0, len(earlier.scores)), (0, 0)), constant_values=np.nan)
+        scores = np.hstack([*_rungs_before(earlier, count), own])
     opinions: Floats | None = None
-    for own in _without_tail(scores).T:
+    for own in scores.T:
         known = np.flatnonzero(np.isfinite(own))
         if len(known) < FEWEST:
             if opinions is not None and len(known):
                 opinions = opinions + float(np.mean(own[known] - opinions[:, known].mean(axis=0)))
         elif opinions is None:
-            opinions = _opinions(space.features, known, own[known], random, jobs)
+            opinions = _opinions(features, known, own[known], random, jobs)
         else:
-            opinions = _further(space, opinions, known, own[known], random, jobs)
+            opinions = _further(features, opinions, known, own[known], random, jobs)
     if opinions is None:
         return None
+    opinions = opinions[:, :count]
     return Forecast(opinions.mean(axis=0), opinions.std(axis=0), opinions.astype(np.float32))
+
+
+def _rungs_before(earlier: Earlier, count: int) -> Iterator[Floats]:
+    """Yield the rungs of each earlier sweep, (configurations and runs, rungs): no score is of a configuration."""
+    for sweep in np.unique(earlier.sweeps):
+        own = np.flatnonzero(earlier.sweeps == sweep)
+        scores = np.full((count + len(earlier.scores), earlier.scores.shape[1]), np.nan)
+        scores[count + own] = _without_tail(earlier.scores[own])
+        yield scores
 
 
 def expected(space: Space, values: Floats | None, random: np.random.Generator, jobs: int = 1) -> Floats | None:
@@ -86,7 +128,12 @@ def expected(space: Space, values: Floats | None, random: np.random.Generator, j
 
 
 def _further(
-    space: Space, before: Floats, known: NDArray[np.intp], own: Floats, random: np.random.Generator, jobs: int
+    features: NDArray[np.float32],
+    before: Floats,
+    known: NDArray[np.intp],
+    own: Floats,
+    random: np.random.Generator,
+    jobs: int,
 ) -> Floats:
     """Return the trees' opinions of a rung: those of the rung before, and what that one does not tell.
 
@@ -103,7 +150,7 @@ def _further(
     spread = float(np.var(earlier[known]))
     slope = float(np.cov(earlier[known], own, bias=True)[0, 1]) / spread if spread else 1.0
     level = float(own.mean() - slope * earlier[known].mean())
-    inputs = np.column_stack([space.features, earlier]).astype(np.float32)
+    inputs = np.column_stack([features, earlier]).astype(np.float32)
     parts = _opinions(inputs, known, own - level - slope * earlier[known], random, jobs)
     return level + slope * before + parts
 

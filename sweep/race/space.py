@@ -39,6 +39,10 @@ class Space:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def of(self, rows: slice | NDArray[np.intp]) -> Space:
+        """Return some of the configurations, by the same numbers."""
+        return Space(self.codes[rows], self.features[rows], self.numeric)
+
     @cached_property
     def levels(self) -> NDArray[np.intp]:
         """The codes, those of a parameter with many values in a few levels of as many."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.model import canonical
 from sweep.report import spelling
-from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json
+from sweep.report.plotting import COLOURS, PageFigure, escaped_text, plotly_json, tick_texts
 from sweep.report.sections import MIN_PAIR_PERCENT
 from sweep.report.table import decimals_of, none_if_missing
 from sweep.report.timeline import timeline_figure
@@ -177,7 +177,7 @@ def _effects(analysis: Analysis) -> PageFigure:
                 hovertemplate="%{text}: %{y}<extra></extra>",
                 marker={"color": COLOURS[5], "symbol": "diamond", "size": 9}, legendgroup="best",
             ), **cell)  # fmt: skip
-    texts_of = {name: _texts(analysis.effects_of_scored.single[name].iloc[:, 0]) for name in names}
+    texts_of = {name: tick_texts(analysis.effects_of_scored.single[name].iloc[:, 0].tolist()) for name in names}
     metric = analysis.objective.metric
     stacked = _small_multiples(names, len(names), 1)  # on a narrow screen
     figure = {
@@ -210,10 +210,6 @@ def _with_named_axes(
     subplots.update_yaxes(tickformat=TICKS)
     rows = -(-len(texts_of) // columns)
     return plotly_json(subplots, {"height": 160 + 230 * rows, "legend": {"orientation": "h", "y": -0.25 / rows}})
-
-
-def _texts(values: Iterable[Any]) -> list[str]:
-    return [escaped_text(value) for value in values]
 
 
 def _effects_text(analysis: Analysis, names: Sequence[str]) -> str:
@@ -279,7 +275,7 @@ def _named_axis(name: str, values: Sequence[Any], ticks: int = MAX_VALUES) -> di
     return {
         "title": {"text": escaped_text(name, 60), "standoff": 12},
         "tickvals": [*range(len(values))][::stride],
-        "ticktext": _texts(values)[::stride],
+        "ticktext": tick_texts(values)[::stride],
         "automargin": True,
     }
 
@@ -307,7 +303,7 @@ def _parallel(analysis: Analysis) -> PageFigure:
                 "label": escaped_text(name),
                 "values": [positions[_key(value)] for value in values],
                 "tickvals": [*range(len(in_order))][ticks],
-                "ticktext": [escaped_text(value, 12) for value in in_order][ticks],
+                "ticktext": tick_texts(in_order, 12)[ticks],
             }
         )
     scores = _rounded(analysis.scored[analysis.column])

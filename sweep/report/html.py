@@ -61,6 +61,7 @@ def page(contents: PageContents) -> str:
             has_more_rows=len(analysis.leaderboard) > MAX_ROWS,
             figures={figure.name: figure for figure in figures},
             importance=analysis.importance,
+            unbalanced="" if all(analysis.balanced([name]) for name in analysis.varying) else spelling.UNBALANCED,
             shares=sections.shown_shares(analysis.importance),
             effects=_effect_tables(analysis),
             cost=_spelled_cost(analysis.cost),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,25 @@ def escaped_text(value: Any, width: int = MAX_LABEL_WIDTH) -> str:
     """Spell a value for plotly.js, which reads ``<b>`` as bold: no name or value of a user becomes markup."""
     spelled = spelling.shortened(spelling.parameter_value(value).replace("\n", "⏎"), width)
     return spelled.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def tick_texts(values: Sequence[Any], width: int = MAX_LABEL_WIDTH) -> list[str]:
+    """Spell a parameter's values for an axis: fractions with three digits, or with as many as keep them apart.
+
+    >>> tick_texts([0.000316227766, 0.001, 1024, "adam"]), tick_texts([0.12341, 0.12342])
+    (['0.000316', '0.001', '1024', 'adam'], ['0.12341', '0.12342'])
+    """
+    as_they_are = [spelling.parameter_value(value) for value in values]
+    texts = as_they_are
+    for digits in range(3, 17):
+        texts = [_rounded_text(value, text, digits) for value, text in zip(values, as_they_are, strict=True)]
+        if len({*texts}) == len({*as_they_are}):
+            break
+    return [escaped_text(text, width) for text in texts]
+
+
+def _rounded_text(value: Any, text: str, digits: int) -> str:
+    return min(text, f"{value:.{digits}g}", key=len) if isinstance(value, float) else text
 
 
 def plotly_json(plotly_figure: Any, layout: dict[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from sweep.verbs.verdict import Judged, VerdictReport
 
 #: Stands beneath a table by value whose rows differ in more than the value.
-UNBALANCED = Text(
-    "note: not every value has a score with the same values of the other parameters: they differ in these, too"
-)
+UNBALANCED = Text(f"note: {spelling.UNBALANCED}")
 
 #: The largest number of tied configurations that are named.
 MAX_NAMED = 8

@@ -10,6 +10,9 @@ from typing import Any
 from sweep.errors import count as count
 from sweep.visible import visible_block
 
+#: Is said of tables and figures by value whose rows differ in more than the value.
+UNBALANCED = "not every value has a score with the same values of the other parameters: they differ in these, too"
+
 #: A text that a person could take for a number, a truth value or nothing.
 _LOOKS_LIKE_ANOTHER = re.compile(r"\s*[-+.\d][-+.\w]*\s*|(?i:true|false|null|none|~|)")
 

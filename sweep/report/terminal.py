@@ -155,7 +155,10 @@ def submit(report: SubmitReport) -> RenderableType:
     if report.retried.trials:
         lines.append(Text(f"{spelling.count(len(report.retried.trials), 'trial')} tried again"))
     lines += [
-        Text(f"{submitted.job}: {spelling.count(submitted.trials, 'trial')} as job {submitted.id}")
+        Text(
+            f"{submitted.job}: {spelling.count(submitted.trials, 'trial')} "
+            + (f"for workers of job {submitted.id} that wait" if submitted.handed else f"as job {submitted.id}")
+        )
         for submitted in report.sent[:MAX_ROWS]
     ]
     if len(report.sent) > MAX_ROWS:

@@ -131,6 +131,8 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
         Where the grid has a race: a digest of what it chooses among, and of the seed that it draws by.
     provenance : Provenance or None
         Who planned, and what code was there. None: an older version did not look.
+    learnt : str
+        The digest of the text that has what earlier sweeps know of the race's; empty: it begins without.
     """
 
     format: int
@@ -142,6 +144,7 @@ class Planned(Decided, frozen=True, kw_only=True, tag="planned"):
     retired: int = 0
     configurations: str = ""
     provenance: Provenance | None = None
+    learnt: str = ""
 
 
 class Submitting(_Event, frozen=True, kw_only=True, tag="submitting"):

@@ -21,6 +21,8 @@ class SubmitSettings(msgspec.Struct, frozen=True):
         Trials that run side by side in one worker of a packed job.
     worker_walltime_s : int or None
         A worker's walltime, where the grid gives one.
+    linger_s : int
+        How long a worker that has nothing left to run waits for more trials.
     throttle : int or None
         The largest number of an array's tasks that run at once.
     driver : bool
@@ -32,6 +34,7 @@ class SubmitSettings(msgspec.Struct, frozen=True):
     worker_walltime_s: int | None = None
     throttle: int | None = None
     driver: bool = False
+    linger_s: int = 0
 
 
 class RetryRule(msgspec.Struct, frozen=True):

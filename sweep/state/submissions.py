@@ -39,6 +39,11 @@ class TrialSubmission(msgspec.Struct, frozen=True):
         return self.workers or ((self.task,) if self.task else ())
 
 
+def is_handed(submission: Submission) -> bool:
+    """Whether it was handed to the waiting workers of another job: then it has that job's name, and its id."""
+    return not submission.job_name.endswith(submission.token)
+
+
 def submissions_by_trial(ledger: Ledger, tasks: JobTasks) -> dict[int, list[TrialSubmission]]:
     """Map each trial to the submissions of the attempt it is at, the newest first, refused ones last.
 

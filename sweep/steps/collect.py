@@ -145,7 +145,7 @@ def _result(store: Store, status: TrialStatus, file: str) -> dict[str, Any] | No
 
 
 def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
-    """List what has ended, with the attempts before the last; retired trials cost, too."""
+    """List what has ended, with the attempts before the last; retired and parked trials cost, too."""
     from sweep.leaderboard.cost import Attempted
 
     planned = store.trials().trials
@@ -157,9 +157,14 @@ def attempts(store: Store, snapshot: Snapshot) -> list[Attempted]:
     last = [
         Attempted(status.trial.resources, status.verdict)
         for status in snapshot.trials
-        if status.verdict.state.final and not _never_began(status.verdict)
+        if (status.verdict.state.final or _goes_on(status.verdict)) and not _never_began(status.verdict)
     ]
     return [*earlier, *last]
+
+
+def _goes_on(verdict: Verdict) -> bool:
+    """Whether an attempt has ended, and its trial has not. What is held may never have begun."""
+    return verdict.state in (State.PAUSED, State.HELD) and verdict.elapsed_s is not None
 
 
 def _never_began(verdict: Verdict) -> bool:

@@ -117,6 +117,7 @@ def submit_settings(grid: Grid) -> SubmitSettings:
         units.walltime_s(submit.worker_walltime) if submit.worker_walltime else None,
         submit.throttle,
         submit.driver,
+        units.walltime_s(submit.linger) if submit.linger else 0,
     )
 
 

@@ -14,6 +14,7 @@ from sweep.state.events import Refused, Submitted, Submitting, Unanswered
 from sweep.state.ledger import DRIVER
 from sweep.state.settings import Settings
 from sweep.state.submissions import Unit
+from sweep.steps.hand import hand_on
 from sweep.store import Store
 
 #: A call that is refused for now is repeated after so long, then after twice that, and so on.
@@ -23,12 +24,13 @@ LONGEST_PAUSE_S = 15.0
 
 @dataclass(frozen=True)
 class SentUnit:
-    """A unit that was submitted, and the job's id."""
+    """A unit that was submitted, and the job's id: another job's, if it was `handed` to workers that wait."""
 
     job: str
     index: int | None
     trials: int
     id: str
+    handed: bool = False
 
 
 def request_for(
@@ -108,6 +110,11 @@ class Sender:
 
     def send(self, unit: Unit) -> None:
         """Send a unit, or as much of it as there is room for."""
+        if self.settings.submit.linger_s and not self._is_stopped():
+            waiting = hand_on(self.store, self.shell, unit)
+            if waiting:
+                self.sent.append(SentUnit(unit.job, None, unit.trials, waiting.job_id, handed=True))
+                return
         remaining: Unit | None = unit
         while remaining and not self.full and remaining.job != self.refused_job:
             if self._is_stopped():

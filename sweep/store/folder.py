@@ -8,10 +8,12 @@
       journal.jsonl              append-only, synced: an event a line, see state/events.py
       poll.json                  what the scheduler said last, to show while it is silent
       sweep.log                  each call of another program
-      provenance.jsonl           what plans found to differ from a commit, and what was installed: each text once
+      provenance.jsonl           each text once: what plans found to differ from a commit, to be installed, or to
+                                 have been learnt by earlier sweeps
       node-1a2b3c4d/             what runs on the nodes: node.py, runner.py …, as of the plan
       jobs/<job>.sh .tasks .log  the script, its trials by task, what its tasks say outside of a trial
       jobs/<job>.variables       by trial, what these attempts have in their environment; of most jobs, none
+      jobs/<job>.handed          jobs whose trials its workers run as well, as they waited for more; of most, none
       trials/<ab>/<id>/          attempt-1.json · log.txt · the result: three files a trial
       leaderboard.csv  report.html  best.yaml
       .results .answers          results and printed reports, kept for the next look
@@ -32,7 +34,7 @@ from pathlib import Path
 
 from sweep.clock import SYSTEM, Clock
 from sweep.errors import CannotRead, NoSuch, StoreError
-from sweep.model import Job, ResultProblem, Task, Trial
+from sweep.model import Job, ResultProblem, Submission, Task, Trial
 from sweep.node import claim, fitness, runner
 from sweep.state.events import Event
 from sweep.state.evidence import Attempt, ReadResult, ResultFault
@@ -314,6 +316,18 @@ class Store(Files):
     def job_names(self) -> list[str]:
         """Name all jobs there ever were and whose files remain, in order."""
         return sorted(path.stem for path in (self.path / "jobs").glob("*.tasks"))
+
+    def hand(self, waiting: Submission, job: str) -> None:
+        """Hand a job to the workers of another one that wait for more. No name: nothing more will come."""
+        variables = self.path / "jobs" / f"{job}.variables"
+        named = str(variables) if job and variables.exists() else ""
+        line = json.dumps({"to": waiting.job_name, "job": job, "variables": named})
+        self.append(f"jobs/{waiting.job}.handed", [line.encode()])
+
+    def is_dismissed(self, waiting: Submission) -> bool:
+        """Whether workers that wait were told that nothing more will come."""
+        handed = [records.object_of(line) or {} for _, line in self.lines(f"jobs/{waiting.job}.handed")]
+        return any(each.get("to") == waiting.job_name and not each.get("job") for each in handed)
 
     def remove_job(self, job: str) -> None:
         """Remove the files of a job that was never sent."""

@@ -95,7 +95,7 @@ def value_of(data: bytes | str) -> Any:
         return json.loads(data)
 
 
-def _object_of(data: bytes | str) -> dict[str, Any] | None:
+def object_of(data: bytes | str) -> dict[str, Any] | None:
     """Read a JSON object; None if it is none, or torn."""
     try:
         value = value_of(data)
@@ -109,7 +109,7 @@ def trial_of(line: bytes) -> Trial | None:
     try:
         trial: Trial = _decoder(Trial).decode(line)
     except msgspec.DecodeError:
-        record = _object_of(line)
+        record = object_of(line)
     else:
         return trial
     if record is None:
@@ -133,7 +133,7 @@ def event_of(line: bytes) -> Event | None:
     try:
         event: Event = _decoder(Event).decode(line)
     except msgspec.DecodeError:
-        record = _object_of(line)
+        record = object_of(line)
         if record is None:
             return None
         _check_format(record)
@@ -174,7 +174,7 @@ def _check_format(record: Mapping[str, object]) -> None:
 
 def text_of(line: bytes) -> tuple[str, str] | None:
     """Read a kept text: its digest, and the text; None if the line is torn."""
-    record = _object_of(line)
+    record = object_of(line)
     if record is None:
         return None
     digest, text = record.get("digest"), record.get("text")
@@ -186,7 +186,7 @@ def poll_of(data: str) -> KeptPoll | None:
     try:
         poll: KeptPoll = _decoder(KeptPoll).decode(data)
     except msgspec.DecodeError:
-        record = _object_of(data)
+        record = object_of(data)
         try:
             poll = msgspec.convert(record, KeptPoll)
         except msgspec.ValidationError:
@@ -199,7 +199,7 @@ def attempt_of(data: bytes) -> Attempt | None:
     try:
         attempt: Attempt = _decoder(Attempt).decode(data)
     except msgspec.DecodeError:
-        record = _object_of(data)
+        record = object_of(data)
     else:
         return attempt
     return None if record is None else _attempt_from(record)

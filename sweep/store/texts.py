@@ -1,4 +1,4 @@
-"""Long texts that plans keep, each once: what differed from a commit, what was installed."""
+"""Long texts that plans keep, each once: what differed from a commit, what was installed or learnt earlier."""
 
 from __future__ import annotations
 

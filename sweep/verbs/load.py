@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sweep.state.provenance import Provenance
 
 
+Histories = dict[int, list[dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How a loaded sweep is drawn.
@@ -31,11 +34,11 @@ class Drawing:
     first_screen : callable
         Makes the fragment of HTML that a notebook shows.
     figures : callable
-        Draws all figures: name → ``plotly.graph_objects.Figure``.
+        Draws all figures: name → ``plotly.graph_objects.Figure``. It is given what reads trials' histories.
     """
 
     first_screen: Callable[[LeaderboardReport], str]
-    figures: Callable[[LeaderboardReport], Mapping[str, Any]]
+    figures: Callable[[LeaderboardReport, Callable[[set[int]], Histories]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +102,7 @@ class Loaded:
 
         entries = self.report.analysis.board.entries
         numbers = {entry.trial.number for entry in entries}
-        return frames.histories(entries, collect.histories(self.store, self.report.snapshot, numbers))
+        return frames.histories(entries, self._read(numbers))
 
     def figure(self, name: str) -> Any:
         """Return a figure of the page, to be shown or changed.
@@ -107,8 +110,9 @@ class Loaded:
         Parameters
         ----------
         name : str
-            ``ranks``, ``importance``, ``effects``, ``heat``, ``parallel``, ``cost``, ``timeline``; of a race also
-            ``race`` and ``race-cost``. A sweep has those that it has data for.
+            ``ranks``, ``curves`` (of the first five configurations), ``importance``, ``effects``, ``heat``,
+            ``parallel``, ``cost``, ``timeline``; of a race also ``race`` and ``race-cost``. A sweep has those that
+            it has data for.
 
         Returns
         -------
@@ -126,7 +130,10 @@ class Loaded:
 
     @cached_property
     def _figures(self) -> Mapping[str, Any]:
-        return self.drawing.figures(self.report)
+        return self.drawing.figures(self.report, self._read)
+
+    def _read(self, numbers: set[int]) -> Histories:
+        return collect.histories(self.store, self.report.snapshot, numbers)
 
     def __repr__(self) -> str:
         """Name what is there: an interpreter shows it."""

@@ -29,7 +29,7 @@ from sweep.shell import Shell
 from sweep.state.events import LEFT_TO_SITE_FORMAT, OLDEST_FORMAT, Planned
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
-from sweep.steps import provenance
+from sweep.steps import learnt, provenance
 from sweep.steps.decision import Decision, Prepared, commit, digest, prepare, request_of
 from sweep.steps.make_jobs import JobMaker, JobSummary, ask_limits, job_maker, planner_of, read_grid, summaries
 from sweep.steps.observe import observe, sent_from
@@ -156,11 +156,10 @@ def plan(
     grid, source, data = read_grid(path, overrides)
     variables = grids.UsedVariables(os.environ)
     drafts = grids.expand(grid, source, variables, sys.maxsize if yes else grids.MAX_TRIALS)
-    if template and not template.is_file():
-        raise UsageError(f"there is no template {str(template)!r}")
-    _check_drafts(grid, source, drafts)
+    _check_drafts(grid, source, drafts, template)
     from_environment = where.from_environment(grid, os.environ)
     grid = where.with_environment(grid, from_environment)
+    earlier = learnt.learn(grid, source, drafts, results, shell)
     limits, notes = ask_limits(grid, source, shell)
     shelf = Shelf(results, shell.clock)
     store = shelf.at(grid.name)
@@ -170,20 +169,21 @@ def plan(
     )
     if not dry_run:
         _look(store, shell, grid, source)
-    notes += [*_notes(maker, overrides), *_secrets(variables.used)]
+    notes += [*_notes(maker, overrides), *_secrets(variables.used), *earlier.notes]
     was_blank = store.blank
     # Once without writing anything, so that what cannot be planned leaves nothing behind.
     worked = _work_out(store, drafts, maker, overrides)
     pack.check(grid, source, worked.prepared.jobs, limits)
     _check_startable(source, worked.merged, worked.prepared.jobs)
     if not dry_run:
-        looked = _look_at_code(store, shell, maker, drafts[0].argv, path, diff=diff)
+        commands, argv = grid.environment, drafts[0].argv
+        looked = provenance.look(store, shell, maker.workdir, commands, argv, grid=path, diff=diff)
         notes += provenance.words(store.ledger()[0], looked.provenance)
         shelf.create(grid.name)
         with store.lock():
             if not (was_blank and store.blank):  # else what was worked out still holds
                 worked = _work_out(store, drafts, maker, overrides)
-            _write(store, maker, data, worked.prepared, looked)
+            _write(store, maker, data, worked.prepared, looked, earlier)
         shelf.make_current(grid.name)
     merged, jobs = worked.merged, worked.prepared.jobs
     sample = merged.trials[jobs[0].tasks[0].number].argv if jobs else drafts[0].argv
@@ -212,8 +212,10 @@ def _check_path(store: Store, grid: Grid) -> None:
         )
 
 
-def _check_drafts(grid: Grid, source: Source, drafts: list[Trial]) -> None:
-    """Refuse a race that cannot be run, and to preload for a command that would not be started by it."""
+def _check_drafts(grid: Grid, source: Source, drafts: list[Trial], template: Path | None) -> None:
+    """Refuse a template that is not there, a race that cannot be run, and to preload for what would not be so."""
+    if template and not template.is_file():
+        raise UsageError(f"there is no template {str(template)!r}")
     racing.check(source, grid, drafts)
     if grid.submit.preload and program_of(list(drafts[0].argv)) is None:
         raise source.error(
@@ -387,12 +389,6 @@ def _secrets(used: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _look_at_code(
-    store: Store, shell: Shell, maker: JobMaker, argv: Sequence[str], path: Path, *, diff: bool
-) -> provenance.Findings:
-    return provenance.look(store, shell, maker.workdir, maker.grid.environment, argv, grid=path, diff=diff)
-
-
 def _shell_words(grid: Grid) -> list[str]:
     """Say which arguments look like shell: none stands between the command and the program."""
     words = split(grid.command) if isinstance(grid.command, str) else []
@@ -475,15 +471,23 @@ def merge(planned: PlannedTrials, drafts: Iterable[Trial], as_ran: Set[int] = fr
     return Merged(lines, trials, new, len(asked_for), len(dropped))
 
 
-def _write(store: Store, maker: JobMaker, grid: bytes, prepared: Prepared, looked: provenance.Findings) -> None:
+def _write(
+    store: Store,
+    maker: JobMaker,
+    grid: bytes,
+    prepared: Prepared,
+    looked: provenance.Findings,
+    earlier: learnt.Learnt,
+) -> None:
     """Write a plan: what its later commands need, and then the decision."""
     store.keep_grid(grid)
-    store.texts.keep(looked.texts)
+    store.texts.keep({**looked.texts, **earlier.texts})
     if maker.template:
         store.keep_template(maker.template)
     if maker.grid.submit.driver:
         store.write_script(DRIVER, maker.driver())
-    event = msgspec.structs.replace(prepared.decision.event, provenance=looked.provenance)
+    found = {"provenance": looked.provenance, "learnt": earlier.digest}
+    event = msgspec.structs.replace(prepared.decision.event, **found)
     commit(store, replace(prepared, decision=replace(prepared.decision, event=event)))
 
 

@@ -23,14 +23,13 @@ import numpy as np
 from sweep.errors import SweepError, UsageError
 from sweep.race.decide import decide
 from sweep.race.replicates import cannot_tell, further_runs
-from sweep.race.space import encode
 from sweep.race.standing import Wave
 from sweep.shell import Shell
 from sweep.state.events import Decided
 from sweep.state.racing import NOISE, TOLD, Judged, RaceMove, RaceStep
 from sweep.state.settings import RaceRules
 from sweep.state.snapshot import Snapshot
-from sweep.steps import collect, home
+from sweep.steps import collect, home, learnt
 from sweep.steps.checkpoints import NOTHING_KEPT, ParkedDisk, tidy
 from sweep.steps.decision import Decision, commit, ends_of, going_on, prepare
 from sweep.steps.make_jobs import maker_of
@@ -190,8 +189,11 @@ def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, 
     """Decide on a wave, and commit that; None: what runs has to end first."""
     ledger, maker = snapshot.ledger, maker_of(store, snapshot.settings)
     number, seed = len(ledger.race.waves) + 1, maker.grid.seed
-    space = encode([status.trial.params for status in now.statuses])
-    wave = decide(space, now.standing, rules, seed, number, jobs=_cores())
+    planned = ledger.planned
+    runs = learnt.recall(store, planned.learnt if planned else "")
+    params = [status.trial.params for status in now.statuses]
+    space, earlier = learnt.encoded(params, runs, len(rules.rungs), _sign(snapshot))
+    wave = decide(space, now.standing, rules, seed, number, _cores(), earlier)
     if not wave.moves and not wave.over:
         return None
     step = _step(snapshot, rules, now, wave, number, seed)
@@ -212,7 +214,7 @@ def _decide(store: Store, snapshot: Snapshot, rules: RaceRules, now: Racing, *, 
 
 def _step(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, number: int, seed: int) -> RaceStep:
     """Write a wave as the journal has it: by trials, and in the metric's own direction (pure)."""
-    sign = -1.0 if snapshot.settings.objective.minimize else 1.0
+    sign = _sign(snapshot)
     last_rung = len(rules.rungs) - 1
     return RaceStep(
         wave=number,
@@ -238,6 +240,11 @@ def _step(snapshot: Snapshot, rules: RaceRules, now: Racing, wave: Wave, number:
         finalists=[now.statuses[row].trial.number for row in wave.finalists],
         over=wave.over.value if wave.over else "",
     )
+
+
+def _sign(snapshot: Snapshot) -> float:
+    """Return what a score is multiplied by so that higher is better."""
+    return -1.0 if snapshot.settings.objective.minimize else 1.0
 
 
 def digest_of(judged: Iterable[Judged]) -> str:

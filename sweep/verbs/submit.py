@@ -24,8 +24,9 @@ from sweep.state.events import Exhausted, Refused, Submitted
 from sweep.state.ledger import DRIVER, Ledger
 from sweep.state.settings import Settings
 from sweep.state.snapshot import Snapshot
-from sweep.state.submissions import Unit, unsent_units
+from sweep.state.submissions import Unit, is_handed, unsent_units
 from sweep.steps import home
+from sweep.steps.hand import dismiss
 from sweep.steps.observe import observe
 from sweep.steps.poll import grace_s
 from sweep.steps.send import Exclusions, Sender, SentUnit, request_for
@@ -143,6 +144,13 @@ def submit(store: Store, shell: Shell, *, patience_s: float = 0.0, retry: bool =
         why_stuck = _release(store, snapshot, unattended=retry)
         _leave_out_held(store)
         outcome = _send_all(store, shell, snapshot, patience_s, may_come_back=may_come_back)
+        if (
+            settings.submit.linger_s
+            and settings.race
+            and not snapshot.ledger.is_racing
+            and not outcome.trials_left
+        ):
+            dismiss(store)
         return SubmitReport(
             sent=outcome.sent,
             trials_sent=outcome.trials_sent,
@@ -223,7 +231,8 @@ def _resolve_doubts(store: Store, shell: Shell, settings: Settings, ledger: Ledg
     ids = _claimed_under(store, doubts) | ids
     for submission in doubts:
         left_s = submission.at + IN_FLIGHT_S - shell.clock.now()
-        if submission.job_name not in ids and not submission.unanswered and left_s > 0:
+        on_its_way = not submission.unanswered and not is_handed(submission)  # to hand a job on calls nobody
+        if submission.job_name not in ids and on_its_way and left_s > 0:
             raise SchedulerSilent(
                 f"a submission that was killed {IN_FLIGHT_S - left_s:.0f} s ago may still be on its way",
                 f"repeat `sweep submit` in {left_s:.0f} s: then the scheduler knows it, or never will",
@@ -267,7 +276,7 @@ def _release(store: Store, snapshot: Snapshot, *, unattended: bool) -> list[str]
             left_over.setdefault(submission.token, []).append(submission)
     why_stuck = []
     for token, (submission, *other_trials) in left_over.items():
-        if unattended and 1 + len(other_trials) >= submission.open:
+        if unattended and 1 + len(other_trials) >= submission.open and not is_handed(submission):
             log = store.job_log(submission.job)
             why_stuck.append(f"the workers of job {submission.job_id} began no trial; {log} says more")
         else:

@@ -212,7 +212,7 @@ def test_a_command_that_heeds_nothing_is_judged_as_whole_and_told_once(
     sandbox.follow()
     judged = [each for event in decisions(sandbox) for each in event["race"].get("judged", ())]
     assert judged
-    assert all(ended and len(scores) == 2 for _, _, _, ended, scores in judged)
+    assert all(ended and len(scores) == 2 for _, _, _, ended, scores, *_ in judged)
     told = [sandbox.sweep("race", "--dry-run").err for _ in range(2)]
     assert told[0] == told[1]  # a look tells as often as it is taken; a decision tells each trial once
 
@@ -240,7 +240,7 @@ def test_a_history_without_the_metric_and_another_metric_midway(
     assert len(decisions(sandbox)) == waves + 1
     judged = decisions(sandbox)[-1]["race"]["judged"]
     assert judged
-    assert all(scores[-1] is not None for _, _, _, _, scores in judged)
+    assert all(scores[-1] is not None for _, _, _, _, scores, *_ in judged)
 
 
 def test_checkpoints_are_bounded_and_go_when_the_race_is_over(
@@ -363,6 +363,8 @@ def test_a_race_that_is_over_takes_up_again_with_more_to_spend_and_more_to_try(
     assert (first["finished"], first["reserved_core_h"]) == (True, 0.0)
     spent = sandbox.sweep("status", "--json").json["race"]["spent_core_h"]
     assert first["spent_core_h"] == pytest.approx(spent)
+    # What was parked on a rung cost as well.
+    assert sandbox.sweep("report", "--cost", "--json").json["allotted_core_h"] == pytest.approx(spent)
     begun = sandbox.sweep("status", "--json").json["race"]["begun"]
     assert begun < 24
     replan(sandbox, ("budget: 40%", "budget: 100%"), ("b: [0, 1, 2, 3]", "b: [0, 1, 2, 3, 4]"))

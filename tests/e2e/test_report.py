@@ -100,6 +100,10 @@ def test_by_pareto_columns(done: Sandbox) -> None:
         "note: not every value"
         in done.sweep("report", "a", "--by", "model", "--where", "x > 1 or lr > 1 or model == 'UNet'").out
     )
+    page = done.path / "results/a/report-where.html"
+    for where, unbalanced in (("true", False), ("x > 1 or lr > 1 or model == 'UNet'", True)):
+        done.sweep("page", "a", "--where", where)
+        assert ("Note: not every value" in page.read_text()) is unbalanced
     assert "segMeasure by x" in done.sweep("report", "a", "--by", "model", "--by", "x").out
     assert list(rows(done, "--columns", "segMeasure")[0]) == ["rank", "trial", "segMeasure"]
     front = rows(done, "--pareto", "segMeasure,elapsed_s")

@@ -71,7 +71,7 @@ def touching_disks() -> NDArray[np.uint16]:
 def test_a_waist_splits_what_touches_and_a_disk_stays_whole() -> None:
     labels = touching_disks()
     merged = np.eye(3, dtype=np.float32)[(labels > 0).astype(int)]  # no contour between them at all
-    together = find_nuclei(merged, Decision())
+    together = find_nuclei(merged, Decision(split_px=0.0))
     apart = find_nuclei(merged, Decision(split_px=1.0))
     assert (together.max(), apart.max()) == (1, 2)
     assert object_scores(labels, apart).min() > 0.9
@@ -86,9 +86,10 @@ def test_the_choice_finds_a_better_decision_and_ties_stay_at_the_defaults() -> N
     def scored(decision: Decision) -> Scores:
         return score({"disks": (labels, find_nuclei(merged, decision))})
 
-    chosen = choose_decision(scored, [Decision()], thresholds=True)
+    never = Decision(split_px=0.0)
+    chosen = choose_decision(scored, [never], thresholds=True)
     assert chosen.split_px > 0
-    assert scored(chosen)["segMeasure"] > scored(Decision())["segMeasure"]
+    assert scored(chosen)["segMeasure"] > scored(never)["segMeasure"]
     equal = choose_decision(lambda _: scores(0.5, 0.5), [Decision(), Decision(undo_weights=True)], thresholds=True)
     assert equal == Decision()
     nearest = choose_decision(

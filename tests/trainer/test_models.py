@@ -108,6 +108,21 @@ def test_tiles_put_together_are_the_whole(tf: Any, depth: int, size: tuple[int, 
     np.testing.assert_allclose(predict.predict_probabilities(network, depth, image, tile_px=64), whole, atol=2e-5)
 
 
+def test_eight_views_are_predicted_alike_however_the_image_is_turned(tf: Any) -> None:
+    from trainer.network import predict
+
+    network = models.build(models.Shape(2, 4, dense=False), 0.0, 1)
+    image = np.random.default_rng(0).random((24, 36)).astype(np.float32)
+    mean = predict.predict_views(network, 2, image)
+    np.testing.assert_allclose(mean.sum(axis=-1), 1.0, atol=1e-5)
+    views: list[tuple[Any, Any]] = [(image[:, ::-1], mean[:, ::-1]), (np.rot90(image, 3), np.rot90(mean, 3))]
+    for view, expected in views:
+        view = np.ascontiguousarray(view)
+        np.testing.assert_allclose(predict.predict_views(network, 2, view), expected, atol=1e-5)
+        # As it is, the network sees the turned image otherwise: that is what the mean takes away.
+        assert np.abs(predict.predict_probabilities(network, 2, view) - expected).max() > 1e-3
+
+
 def test_with_less_overlap_there_are_seams(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer.network import predict
 

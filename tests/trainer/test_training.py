@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -21,6 +22,8 @@ from trainer.errors import InputError, TrainerError
 from trainer.files import cache
 from trainer.scoring.seg import miscount
 from trainer.training import setting, writer
+from trainer.training.checkpoint import Progress
+from trainer.training.loop import TrainingLoop
 from trainer.training.options import Options, check
 from trainer.training.result import Result, schema, write_result
 
@@ -124,8 +127,8 @@ def interrupted(sandbox: Sandbox, options: list[object], number: int, epochs: in
 @pytest.mark.parametrize(
     "more",
     [
-        ["--on-the-fly", "full", "--schedule", "cosine"],
-        ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd", "--threads", 2],
+        ["--on-the-fly", "full", "--schedule", "cosine", "--ema", 0.9],
+        ["--keep", "best", "--schedule", "plateau", "--optimizer", "sgd", "--threads", 2, "--ema", 0.5],
     ],
 )
 def test_an_interrupted_training_ends_with_the_same_weights(
@@ -151,6 +154,41 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert (result["test"], result["kept_epoch"]) == (whole["test"], whole["kept_epoch"])
     files = sorted(path.name for path in sandbox.path.iterdir())
     assert files == ["r.json", "r.npz", "set", "whole.json", "whole.npz"]
+
+
+def test_the_average_of_the_weights_is_kept_and_does_not_steer_the_training(
+    sandbox: Sandbox, trainer: Trainer, large: Path
+) -> None:
+    options: list[object] = ["train", "--data", large, "--epochs", 2, *SMALL]
+    trainer(*options, "--out", "plain.json", "--save-model", "plain.npz")
+    trainer(*options, "--out", "r.json", "--save-model", "r.npz", "--ema", 0.9)
+    plain, averaged = read_result(sandbox.path, "plain.json"), read_result(sandbox.path)
+    assert [epoch["loss"] for epoch in averaged["history"]] == [epoch["loss"] for epoch in plain["history"]]
+    assert weights(sandbox.path / "r.npz").keys() == weights(sandbox.path / "plain.npz").keys()
+    assert weights(sandbox.path / "r.npz") != weights(sandbox.path / "plain.npz")
+
+
+def test_the_average_follows_its_formula() -> None:
+    """mean ← decay · mean + (1 − decay) · weights; early the decay is (1 + step) / (10 + step)."""
+
+    class Variable:
+        def __init__(self, *values: float) -> None:
+            self.values = np.array(values, np.float32)
+
+        def numpy(self) -> Any:
+            return self.values
+
+    loop = object.__new__(TrainingLoop)
+    loop.options = Options(data=Path("d"), ema=0.9)
+    loop.network = SimpleNamespace(variables=[Variable(0.0, 0.0)])
+    loop.steps_an_epoch, loop.progress = 3, Progress(rate=1.0)
+    loop.average = [np.array([1.0, 8.0], np.float32)]
+    loop.progress.batch = 1
+    loop._move_average()
+    np.testing.assert_allclose(loop.average[0], np.array([1.0, 8.0]) * 2 / 11, rtol=1e-6)
+    loop.progress.epoch = 100  # step 301: (1 + 301) / (10 + 301) is above 0.9
+    loop._move_average()
+    np.testing.assert_allclose(loop.average[0], np.array([1.0, 8.0]) * 2 / 11 * 0.9, rtol=1e-6)
 
 
 def test_a_training_that_stops_on_the_way_ends_with_the_same_weights(
@@ -279,7 +317,7 @@ def test_what_cannot_be_trained(sandbox: Sandbox, trainer: Trainer, options: lis
     ("name", "value"),
     [
         ("optimizer", "adm"), ("schedule", "step"), ("masks", "rgb"), ("on_the_fly", "all"), ("undo_weights", "maybe"),
-        ("keep", "first"), ("validate_on", "train"), ("dropout", 1.0), ("dropout", -0.1), ("epochs", 0), ("contour", 3),
+        ("keep", "first"), ("validate_on", "train"), ("dropout", 1.0), ("ema", 1.0), ("ema", -0.1), ("dropout", -0.1), ("epochs", 0), ("contour", 3),
         ("validation", 0.0), ("folds", 1), ("fold", 1), ("seed", -1), ("threads", -1), ("early_stopping", -1),
         ("weights", (1.0, -1.0, 1.0)), ("weights", (float("inf"), 1.0, 1.0)), ("augmentation", -1), ("batch_size", 0),
     ],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainer.classes import CLASSES, LabelImage, encode
 from trainer.data import faults, splits
 from trainer.data.recipe import MASK_FORMS, SplitRule
-from trainer.data.samples import ImagePair, fingerprint, list_set, read_masks, read_pair, tags_of
+from trainer.data.samples import ImagePair, fingerprint, list_set, read_set, tags_of
 from trainer.errors import InputError
 
 
@@ -46,25 +46,23 @@ def check_set(folder: Path, form: str = "auto", seed: int = 0) -> dict[str, Any]
     images, masks = list_set(folder)
     wrong = faults.of_names(images, masks)
     pairs = {stem: ImagePair(images[stem].name, images[stem], masks[stem]) for stem in images if stem in masks}
-    read, form = read_masks(pairs, form, wrong)
-    wrong += faults.of_labels(read.values())
-    files: dict[str, dict[str, Any]] = {}
-    for stem, mask in read.items():
-        image_and_labels = read_pair(pairs[stem], mask, form, wrong)
-        if image_and_labels:
-            files[stem] = _count(pairs[stem].name, *image_and_labels)
+    read = read_set(pairs, form)
+    wrong += faults.of_labels(labels for _, labels in read.images.values())
+    wrong += read.faults
+    files = {stem: _count(pairs[stem].name, *image_and_labels) for stem, image_and_labels in read.images.items()}
     # Where a file could not be read, nothing is said of its nuclei.
     objects = {stem: stem not in files or files[stem]["objects"] > 0 for stem in images}
     digests = {path: fingerprint([path], names=False) for path in images.values()}
     faults_of_split, notes = faults.of_split(folder, images, objects, digests, seed)
     wrong += faults_of_split
     fractions = _class_fractions(list(files.values()))
+    notes += read.notes
     notes += faults.of_background(fractions["background"]) if fractions else []
     notes += faults.of_tags(tags_of(pairs[stem] for stem in files))
     return {
         "folder": str(folder),
         "images": len(images),
-        "masks": form,
+        "masks": read.form,
         "objects": sum(file["objects"] for file in files.values()),
         "touching_pairs": sum(file["touching_pairs"] for file in files.values()),
         "sizes": dict(Counter(f"{file['rows']}×{file['columns']}" for file in files.values())),

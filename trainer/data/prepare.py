@@ -28,8 +28,8 @@ from trainer.errors import InputError
 from trainer.files.cache import Cache, IndexedArrays
 from trainer.files.images import image_size
 
-#: Goes up whenever the same options would prepare other bytes.
-VERSION = 2
+#: Goes up whenever the same options would prepare other bytes, or none.
+VERSION = 3
 
 #: Of a prepared image: float32 grey values, uint16 labels, uint8 classes.
 BYTES_A_PIXEL = 7

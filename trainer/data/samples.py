@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.classes import ClassImage, GreyImage, LabelImage
-from trainer.data import faults
+from trainer.data import faults, plausible
 from trainer.data.faults import Fault
 from trainer.data.masks import mask_form, mask_to_labels
 from trainer.errors import InputError
@@ -52,6 +52,28 @@ class PreparedImage:
     image: GreyImage
     labels: LabelImage
     classes: ClassImage
+
+
+@dataclass(frozen=True)
+class ReadSet:
+    """A set as it was read.
+
+    Attributes
+    ----------
+    form : str
+        How the masks were read; ``auto`` if none could be.
+    images : dict of str to (ndarray, ndarray of uint16)
+        By stem, grey values as in the file and labels, of shape (rows, columns). Bad files are left out.
+    faults : list of Fault
+        What is wrong with the files.
+    notes : list of str
+        What is worth a look.
+    """
+
+    form: str
+    images: dict[str, tuple[NDArray[np.generic], LabelImage]]
+    faults: list[Fault]
+    notes: list[str]
 
 
 def list_set(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -121,18 +143,40 @@ def read_samples(pairs: dict[str, ImagePair], form: str = "auto") -> dict[str, S
     Raises
     ------
     InputError
-        A file is unreadable, of the wrong form or too small, an image is constant, or the two sizes of a pair
-        differ. The message names the file.
+        A file is unreadable, of the wrong form or too small, an image is constant, the two sizes of a pair differ,
+        or the reading of a mask is implausible, see `plausible`. The message names the file.
+    """
+    read = read_set(pairs, form)
+    faults.refuse(read.faults, folder_of(pairs))
+    return {
+        stem: Sample(pairs[stem].name, normalise(image), labels) for stem, (image, labels) in read.images.items()
+    }
+
+
+def read_set(pairs: dict[str, ImagePair], form: str = "auto") -> ReadSet:
+    """Read all images and masks, and find out what is wrong. A bad file does not hide the next one.
+
+    ``trainer data check`` and a training both read a set by this.
+
+    Parameters
+    ----------
+    pairs : dict of str to ImagePair
+    form : str
+        One of `recipe.MASK_FORMS`. A form that is named is believed: an implausible reading is then a note.
     """
     wrong: list[Fault] = []
-    masks, form = read_masks(pairs, form, wrong)
-    read: dict[str, Sample] = {}
+    masks, found_form = read_masks(pairs, form, wrong)
+    images = {}
     for stem, mask in masks.items():
-        image_and_labels = read_pair(pairs[stem], mask, form, wrong)
+        image_and_labels = read_pair(pairs[stem], mask, found_form, wrong)
         if image_and_labels:
-            read[stem] = Sample(pairs[stem].name, normalise(image_and_labels[0]), image_and_labels[1])
-    faults.refuse(wrong, folder_of(pairs))
-    return read
+            images[stem] = image_and_labels
+    suspicions = plausible.of_readings(
+        {pairs[stem].mask: labels for stem, (_, labels) in images.items()}, found_form
+    )
+    if form == "auto":
+        return ReadSet(found_form, images, [*wrong, *suspicions], [])
+    return ReadSet(found_form, images, wrong, [str(suspicion) for suspicion in suspicions])
 
 
 def folder_of(pairs: dict[str, ImagePair]) -> str:

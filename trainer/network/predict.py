@@ -25,6 +25,22 @@ def receptive_field_px(depth: int) -> int:
     return 7 << depth
 
 
+def predict_views(network: Any, depth: int, image: NDArray[np.float32], tile_px: int = 0) -> NDArray[np.float32]:
+    """Predict the eight views of an image: each quarter turn, as it is and mirrored. Return their mean.
+
+    A nucleus has no upright position, so the views differ by the network's errors, of which the mean keeps fewer.
+    It takes eight times as long. Parameters and result are those of `predict_probabilities`.
+    """
+    total = np.zeros((*image.shape, 3), np.float32)
+    for turns in range(4):
+        for mirrored in (False, True):
+            view = np.rot90(image, turns)
+            view = np.ascontiguousarray(view[:, ::-1] if mirrored else view)
+            predicted = predict_probabilities(network, depth, view, tile_px)
+            total += np.rot90(predicted[:, ::-1] if mirrored else predicted, -turns)
+    return np.divide(total, 8, dtype=np.float32)
+
+
 def predict_probabilities(
     network: Any, depth: int, image: NDArray[np.float32], tile_px: int = 0
 ) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ class Decision:
     foreground: float = 0.5
     core: float = 0.5
     least_core_px: int = 12
-    split_px: float = 0.0
+    split_px: float = 2.0
     reach_px: int = 0
     least_px: int = 0
 
@@ -151,14 +151,14 @@ def _undo_weights(probabilities: Probabilities, weights: ClassWeights) -> Probab
     return probabilities / divisor
 
 
-#: The values of each threshold that are tried, in this order. Values nearer to the default come first.
+#: The values of each threshold that are tried, in this order. The default comes first, then those nearer to it.
 _FOREGROUND = ("foreground", (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8))
 _STEPS: list[tuple[str, tuple[Any, ...]]] = [
-    ("split_px", (0.0, 0.5, 1.0, 2.0)),
+    ("split_px", (2.0, 1.0, 0.5, 0.0)),
     _FOREGROUND,
     ("core", (0.5, 0.4, 0.6, 0.3, 0.7)),
     _FOREGROUND,
-    ("split_px", (0.0, 0.5, 1.0, 2.0)),
+    ("split_px", (2.0, 1.0, 0.5, 0.0)),
     ("least_core_px", (12, 4, 30, 0, 60)),
     ("reach_px", (0, 5, 3)),
 ]

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from trainer.data.samples import PreparedImage
-from trainer.network.predict import predict_probabilities
+from trainer.network.predict import predict_probabilities, predict_views
 from trainer.scoring.instances import Decision, Probabilities, choose_decision, find_nuclei
 from trainer.scoring.seg import AnyLabels, score
 from trainer.training.clock import Clock
@@ -31,10 +31,10 @@ class Evaluation:
     options: Options
     least_px: int
 
-    def predict(self, images: Sequence[PreparedImage]) -> list[Probabilities]:
-        """Predict whole images."""
-        depth = self.options.shape.depth
-        return [predict_probabilities(self.network, depth, image.image) for image in images]
+    def predict(self, images: Sequence[PreparedImage], *, tta: bool = False) -> list[Probabilities]:
+        """Predict whole images; with `tta` the mean of their eight views."""
+        predict_one = predict_views if tta else predict_probabilities
+        return [predict_one(self.network, self.options.shape.depth, image.image) for image in images]
 
     def choose(
         self, images: Sequence[PreparedImage], predicted: Sequence[Probabilities], *, thresholds: bool
@@ -76,7 +76,7 @@ class Evaluation:
             return None, {}
         pairs = {}
         for image in images:
-            [probabilities] = self.predict([image])
+            [probabilities] = self.predict([image], tta=self.options.tta)
             clock.lap("predict")
             pairs[image.name] = (image.labels, find_nuclei(probabilities, decision, self.options.weights))
             clock.lap("score")

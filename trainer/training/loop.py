@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class TrainingLoop:
         self.steps_an_epoch = -(-len(patches.corners) // options.batch_size)
         self.progress = checkpoint.Progress(rate=options.learning_rate)
         self.best_weights: checkpoint.Arrays = []
+        self.average = [values.copy() for values in _values(network.variables)] if options.ema else []
         self.until, self.epochs = until, max(options.epochs, until)
 
     def resume(self) -> None:
@@ -78,6 +80,7 @@ class TrainingLoop:
         _assign(self.network.variables, arrays["network"])
         _assign(self.optimizer.variables, arrays["optimizer"])
         self.best_weights = arrays.get("best", [])
+        self.average = arrays.get("average", [])
         self.clock.add(self.progress.seconds)
         print(f"going on after epoch {self.progress.epoch}, batch {self.progress.batch}", flush=True)
 
@@ -112,6 +115,8 @@ class TrainingLoop:
                     break
         if self.options.keep == "best" and self.best_weights:
             _assign(self.network.variables, self.best_weights)
+        elif self.average:
+            _assign(self.network.variables, self.average)
 
     def _run_epoch(self, validate: Validate, sigterm: Sigterm) -> bool:
         """Do one epoch, or the rest of it; False if a warning came before its end."""
@@ -120,6 +125,7 @@ class TrainingLoop:
             self._set_rate()
             progress.losses.append(float(self.step(images, classes)))
             progress.batch += 1
+            self._move_average()
             if len(progress.history) == 0 and progress.batch == 1:
                 self.clock.lap("first step")
             if sigterm.received:
@@ -130,7 +136,8 @@ class TrainingLoop:
         self._check_finite(loss)
         steps_s = progress.spent_s + time.monotonic() - began
         self.clock.lap("steps")
-        scores = validate()
+        with self._averaged():
+            scores = validate()
         self.clock.lap("validate")
         if scores is None:
             progress.spent_s = steps_s
@@ -147,6 +154,36 @@ class TrainingLoop:
             f"the training diverged in epoch {self.progress.epoch + 1}, its loss is {loss}",
             "lower --learning-rate",
         )
+
+    def _move_average(self) -> None:
+        """Move the average of the weights by one step; also the means and variances of the normalisation."""
+        if not self.average:
+            return
+        step = self.progress.epoch * self.steps_an_epoch + self.progress.batch
+        # The first weights are random: the average forgets them sooner than its decay would.
+        share = np.float32(1 - min(self.options.ema, (1 + step) / (10 + step)))
+        for number, values in enumerate(_values(self.network.variables)):
+            mean = self.average[number]
+            if np.issubdtype(values.dtype, np.floating):
+                mean += share * (values - mean)
+            else:  # the state of a random generator
+                self.average[number] = values
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Give the network the average of its weights for a while."""
+        trained = _values(self.network.variables) if self.average else []
+        if trained:
+            _assign(self.network.variables, self.average)
+        try:
+            yield
+        finally:
+            if trained:
+                _assign(self.network.variables, trained)
+
+    def _kept(self) -> checkpoint.Arrays:
+        """Copy the weights that are scored."""
+        return [values.copy() for values in self.average] or _values(self.network.variables)
 
     def _batches(self) -> Iterator[Batch]:
         progress, options = self.progress, self.options
@@ -195,7 +232,7 @@ class TrainingLoop:
         progress, options = self.progress, self.options
         if score > progress.best_score:
             progress.best_epoch, progress.best_score = progress.epoch, score
-            self.best_weights = _values(self.network.variables) if options.keep == "best" else []
+            self.best_weights = self._kept() if options.keep == "best" else []
             return
         unchanged_epochs = progress.epoch - max(progress.best_epoch, progress.reduced_at)
         if options.schedule == "plateau" and unchanged_epochs >= PLATEAU_EPOCHS:
@@ -208,7 +245,9 @@ class TrainingLoop:
     def _save(self) -> None:
         self.progress.seconds = self.clock.laps
         arrays = {"network": _values(self.network.variables), "optimizer": _values(self.optimizer.variables)}
-        checkpoint.save(self.path, self.identity, self.progress, {**arrays, "best": self.best_weights})
+        checkpoint.save(
+            self.path, self.identity, self.progress, {**arrays, "best": self.best_weights, "average": self.average}
+        )
 
 
 def _values(variables: list[Any]) -> checkpoint.Arrays:

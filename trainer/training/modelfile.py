@@ -40,6 +40,8 @@ class ModelInfo:
         Fingerprint of the data.
     segMeasure : float
         On the validation images.
+    tta : bool
+        The thresholds were chosen on the mean of eight views, see `predict.predict_views`.
     """
 
     version: int
@@ -52,6 +54,7 @@ class ModelInfo:
     versions: dict[str, str]
     trained_on: str
     segMeasure: float  # noqa: N815 - the name of the measure
+    tta: bool = False
 
 
 NORMALISATION = "percentiles 1 and 99.8 to 0 and 1, square root"

@@ -21,7 +21,7 @@ from trainer.network.kernels import OPTIMIZERS
 UNDO = {"auto": (False, True), "yes": (True,), "no": (False,)}
 
 #: Goes up whenever the same options would train other weights. A checkpoint of another number is not used.
-ARITHMETIC = 3
+ARITHMETIC = 4
 
 #: Options that do not decide the weights, or whose effect is in the key of the prepared set.
 _NOT_IN_IDENTITY = (
@@ -33,6 +33,7 @@ _NOT_IN_IDENTITY = (
     "keep_best",
     "keep_checkpoint",
     "threads",
+    "tta",
 )
 
 
@@ -134,6 +135,11 @@ class Options:
         "Which weights are kept: of the last epoch, or of the best epoch by its score.",
         _one_of("last", "best"),
     )
+    ema: float = _option(
+        0.0,
+        "Keep the moving average of the weights over the steps, with this decay (0.99 or so); 0: the weights.",
+        Bound("in [0, 1)", lambda decay: 0 <= decay < 1),
+    )
     augmentation: int = _option(
         0, "The number of training images with augmented ones; 0: the originals alone.", _at_least(0)
     )
@@ -154,6 +160,10 @@ class Options:
         "auto",
         "Divide the probabilities by the weights before deciding: yes, no, or auto (what validates better).",
         _one_of(*UNDO),
+    )
+    tta: bool = _option(
+        False,
+        "1: at the end, predict the eight views of each (turned, mirrored) and take their mean: 8 times as long.",
     )
     validation: float = _option(
         0.2,

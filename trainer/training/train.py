@@ -103,7 +103,7 @@ def _make_loop(setting: Setting, network: Any, threads: int, clock: Clock, until
 def _finish(setting: Setting, evaluation: Evaluation, writer: ResultWriter, clock: Clock) -> Result:
     """Choose the decision, score the images that no choice has seen, and write everything that is kept."""
     options, images = setting.options, setting.prepared.validation
-    predicted = evaluation.predict(images)
+    predicted = evaluation.predict(images, tta=options.tta)
     clock.lap("predict")
     decision, validation = evaluation.choose(images, predicted, thresholds=True)
     clock.lap("score")
@@ -155,4 +155,5 @@ def _model_info(setting: Setting, decision: Decision, scores: dict[str, Any]) ->
         versions=environment.versions(),
         trained_on=setting.prepared.fingerprint,
         segMeasure=scores["segMeasure"],
+        tta=options.tta,
     )
