@@ -463,8 +463,7 @@ class Cause(StrEnum):
     """Why a trial is where it is, as far as anything is decided by it. The words beside it are for people."""
 
     NONE = ""
-    # of a trial that waits to be submitted
-    NOT_SUBMITTED = "not submitted"
+    NOT_SUBMITTED = "not submitted"  # this and the next two are of a trial that waits to be submitted
     REFUSED = "refused"
     LEFT_OVER = "left over"  # a packed job's workers ended before its turn
     # of one that did not end well: whether another attempt may help
@@ -479,6 +478,7 @@ class Cause(StrEnum):
     NO_RESULT = "no result"
     BAD_RESULT = "result not valid"
     CANCELLED = "cancelled"
+    RULE = "stop rule"
     LOST = "lost"
     GONE = "result gone"
     PAUSED = "paused"

@@ -242,6 +242,7 @@ ON_NODES = {
     "node",
     "runner",
     "fitness",
+    "stop",
     "claim",
     "command",
     "processes",

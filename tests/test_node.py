@@ -551,7 +551,7 @@ def test_a_claim_and_an_exit_record_have_the_keys_that_new_record_lists(folder: 
     listed = set(re.findall(r"``(\w+)``(?=.* : )", runner.new_record.__doc__))
     claim, record = json.loads(folder.log), folder.record
     assert claim.keys() < record.keys()
-    assert record.keys() | {"restarts", "heartbeat_at", "given_back"} == listed
+    assert record.keys() | {"restarts", "heartbeat_at", "given_back", "rule"} == listed
 
 
 def test_a_record_of_a_withdrawn_attempt_has_the_keys_of_a_record(folder: Folder) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sweep.grid.stop import parse
 from sweep.model import Job, Resources, Task, Trial
 from sweep.node import runner
 from sweep.state.events import FORMAT, OLDEST_FORMAT
-from sweep.state.evidence import Attempt, StartFailure
+from sweep.state.evidence import Attempt, OwnLimit, StartFailure
 from sweep.store import Shelf, Store, records
 
 KEYS = set(Attempt.__dataclass_fields__)
@@ -67,7 +68,18 @@ def test_a_node_writes_what_the_store_reads(
     assert attempt.ended
     assert attempt.failure is failure
     # A record may lack a heartbeat, and the keys that only a requeue, a cancellation or an unfit node adds.
-    assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled", "given_back"}
+    assert KEYS - record.keys() <= {"heartbeat_at", "restarts", "cancelled", "given_back", "rule"}
+
+
+def test_a_node_writes_by_which_rule_it_ended_a_trial(tmp_path: Path) -> None:
+    rules = [parse("history[-1] < 0.2 after 2").spelled()]
+    code = 'echo \'{"history": [0.5, 0.1]}\' > "$SWEEP_RESULT"; exec sleep 60'
+    folder = Folder(tmp_path, "sh", "-c", code)
+    attempt = strictly(folder.run("--stop", json.dumps({"metric": "f1", "rules": rules})))
+    assert attempt == folder.store.attempt(folder.trial, 1)
+    assert (attempt.limit, attempt.rule) == (OwnLimit.RULE, "history[-1] < 0.2 after 2: 0.1 at entry 2")
+    assert (attempt.signal, attempt.stopped, attempt.signals) == (15, True, ("SIGTERM",))
+    assert (attempt.elapsed_s or 60) < 30
 
 
 def test_a_withdrawn_attempt_is_read_as_one(tmp_path: Path) -> None:

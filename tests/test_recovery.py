@@ -84,6 +84,11 @@ def test_a_programs_own_error_is_tried_again_only_on_request(cause: Cause) -> No
     assert decide(cause, by_person=True) == ASKED
 
 
+def test_what_a_rule_has_ended_is_tried_again_by_its_number_alone() -> None:
+    assert decide(Cause.RULE) == "stop rule: only if told, by the trial's number"
+    assert decide(Cause.RULE, by_person=True) == ASKED
+
+
 @pytest.mark.parametrize("cause", [Cause.CANCELLED, Cause.LOST])
 def test_cancelled_and_lost_trials_are_tried_again_only_on_request(cause: Cause) -> None:
     assert "only if told" in str(decide(cause))
@@ -94,7 +99,7 @@ def test_every_cause_has_a_rule_or_needs_a_person() -> None:
     waiting = {Cause.NOT_SUBMITTED, Cause.REFUSED, Cause.LEFT_OVER}
     assert (
         set(Cause) - set(recovery.RULE_OF)
-        == {Cause.NONE, Cause.CANCELLED, Cause.LOST, Cause.GONE, Cause.HELD} | waiting
+        == {Cause.NONE, Cause.CANCELLED, Cause.RULE, Cause.LOST, Cause.GONE, Cause.HELD} | waiting
     )
     assert set(recovery.RULE_OF.values()) == set(RetryRules.__struct_fields__)
 

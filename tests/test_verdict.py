@@ -164,6 +164,11 @@ CASES: list[tuple[dict[str, Any], State, str]] = [
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM, limit=OwnLimit.WALLTIME), "packed": True}, State.FAILED, "walltime exceeded: ended by its worker"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9, signals=TERM, limit=OwnLimit.MEMORY, peak_memory_mib=700.0), "packed": True, "memory_mib": 500}, State.FAILED, "used 700 of 500 MiB"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(75, signals=TERM, limit=OwnLimit.WALLTIME), "packed": True}, State.PAUSED, "saved where it was"),
+    # A rule has ended it early: it is over, whatever the command and its job made of that.
+    ({"submission": SENT, "status": RUNNING, "attempt": ended(75, signals=TERM, limit=OwnLimit.RULE, rule="history[-1] < 0.2: 0.1 at entry 1")}, State.CANCELLED, "by a rule: history[-1] < 0.2: 0.1 at entry 1"),
+    ({"submission": SENT, "status": None, "attempt": ended(0, signals=TERM, limit=OwnLimit.RULE), "result": GOOD}, State.CANCELLED, "ended early by a rule"),
+    ({"submission": SENT, "status": PENDING, "attempt": ended(None, 15, signals=TERM, limit=OwnLimit.RULE)}, State.CANCELLED, "ended early by a rule"),
+    ({"submission": SENT, "status": CANCELLED, "attempt": ended(None, 9, signals=TERM, limit=OwnLimit.RULE), "cancel_asked": True}, State.CANCELLED, "ended early by a rule"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 9), "packed": True}, State.FAILED, "killed by SIGKILL"),
     ({"submission": PACKED, "status": RUNNING, "attempt": ended(None, 15, signals=TERM), "packed": True, "cancel_asked": True}, State.CANCELLED, "while it ran"),
     # how a worker ended says nothing about those of its trials that ended before

@@ -22,6 +22,7 @@ from sweep.grid.race import ConfirmSpec, ConfirmStageSpec, RaceSpec
 from sweep.grid.requirement import parse as parse_requirement
 from sweep.grid.section import Section
 from sweep.grid.source import KeyPath, Source
+from sweep.grid.stop import parse as parse_stop
 from sweep.schedulers import ALWAYS_HERE, SCHEDULERS
 
 _AXIS_SCHEMA = {
@@ -131,6 +132,14 @@ Amount = Annotated[
 def _requirement(text: str) -> str:
     parse_requirement(text)
     return text
+
+
+def _stop_rule(text: str) -> str:
+    return parse_stop(text).text
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class SecondObjectiveSpec(Section):
@@ -392,6 +401,11 @@ class Grid(Section):
     race: RaceSpec | None = Field(
         None,
         description="Train a part of the grid: what promises most begins, the best go on. `sweep race` decides.",
+    )
+    stop: Annotated[list[Annotated[str, AfterValidator(_stop_rule)]], BeforeValidator(_as_list)] = Field(
+        default_factory=list,
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        description="A rule, or several, by which a running trial is ended early: history[-1] < 0.2 after 5.",
     )
     workdir: ShellLine | None = Field(
         None, description="The folder that the command runs in. By default it is where the sweep was planned."

@@ -185,6 +185,10 @@ def check(source: Source, grid: Grid, drafts: Sequence[Trial]) -> None:
             "a race, and `design: one_at_a_time`",
             "these trials are few and each is needed: take it out",
         )
+    if grid.stop:
+        raise source.error(
+            ("stop",), "a race, and a rule to stop by", "a race drops what scores too low by itself: take one out"
+        )
     if grid.replicates > 1:
         raise source.error(
             ("replicates",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import jinja2
 
 from sweep.errors import TemplateError
 from sweep.grid import Grid, units
+from sweep.grid.stop import parse as parse_stop
 from sweep.jobs import where
 from sweep.jobs.alike import digest
 from sweep.model import Job
@@ -188,6 +190,7 @@ class Renderer:
             "extra": grid.scheduler.extra,
             "environment": grid.environment,
             "result_file": grid.objective.file,
+            "stop": stop_rules(grid),
             "script": str(folder / "jobs" / f"{job.name}.sh"),
             "log": str(folder / "jobs" / f"{job.name}.log"),
             "variables": str(folder / "jobs" / f"{job.name}.variables") if job.variables else "",
@@ -198,6 +201,12 @@ class Renderer:
             "heartbeat_s": self.scheduler.heartbeat_s,
             **self.paths,
         }
+
+
+def stop_rules(grid: Grid) -> str:
+    """Spell the rules by which trials are ended early as `sweep.node.stop` reads them; empty: there are none."""
+    rules = [parse_stop(text).spelled() for text in grid.stop]
+    return json.dumps({"metric": grid.objective.metric, "rules": rules}) if rules else ""
 
 
 def quick_s(walltime_s: int) -> int:

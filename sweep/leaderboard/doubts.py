@@ -9,7 +9,7 @@ from typing import Any
 from sweep.errors import nearest
 from sweep.leaderboard.entries import Entry, measure
 from sweep.leaderboard.ranking import Board, Configuration
-from sweep.model import Objective, State
+from sweep.model import Cause, Objective, State
 from sweep.state.results import gone_words
 
 #: The largest number of existing metrics that are named where no result has the grid's metric.
@@ -136,6 +136,15 @@ def of_gone_results(
     elif len(kept) < len(gone):
         doubts.append("the best may be among those whose results are gone: nobody kept their scores")
     return doubts
+
+
+def of_rules(board: Board) -> list[str]:
+    """Say how many trials were ended early by a rule: nobody knows what they would have come to."""
+    count = len([entry for entry in board.entries if entry.verdict.cause is Cause.RULE])
+    if not count:
+        return []
+    some = "1 trial was" if count == 1 else f"{count:,} trials were"
+    return [f"{some} ended early by a rule of `stop`: without a score, and not ranked"]
 
 
 def of_metric(objective: Objective, existing: Iterable[str]) -> list[str]:

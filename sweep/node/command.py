@@ -99,12 +99,16 @@ class Command(object):
         command. If none can, this process starts it.
     enforcer : worker.Enforcer or None
         What enforces the limits of a packed trial. None: the scheduler does.
+    rules : stop.Stop or None
+        The grid's rules by which a trial is ended early. None: there are none.
     running : RunningCommand or None
         None before the start.
     signals : list of str
         Names of the signals that came for the command, in order.
     limit : str
-        The limit for which the command was stopped: ``walltime``, ``memory``, or empty.
+        The limit for which the command was stopped: ``walltime``, ``memory``, ``rule``, or empty.
+    rule : str
+        The rule of the grid's ``stop`` that its history has met, in words; empty: none.
     started_s, stopped_s : float
         When the command was made and when it was first told to stop (None: never), on the monotonic clock.
     suspended_s : float
@@ -131,9 +135,10 @@ class Command(object):
         self.pid = 0
         self.starters = []  # type: List[Any]
         self.enforcer = None  # type: Any
+        self.rules = None  # type: Any
         self.running = None  # type: Optional[RunningCommand]
         self.signals = []  # type: List[str]
-        self.limit = ""
+        self.limit = self.rule = ""
         self.stopped_s = None  # type: Optional[float]
         self.started_s = time.monotonic()
         self.suspended_s = 0.0
@@ -222,6 +227,23 @@ class Command(object):
                     os.kill(pid, getattr(signal, WARNING))
                 except OSError:  # it has just ended, or runs as another user
                     continue
+
+    def enforce(self, cancel_path: str) -> None:
+        """End the command where it has to end: at a limit, cancelled, by a rule, or taken up by another process.
+
+        Parameters
+        ----------
+        cancel_path : str
+            The file whose appearance cancels a packed trial.
+        """
+        if self.enforcer is not None:
+            self.enforcer.enforce(self, cancel_path)
+        if self.rules is not None:
+            self.rule = self.rule or self.rules.met()
+            if self.rule:
+                self.stop("rule")
+        if self.is_anothers:
+            self.stop()
 
     def stop(self, limit: str = "") -> None:
         """End the command with SIGTERM. A call more than `KILL_WAIT_S` later sends SIGKILL."""

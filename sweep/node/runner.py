@@ -141,8 +141,9 @@ def new_record(trial: "Record", attempt: int, options: "Options") -> "Record":
     ``failure``, ``error`` : str
         Why the command never started: ``environment`` (a line of the job's environment failed) or ``start`` (it
         could not be executed), and the same for people to read. Both empty: it started.
-    ``limit`` : str
-        The limit for which a packed worker stopped it: ``walltime``, ``memory``, or empty.
+    ``limit``, ``rule`` : str
+        The limit for which a packed worker stopped it: ``walltime``, ``memory``, or empty. ``rule``: one of the
+        grid's ``stop`` did; only then ``rule`` says which, and what the history had.
     ``stopped``, ``worker_is_over`` : bool
         The runner stopped it, at a limit or on request; it was to end as its packed worker's walltime was over.
     ``given_back`` : bool
@@ -209,10 +210,7 @@ def watch(
         if command.node is not None and command.elapsed_s >= command.node.quick_s:
             command.node.write("S")
             command.node = None
-        if command.enforcer is not None:
-            command.enforcer.enforce(command, cancel_path(path))
-        if command.is_anothers:
-            command.stop()
+        command.enforce(cancel_path(path))
         pause_s = min(pause_s * 1.5, 5.0, heartbeat_s)
         has_signals = len(command.signals) > written_signals
         if (has_signals or time.monotonic() - refreshed_s >= refresh_s) and not ended.is_set():
@@ -266,6 +264,12 @@ def run(
     ended = threading.Event()
     # What the scheduler counts began with the job, before this process.
     warn_s = max(0.0, options.warn_after_s - record["setup_s"]) if options.warn_after_s else None
+    if options.stop:
+        if __package__:
+            from sweep.node.stop import Stop
+        else:
+            from stop import Stop  # type: ignore[import-not-found, no-redef]
+        command.rules = Stop(options.stop, os.path.join(os.path.dirname(attempt_path), options.result))
     watcher = threading.Thread(
         target=watch, args=(command, record, attempt_path, options.heartbeat_s, warn_s, ended), daemon=True
     )
@@ -309,6 +313,8 @@ class Options(object):
         A trial that fails sooner failed at once, which may be the node's fault; 0: nobody looks.
     variables : str
         The file that has, by trial, what these attempts get in their environment; empty: there is none.
+    stop : str
+        The grid's rules by which a trial is ended early, as `stop.Stop` reads them; empty: there are none.
     hold_s : float
         How long a task on an unfit node keeps its place there, so that the next ones go elsewhere.
     worker : int
@@ -321,6 +327,7 @@ class Options(object):
 
     def __init__(self, arguments: "List[str]") -> None:
         self.folder = self.job = self.job_id = self.job_name = self.workdir = self.result = self.variables = ""
+        self.stop = ""
         self.index, self.worker, self.warn_after_s = 0, -1, 0
         self.heartbeat_s, self.requeue_wait_s = 60.0, 30.0
         self.quick_s, self.hold_s = 0.0, 0.0
@@ -388,6 +395,8 @@ def run_task(command: Command, options: "Options", environment: "Dict[str, str]"
     if letter and (command.node is not None or options.environment_failed):
         node.write(letter)
     record.update(ending, ended=True, ended_at=time.time(), signals=command.signals, limit=command.limit)
+    if command.limit == "rule":
+        record["rule"] = command.rule
     record["stopped"], record["worker_is_over"] = command.stopped_s is not None, command.worker_is_over
     record.update(command.usage())
     if command.is_anothers or is_anothers(attempt_path, record):

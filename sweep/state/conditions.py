@@ -6,7 +6,7 @@ import signal as signals
 from collections.abc import Callable
 
 from sweep.model import Outcome, ResultProblem, TaskState
-from sweep.state.evidence import Evidence
+from sweep.state.evidence import Evidence, OwnLimit
 
 #: sysexits.h, EX_TEMPFAIL: a command that ends with it has saved where it was, and is to be run again.
 EX_TEMPFAIL = 75
@@ -82,8 +82,21 @@ def withdrawn(evidence: Evidence) -> bool:
 
 
 def over_limit(evidence: Evidence) -> bool:
-    """Its worker ended it at a limit of its own."""
+    """Its runner ended it at a limit of its own, or by a rule."""
     return recorded(evidence) and evidence.attempt is not None and bool(evidence.attempt.limit)
+
+
+def exceeded_its_own(evidence: Evidence) -> bool:
+    """Its worker ended it at a limit of its own."""
+    attempt = evidence.attempt
+    return (
+        recorded(evidence) and attempt is not None and bool(attempt.limit) and attempt.limit is not OwnLimit.RULE
+    )
+
+
+def met_a_rule(evidence: Evidence) -> bool:
+    """Its runner ended it early, by a rule of the grid's ``stop``."""
+    return evidence.attempt is not None and evidence.attempt.limit is OwnLimit.RULE
 
 
 def waits_for_worker(evidence: Evidence) -> bool:
@@ -247,9 +260,11 @@ def unless(condition: Callable[[Evidence], bool]) -> Callable[[Evidence], bool]:
     return lambda evidence: not condition(evidence)
 
 
-def stopped_by_cancellation(evidence: Evidence) -> bool:
-    """Whether the job was told to end before it did so with an error."""
+def stopped_on_request(evidence: Evidence) -> bool:
+    """Whether a rule ended it early, or its job was told to end before it did so with an error."""
     attempt = evidence.attempt
+    if attempt is not None and attempt.limit is OwnLimit.RULE:
+        return True  # it is over for good, even if it saved and could go on
     killed = attempt is not None and attempt.signal == signals.SIGKILL and not evidence.packed
     # A worker may see its trial's end before the signal that it, too, is sent.
     signalled = attempt is not None and attempt.signal in (signals.SIGTERM, signals.SIGINT)

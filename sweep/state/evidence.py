@@ -20,11 +20,12 @@ class StartFailure(StrEnum):
 
 
 class OwnLimit(StrEnum):
-    """A limit of the trial's own that it exceeded in a packed worker, which then ended it."""
+    """Why its runner ended it: a limit of its own, in a packed worker, or a rule of the grid's ``stop``."""
 
     NONE = ""
     WALLTIME = "walltime"
     MEMORY = "memory"
+    RULE = "rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Attempt:
     signals : tuple of str
         The signals that the runner was sent and passed on, by name.
     limit : OwnLimit
-        The limit that it exceeded in a packed worker.
+        The limit that it exceeded in a packed worker, or that it met a rule.
+    rule : str
+        That rule, and what the history had.
     stopped : bool
         The runner itself ended the command.
     worker_is_over : bool
@@ -104,6 +107,7 @@ class Attempt:
     error: str = ""
     signals: tuple[str, ...] = ()
     limit: OwnLimit = OwnLimit.NONE
+    rule: str = ""
     stopped: bool = False
     worker_is_over: bool = False
     elapsed_s: float | None = None

@@ -129,6 +129,8 @@ def kind_of(status: TrialStatus) -> FailureKind:
     """Return how a trial failed, without what differs from trial to trial."""
     verdict = status.verdict
     began = verdict.started_at is not None
+    if verdict.cause is Cause.RULE:  # how it took that it was ended says nothing
+        return FailureKind(verdict.state, verdict.cause, None, None, None, began)
     return FailureKind(verdict.state, verdict.cause, verdict.exit_code, verdict.signal, verdict.problem, began)
 
 

@@ -123,6 +123,14 @@ def limit_reason(evidence: Evidence) -> str:
     )
 
 
+def request_words(evidence: Evidence) -> str:
+    """Say who asked it to end: a rule of the grid, or a person."""
+    attempt = evidence.attempt
+    if attempt is not None and attempt.limit is OwnLimit.RULE:
+        return f"ended early by a rule: {attempt.rule}"
+    return f"cancelled while it ran{canceller(evidence)} ({ended_how(evidence)}){kept(evidence)}"
+
+
 def doubt(_: Evidence) -> str:
     """Say that the submission is in doubt."""
     return "a submission was begun and its outcome is not known; the next `sweep submit` asks"

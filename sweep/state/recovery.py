@@ -97,8 +97,9 @@ def next_attempt(
         if by_person:
             return RetryDecision(asks, name)
         cause = verdict.cause or verdict.state.value
-        option = "--gone" if verdict.cause is Cause.GONE else "--cancelled"
-        return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, by {option} or the trial's number")
+        options = {Cause.GONE: "--gone or ", Cause.RULE: ""}
+        by = f"by {options.get(verdict.cause, '--cancelled or ')}the trial's number"
+        return _refused(name, WhyNot.NEEDS_PERSON, f"{cause}: only if told, {by}")
     rule: RetryRule = getattr(rules, name)
     if not by_person and earlier_rules.count(name) >= rule.times:
         why_not = WhyNot.USED_UP if rule.times else WhyNot.NEEDS_PERSON

@@ -21,12 +21,14 @@ from sweep.state.conditions import (
     ended_as_it_was_cancelled,
     ended_by_itself,
     ended_with_its_job,
+    exceeded_its_own,
     exit_0,
     given_back,
     gone,
     gone_for_long,
     interrupted,
     memory_used_up,
+    met_a_rule,
     near_its_memory,
     no_word,
     node_speaks,
@@ -41,7 +43,7 @@ from sweep.state.conditions import (
     result_is_late,
     running,
     silent_at_its_walltime,
-    stopped_by_cancellation,
+    stopped_on_request,
     suspended,
     time_used_up,
     told_to_end,
@@ -55,7 +57,6 @@ from sweep.state.evidence import Attempt, Evidence, OwnLimit, StartFailure
 from sweep.state.provenance import Code
 from sweep.state.reasons import (
     by_scheduler,
-    canceller,
     doubt,
     ended_how,
     job,
@@ -63,6 +64,7 @@ from sweep.state.reasons import (
     limit_reason,
     memory_note,
     reason,
+    request_words,
     silent_words,
     time_words,
     told_words,
@@ -205,7 +207,7 @@ TABLE: tuple[Row, ...] = (
         State.QUEUED,
         lambda e: f"was requeued ({ended_how(e)}); {waiting(e)}",
     ),
-    Row(all_of(over_limit, unless(paused)), State.FAILED, lambda e: limit_reason(e) + kept(e), _limit_cause),
+    Row(all_of(exceeded_its_own, unless(paused)), State.FAILED, lambda e: limit_reason(e) + kept(e), _limit_cause),
     # It was told to end. Whatever the command managed to do afterwards, it did not end by itself.
     Row(
         all_of(
@@ -218,10 +220,10 @@ TABLE: tuple[Row, ...] = (
         lambda e: f"was told to stop ({ended_how(e)}); the scheduler has not said how its job ended",
     ),
     Row(
-        all_of(recorded, stopped_by_cancellation),
+        all_of(recorded, stopped_on_request),
         State.CANCELLED,
-        lambda e: f"cancelled while it ran{canceller(e)} ({ended_how(e)}){kept(e)}",
-        _always(Cause.CANCELLED),
+        request_words,
+        lambda e: Cause.RULE if met_a_rule(e) else Cause.CANCELLED,
     ),
     Row(
         given_back,

@@ -11,7 +11,7 @@ from sweep.store.files import Files, storing
 
 #: What is copied into the folder for the nodes to run.
 NODE_FILES = (
-    "node.py", "runner.py", "claim.py", "command.py", "processes.py", "bystander.py", "fitness.py",
+    "node.py", "runner.py", "claim.py", "command.py", "processes.py", "bystander.py", "fitness.py", "stop.py",
 )  # fmt: skip
 
 #: What is copied as well where jobs are packed.

@@ -208,5 +208,6 @@ def _doubts(store: Store, snapshot: Snapshot, board: Board, everyone: Sequence[E
         *doubts.of_winner(board, confirming, ended),
         *doubts.of_false_positives(board),
         *doubts.of_gone_results(board, gone, kept, noted),
+        *doubts.of_rules(board),
         *doubts.of_metric(board.objective, existing),
     ]
