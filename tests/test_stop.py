@@ -95,3 +95,20 @@ def test_a_file_is_read_when_it_has_changed_and_is_whole(tmp_path: Path) -> None
     other.write_text('{"history": [0.1, 0.3, 0.3]}')
     other.replace(path)
     assert stop.met() == "max(history) < 0.4 after 3: 0.3 at entry 3"
+
+
+def test_what_an_earlier_attempt_left_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text('{"history": [0.1]}')
+    rules = [parse("history[-1] < 0.2").spelled()]
+    stop = Stop(json.dumps({"metric": "f1", "rules": rules}), str(path))
+    assert stop.met() == ""
+    path.write_text('{"history": [0.1, 0.15]}')
+    assert "0.1 at entry 1" in stop.met()
+
+
+def test_what_is_trained_is_not_ended_while_it_scores_itself(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    stop = Stop(json.dumps({"metric": "f1", "rules": [parse("history[-1] < 0.2").spelled()]}), str(path))
+    path.write_text('{"history": [0.1], "complete": true}')
+    assert stop.met() == ""

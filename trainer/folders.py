@@ -232,6 +232,8 @@ def _true_nuclei(paths: dict[str, Path]) -> int | None:
         samples = read_samples(image_pairs(folder.parent))
     except InputError:
         return None  # the images were predicted; of their masks nobody has asked
+    if not paths.keys() <= samples.keys():  # a JPEG beside them, say, has no mask
+        return None
     return sum(len(np.unique(samples[stem].labels[samples[stem].labels > 0])) for stem in paths)
 
 

@@ -33,7 +33,8 @@ class Stop(object):
     def __init__(self, spelled: str, path: str) -> None:
         given = json.loads(spelled)  # type: Dict[str, Any]
         self.metric, self.rules = str(given["metric"]), given["rules"]  # type: str, List[Rule]
-        self.path, self.seen = path, None  # type: str, Any
+        self.path = path
+        self.seen = self._version()  # what an earlier attempt left says nothing of this one
 
     def met(self) -> str:
         """Return, in words, the first rule that the history meets by now; empty: none.
@@ -41,22 +42,31 @@ class Stop(object):
         A file that is not there, half written, or no result says nothing yet. One that has not changed is not
         read again.
         """
+        version = self._version()
+        if not version or version == self.seen or version[1] > MOST_BYTES:
+            return ""
         try:
-            status = os.stat(self.path)
-            version = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if version == self.seen or status.st_size > MOST_BYTES:
-                return ""
             with open(self.path, "rb") as stream:
                 result = json.loads(stream.read().decode("utf-8"))
         except (OSError, ValueError, RecursionError):
             return ""
         self.seen = version
+        if isinstance(result, dict) and result.get("complete") is True:  # it is trained, and may be scoring itself
+            return ""
         scores = scores_of(result, self.metric)
         for rule in self.rules:
             words = first_met(scores, rule)
             if words:
                 return words
         return ""
+
+    def _version(self) -> "Any":
+        """Return what changes with the file: its time, size and inode; None: it is not there."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def scores_of(result: "Any", metric: str) -> "List[Optional[float]]":

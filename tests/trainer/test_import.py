@@ -211,6 +211,44 @@ def test_a_seg_file_that_holds_a_program_is_refused(
     assert (tmp_path / "attacked").exists() == ("other" not in content if isinstance(content, dict) else True)
 
 
+class Forged:
+    """Says of eight bytes that they are an object, by a dtype whose flags say that it has none."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (1, (1,), ForgedDtype(), False, b"\1" * 8)
+        return (np.array([0]).__reduce__()[0], (np.ndarray, (0,), b"b"), state)
+
+
+class ForgedDtype:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (np.dtype, ("O", False, True), (3, "|", None, None, None, -1, -1, 0))
+
+
+def test_a_seg_file_with_forged_pointers_is_refused(tmp_path: Path) -> None:
+    image, _ = nuclei_of(1)
+    save(tmp_path / "from/a.tif", image)
+    content = np.array({"masks": Forged()}, dtype=object)
+    np.save(tmp_path / "from/a_seg.npy", content, allow_pickle=True)
+    with pytest.raises(InputError, match=r"has (no )?masks"):
+        import_set(tmp_path / "from", tmp_path / "to", Choice(), MaskReading())
+
+
+def test_an_image_without_a_nucleus_and_a_background_that_is_the_highest_number(tmp_path: Path) -> None:
+    image, labels = nuclei_of(1)
+    save(tmp_path / "dsb/a/images/a.png", image)
+    (tmp_path / "dsb/a/masks").mkdir()
+    save(tmp_path / "dsb/b/images/b.png", image)
+    save(tmp_path / "dsb/b/masks/1.png", (labels == 1).astype(np.uint8) * 255)
+    import_set(tmp_path / "dsb", tmp_path / "one", Choice(), MaskReading())
+    assert io.imread(tmp_path / "one/masks/a.png").max() == 0
+    save(tmp_path / "high/images/a.png", image)
+    save(tmp_path / "high/masks/a.png", np.where(labels == 0, 65535, labels - 1).astype(np.uint16))
+    import_set(tmp_path / "high", tmp_path / "two", Choice(), MaskReading(background=65535))
+    read = io.imread(tmp_path / "two/masks/a.png")
+    assert ((read == 0) == (labels == 0)).all()
+    assert len(np.unique(read)) == len(np.unique(labels))
+
+
 # --- planes, channels, numbers ---------------------------------------------------------------------------------
 
 

@@ -109,9 +109,9 @@ def _read_folder(sources: list[Source], choice: Choice, reading: MaskReading) ->
         form = mask_form(list(masks.values()))
     elif form == "colours":
         form = "instances"  # the colours are numbers now
-    labels = {source: mask_to_labels(mask, form, str(source.masks[0])) for source, mask in masks.items()}
+    labels = {source: mask_to_labels(mask, form, str(_mask_path(source))) for source, mask in masks.items()}
     if reading.form == "auto":
-        suspicions = plausible.of_readings({source.masks[0]: mask for source, mask in labels.items()}, form)
+        suspicions = plausible.of_readings({_mask_path(source): mask for source, mask in labels.items()}, form)
         if suspicions:
             more = f" ({len(suspicions) - 1} more like it)" if len(suspicions) > 1 else ""
             raise InputError(
@@ -119,6 +119,11 @@ def _read_folder(sources: list[Source], choice: Choice, reading: MaskReading) ->
                 f"{suspicions[0].hint}; --background, --void, --threshold and --masks colours read other masks",
             )
     return labels
+
+
+def _mask_path(source: Source) -> Path:
+    """Name a source's mask in messages; of an image without any nucleus, the image."""
+    return (source.masks or (source.image,))[0]
 
 
 def read_mask(source: Source, choice: Choice, reading: MaskReading) -> Any:
@@ -146,7 +151,8 @@ def read_mask(source: Source, choice: Choice, reading: MaskReading) -> Any:
         mask = np.where(mask == reading.void, reading.background or 0, mask)
     if reading.background is not None:
         # A nucleus of the number 0 gets one that is free.
-        free = int(mask.max()) + 1 if mask.size else 1
+        numbers = mask[mask != reading.background]
+        free = int(numbers.max()) + 1 if numbers.size else 1
         mask = np.where(mask == reading.background, 0, np.where(mask == 0, free, mask.astype(np.int64)))
     return labels_of(mask) if reading.form == "colours" else mask
 

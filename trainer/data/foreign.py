@@ -7,7 +7,7 @@ import pickle
 import zipfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -21,24 +21,63 @@ from trainer.errors import InputError
 Size = tuple[int, int]
 
 
+class _Dtype:
+    """Stands for a dtype while unpickling: NumPy's own would believe whatever flags a pickle gives it."""
+
+    def __init__(self, spelled: str, _align: bool = False, _copy: bool = False) -> None:
+        self.dtype = np.dtype(str(spelled))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order, *compound = state[1:5]
+        if any(part is not None for part in compound):
+            raise pickle.UnpicklingError("it has numbers with parts")
+        if order in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stands for an array while unpickling. Its `value` is made here, of plain bytes; of objects it is a list."""
+
+    value: Any = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _version, shape, of, is_fortran, content = state
+        if of.dtype.hasobject:
+            self.value = [*content]
+        else:
+            self.value = _from_bytes(content, of, shape, "F" if is_fortran else "C").value
+
+
+def _reconstruct(_kind: type, _shape: tuple[int, ...], _code: bytes) -> _Array:
+    return _Array()
+
+
+def _from_bytes(content: bytes, of: _Dtype, shape: tuple[int, ...], order: Any) -> _Array:
+    array = _Array()
+    array.value = np.frombuffer(content, of.dtype).reshape(shape, order=order)  # ValueError for objects
+    return array
+
+
+def _scalar(of: _Dtype, content: bytes) -> Any:
+    return np.frombuffer(content, of.dtype)[0]
+
+
 class _ArraysAlone(pickle.Unpickler):
     """Unpickles plain arrays and numbers. Anything else in a pickle may be a program, and is refused."""
 
-    #: NumPy pickles arrays by these, under an older and a newer name of the module.
-    ALLOWED = frozenset({"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar"})
+    #: What NumPy pickles arrays by, in modules that have had several names, and what is called in its place.
+    STANDS_FOR: ClassVar[dict[str, Any]] = {
+        "_reconstruct": _reconstruct,
+        "_frombuffer": _from_bytes,
+        "ndarray": _Array,
+        "dtype": _Dtype,
+        "scalar": _scalar,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] != "numpy" or name not in self.ALLOWED:
+        if module.split(".")[0] != "numpy" or name not in self.STANDS_FOR:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
-        if name == "scalar":
-            return _plain_scalar
-        return super().find_class(module, name)
-
-
-def _plain_scalar(dtype: np.dtype[Any], content: bytes) -> Any:
-    if dtype.hasobject:
-        raise pickle.UnpicklingError("it has a number that is an object")
-    return np.frombuffer(content, dtype)[0]
+        return self.STANDS_FOR[name]
 
 
 def read_seg(path: Path) -> NDArray[np.integer]:
@@ -56,7 +95,8 @@ def read_seg(path: Path) -> NDArray[np.integer]:
             header = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
             if header[2].hasobject:
                 content = _ArraysAlone(file).load()
-                masks = content.item()["masks"]
+                [saved] = content.value
+                masks = saved["masks"].value
             else:
                 file.seek(0)
                 masks = np.load(file, allow_pickle=False)
