@@ -276,7 +276,8 @@ class Store(Files):
     def write_jobs(self, jobs: Iterable[tuple[Job, str]], offsets: dict[int, int]) -> None:
         """Write jobs with their scripts, and the runners that the scripts call."""
         written = list(jobs)
-        self.runners.install(packed=any(job.workers for job, _ in written))
+        stops = any(" --stop " in script for _, script in written)
+        self.runners.install(packed=any(job.workers for job, _ in written), stops=stops)
         for job, script in written:
             self.write_job(job, script, offsets)
 

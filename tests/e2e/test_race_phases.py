@@ -13,7 +13,7 @@ from tests.conftest import Sandbox
 from tests.e2e.test_killed import SOON, until_sent
 from tests.e2e.test_race import CURVE, decisions, journalled, race_on, replan
 
-PHASES = "{budget: 100%, rungs: [1, 9], phases: [[a], [b]], audit: 0.1, confirm: {top: 3, replicates: 2}}"
+PHASES = "{budget: 100%, rungs: [1, 9], phases: [[a], [b]], audit: 0.5, confirm: {top: 3, replicates: 2}}"
 
 
 @pytest.fixture
