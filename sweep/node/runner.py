@@ -251,6 +251,12 @@ def run(
     if record["attempt"] > 1:
         line = "%d, %s, job %s ---\n" % (record["attempt"], time.strftime("%F %T"), record["job_id"])
         os.write(log, (ATTEMPT_MARK + line).encode("utf-8", "replace"))
+    if options.stop:  # before the start: what the command writes at once is its own
+        if __package__:
+            from sweep.node.stop import Stop
+        else:
+            from stop import Stop  # type: ignore[import-not-found, no-redef]
+        command.rules = Stop(options.stop, os.path.join(os.path.dirname(attempt_path), options.result))
     try:
         command.start(argv, options.workdir, environment, log)
     except (OSError, ValueError) as error:
@@ -264,12 +270,6 @@ def run(
     ended = threading.Event()
     # What the scheduler counts began with the job, before this process.
     warn_s = max(0.0, options.warn_after_s - record["setup_s"]) if options.warn_after_s else None
-    if options.stop:
-        if __package__:
-            from sweep.node.stop import Stop
-        else:
-            from stop import Stop  # type: ignore[import-not-found, no-redef]
-        command.rules = Stop(options.stop, os.path.join(os.path.dirname(attempt_path), options.result))
     watcher = threading.Thread(
         target=watch, args=(command, record, attempt_path, options.heartbeat_s, warn_s, ended), daemon=True
     )
